@@ -1,0 +1,41 @@
+//! The seam between the controller, which knows what is ready, and the scheduler, which decides
+//! what starts.
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::id::WorkflowId;
+use flowforge_model::resources::ResourceList;
+use flowforge_model::time::Timestamp;
+
+/// An attempt that is ready to be admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// Which attempt.
+    pub key: AttemptKey,
+    /// The workflow's priority; higher goes first.
+    pub priority: i32,
+    /// When it became ready; earlier goes first among equals.
+    pub since: Timestamp,
+    /// What it needs.
+    pub requests: ResourceList,
+    /// At most this many attempts of the workflow run at a time.
+    pub parallelism: Option<u32>,
+}
+
+/// Decides which ready attempts start. All calls are in memory and never block.
+///
+/// Idempotent by attempt: offering, withdrawing or releasing twice does what once does.
+pub trait Admission: Send + 'static {
+    /// The attempt may start.
+    fn offer(&mut self, ready: Ready);
+    /// The attempt is not wanted any more. Does not release it if it was admitted.
+    fn withdraw(&mut self, key: AttemptKey);
+    /// The attempt ended: what it held is free.
+    fn release(&mut self, key: AttemptKey);
+    /// The attempt runs already: found open in the store after a restart.
+    fn adopt(&mut self, ready: Ready);
+    /// Holds back all attempts of a workflow, or lets them go.
+    fn gate(&mut self, workflow: WorkflowId, open: bool);
+    /// Admits as many attempts as there is room for, in order. What is returned counts as held
+    /// until it is released.
+    fn admit(&mut self, now: Timestamp) -> Vec<AttemptKey>;
+}

@@ -1,0 +1,11 @@
+//! The traits between the services and the technologies, and the rows they exchange.
+//!
+//! No technology and no policy lives here. Each trait has at least two real implementations and
+//! one conformance suite that all of them pass. Start at [`store::Store`].
+
+pub mod admission;
+pub mod catalog;
+pub mod clock;
+pub mod logs;
+pub mod runner;
+pub mod store;

@@ -1,0 +1,35 @@
+//! What executes attempts: local processes now, pods on a cluster later.
+
+use std::sync::Arc;
+
+use flowforge_model::attempt::{Fact, WorkOrder};
+use flowforge_model::id::AttemptId;
+
+/// Runs attempts and reports what becomes of them to the [`FactSink`] it was built with.
+///
+/// Guarantees: every attempt given to [`Runner::start`] is reported `Finished` exactly once while
+/// the runner lives, `Started` comes before it if a process ran at all, and all output was
+/// written to the log store before.
+pub trait Runner: Send + Sync + 'static {
+    /// Begins the attempt. Returns at once; a failure to begin is a `Finished` fact.
+    fn start(&self, order: Arc<WorkOrder>);
+
+    /// Asks the attempt to end: a polite signal, then a hard one after the grace period.
+    /// Unknown and finished attempts are ignored.
+    fn stop(&self, attempt: AttemptId);
+
+    /// Ends everything now, waits until nothing runs any more.
+    fn shut_down(&self);
+}
+
+/// Where facts go. Must not block for longer than handing over a message takes.
+pub trait FactSink: Send + Sync + 'static {
+    /// Takes one fact.
+    fn deliver(&self, fact: Fact);
+}
+
+impl<F: Fn(Fact) + Send + Sync + 'static> FactSink for F {
+    fn deliver(&self, fact: Fact) {
+        self(fact);
+    }
+}

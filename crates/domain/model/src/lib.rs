@@ -1,0 +1,15 @@
+//! The nouns of FlowForge, valid by construction: ids, units, statuses, the compiled
+//! [`Plan`](plan::Plan), the events of a workflow and the limits of everything.
+//!
+//! This crate decides nothing and touches nothing. It may not depend on any other crate of
+//! the project. Start reading at [`status`] (what can happen) and [`plan`] (what was asked).
+
+pub mod attempt;
+pub mod event;
+pub mod id;
+pub mod limits;
+pub mod plan;
+pub mod resources;
+pub mod status;
+pub mod text;
+pub mod time;

@@ -1,0 +1,57 @@
+//! Every bound of the system, with its unit and its reason. A limit is part of the interface:
+//! change one together with `docs/reference/limits.md`.
+
+/// Bytes of one request body or one workflow file. A million tasks come from loops, not lines.
+pub const BODY_BYTES: usize = 16 * 1024 * 1024;
+/// Nodes (tasks and the groups around them) of one workflow, created while it runs.
+pub const NODES_PER_WORKFLOW: u32 = 1_000_000;
+/// Nesting of templates. Argo's own limit; recursion beyond it is a mistake.
+pub const TEMPLATE_DEPTH: u32 = 100;
+/// Nesting of a document. Kubernetes objects stay below 32; 64 leaves room for inline templates.
+pub const DOCUMENT_DEPTH: usize = 64;
+/// Dependencies summed over all tasks of one workflow: linear work, about 16 MiB of memory.
+pub const EDGES_PER_WORKFLOW: usize = 4_000_000;
+/// Bytes of one parameter value after substitution.
+pub const PARAMETER_BYTES: usize = 256 * 1024;
+/// Bytes of one output parameter.
+pub const OUTPUT_BYTES: usize = 1024 * 1024;
+/// Bytes of all outputs of one task together.
+pub const OUTPUTS_TOTAL_BYTES: usize = 4 * 1024 * 1024;
+/// Output parameters of one task.
+pub const OUTPUTS_PER_TASK: usize = 256;
+/// Bytes of `outputs.result`: the last of standard output, as Argo keeps them.
+pub const RESULT_BYTES: usize = 256 * 1024;
+/// Bytes of one argument or environment string: Linux refuses `MAX_ARG_STRLEN`, 128 KiB.
+pub const ARGUMENT_BYTES: usize = 128 * 1024 - 1;
+/// Environment variables of one task.
+pub const ENV_VARS: usize = 256;
+/// Bytes of the names and values of a task's environment together.
+pub const ENV_BYTES: usize = 128 * 1024;
+/// Bytes of a `when` or `{{=...}}` source.
+pub const EXPRESSION_BYTES: usize = 4 * 1024;
+/// Nesting of an expression.
+pub const EXPRESSION_DEPTH: usize = 32;
+/// Steps one evaluation may take: about 10 ms here.
+pub const EXPRESSION_STEPS: u64 = 100_000;
+/// Bytes one evaluation may allocate for its values.
+pub const EXPRESSION_MEMORY: usize = 4 * 1024 * 1024;
+/// Retries a user may ask for. More is a loop.
+pub const RETRY_LIMIT: u32 = 10_000;
+/// Attempts lost to the infrastructure (server killed, node gone) before a task fails after all.
+pub const INFRASTRUCTURE_RETRIES: u32 = 20;
+/// Longest span a document may name: ten years, so that sums of spans never overflow.
+pub const SPAN_MS: u64 = 10 * 366 * 24 * 3600 * 1000;
+/// Bytes of a status message kept with a task or workflow.
+pub const MESSAGE_BYTES: usize = 4 * 1024;
+/// Bytes of one log line; longer ones are cut into several.
+pub const LOG_LINE_BYTES: usize = 16 * 1024;
+/// Bytes of a workflow's name, description and one label.
+pub const NAME_BYTES: usize = 253;
+/// Bytes of a workflow's description.
+pub const DESCRIPTION_BYTES: usize = 16 * 1024;
+/// Labels of one workflow.
+pub const LABELS: usize = 64;
+/// Errors reported for one document; the rest is counted.
+pub const REPORTED_ERRORS: usize = 100;
+/// Rows of one page of a list.
+pub const PAGE_ROWS: u32 = 1000;
