@@ -1,1 +1,111 @@
-fn main() {}
+//! All automation: `cargo xtask COMMAND`.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program speaks on its standard streams"
+)]
+
+mod bench;
+mod chaos;
+mod check_arch;
+mod ci;
+mod demo;
+mod dist;
+mod examples;
+mod limits;
+mod raw;
+mod server;
+mod sim;
+mod test;
+mod tidy;
+mod traces;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, checks, tests and shows FlowForge.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Builds the binaries, starts a server, runs the example pipeline and shows its report
+    Demo,
+    /// Runs the tests, tier by tier
+    Test {
+        /// Only this tier
+        #[arg(long, value_name = "NAME")]
+        tier: Option<String>,
+    },
+    /// Everything a change must pass: format, architecture, tidiness, lints, tests
+    Ci,
+    /// Checks the arrows between crates, what may be depended on, and licences
+    CheckArch,
+    /// Checks file sizes, names and leftovers
+    Tidy {
+        /// Writes docs/reference/limits.md anew instead of comparing it
+        #[arg(long)]
+        bless: bool,
+    },
+    /// Puts release binaries into target/dist/
+    Dist,
+    /// Measures FlowForge beside the raw limit: suites process, engine, idle
+    Bench {
+        /// Only these suites
+        suites: Vec<String>,
+        /// Also write the rows here, as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Kills the real server at random points under load and looks at everything afterwards
+    Chaos {
+        /// How often
+        #[arg(long, default_value_t = 20)]
+        kills: u32,
+        /// Another seed gives other moments
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Deterministic simulation; see `cargo xtask sim --help`
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// `--seeds N`, `--seed N` or `--plants`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Runs every graph of a directory of traces and compares it with the raw limit
+    Traces {
+        /// Files `{"name", "tasks": [{"name", "parents": [...]}]}`
+        directory: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Demo => demo::run(),
+        Command::Test { tier } => test::run(tier.as_deref()),
+        Command::Ci => ci::run(),
+        Command::CheckArch => check_arch::run(),
+        Command::Tidy { bless } => tidy::run(bless),
+        Command::Dist => dist::run(),
+        Command::Bench { suites, json } => bench::run(&suites, json.as_deref()),
+        Command::Chaos { kills, seed } => chaos::run(kills, seed),
+        Command::Sim { arguments } => sim::run(&arguments),
+        Command::Traces { directory } => traces::run(&directory),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

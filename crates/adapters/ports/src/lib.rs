@@ -7,5 +7,6 @@ pub mod admission;
 pub mod catalog;
 pub mod clock;
 pub mod logs;
+pub mod nudge;
 pub mod runner;
 pub mod store;

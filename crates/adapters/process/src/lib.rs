@@ -1,1 +1,50 @@
+//! Attempts as local processes: a work order becomes a process group, its end a fact.
+//!
+//! Does what it is told and decides nothing: when an attempt starts, whether it is repeated and
+//! what its end means is decided elsewhere. One worker thread runs one attempt at a time, from
+//! the making of its directory to its report, and reads its output itself: no hand-over, no
+//! second process. Start at [`ProcessRunner`], then `attempt`, then `supervise`.
+//!
+//! What a process cannot be given without a mount namespace is refused by name and never
+//! approximated: see `outputs`. A process that leaves its group (`setsid`) is found by its
+//! environment, see [`end_survivors`]; one that also clears its environment is not found.
 
+mod attempt;
+mod capture;
+mod command;
+mod config;
+mod directory;
+mod environment;
+mod outputs;
+mod runner;
+mod supervise;
+mod survivors;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::ProcessConfig;
+pub use runner::ProcessRunner;
+pub use survivors::end_survivors;
+
+/// What keeps a runner from being built.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The directory for attempts cannot be made.
+    #[error("cannot create the work directory {path}")]
+    WorkDir {
+        /// Which.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Each running attempt needs open files, and the system allows too few.
+    #[error("{needed} open files are needed for this concurrency, the limit is {allowed}")]
+    OpenFiles {
+        /// For all attempts and some more.
+        needed: u64,
+        /// The hard limit of this process.
+        allowed: u64,
+    },
+}

@@ -1,1 +1,21 @@
-//! The JSON types of the REST API (placeholder).
+//! The JSON of the REST API, shared by the server and its clients.
+//!
+//! Keys are `snake_case`, times are RFC 3339 in UTC with milliseconds ([`Time`]), ids are UUIDs in
+//! their hyphenated form. What a client sends refuses unknown fields; what a client reads ignores
+//! them and keeps words such as statuses as text, so that an old client can read a newer server.
+
+pub mod feed;
+pub mod meta;
+pub mod problem;
+pub mod submit;
+pub mod task;
+pub mod time;
+pub mod workflow;
+
+pub use feed::{Event, Feed, LogLine, Page};
+pub use meta::{Endpoint, Health, NewProject, Project, Version};
+pub use problem::{Finding, LintReport, Problem};
+pub use submit::{ParameterValue, Resubmit, Resume, Submit};
+pub use task::{Attempt, Task};
+pub use time::Time;
+pub use workflow::Workflow;

@@ -1,1 +1,73 @@
-fn main() {}
+//! The server. Reads the configuration, builds the parts and joins them; decides nothing.
+
+mod banner;
+mod config;
+mod data_dir;
+mod dev;
+mod doctor;
+mod executors;
+mod keeper;
+mod noop;
+mod outlet;
+mod stop;
+mod telemetry;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use config::ConfigError;
+
+/// Runs workflows and remembers them.
+#[derive(Debug, Parser)]
+#[command(name = "flowforge", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs everything in this one process: the API, the engine, and tasks as local processes.
+    Dev(dev::Options),
+    /// Checks every invariant of a data directory. Works while a server runs.
+    Doctor(doctor::Options),
+    /// Prints the version.
+    Version,
+}
+
+/// Wrong usage or configuration.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(help_or_error) => {
+            let code = u8::try_from(help_or_error.exit_code()).unwrap_or(USAGE);
+            return match help_or_error.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+    };
+    let done = match cli.command {
+        Command::Dev(options) => dev::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
+        Command::Version => say(&format!("flowforge {}\n", env!("CARGO_PKG_VERSION"))),
+    };
+    done.unwrap_or_else(|error| {
+        let code = if error.is::<ConfigError>() { USAGE } else { 1 };
+        // Without a standard error there is nobody left to tell.
+        drop(writeln!(std::io::stderr(), "error: {error:#}"));
+        ExitCode::from(code)
+    })
+}
+
+/// Writes to standard output.
+fn say(text: &str) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

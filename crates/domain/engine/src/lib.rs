@@ -2,17 +2,44 @@
 //!
 //! Pure and deterministic: no clock, no I/O, no randomness. Live execution, recovery, simulation
 //! and tests all call [`step`]; there is no second set of rules.
+//!
+//! A run is a tree of nodes: leaves (containers and scripts) and suspensions under groups (dags,
+//! steps, loops, tries). Groups create their children when they begin. Start reading at
+//! [`step`], then `flow.rs` (how one end leads to the next beginning).
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::expect_used)
+)]
+
+mod asked;
+mod attempts;
+mod dag;
+mod ending;
+mod flow;
+mod groups;
+mod items;
+mod node;
+mod order;
+mod retry;
+mod rows;
 pub mod run;
+mod scope;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod values;
 
 use std::collections::BTreeMap;
 
-use flowforge_model::attempt::{Failure, WorkOrder};
-use flowforge_model::event::{Effect, Event, Record, TaskWrite};
+use flowforge_model::event::{Effect, Event, Record, Timer};
 use flowforge_model::id::NodeIx;
 use flowforge_model::plan::Plan;
 use flowforge_model::time::Timestamp;
 
+use crate::flow::Step;
+pub use order::work_order;
+pub use rows::task_write;
 pub use run::{Context, Run};
 
 /// What one event changed.
@@ -22,7 +49,7 @@ pub struct Changes {
     pub effects: Vec<Effect>,
     /// New history, in order.
     pub records: Vec<Record>,
-    /// Nodes whose stored state changed, each once, rising; `true` if the node is new.
+    /// Nodes whose stored state changed, rising; `true` if the node is new.
     pub touched: BTreeMap<NodeIx, bool>,
     /// The workflow's own stored state changed.
     pub workflow: bool,
@@ -39,45 +66,35 @@ pub enum StepError {
     Bug(&'static str),
 }
 
+pub(crate) type Result<T = (), E = StepError> = std::result::Result<T, E>;
+
 /// Takes one workflow across one event.
 ///
 /// Work is proportional to what the event touches (the out-degree of a finished task, the size of
-/// a group that begins), not to the size of the workflow.
+/// a group that begins or ends), not to the size of the workflow.
 ///
 /// # Errors
 /// `Stale` with `run` untouched; `Bug` with `run` in an unknown state: drop it.
-pub fn step(
-    plan: &Plan,
-    run: &mut Run,
-    event: &Event,
-    now: Timestamp,
-) -> Result<Changes, StepError> {
-    let _unused = (plan, run, event, now);
-    Err(StepError::Bug("not written"))
+pub fn step(plan: &Plan, run: &mut Run, event: &Event, now: Timestamp) -> Result<Changes> {
+    let mut step = Step::new(plan, run, now);
+    match event {
+        Event::Submitted => step.submitted()?,
+        Event::Started { node, number, at } => step.started(*node, *number, *at)?,
+        Event::Finished { node, number, report } => step.finished(*node, *number, report)?,
+        Event::TimerDue { node, timer } => step.timer_due(*node, *timer)?,
+        Event::Asked(command) => step.asked(command)?,
+    }
+    step.settle()
 }
 
-/// What an executor needs for the current attempt of a leaf.
-///
-/// # Errors
-/// Why the attempt cannot be made (an argument too long, a value missing): to be reported as the
-/// attempt's end.
-pub fn work_order(
-    plan: &Plan,
-    run: &Run,
-    node: NodeIx,
-    now: Timestamp,
-) -> Result<WorkOrder, Box<Failure>> {
-    let _unused = (plan, run, node, now);
-    Err(Box::new(Failure {
-        class: flowforge_model::attempt::FailureClass::Error,
-        reason: flowforge_model::status::Reason::Error,
-        message: String::new(),
-    }))
-}
-
-/// The row to store for a node that was touched; with its shape if it is new.
-#[must_use]
-pub fn task_write(plan: &Plan, run: &Run, node: NodeIx, new: bool) -> Option<TaskWrite> {
-    let _unused = (plan, run, node, new);
-    None
+impl Step<'_> {
+    fn timer_due(&mut self, node: NodeIx, timer: Timer) -> Result {
+        match timer {
+            Timer::Retry => self.retry_due(node),
+            Timer::Timeout => self.timed_out(node),
+            Timer::Suspend => self.suspension_over(node),
+            Timer::Deadline => self.deadline_passed(),
+            Timer::Ttl => self.time_to_live_over(),
+        }
+    }
 }

@@ -1,12 +1,16 @@
-//! The state of one workflow in memory.
+//! The state of one workflow in memory: an arena of nodes, at most 200 bytes each when they hold
+//! no outputs.
 
-use flowforge_model::event::{TaskRow, WorkflowState};
+use flowforge_model::event::{Ending, NodeKind, WorkflowState};
 use flowforge_model::id::{NodeIx, WorkflowId};
-use flowforge_model::plan::Plan;
+use flowforge_model::plan::{Body, Plan, Task, Template};
 use flowforge_model::resources::ResourceList;
+use flowforge_model::status::TaskStatus;
 use flowforge_model::time::Timestamp;
+use serde_json::Value;
 
-use crate::StepError;
+use crate::node::Node;
+use crate::{Result, StepError};
 
 /// What is known of a workflow besides its plan, and never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,35 +32,29 @@ pub struct Context {
 /// The state of one workflow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    context: Context,
-    state: WorkflowState,
+    pub(crate) context: Context,
+    pub(crate) state: WorkflowState,
+    pub(crate) nodes: Vec<Node>,
+    /// The exit handler of this generation, once it has begun.
+    pub(crate) exit: Option<NodeIx>,
+}
+
+/// A call of a template: who asks for a node, and with what.
+pub(crate) struct Call<'p> {
+    /// The dag or steps node that holds the task.
+    pub(crate) group: NodeIx,
+    /// The task as the plan has it.
+    pub(crate) task: &'p Task,
+    /// The loop node between them, if any.
+    pub(crate) item: Option<NodeIx>,
 }
 
 impl Run {
     /// A workflow that has not begun.
     #[must_use]
     pub fn new(context: Context) -> Self {
-        Self {
-            context,
-            state: WorkflowState {
-                generation: 1,
-                ..WorkflowState::default()
-            },
-        }
-    }
-
-    /// A workflow as it was stored: `tasks` dense by node. Everything derived is computed anew.
-    ///
-    /// # Errors
-    /// `Bug` if the rows do not fit the plan.
-    pub fn restore(
-        plan: &Plan,
-        context: Context,
-        state: WorkflowState,
-        tasks: Vec<TaskRow>,
-    ) -> Result<Self, StepError> {
-        let _unused = (plan, tasks);
-        Ok(Self { context, state })
+        let state = WorkflowState { generation: 1, ..WorkflowState::default() };
+        Self { context, state, nodes: Vec::new(), exit: None }
     }
 
     /// What never changes.
@@ -71,17 +69,157 @@ impl Run {
         &self.state
     }
 
+    /// How many nodes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// It has not begun.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The status of a node; none if there is no such node.
+    #[must_use]
+    pub fn status(&self, node: NodeIx) -> Option<TaskStatus> {
+        self.nodes.get(node.index()).map(|node| node.status)
+    }
+
     /// Number of the node's current attempt, 0 before the first.
     #[must_use]
     pub fn attempt(&self, node: NodeIx) -> u32 {
-        let _unused = node;
-        0
+        self.nodes.get(node.index()).map_or(0, |node| node.attempt)
     }
 
     /// What a leaf asks for.
     #[must_use]
     pub fn requests(&self, plan: &Plan, node: NodeIx) -> ResourceList {
-        let _unused = (plan, node);
-        ResourceList::default()
+        let template = self.nodes.get(node.index()).and_then(|node| plan.template(node.template));
+        match template.map(|template| &template.body) {
+            Some(Body::Container(container) | Body::Script(container, _)) => {
+                container.resources.requests
+            }
+            Some(Body::Dag(_) | Body::Steps(_) | Body::Suspend(_)) | None => {
+                ResourceList::default()
+            }
+        }
     }
+
+    pub(crate) fn node(&self, ix: NodeIx) -> Result<&Node> {
+        self.nodes.get(ix.index()).ok_or(StepError::Bug("no such node"))
+    }
+
+    pub(crate) fn node_mut(&mut self, ix: NodeIx) -> Result<&mut Node> {
+        self.nodes.get_mut(ix.index()).ok_or(StepError::Bug("no such node"))
+    }
+
+    pub(crate) fn template<'p>(&self, plan: &'p Plan, ix: NodeIx) -> Result<&'p Template> {
+        plan.template(self.node(ix)?.template).ok_or(StepError::Bug("no such template"))
+    }
+
+    /// The child at `slot` of a dag or steps node.
+    pub(crate) fn child(&self, group: NodeIx, slot: u32) -> Option<NodeIx> {
+        let node = self.nodes.get(group.index())?;
+        (slot < node.children).then(|| NodeIx(node.first_child.saturating_add(slot)))
+    }
+
+    /// Who asks for `ix`; none for the root and for exit handlers.
+    pub(crate) fn call<'p>(&self, plan: &'p Plan, ix: NodeIx) -> Result<Option<Call<'p>>> {
+        let (mut at, mut item) = (ix, None);
+        loop {
+            let node = self.node(at)?;
+            let Some(parent) = node.parent else {
+                return Ok(None);
+            };
+            match self.node(parent)?.kind {
+                NodeKind::Loop => item = Some(at),
+                NodeKind::Retry => {}
+                NodeKind::Dag | NodeKind::Steps => {
+                    let tasks = self.template(plan, parent)?.body.tasks();
+                    let task =
+                        tasks.get(node.slot as usize).ok_or(StepError::Bug("no such task"))?;
+                    return Ok(Some(Call { group: parent, task, item }));
+                }
+                NodeKind::Leaf | NodeKind::Suspend => {
+                    return Err(StepError::Bug("child of a leaf"));
+                }
+            }
+            at = parent;
+        }
+    }
+
+    /// Nothing new may begin: what is asked for is the end (of everything, or of all but the exit
+    /// handlers).
+    pub(crate) fn halting(&self) -> bool {
+        match self.state.ending {
+            None => false,
+            Some(Ending::Cancel | Ending::Terminate) => true,
+            Some(Ending::Stop | Ending::Deadline) => self.exit.is_none(),
+        }
+    }
+
+    /// The dotted path of a node: `a.b(0:x).c`.
+    pub(crate) fn name(&self, plan: &Plan, ix: NodeIx) -> Result<String> {
+        let mut pieces = Vec::new();
+        let mut at = ix;
+        loop {
+            let node = self.node(at)?;
+            let Some(parent) = node.parent else {
+                if at != NodeIx::ROOT {
+                    pieces.push(exit_name(node.slot));
+                } else if pieces.is_empty()
+                    && node.kind != NodeKind::Dag
+                    && node.kind != NodeKind::Steps
+                {
+                    pieces.push(self.template(plan, at)?.name.to_string());
+                }
+                break;
+            };
+            match self.node(parent)?.kind {
+                NodeKind::Loop => pieces.push(format!("({}:{})", node.slot, display(node.item()))),
+                NodeKind::Retry => pieces.push(format!("({})", node.slot)),
+                NodeKind::Dag | NodeKind::Steps | NodeKind::Leaf | NodeKind::Suspend => {
+                    let tasks = self.template(plan, parent)?.body.tasks();
+                    let task =
+                        tasks.get(node.slot as usize).ok_or(StepError::Bug("no such task"))?;
+                    pieces.push(task.name.to_string());
+                }
+            }
+            at = parent;
+        }
+        let mut name = String::new();
+        for piece in pieces.iter().rev() {
+            if !name.is_empty() && !piece.starts_with('(') {
+                name.push('.');
+            }
+            name.push_str(piece);
+        }
+        Ok(name)
+    }
+}
+
+/// `onExit`; a later generation's handler carries its number.
+fn exit_name(generation: u32) -> String {
+    if generation <= 1 { "onExit".to_owned() } else { format!("onExit-{generation}") }
+}
+
+/// Longest display of a loop item in a path, in characters.
+const ITEM_DISPLAY: usize = 64;
+
+/// A loop item as it stands in a path: scalars as they are, maps as sorted `k:v,k:v`.
+fn display(item: Option<&Value>) -> String {
+    let full = match item {
+        Some(Value::Object(map)) => {
+            let mut pairs: Vec<String> =
+                map.iter().map(|(k, v)| format!("{k}:{}", display(Some(v)))).collect();
+            pairs.sort();
+            pairs.join(",")
+        }
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    full.chars().take(ITEM_DISPLAY).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

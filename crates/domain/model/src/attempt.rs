@@ -140,11 +140,7 @@ impl Report {
             started_at: None,
             finished_at: at,
             exit_code: None,
-            failure: Some(Failure {
-                class,
-                reason,
-                message,
-            }),
+            failure: Some(Failure { class, reason, message }),
             outputs: Vec::new(),
             result: None,
         }

@@ -126,13 +126,8 @@ pub enum Timer {
 
 impl Timer {
     /// All kinds.
-    pub const ALL: [Self; 5] = [
-        Self::Retry,
-        Self::Timeout,
-        Self::Suspend,
-        Self::Deadline,
-        Self::Ttl,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Retry, Self::Timeout, Self::Suspend, Self::Deadline, Self::Ttl];
 
     /// The storage form.
     #[must_use]
@@ -323,14 +318,8 @@ pub enum NodeKind {
 
 impl NodeKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
-        Self::Leaf,
-        Self::Dag,
-        Self::Steps,
-        Self::Loop,
-        Self::Retry,
-        Self::Suspend,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Leaf, Self::Dag, Self::Steps, Self::Loop, Self::Retry, Self::Suspend];
 
     /// The wire and storage form.
     #[must_use]

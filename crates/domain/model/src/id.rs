@@ -140,21 +140,14 @@ mod tests {
         all.sort();
         all.dedup();
         assert_eq!(all.len(), 3000);
-        assert_eq!(
-            first.0.as_u128() >> 80,
-            base.0.as_u128() >> 80,
-            "keeps the workflow's time"
-        );
+        assert_eq!(first.0.as_u128() >> 80, base.0.as_u128() >> 80, "keeps the workflow's time");
     }
 
     #[test]
     fn only_the_hyphenated_form_is_an_id() {
-        for bad in [
-            "",
-            "x",
-            "01890a5dac96774bbcceb302099a8057",
-            "{01890a5d-ac96-774b-bcce-b302099a8057}",
-        ] {
+        for bad in
+            ["", "x", "01890a5dac96774bbcceb302099a8057", "{01890a5d-ac96-774b-bcce-b302099a8057}"]
+        {
             assert!(bad.parse::<WorkflowId>().is_err(), "{bad}");
         }
     }

@@ -4,6 +4,11 @@
 //! This crate decides nothing and touches nothing. It may not depend on any other crate of
 //! the project. Start reading at [`status`] (what can happen) and [`plan`] (what was asked).
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::expect_used)
+)]
+
 pub mod attempt;
 pub mod event;
 pub mod id;

@@ -9,6 +9,12 @@ pub const NODES_PER_WORKFLOW: u32 = 1_000_000;
 pub const TEMPLATE_DEPTH: u32 = 100;
 /// Nesting of a document. Kubernetes objects stay below 32; 64 leaves room for inline templates.
 pub const DOCUMENT_DEPTH: usize = 64;
+/// Values of one document: one for every eight bytes of the largest. Two million edges fit.
+pub const DOCUMENT_VALUES: usize = 2 * 1024 * 1024;
+/// Values of a document outside its templates: arguments, labels. A flood ends after some 30 ms.
+pub const DOCUMENT_VALUES_ASIDE: usize = 16 * 1024;
+/// Keys of one map of a document: every template of the largest may have 128 bytes.
+pub const DOCUMENT_KEYS: usize = 128 * 1024;
 /// Dependencies summed over all tasks of one workflow: linear work, about 16 MiB of memory.
 pub const EDGES_PER_WORKFLOW: usize = 4_000_000;
 /// Bytes of one parameter value after substitution.

@@ -67,8 +67,6 @@ pub struct Template {
     pub timeout: Option<Millis>,
     /// Running children of one instance at a time.
     pub parallelism: Option<u32>,
-    /// No new child starts after one failed. Default true, as in Argo.
-    pub fail_fast: bool,
 }
 
 /// A parameter a template takes.
@@ -384,10 +382,7 @@ impl Plan {
     /// The value of `workflow.parameters.NAME`.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters
-            .iter()
-            .find(|(n, _)| &**n == name)
-            .map(|(_, v)| &**v)
+        self.parameters.iter().find(|(n, _)| &**n == name).map(|(_, v)| &**v)
     }
 }
 

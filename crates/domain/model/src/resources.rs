@@ -36,16 +36,8 @@ impl Default for Resources {
     /// The defaults of a native task: requests 100m and 256 MiB, limits 1000m and 1024 MiB.
     fn default() -> Self {
         Self {
-            requests: ResourceList {
-                cpu: MilliCpu(100),
-                memory: Bytes(256 << 20),
-                gpu: 0,
-            },
-            limits: ResourceList {
-                cpu: MilliCpu(1000),
-                memory: Bytes(1 << 30),
-                gpu: 0,
-            },
+            requests: ResourceList { cpu: MilliCpu(100), memory: Bytes(256 << 20), gpu: 0 },
+            limits: ResourceList { cpu: MilliCpu(1000), memory: Bytes(1 << 30), gpu: 0 },
         }
     }
 }

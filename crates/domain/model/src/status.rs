@@ -108,10 +108,7 @@ impl TaskStatus {
     /// Nothing more will happen in this generation.
     #[must_use]
     pub fn terminal(self) -> bool {
-        matches!(
-            self,
-            Self::Succeeded | Self::Failed | Self::Skipped | Self::Cancelled
-        )
+        matches!(self, Self::Succeeded | Self::Failed | Self::Skipped | Self::Cancelled)
     }
 
     /// The wire and storage form.
@@ -278,8 +275,10 @@ reasons! {
     ConditionError = "condition_error",
     /// A task inside the group failed.
     Children = "children",
-    /// A deadline or timeout passed.
+    /// A deadline passed: the workflow's, or that of a single attempt.
     Deadline = "deadline",
+    /// The task's `timeout` passed: waiting and retries included.
+    Timeout = "timeout",
     /// A user cancelled the workflow.
     Cancelled = "cancelled",
     /// A user stopped the workflow.
@@ -332,13 +331,7 @@ mod tests {
         let cell = |s: TaskStatus, c| s.after(c).map_or("-", TaskStatus::as_str);
         let rows: Vec<String> = TaskStatus::ALL
             .into_iter()
-            .map(|s| {
-                format!(
-                    "{}: {}",
-                    s.as_str(),
-                    TASK_CHANGES.map(|c| cell(s, c)).join(" ")
-                )
-            })
+            .map(|s| format!("{}: {}", s.as_str(), TASK_CHANGES.map(|c| cell(s, c)).join(" ")))
             .collect();
         assert_eq!(
             rows,
@@ -361,13 +354,7 @@ mod tests {
         let cell = |s: WorkflowStatus, c| s.after(c).map_or("-", WorkflowStatus::as_str);
         let rows: Vec<String> = WorkflowStatus::ALL
             .into_iter()
-            .map(|s| {
-                format!(
-                    "{}: {}",
-                    s.as_str(),
-                    WORKFLOW_CHANGES.map(|c| cell(s, c)).join(" ")
-                )
-            })
+            .map(|s| format!("{}: {}", s.as_str(), WORKFLOW_CHANGES.map(|c| cell(s, c)).join(" ")))
             .collect();
         assert_eq!(
             rows,

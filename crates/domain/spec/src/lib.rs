@@ -3,7 +3,36 @@
 //! Pure: text in, a [`Plan`] or every problem of the document out. Nothing here may touch a
 //! file, a clock or the network.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::expect_used)
+)]
+
+mod container;
+mod dag;
+mod document;
+pub mod duration;
+mod grammar;
+mod graph;
+mod items;
+mod json;
+mod located;
+mod names;
+mod outline;
+mod parameters;
 pub mod problem;
+pub mod quantity;
+mod recursion;
+mod references;
+mod report;
+mod resources;
+mod retry;
+mod steps;
+mod suggest;
+mod task;
+mod template;
+mod walk;
+mod yaml;
 
 use flowforge_model::plan::Plan;
 
@@ -25,6 +54,8 @@ pub struct Compiled {
     pub plan: Plan,
     /// `metadata.name`, or `metadata.generateName` as it stands.
     pub name: Option<String>,
+    /// `description` of a native document.
+    pub description: Option<String>,
     /// `metadata.labels`.
     pub labels: Vec<(String, String)>,
     /// `priority` of the document.
@@ -41,6 +72,12 @@ pub struct Compiled {
 /// Every problem of the document, in the order of their places, at most
 /// `limits::REPORTED_ERRORS`.
 pub fn compile(source: &str, options: &Options) -> Result<Compiled, Problems> {
-    let _unused = (source, options);
-    Err(Problems::default())
+    let located =
+        located::read(source).map_err(|problem| Problems { list: vec![problem], omitted: 0 })?;
+    let report = report::Report::new(&located.root);
+    let compiled = document::compile(&report, &located.root, options);
+    match compiled {
+        Some(compiled) if located.faults.is_empty() => Ok(compiled),
+        _ => Err(report.errors(located.faults)),
+    }
 }

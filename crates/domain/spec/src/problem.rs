@@ -30,10 +30,6 @@ pub struct Problems {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}: {} [{}]",
-            self.line, self.column, self.message, self.code
-        )
+        write!(f, "{}:{}: {} [{}]", self.line, self.column, self.message, self.code)
     }
 }

@@ -1,1 +1,249 @@
+//! The REST API: authenticate, translate, call the store.
+//!
+//! Decides nothing about workflows: it inserts them and what users ask of them, nudges the
+//! controller, and shows what the store says. Start at [`router`]'s list of routes; [`serve()`]
+//! runs it on a listener.
 
+mod actions;
+mod auth;
+mod backend;
+mod body;
+mod cursor;
+mod envelope;
+mod events;
+mod follow;
+mod hub;
+mod json;
+mod linger;
+mod logs;
+mod meta;
+mod openapi;
+mod path;
+mod problem;
+mod projects;
+mod query;
+mod router;
+mod serve;
+mod show;
+mod submission;
+mod submit;
+mod suspension;
+mod tasks;
+mod workflows;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowforge_model::plan::RetryStrategy;
+use flowforge_model::time::Timestamp;
+use flowforge_ports::catalog::Catalog;
+use flowforge_ports::clock::{Clock, SystemClock};
+use flowforge_ports::logs::LogStore;
+use flowforge_ports::nudge::Nudge;
+use flowforge_ports::store::Store;
+use tokio::sync::{Semaphore, watch};
+
+use backend::{Backend, Joined};
+use problem::{Code, Failure};
+
+pub use hub::Hub;
+pub use openapi::document as openapi_document;
+pub use serve::serve;
+
+/// Bounds of a server.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Open connections; more wait to be accepted.
+    pub connections: usize,
+    /// Open event and log streams; more are refused.
+    pub streams: usize,
+    /// Documents compiled at the same time: each may take a second of a core.
+    pub compiles: usize,
+    /// Calls into the store at the same time.
+    pub calls: usize,
+    /// A request's head must arrive within this time, and a connection may be idle for as long.
+    pub head_timeout: Duration,
+    /// The next piece of a body must arrive within this time.
+    pub body_timeout: Duration,
+    /// Requests under way have this long to end after a shutdown began.
+    pub drain: Duration,
+    /// Quiet streams send a comment this often.
+    pub heartbeat: Duration,
+    /// Streams read the store this often without having been woken.
+    pub reread: Duration,
+    /// Streams of logs read this often without having been woken.
+    pub reread_logs: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            streams: 256,
+            compiles: 2,
+            calls: 32,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(15),
+            reread: Duration::from_secs(5),
+            reread_logs: Duration::from_millis(250),
+        }
+    }
+}
+
+/// What the composition root decides about the api.
+#[derive(Clone)]
+pub struct ApiConfig {
+    /// The bearer token that every route under `/api` wants.
+    pub token: String,
+    /// Who somebody with that token is.
+    pub principal: String,
+    /// Name of the project of submissions that name none.
+    pub default_project: String,
+    /// Retries of leaves that name none.
+    pub default_retry: Option<RetryStrategy>,
+    /// Bounds.
+    pub limits: Limits,
+    /// The present.
+    pub clock: Arc<dyn Clock>,
+    /// Called after each new intent; must not block.
+    pub nudge: Arc<dyn Fn(Nudge) + Send + Sync>,
+}
+
+impl ApiConfig {
+    /// A configuration with the machine's clock, default bounds and nobody to nudge.
+    #[must_use]
+    pub fn new(token: String) -> Self {
+        Self {
+            token,
+            principal: "local".to_owned(),
+            default_project: "default".to_owned(),
+            default_retry: None,
+            limits: Limits::default(),
+            clock: Arc::new(SystemClock),
+            nudge: Arc::new(|_| {}),
+        }
+    }
+}
+
+impl fmt::Debug for ApiConfig {
+    /// Without the token: debug text ends up in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiConfig")
+            .field("principal", &self.principal)
+            .field("default_project", &self.default_project)
+            .field("default_retry", &self.default_retry)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The API over a store and a log store. Cheap to clone; all clones are one API.
+#[derive(Clone)]
+pub struct Api(Arc<Shared>);
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Api").field(&self.0.config).finish()
+    }
+}
+
+impl Api {
+    /// Joins the parts. Whoever commits to the store tells `hub`, so that streams are prompt.
+    #[must_use]
+    pub fn new<S: Store + Catalog, L: LogStore>(
+        store: Arc<S>,
+        logs: Arc<L>,
+        hub: Hub,
+        config: ApiConfig,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            backend: Arc::new(Joined { store, logs }),
+            hub,
+            calls: Arc::new(Semaphore::new(config.limits.calls)),
+            compiles: Arc::new(Semaphore::new(config.limits.compiles)),
+            streams: Arc::new(Semaphore::new(config.limits.streams)),
+            closing: watch::Sender::new(false),
+            config,
+        }))
+    }
+
+    /// The routes as a service, for [`serve()`] and for tests. Needs a tokio runtime.
+    pub fn router(&self) -> axum::Router {
+        router::build(Arc::clone(&self.0))
+    }
+
+    /// Not ready any more; streams end and ask their clients to come back.
+    pub(crate) fn close(&self) {
+        self.0.closing.send_replace(true);
+    }
+
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
+        self.0.closing.subscribe()
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.config.limits
+    }
+}
+
+/// What the handlers share.
+pub(crate) struct Shared {
+    backend: Arc<dyn Backend>,
+    hub: Hub,
+    config: ApiConfig,
+    calls: Arc<Semaphore>,
+    compiles: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    closing: watch::Sender<bool>,
+}
+
+impl Shared {
+    fn now(&self) -> Timestamp {
+        self.config.clock.now()
+    }
+
+    /// Calls the layers below on a blocking thread. The call runs to its end even if the client
+    /// goes away, so what must follow a write belongs into `work`.
+    async fn call<T, E>(
+        &self,
+        work: impl FnOnce(&dyn Backend) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        E: Into<Failure> + Send + 'static,
+    {
+        let backend = Arc::clone(&self.backend);
+        let answer = blocking(&self.calls, move || work(&*backend)).await?;
+        answer.map_err(Into::into)
+    }
+
+    /// Reads or compiles a document on a blocking thread, few at a time.
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        blocking(&self.compiles, work).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    room: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let permit = Arc::clone(room)
+        .acquire_owned()
+        .await
+        .map_err(|_| Failure::new(Code::Unavailable, "the server is going down"))?;
+    // The work outlives a client that goes away, and so must its permit.
+    let held = move || {
+        let _permit = permit;
+        work()
+    };
+    tokio::task::spawn_blocking(held).await.map_err(|error| {
+        tracing::error!(%error, "a blocking call panicked");
+        Failure::new(Code::Internal, Code::Internal.text())
+    })
+}

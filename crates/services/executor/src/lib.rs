@@ -1,1 +1,69 @@
+//! Starts admitted attempts on a [`Runner`] and sees to it that their ends are not lost.
+//!
+//! A fact counts as delivered when the controller has committed it, not when it was sent:
+//! until [`Executor::acknowledge`] names the attempt, its end is kept here and
+//! [`Executor::resend`] sends it again. What is kept is bounded by the attempts that are open.
 
+mod ledger;
+
+use std::sync::Arc;
+
+use flowforge_model::attempt::{AttemptKey, WorkOrder};
+use flowforge_ports::clock::Clock;
+use flowforge_ports::runner::Runner;
+
+pub use ledger::Ledger;
+
+/// Runs attempts. All calls return at once, may come from any thread and may be repeated.
+#[derive(Debug)]
+pub struct Executor<R, C> {
+    runner: R,
+    ledger: Arc<Ledger>,
+    clock: C,
+}
+
+impl<R: Runner, C: Clock> Executor<R, C> {
+    /// Runs attempts on `runner`, which must report to `ledger`.
+    #[must_use]
+    pub fn new(runner: R, ledger: Arc<Ledger>, clock: C) -> Self {
+        Self { runner, ledger, clock }
+    }
+
+    /// Begins an attempt. One that is known already is left alone: it runs, or its end waits to
+    /// be acknowledged.
+    pub fn start(&self, order: Arc<WorkOrder>) {
+        if self.ledger.begin(order.key) {
+            self.runner.start(order);
+        } else {
+            tracing::debug!(key = ?order.key, "attempt is known already");
+        }
+    }
+
+    /// Ends an attempt. One that nobody knows is reported as stopped, so that nothing waits for
+    /// it for ever.
+    pub fn stop(&self, key: AttemptKey) {
+        if self.ledger.runs(key) {
+            self.runner.stop(key.id());
+        } else {
+            self.ledger.stopped_before_start(key, self.clock.now());
+        }
+    }
+
+    /// The controller has committed the end of this attempt: forget it.
+    pub fn acknowledge(&self, key: AttemptKey) {
+        self.ledger.forget(key);
+    }
+
+    /// Sends every end again that was not acknowledged; for a controller that lost its memory.
+    pub fn resend(&self) {
+        self.ledger.resend();
+    }
+
+    /// Ends everything now and waits until nothing runs any more.
+    pub fn shut_down(&self) {
+        self.runner.shut_down();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,58 @@
+//! Admission: which ready attempt starts next.
+//!
+//! Joins the pure decisions of `flowforge-scheduler` to the seam the controller sees.
 
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::id::WorkflowId;
+use flowforge_model::time::Timestamp;
+use flowforge_ports::admission::{Admission, Ready};
+use flowforge_scheduler::{Candidate, Fifo};
+
+/// Admission inside the server's own process: a limit of running attempts, then priority and age.
+#[derive(Clone, Debug)]
+pub struct LocalAdmission {
+    fifo: Fifo,
+}
+
+impl LocalAdmission {
+    /// Runs at most `concurrency` attempts at a time.
+    #[must_use]
+    pub fn new(concurrency: u32) -> Self {
+        Self { fifo: Fifo::new(concurrency) }
+    }
+}
+
+fn candidate(ready: &Ready) -> Candidate {
+    Candidate {
+        key: ready.key,
+        priority: ready.priority,
+        since: ready.since,
+        parallelism: ready.parallelism,
+    }
+}
+
+impl Admission for LocalAdmission {
+    fn offer(&mut self, ready: Ready) {
+        self.fifo.offer(candidate(&ready));
+    }
+
+    fn withdraw(&mut self, key: AttemptKey) {
+        self.fifo.withdraw(key);
+    }
+
+    fn release(&mut self, key: AttemptKey) {
+        self.fifo.release(key);
+    }
+
+    fn adopt(&mut self, ready: Ready) {
+        self.fifo.adopt(candidate(&ready));
+    }
+
+    fn gate(&mut self, workflow: WorkflowId, open: bool) {
+        self.fifo.gate(workflow, open);
+    }
+
+    fn admit(&mut self, _now: Timestamp) -> Vec<AttemptKey> {
+        self.fifo.admit()
+    }
+}

@@ -1,0 +1,32 @@
+//! How attempts are run.
+
+use std::path::PathBuf;
+
+use flowforge_model::id::InstanceId;
+use flowforge_model::time::Millis;
+
+/// What a [`crate::ProcessRunner`] needs to know.
+#[derive(Clone, Debug)]
+pub struct ProcessConfig {
+    /// Each attempt gets a directory below it, removed at its end. Absolute.
+    pub work_dir: PathBuf,
+    /// Attempts at a time; more wait. At least 1.
+    pub concurrency: usize,
+    /// From the polite signal to the hard one.
+    pub grace: Millis,
+    /// This server process.
+    pub instance: InstanceId,
+    /// Names the data directory for all its servers, past and to come; marks their processes for
+    /// [`crate::end_survivors`]. Not empty.
+    pub data_dir_id: String,
+    /// Told to tasks as `FLOWFORGE_API_ENDPOINT`.
+    pub api_endpoint: String,
+    /// Told to tasks as `FLOWFORGE_LOG_ENDPOINT`.
+    pub log_endpoint: String,
+    /// Told to tasks as `FLOWFORGE_TENANT_ID`.
+    pub tenant_id: String,
+    /// Told to tasks as `FLOWFORGE_PROJECT_ID`.
+    pub project_id: String,
+    /// The environment every task begins with, such as PATH, HOME, LANG and TZ of the server.
+    pub inherit_env: Vec<(String, String)>,
+}

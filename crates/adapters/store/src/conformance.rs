@@ -1,0 +1,60 @@
+//! What every store does. Each case runs on each implementation.
+
+mod admissions;
+pub(crate) mod fixture;
+mod random;
+mod writes;
+
+use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_ports::catalog::{AttemptView, Catalog, EventView};
+use flowforge_ports::store::Store;
+
+use self::fixture::now;
+use crate::{MemoryStore, SqliteStore};
+
+/// A store whose history and attempts can be looked at.
+pub(crate) trait Subject: Store {
+    fn history(&self, id: WorkflowId) -> Vec<EventView>;
+    fn attempts(&self, id: WorkflowId) -> Vec<AttemptView>;
+}
+
+impl Subject for MemoryStore {
+    fn history(&self, id: WorkflowId) -> Vec<EventView> {
+        Self::history(self, id)
+    }
+
+    fn attempts(&self, id: WorkflowId) -> Vec<AttemptView> {
+        Self::attempts(self, id)
+    }
+}
+
+impl Subject for SqliteStore {
+    fn history(&self, id: WorkflowId) -> Vec<EventView> {
+        now(self.events(id, 0, 1000)).unwrap_or_default()
+    }
+
+    fn attempts(&self, id: WorkflowId) -> Vec<AttemptView> {
+        now(Catalog::attempts(self, id, NodeIx(0), NodeIx(u32::MAX))).unwrap_or_default()
+    }
+}
+
+/// A store in a directory of its own, which goes with it.
+pub(crate) fn sqlite() -> (SqliteStore, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&dir.path().join("flowforge.db")).unwrap();
+    (store, dir)
+}
+
+/// One test per case and store.
+macro_rules! cases {
+    ($($case:ident)+) => {
+        mod on_sqlite { $(#[test] fn $case() {
+            let (store, _dir) = crate::conformance::sqlite();
+            super::$case(&store);
+        })+ }
+        mod in_memory { $(#[test] fn $case() {
+            super::$case(&crate::MemoryStore::new());
+        })+ }
+    };
+}
+pub(crate) use cases;

@@ -1,0 +1,93 @@
+//! The invariants that the rows alone can break, each as a query.
+//!
+//! Reads only, in one snapshot, beside a running server or without one. Work grows with the
+//! database: the history is read once, and SQLite checks every page and index of the file.
+
+mod queries;
+
+use std::path::Path;
+
+use flowforge_ports::store::StoreError;
+use rusqlite::{Connection, Transaction};
+use uuid::Uuid;
+
+use crate::SqliteStore;
+use crate::sqlite::{from_sqlite, open_for_doctor};
+
+/// Rows shown of what one query finds; there may be more.
+pub const ROWS_SHOWN: usize = 20;
+
+/// One invariant and what breaks it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Its stable name: `INV-2` and the like as ARCHITECTURE.md numbers them, or a word.
+    pub id: &'static str,
+    /// What it says.
+    pub title: &'static str,
+    /// Nothing breaks it.
+    pub ok: bool,
+    /// What breaks it, one line each, at most [`ROWS_SHOWN`] of a kind.
+    pub detail: Vec<String>,
+}
+
+/// One invariant and the queries that look for what breaks it. Each query gives the workflow's id
+/// (or null) and a text.
+struct Check {
+    id: &'static str,
+    title: &'static str,
+    queries: &'static [&'static str],
+}
+
+impl SqliteStore {
+    /// Examines the database at `path`.
+    ///
+    /// # Errors
+    /// `FutureSchema`; `Unavailable`, saying why, if it cannot be read at all. What is wrong
+    /// inside it is a finding, not an error.
+    pub fn doctor(path: &Path) -> Result<Vec<Finding>, StoreError> {
+        let mut conn = open_for_doctor(path)?;
+        examine(&mut conn)
+    }
+}
+
+fn examine(conn: &mut Connection) -> Result<Vec<Finding>, StoreError> {
+    let tx = conn.transaction().map_err(from_sqlite)?;
+    let mut findings = Vec::with_capacity(queries::CHECKS.len());
+    for check in queries::CHECKS {
+        let mut detail = Vec::new();
+        for sql in check.queries {
+            // A page that cannot be read must not hide what the other queries find.
+            match broken(&tx, sql) {
+                Ok(rows) => detail.extend(rows),
+                Err(error) => detail.push(format!("this cannot be examined: {error}")),
+            }
+        }
+        let ok = detail.is_empty();
+        findings.push(Finding { id: check.id, title: check.title, ok, detail });
+    }
+    Ok(findings)
+}
+
+fn broken(tx: &Transaction<'_>, sql: &str) -> rusqlite::Result<Vec<String>> {
+    let mut select = tx.prepare(sql)?;
+    let mut rows = select.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        if found.len() == ROWS_SHOWN {
+            found.push("there are more".to_owned());
+            break;
+        }
+        let text: String = row.get(1)?;
+        found.push(match row.get::<_, Option<Vec<u8>>>(0)? {
+            None => text,
+            Some(id) => match Uuid::from_slice(&id) {
+                Ok(id) => format!("workflow {id}: {text}"),
+                Err(_) => format!("a workflow whose id has {} bytes: {text}", id.len()),
+            },
+        });
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+//! The twin of the SQLite store, for simulation and tests: the same answers, nothing on disk.
+
+mod commit;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::event::{Command, TaskRow, Timer, WorkflowState};
+use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::status::WorkflowStatus;
+use flowforge_model::time::Timestamp;
+use flowforge_ports::catalog::{AttemptView, EventView};
+use flowforge_ports::store::{
+    Commit, Committed, Inserted, Intent, NewWorkflow, Store, StoreError, StoredRun, TimerRow,
+};
+
+use crate::rules;
+
+/// A store in memory. Deterministic; cheap to clone, clones share the rows.
+///
+/// A commit copies the workflows it touches, so that a refused one leaves nothing behind: meant
+/// for workflows of up to some thousand tasks.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    rows: Arc<Mutex<Rows>>,
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    epoch: u64,
+    last_intent: i64,
+    intents: BTreeMap<i64, IntentRow>,
+    workflows: BTreeMap<WorkflowId, Kept>,
+    /// Names besides the default one.
+    projects: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct IntentRow {
+    workflow: WorkflowId,
+    command: Option<Command>,
+}
+
+/// Everything kept of a workflow. Large parts are shared between copies.
+#[derive(Clone, Debug)]
+struct Kept {
+    new: Arc<NewWorkflow>,
+    state: WorkflowState,
+    seq: u64,
+    gate_closed: bool,
+    tasks: BTreeMap<NodeIx, Arc<TaskRow>>,
+    timers: BTreeMap<(NodeIx, Timer), Timestamp>,
+    runnable: BTreeSet<(NodeIx, u32)>,
+    attempts: BTreeMap<(NodeIx, u32), (InstanceId, AttemptView)>,
+    events: Vec<Arc<EventView>>,
+}
+
+impl MemoryStore {
+    /// An empty store with the default project.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a project, so that workflows may name it. Adding it twice changes nothing.
+    pub fn add_project(&self, name: &str) {
+        self.rows().projects.insert(name.to_owned());
+    }
+
+    /// The history of a workflow; empty if there is none.
+    #[must_use]
+    pub fn history(&self, id: WorkflowId) -> Vec<EventView> {
+        let rows = self.rows();
+        let Some(kept) = rows.workflows.get(&id) else {
+            return Vec::new();
+        };
+        let events = kept.events.iter().map(|event| EventView::clone(event));
+        events.map(|event| EventView { task_name: kept.task_name(&event), ..event }).collect()
+    }
+
+    /// All attempts of a workflow, by node and number; empty if there is none.
+    #[must_use]
+    pub fn attempts(&self, id: WorkflowId) -> Vec<AttemptView> {
+        let rows = self.rows();
+        rows.workflows.get(&id).map_or_else(Vec::new, |kept| {
+            kept.attempts.values().map(|(_, view)| view.clone()).collect()
+        })
+    }
+
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    async fn insert(&self, new: NewWorkflow) -> Result<Inserted, StoreError> {
+        self.rows().insert(new)
+    }
+
+    async fn ask(
+        &self,
+        workflow: WorkflowId,
+        command: Command,
+        _at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.rows().ask(workflow, command)
+    }
+
+    async fn take_over(&self, _instance: InstanceId) -> Result<u64, StoreError> {
+        let mut rows = self.rows();
+        rows.epoch += 1;
+        Ok(rows.epoch)
+    }
+
+    async fn intents(&self, after: i64, limit: u32) -> Result<Vec<Intent>, StoreError> {
+        Ok(self
+            .rows()
+            .intents
+            .iter()
+            .filter(|(id, _)| **id > after)
+            .take(page(limit))
+            .map(|(id, intent)| Intent {
+                id: *id,
+                workflow: intent.workflow,
+                command: intent.command.clone(),
+            })
+            .collect())
+    }
+
+    async fn unfinished(
+        &self,
+        after: Option<WorkflowId>,
+        limit: u32,
+    ) -> Result<Vec<WorkflowId>, StoreError> {
+        Ok(self
+            .rows()
+            .workflows
+            .iter()
+            .filter(|(id, kept)| after.is_none_or(|after| **id > after) && !kept.ended())
+            .take(page(limit))
+            .map(|(id, _)| *id)
+            .collect())
+    }
+
+    async fn ended_timers(&self) -> Result<Vec<TimerRow>, StoreError> {
+        let rows = self.rows();
+        let ended = rows.workflows.iter().filter(|(_, kept)| kept.ended());
+        let mut timers: Vec<_> = ended.flat_map(|(id, kept)| kept.timers(*id)).collect();
+        timers.sort_unstable();
+        Ok(timers)
+    }
+
+    async fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {
+        self.rows().workflows.get(&id).ok_or(StoreError::NotFound)?.load(id)
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        commit::apply(&mut self.rows(), &commit)
+    }
+}
+
+fn page(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+impl Rows {
+    fn insert(&mut self, new: NewWorkflow) -> Result<Inserted, StoreError> {
+        if new.project != rules::DEFAULT_PROJECT && !self.projects.contains(&new.project) {
+            return Err(rules::no_project(&new.project));
+        }
+        if let Some((key, digest)) = &new.idempotency {
+            let earlier = self.workflows.values().find_map(|kept| {
+                let (of, digest) = kept.new.idempotency.as_ref()?;
+                (of == key).then_some((kept.new.id, digest))
+            });
+            match earlier {
+                None => {}
+                Some((id, of)) if of == digest => return Ok(Inserted { id, replayed: true }),
+                Some(_) => return Err(StoreError::KeyReused),
+            }
+        }
+        let id = new.id;
+        if self.workflows.contains_key(&id) {
+            return Err(StoreError::Conflict(format!("workflow {id} exists")));
+        }
+        self.workflows.insert(id, Kept::new(new));
+        self.push_intent(id, None);
+        Ok(Inserted { id, replayed: false })
+    }
+
+    fn ask(&mut self, workflow: WorkflowId, command: Command) -> Result<(), StoreError> {
+        let kept = self.workflows.get_mut(&workflow).ok_or(StoreError::NotFound)?;
+        if let Some(why) = rules::refusal(kept.state.status, &command) {
+            return Err(StoreError::Refused(why));
+        }
+        if rules::closes_gate(&command) {
+            kept.gate_closed = true;
+        }
+        let waits = self
+            .intents
+            .values()
+            .any(|intent| intent.workflow == workflow && intent.command.as_ref() == Some(&command));
+        if !(waits && rules::collapses(&command)) {
+            self.push_intent(workflow, Some(command));
+        }
+        Ok(())
+    }
+
+    fn push_intent(&mut self, workflow: WorkflowId, command: Option<Command>) {
+        self.last_intent += 1;
+        self.intents.insert(self.last_intent, IntentRow { workflow, command });
+    }
+}
+
+impl Kept {
+    fn new(new: NewWorkflow) -> Self {
+        Self {
+            new: Arc::new(new),
+            state: WorkflowState {
+                generation: 1,
+                status: WorkflowStatus::Pending,
+                ..WorkflowState::default()
+            },
+            seq: 0,
+            gate_closed: false,
+            tasks: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            runnable: BTreeSet::new(),
+            attempts: BTreeMap::new(),
+            events: Vec::new(),
+        }
+    }
+
+    fn ended(&self) -> bool {
+        self.state.status.terminal()
+    }
+
+    fn timers(&self, workflow: WorkflowId) -> Vec<TimerRow> {
+        let rows = self.timers.iter().map(|((node, timer), at)| TimerRow {
+            at: *at,
+            workflow,
+            node: *node,
+            timer: *timer,
+        });
+        rows.collect()
+    }
+
+    fn task_name(&self, event: &EventView) -> Option<String> {
+        let flowforge_model::event::Record::Task { node, .. } = &event.record else {
+            return None;
+        };
+        self.tasks.get(node).map(|task| task.shape.name.clone())
+    }
+
+    fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {
+        let gap = (0_usize..).zip(self.tasks.keys()).find(|(place, node)| node.index() != *place);
+        if let Some((place, _)) = gap {
+            return Err(StoreError::Corrupt(format!("task {place} is missing")));
+        }
+        let key = |(node, number): (NodeIx, u32)| AttemptKey { workflow: id, node, number };
+        let mut timers = self.timers(id);
+        timers.sort_unstable();
+        let open = self.attempts.iter().filter(|(_, (_, view))| view.finished_at.is_none());
+        Ok(StoredRun {
+            id,
+            name: self.new.name.clone(),
+            project: self.new.project.clone(),
+            document: self.new.document.clone(),
+            parameters: self.new.parameters.clone(),
+            labels: self.new.labels.clone(),
+            priority: self.new.priority,
+            created_at: self.new.at,
+            state: self.state.clone(),
+            seq: self.seq,
+            gate_closed: self.gate_closed,
+            tasks: self.tasks.values().map(|task| TaskRow::clone(task)).collect(),
+            timers,
+            runnable: self.runnable.iter().copied().map(key).collect(),
+            open: open.map(|(of, (instance, _))| (key(*of), *instance)).collect(),
+        })
+    }
+}

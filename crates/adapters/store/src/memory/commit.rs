@@ -1,0 +1,242 @@
+//! A commit: applied to copies of the workflows it touches, which replace them at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use flowforge_model::attempt::{AttemptKey, Report};
+use flowforge_model::event::TaskRow;
+use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_model::time::Timestamp;
+use flowforge_ports::catalog::{AttemptView, EventView};
+use flowforge_ports::store::{Commit, Committed, RunChanges, StoreError};
+
+use super::{Kept, Rows};
+use crate::rules;
+
+pub(super) fn apply(rows: &mut Rows, commit: &Commit) -> Result<Committed, StoreError> {
+    if commit.epoch != rows.epoch {
+        return Err(StoreError::Fenced);
+    }
+    let done: BTreeSet<i64> = commit.intents_done.iter().copied().collect();
+    let mut turn = Turn {
+        closing: rows
+            .intents
+            .iter()
+            .filter(|(id, _)| !done.contains(id))
+            .filter(|(_, intent)| intent.command.as_ref().is_some_and(rules::closes_gate))
+            .map(|(_, intent)| intent.workflow)
+            .collect(),
+        rows,
+        at: commit.at,
+        staged: BTreeMap::new(),
+    };
+    for run in &commit.runs {
+        turn.run(run)?;
+    }
+    let refused = turn.admissions(commit)?;
+    // Facts about attempts admitted by this very commit found nothing before; others are done.
+    for run in &commit.runs {
+        if let Some(kept) = run.workflow.and_then(|id| turn.kept(id)) {
+            kept.facts(run);
+        }
+    }
+    let staged = turn.staged;
+    for (id, kept) in staged {
+        match kept {
+            Some(kept) => {
+                rows.workflows.insert(id, kept);
+            }
+            None => {
+                rows.workflows.remove(&id);
+                rows.intents.retain(|_, intent| intent.workflow != id);
+            }
+        }
+    }
+    rows.intents.retain(|id, _| !done.contains(id));
+    Ok(Committed { refused })
+}
+
+struct Turn<'r> {
+    rows: &'r Rows,
+    at: Timestamp,
+    /// Workflows with an intent that closed the gate and is not carried out yet.
+    closing: BTreeSet<WorkflowId>,
+    /// Copies; none for a workflow that is deleted.
+    staged: BTreeMap<WorkflowId, Option<Kept>>,
+}
+
+impl Turn<'_> {
+    /// The copy of a workflow.
+    fn kept(&mut self, id: WorkflowId) -> Option<&mut Kept> {
+        let rows = self.rows;
+        self.staged.entry(id).or_insert_with(|| rows.workflows.get(&id).cloned()).as_mut()
+    }
+
+    fn run(&mut self, run: &RunChanges) -> Result<(), StoreError> {
+        let at = self.at;
+        let workflow = rules::own(run)?;
+        let closing = self.closing.contains(&workflow);
+        let Some(kept) = self.kept(workflow) else {
+            return conflict("the workflow is gone");
+        };
+        kept.workflow(run, closing)?;
+        if run.delete {
+            self.staged.insert(workflow, None);
+            return Ok(());
+        }
+        kept.tasks(run)?;
+        for (seq, record) in (run.seq_before + 1..).zip(&run.records) {
+            kept.events.push(Arc::new(EventView {
+                seq,
+                at,
+                record: record.clone(),
+                task_name: None,
+            }));
+        }
+        for key in &run.runnable {
+            kept.runnable.insert((key.node, key.number));
+        }
+        for key in &run.unrunnable {
+            kept.runnable.remove(&(key.node, key.number));
+        }
+        kept.facts(run);
+        for (node, timer) in &run.timers_cleared {
+            kept.timers.remove(&(*node, *timer));
+        }
+        for (node, timer, at) in &run.timers_set {
+            kept.timers.insert((*node, *timer), *at);
+        }
+        Ok(())
+    }
+
+    fn admissions(&mut self, commit: &Commit) -> Result<Vec<AttemptKey>, StoreError> {
+        let mut refused = Vec::new();
+        for key in &commit.admissions {
+            let open = |kept: &&mut Kept| !kept.gate_closed;
+            let Some(kept) = self.kept(key.workflow).filter(open) else {
+                refused.push(*key);
+                continue;
+            };
+            if !kept.runnable.remove(&(key.node, key.number)) {
+                return Err(rules::not_runnable(*key));
+            }
+            let Some(instance) = commit.instance else {
+                return Err(rules::no_instance());
+            };
+            kept.admit(*key, instance, commit.at)?;
+        }
+        Ok(refused)
+    }
+}
+
+impl Kept {
+    /// The workflow's own row; refuses the commit unless it is where the controller believes.
+    fn workflow(&mut self, run: &RunChanges, closing: bool) -> Result<(), StoreError> {
+        if self.seq != run.seq_before {
+            return conflict("the workflow is at another record");
+        }
+        self.seq = rules::seq_after(run)?;
+        if let Some(state) = &run.state {
+            let from = (self.state.status, self.state.generation);
+            if !rules::workflow_may_become(from, (state.status, state.generation)) {
+                return conflict("the workflow has ended");
+            }
+            if !rules::workflow_sound(state) {
+                return conflict("the workflow's state contradicts itself");
+            }
+            self.state = state.clone();
+        }
+        if let Some(closed) = run.gate_closed {
+            self.gate_closed = closed || closing;
+        }
+        Ok(())
+    }
+
+    fn tasks(&mut self, run: &RunChanges) -> Result<(), StoreError> {
+        for task in &run.tasks {
+            if !rules::task_sound(&task.state) {
+                return conflict("the task's state contradicts itself");
+            }
+            let old = self.tasks.get(&task.node);
+            let shape = match (old, &task.shape) {
+                (Some(_), Some(_)) => return conflict("the task exists"),
+                (None, None) => return conflict("the task is missing"),
+                (None, Some(shape)) => {
+                    if shape.parent.is_some_and(|parent| parent >= task.node) {
+                        return conflict("the task's group comes after it");
+                    }
+                    shape.clone()
+                }
+                (Some(old), None) => {
+                    if !rules::task_may_become(old.state.status, task.state.status) {
+                        return conflict("the task has succeeded");
+                    }
+                    old.shape.clone()
+                }
+            };
+            let row = TaskRow { node: task.node, shape, state: task.state.clone() };
+            self.tasks.insert(task.node, Arc::new(row));
+        }
+        Ok(())
+    }
+
+    fn facts(&mut self, run: &RunChanges) {
+        for (key, at) in &run.started {
+            if let Some(view) = self.open(*key) {
+                view.started_at = view.started_at.or(Some(*at));
+            }
+        }
+        for (key, report) in &run.ended {
+            if let Some(view) = self.open(*key) {
+                end(view, report);
+            }
+        }
+    }
+
+    fn open(&mut self, key: AttemptKey) -> Option<&mut AttemptView> {
+        self.attempts
+            .get_mut(&(key.node, key.number))
+            .map(|(_, view)| view)
+            .filter(|view| view.finished_at.is_none())
+    }
+
+    fn admit(
+        &mut self,
+        key: AttemptKey,
+        instance: InstanceId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let of_task = (key.node, 0)..=(key.node, u32::MAX);
+        let second = self
+            .attempts
+            .range(of_task)
+            .any(|((_, number), (_, view))| *number == key.number || view.finished_at.is_none());
+        if second {
+            return conflict("the task has an open attempt, or the attempt was there before");
+        }
+        let view = AttemptView {
+            node: key.node,
+            number: key.number,
+            admitted_at: at,
+            started_at: None,
+            finished_at: None,
+            exit_code: None,
+            reason: None,
+            message: None,
+        };
+        self.attempts.insert((key.node, key.number), (instance, view));
+        Ok(())
+    }
+}
+
+fn end(view: &mut AttemptView, report: &Report) {
+    view.started_at = report.started_at.or(view.started_at);
+    view.finished_at = Some(report.finished_at);
+    view.exit_code = report.exit_code;
+    view.reason = report.failure.as_ref().map(|failure| failure.reason);
+    view.message = report.failure.as_ref().map(|failure| failure.message.clone());
+}
+
+fn conflict<T>(why: &str) -> Result<T, StoreError> {
+    Err(StoreError::Conflict(why.to_owned()))
+}

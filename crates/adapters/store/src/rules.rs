@@ -1,0 +1,101 @@
+//! The few judgements a store makes, shared by all implementations.
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::event::{Command, TaskState, WorkflowState};
+use flowforge_model::id::WorkflowId;
+use flowforge_model::status::{TaskStatus, WorkflowStatus};
+use flowforge_ports::store::{RunChanges, StoreError};
+
+/// The project every database begins with.
+pub(crate) const DEFAULT_PROJECT: &str = "default";
+
+/// Why `command` may not be asked of a workflow that stands at `status`.
+pub(crate) fn refusal(status: WorkflowStatus, command: &Command) -> Option<String> {
+    use WorkflowStatus as S;
+    let word = status.as_str();
+    match (command, status) {
+        (Command::Retry, S::Failed | S::Cancelled) => None,
+        (Command::Retry, _) => {
+            Some(format!("only a FAILED or CANCELLED workflow can be retried, this one is {word}"))
+        }
+        (_, S::Succeeded | S::Failed | S::Cancelled) => {
+            Some(format!("the workflow has already ended: it is {word}"))
+        }
+        (_, S::Pending | S::Running | S::Paused) => None,
+    }
+}
+
+/// After asking this no attempt is admitted until the controller opens the gate (INV-20).
+pub(crate) fn closes_gate(command: &Command) -> bool {
+    matches!(command, Command::Cancel | Command::Stop | Command::Terminate | Command::Pause)
+}
+
+/// Asking this again while it waits changes nothing.
+pub(crate) fn collapses(command: &Command) -> bool {
+    matches!(command, Command::Cancel | Command::Stop | Command::Terminate | Command::Retry)
+}
+
+/// A workflow may be written from one status and generation to another: a terminal one keeps
+/// its status unless a retry opens the next generation, and success is final (INV-3, INV-4).
+pub(crate) fn workflow_may_become(
+    (from, generation): (WorkflowStatus, u32),
+    (to, next): (WorkflowStatus, u32),
+) -> bool {
+    !from.terminal() || from == to || (from != WorkflowStatus::Succeeded && next > generation)
+}
+
+/// A task may be written from one status to another: success is final. Others may be reopened.
+pub(crate) fn task_may_become(from: TaskStatus, to: TaskStatus) -> bool {
+    from != TaskStatus::Succeeded || to == TaskStatus::Succeeded
+}
+
+/// A workflow names a project that does not exist.
+pub(crate) fn no_project(name: &str) -> StoreError {
+    StoreError::Refused(format!("there is no project named {name:?}"))
+}
+
+/// An admission of an attempt that nobody made runnable.
+pub(crate) fn not_runnable(key: AttemptKey) -> StoreError {
+    StoreError::Conflict(format!("attempt {key:?} is admitted but not runnable"))
+}
+
+/// An admission without a server to claim it.
+pub(crate) fn no_instance() -> StoreError {
+    StoreError::Conflict("admissions without an instance".to_owned())
+}
+
+/// What the constraints of the schema say of a task: it has an end exactly if it has ended.
+pub(crate) fn task_sound(state: &TaskState) -> bool {
+    state.status.terminal() == state.finished_at.is_some()
+}
+
+/// The same of a workflow.
+pub(crate) fn workflow_sound(state: &WorkflowState) -> bool {
+    state.status.terminal() == state.finished_at.is_some() && state.generation >= 1
+}
+
+/// Number of the last record once these are written.
+pub(crate) fn seq_after(run: &RunChanges) -> Result<u64, StoreError> {
+    u64::try_from(run.records.len())
+        .ok()
+        .and_then(|count| run.seq_before.checked_add(count))
+        .filter(|seq| i64::try_from(*seq).is_ok())
+        .ok_or_else(|| StoreError::Conflict("record numbers overflow".to_owned()))
+}
+
+/// The workflow that these changes are of; all attempts they name have to be its own.
+pub(crate) fn own(run: &RunChanges) -> Result<WorkflowId, StoreError> {
+    let Some(workflow) = run.workflow else {
+        return Err(StoreError::Conflict("changes of no workflow".to_owned()));
+    };
+    let queue = run.runnable.iter().chain(&run.unrunnable);
+    let started = run.started.iter().map(|(key, _)| key);
+    let ended = run.ended.iter().map(|(key, _)| key);
+    let mut keys = queue.chain(started).chain(ended);
+    match keys.find(|key| key.workflow != workflow || key.number == 0) {
+        None => Ok(workflow),
+        Some(key) => Err(StoreError::Conflict(format!(
+            "attempt {key:?} among the changes of workflow {workflow}"
+        ))),
+    }
+}

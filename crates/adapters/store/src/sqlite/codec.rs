@@ -1,0 +1,261 @@
+//! Between columns and the nouns. Whatever does not read back is a corrupt row.
+
+use flowforge_model::event::{
+    Command, Ending, NodeKind, Outputs, Record, TaskRow, TaskShape, TaskState, Timer, WorkflowState,
+};
+use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
+use flowforge_model::time::Timestamp;
+use flowforge_ports::store::StoreError;
+use rusqlite::Row;
+use rusqlite::types::ValueRef;
+use uuid::Uuid;
+
+use super::error::from_sqlite;
+
+/// Pairs whose order counts: parameters, labels.
+pub(super) type Pairs = Vec<(String, String)>;
+
+/// Fastest level: a document is text of some KiB, and half its size is enough.
+const ZSTD_LEVEL: i32 = 1;
+/// Bytes that a stored document may claim: sixteen times what a request may carry.
+const DOCUMENT_BYTES: usize = 16 * flowforge_model::limits::BODY_BYTES;
+
+/// The columns of `task` that [`task_row`] reads, in its order.
+macro_rules! task_columns {
+    () => {
+        "t.node, t.parent, t.slot, t.kind, t.name, t.template, t.item, t.status, t.reason, \
+         t.message, t.attempt, t.failures, t.losses, t.exit_code, t.queued_at, t.started_at, \
+         t.finished_at, t.outputs"
+    };
+}
+/// The columns of `workflow` that [`workflow_state`] reads, in its order.
+macro_rules! state_columns {
+    () => {
+        "w.status, w.reason, w.message, w.generation, w.ending, w.started_at, w.finished_at, \
+         w.outputs"
+    };
+}
+pub(super) use {state_columns, task_columns};
+
+/// A document as it is stored.
+#[derive(Debug)]
+pub(super) struct Compressed {
+    pub(super) bytes: usize,
+    pub(super) zstd: Vec<u8>,
+}
+
+pub(super) fn compress(text: &str) -> Result<Compressed, StoreError> {
+    let zstd = zstd::bulk::compress(text.as_bytes(), ZSTD_LEVEL)
+        .map_err(|error| StoreError::Unavailable(format!("compress the document: {error}")))?;
+    Ok(Compressed { bytes: text.len(), zstd })
+}
+
+pub(super) fn decompress(bytes: usize, zstd: &[u8]) -> Result<String, StoreError> {
+    if bytes > DOCUMENT_BYTES {
+        return Err(corrupt("document size"));
+    }
+    let text = zstd::bulk::decompress(zstd, bytes)
+        .map_err(|error| StoreError::Corrupt(format!("document: {error}")))?;
+    if text.len() != bytes {
+        return Err(corrupt("document size"));
+    }
+    String::from_utf8(text).map_err(|_| corrupt("document text"))
+}
+
+pub(super) fn corrupt(what: &str) -> StoreError {
+    StoreError::Corrupt(what.to_owned())
+}
+
+/// One column.
+pub(super) fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {
+    row.get(at).map_err(from_sqlite)
+}
+
+fn text<'r>(row: &'r Row<'_>, at: usize) -> Result<Option<&'r str>, StoreError> {
+    match row.get_ref(at).map_err(from_sqlite)? {
+        ValueRef::Null => Ok(None),
+        value => value.as_str().map(Some).map_err(|error| StoreError::Corrupt(error.to_string())),
+    }
+}
+
+/// A column with a word of a fixed vocabulary.
+pub(super) fn word<T>(
+    row: &Row<'_>,
+    at: usize,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, StoreError> {
+    optional_word(row, at, parse)?.ok_or_else(|| corrupt("a word is missing"))
+}
+
+pub(super) fn optional_word<T>(
+    row: &Row<'_>,
+    at: usize,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, StoreError> {
+    match text(row, at)? {
+        None => Ok(None),
+        Some(word) => match parse(word) {
+            Some(value) => Ok(Some(value)),
+            None => Err(StoreError::Corrupt(format!("unknown word {word:?}"))),
+        },
+    }
+}
+
+/// A column with JSON.
+pub(super) fn json<T: serde::de::DeserializeOwned>(
+    row: &Row<'_>,
+    at: usize,
+) -> Result<Option<T>, StoreError> {
+    match text(row, at)? {
+        None => Ok(None),
+        Some(text) => serde_json::from_str(text)
+            .map(Some)
+            .map_err(|error| StoreError::Corrupt(error.to_string())),
+    }
+}
+
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Conflict(error.to_string()))
+}
+
+pub(super) fn outputs_json(outputs: Option<&Outputs>) -> Result<Option<String>, StoreError> {
+    outputs.map(to_json).transpose()
+}
+
+pub(super) fn pairs(row: &Row<'_>, at: usize) -> Result<Pairs, StoreError> {
+    json(row, at)?.ok_or_else(|| corrupt("pairs are missing"))
+}
+
+pub(super) fn workflow_id(row: &Row<'_>, at: usize) -> Result<WorkflowId, StoreError> {
+    uuid(row, at).map(WorkflowId)
+}
+
+pub(super) fn instance_id(row: &Row<'_>, at: usize) -> Result<InstanceId, StoreError> {
+    uuid(row, at).map(InstanceId)
+}
+
+pub(super) fn uuid(row: &Row<'_>, at: usize) -> Result<Uuid, StoreError> {
+    let bytes: [u8; 16] = get(row, at)?;
+    Ok(Uuid::from_bytes(bytes))
+}
+
+pub(super) fn node(row: &Row<'_>, at: usize) -> Result<NodeIx, StoreError> {
+    get(row, at).map(NodeIx)
+}
+
+pub(super) fn time(row: &Row<'_>, at: usize) -> Result<Timestamp, StoreError> {
+    get(row, at).map(Timestamp)
+}
+
+pub(super) fn optional_time(row: &Row<'_>, at: usize) -> Result<Option<Timestamp>, StoreError> {
+    Ok(get::<Option<i64>>(row, at)?.map(Timestamp))
+}
+
+pub(super) fn timer(row: &Row<'_>, at: usize) -> Result<Timer, StoreError> {
+    word(row, at, Timer::parse)
+}
+
+pub(super) fn command(row: &Row<'_>, at: usize) -> Result<Option<Command>, StoreError> {
+    json(row, at)
+}
+
+pub(super) fn ending_word(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Deadline => "deadline",
+        Ending::Stop => "stop",
+        Ending::Terminate => "terminate",
+        Ending::Cancel => "cancel",
+    }
+}
+
+fn ending(word: &str) -> Option<Ending> {
+    [Ending::Deadline, Ending::Stop, Ending::Terminate, Ending::Cancel]
+        .into_iter()
+        .find(|ending| ending_word(*ending) == word)
+}
+
+/// Reads [`state_columns`] from column `at` on.
+pub(super) fn workflow_state(row: &Row<'_>, at: usize) -> Result<WorkflowState, StoreError> {
+    Ok(WorkflowState {
+        status: word(row, at, WorkflowStatus::parse)?,
+        reason: optional_word(row, at + 1, Reason::parse)?,
+        message: get(row, at + 2)?,
+        generation: get(row, at + 3)?,
+        ending: optional_word(row, at + 4, ending)?,
+        started_at: optional_time(row, at + 5)?,
+        finished_at: optional_time(row, at + 6)?,
+        outputs: json(row, at + 7)?,
+    })
+}
+
+/// Reads [`task_columns`].
+pub(super) fn task_row(row: &Row<'_>) -> Result<TaskRow, StoreError> {
+    Ok(TaskRow {
+        node: node(row, 0)?,
+        shape: TaskShape {
+            parent: get::<Option<u32>>(row, 1)?.map(NodeIx),
+            slot: get(row, 2)?,
+            kind: word(row, 3, NodeKind::parse)?,
+            name: get(row, 4)?,
+            template: get(row, 5)?,
+            item: json(row, 6)?,
+        },
+        state: TaskState {
+            status: word(row, 7, TaskStatus::parse)?,
+            reason: optional_word(row, 8, Reason::parse)?,
+            message: get(row, 9)?,
+            attempt: get(row, 10)?,
+            failures: get(row, 11)?,
+            losses: get(row, 12)?,
+            exit_code: get(row, 13)?,
+            queued_at: optional_time(row, 14)?,
+            started_at: optional_time(row, 15)?,
+            finished_at: optional_time(row, 16)?,
+            outputs: json(row, 17)?,
+        },
+    })
+}
+
+/// Reads node, status, reason, message, attempt, `exit_code`, generation from column `at` on.
+pub(super) fn record(row: &Row<'_>, at: usize) -> Result<Record, StoreError> {
+    let reason = optional_word(row, at + 2, Reason::parse)?;
+    let message = get(row, at + 3)?;
+    Ok(match get::<Option<u32>>(row, at)? {
+        Some(node) => Record::Task {
+            node: NodeIx(node),
+            status: word(row, at + 1, TaskStatus::parse)?,
+            reason,
+            message,
+            attempt: get(row, at + 4)?,
+            exit_code: get(row, at + 5)?,
+        },
+        None => Record::Workflow {
+            status: word(row, at + 1, WorkflowStatus::parse)?,
+            reason,
+            message,
+            generation: get(row, at + 6)?,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_reads_back_and_a_damaged_one_is_corrupt() {
+        let text = "spec: {}\n".repeat(1000);
+        let stored = compress(&text).unwrap();
+        assert!(stored.zstd.len() < 200);
+        assert_eq!(decompress(stored.bytes, &stored.zstd).unwrap(), text);
+        for (bytes, zstd) in [
+            (stored.bytes - 1, &stored.zstd[..]),
+            (stored.bytes + 1, &stored.zstd[..]),
+            (usize::MAX, &stored.zstd[..]),
+            (stored.bytes, b"not zstd"),
+        ] {
+            assert!(matches!(decompress(bytes, zstd), Err(StoreError::Corrupt(_))));
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What a controller reads.
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::id::WorkflowId;
+use flowforge_model::time::Timestamp;
+use flowforge_ports::store::{Intent, StoreError, StoredRun, TimerRow};
+use rusqlite::{OptionalExtension, Row, ToSql, Transaction, params};
+use uuid::Uuid;
+
+use super::codec::{self, get, state_columns, task_columns};
+use super::error::from_sqlite;
+
+pub(super) fn intents(
+    tx: &Transaction<'_>,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Intent>, StoreError> {
+    rows(
+        tx,
+        "SELECT id, workflow, command FROM intent WHERE id > ?1 ORDER BY id LIMIT ?2",
+        params![after, limit],
+        |row| {
+            Ok(Intent {
+                id: get(row, 0)?,
+                workflow: codec::workflow_id(row, 1)?,
+                command: codec::command(row, 2)?,
+            })
+        },
+    )
+}
+
+pub(super) fn unfinished(
+    tx: &Transaction<'_>,
+    after: Option<WorkflowId>,
+    limit: u32,
+) -> Result<Vec<WorkflowId>, StoreError> {
+    rows(
+        tx,
+        "SELECT id FROM workflow WHERE finished_at IS NULL AND (?1 IS NULL OR id > ?1) \
+         ORDER BY id LIMIT ?2",
+        params![after.map(|id| id.0), limit],
+        |row| codec::workflow_id(row, 0),
+    )
+}
+
+pub(super) fn ended_timers(tx: &Transaction<'_>) -> Result<Vec<TimerRow>, StoreError> {
+    let mut timers = rows(
+        tx,
+        "SELECT t.at, t.workflow, t.node, t.kind FROM timer t JOIN workflow w ON w.id = t.workflow \
+         WHERE w.finished_at IS NOT NULL",
+        [],
+        timer_row,
+    )?;
+    timers.sort_unstable();
+    Ok(timers)
+}
+
+fn timer_row(row: &Row<'_>) -> Result<TimerRow, StoreError> {
+    Ok(TimerRow {
+        at: codec::time(row, 0)?,
+        workflow: codec::workflow_id(row, 1)?,
+        node: codec::node(row, 2)?,
+        timer: codec::timer(row, 3)?,
+    })
+}
+
+/// Everything kept of a workflow, from one snapshot.
+pub(super) fn run(tx: &Transaction<'_>, id: WorkflowId) -> Result<StoredRun, StoreError> {
+    let mut run = head(tx, id)?;
+    run.document = document(tx, id)?;
+    run.tasks = rows(
+        tx,
+        concat!("SELECT ", task_columns!(), " FROM task t WHERE t.workflow = ?1 ORDER BY t.node"),
+        [id.0],
+        codec::task_row,
+    )?;
+    let gap = (0_usize..).zip(&run.tasks).find(|(place, task)| task.node.index() != *place);
+    if let Some((place, _)) = gap {
+        return Err(StoreError::Corrupt(format!("task {place} is missing")));
+    }
+    run.timers = rows(
+        tx,
+        "SELECT at, workflow, node, kind FROM timer WHERE workflow = ?1",
+        [id.0],
+        timer_row,
+    )?;
+    run.timers.sort_unstable();
+    run.runnable = rows(
+        tx,
+        "SELECT node, number FROM runnable WHERE workflow = ?1 ORDER BY node, number",
+        [id.0],
+        |row| attempt_key(id, row),
+    )?;
+    run.open = rows(
+        tx,
+        "SELECT node, number, instance FROM attempt \
+         WHERE workflow = ?1 AND ended_at IS NULL ORDER BY node, number",
+        [id.0],
+        |row| Ok((attempt_key(id, row)?, codec::instance_id(row, 2)?)),
+    )?;
+    Ok(run)
+}
+
+fn attempt_key(workflow: WorkflowId, row: &Row<'_>) -> Result<AttemptKey, StoreError> {
+    Ok(AttemptKey { workflow, node: codec::node(row, 0)?, number: get(row, 1)? })
+}
+
+/// The workflow's own row.
+fn head(tx: &Transaction<'_>, id: WorkflowId) -> Result<StoredRun, StoreError> {
+    one(
+        tx,
+        concat!(
+            "SELECT w.name, p.name, w.parameters, w.labels, w.priority, w.created_at, w.seq, \
+             w.gate_closed, ",
+            state_columns!(),
+            " FROM workflow w JOIN project p ON p.id = w.project WHERE w.id = ?1"
+        ),
+        id,
+        |row| {
+            Ok(StoredRun {
+                id,
+                name: get(row, 0)?,
+                project: get(row, 1)?,
+                document: String::new(),
+                parameters: codec::pairs(row, 2)?,
+                labels: codec::pairs(row, 3)?,
+                priority: get(row, 4)?,
+                created_at: Timestamp(get(row, 5)?),
+                seq: get(row, 6)?,
+                gate_closed: get(row, 7)?,
+                state: codec::workflow_state(row, 8)?,
+                tasks: Vec::new(),
+                timers: Vec::new(),
+                runnable: Vec::new(),
+                open: Vec::new(),
+            })
+        },
+    )
+}
+
+pub(super) fn document(tx: &Transaction<'_>, id: WorkflowId) -> Result<String, StoreError> {
+    let read = one(tx, "SELECT bytes, zstd FROM document WHERE workflow = ?1", id, |row| {
+        codec::decompress(get(row, 0)?, &get::<Vec<u8>>(row, 1)?)
+    });
+    match read {
+        Err(StoreError::NotFound) if exists(tx, id)? => {
+            Err(codec::corrupt("the document is missing"))
+        }
+        other => other,
+    }
+}
+
+/// `NotFound` for what is not there, rather than an empty list.
+pub(super) fn must_exist(tx: &Transaction<'_>, id: WorkflowId) -> Result<(), StoreError> {
+    if exists(tx, id)? { Ok(()) } else { Err(StoreError::NotFound) }
+}
+
+fn exists(tx: &Transaction<'_>, id: WorkflowId) -> Result<bool, StoreError> {
+    tx.prepare_cached("SELECT 1 FROM workflow WHERE id = ?1")
+        .and_then(|mut select| select.query_row([id.0], |_| Ok(())).optional())
+        .map(|found| found.is_some())
+        .map_err(from_sqlite)
+}
+
+/// The one row of a workflow.
+pub(super) fn one<T>(
+    tx: &Transaction<'_>,
+    sql: &str,
+    id: WorkflowId,
+    read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut select = tx.prepare_cached(sql).map_err(from_sqlite)?;
+    let key: Uuid = id.0;
+    let mut rows = select.query([key]).map_err(from_sqlite)?;
+    match rows.next().map_err(from_sqlite)? {
+        None => Err(StoreError::NotFound),
+        Some(row) => read(row),
+    }
+}
+
+/// All rows of a query.
+pub(super) fn rows<T>(
+    tx: &Transaction<'_>,
+    sql: &str,
+    params: impl rusqlite::Params,
+    mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut select = tx.prepare_cached(sql).map_err(from_sqlite)?;
+    let mut rows = select.query(params).map_err(from_sqlite)?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next().map_err(from_sqlite)? {
+        all.push(read(row)?);
+    }
+    Ok(all)
+}
+
+/// A parameter whose type is decided at run time.
+pub(super) type Bound = Box<dyn ToSql>;

@@ -1,0 +1,64 @@
+//! Projects, and the server about itself.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Time;
+
+/// A project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Project {
+    /// Its id.
+    pub id: String,
+    /// Its name, unique.
+    pub name: String,
+    /// When it was created.
+    pub created_at: Time,
+}
+
+/// A project to create.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewProject {
+    /// `[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?`
+    pub name: String,
+}
+
+/// The server's health.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Health {
+    /// `ok`; `draining` or `unavailable` go with status 503.
+    pub status: String,
+}
+
+/// The server's version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Version {
+    /// `flowforge`.
+    pub name: String,
+    /// Semantic version.
+    pub version: String,
+    /// Versions of the API it serves.
+    pub api_versions: Vec<String>,
+}
+
+/// Where a server is and how to be let in: the content of `endpoint.json` in its data directory.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// `http://host:port`, without a slash at the end.
+    pub url: String,
+    /// The bearer token.
+    pub token: String,
+}
+
+impl fmt::Debug for Endpoint {
+    /// Without the token: debug text ends up in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("url", &self.url).finish_non_exhaustive()
+    }
+}

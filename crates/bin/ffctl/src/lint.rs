@@ -1,0 +1,228 @@
+//! `lint`: checks workflow files without a server, and shows findings with their place.
+
+use std::path::Path;
+
+use flowforge_spec::{Options, Problem, Problems};
+use flowforge_wire::{Finding, LintReport};
+use serde::Serialize;
+
+use crate::args;
+use crate::exit::{Exit, Failure};
+use crate::output::{Context, Sink};
+use crate::paint::{Colour, shown, width};
+use crate::source;
+
+/// Columns of a source line that are shown around a finding.
+const SHOWN_COLUMNS: usize = 100;
+
+/// What is to be said about one file.
+#[derive(Debug, Serialize)]
+struct Checked {
+    file: String,
+    #[serde(flatten)]
+    report: LintReport,
+}
+
+pub(crate) fn run(context: &mut Context, args: &args::Lint) -> Result<Exit, Failure> {
+    let mut all = Vec::new();
+    let mut unread = false;
+    for path in &args.files {
+        let file = name_of(path);
+        let source = match source::read(path) {
+            Ok(source) => source,
+            Err(failure) => {
+                // What is wrong with one file hides nothing of the others.
+                context.explain(&failure)?;
+                unread = true;
+                continue;
+            }
+        };
+        let report = check(&source, args.parameters.clone());
+        if context.form().human() {
+            print(context, &file, &source, &report)?;
+        }
+        all.push(Checked { file, report });
+    }
+    let ok = !unread && all.iter().all(|one| one.report.ok);
+    if context.form() == args::Form::Name {
+        for bad in all.iter().filter(|one| !one.report.ok) {
+            context.out.line(&shown(&bad.file))?;
+        }
+    } else if !context.form().human() {
+        context.document(&all)?;
+    }
+    Ok(if ok { Exit::Ok } else { Exit::Usage })
+}
+
+/// The name of a file as it is shown.
+pub(crate) fn name_of(path: &Path) -> String {
+    if path.as_os_str() == "-" { "<stdin>".to_owned() } else { path.display().to_string() }
+}
+
+fn check(source: &str, parameters: Vec<(String, String)>) -> LintReport {
+    let options = Options { parameters, default_retry: None };
+    match flowforge_spec::compile(source, &options) {
+        Ok(compiled) => LintReport {
+            ok: true,
+            warnings: compiled.warnings.into_iter().map(finding).collect(),
+            ..LintReport::default()
+        },
+        Err(Problems { list, omitted }) => LintReport {
+            ok: false,
+            errors: list.into_iter().map(finding).collect(),
+            warnings: Vec::new(),
+            omitted: u64::try_from(omitted).unwrap_or(u64::MAX),
+        },
+    }
+}
+
+fn finding(problem: Problem) -> Finding {
+    Finding {
+        pointer: problem.pointer,
+        detail: problem.message,
+        line: Some(problem.line),
+        column: Some(problem.column),
+        code: problem.code.to_owned(),
+        hint: problem.hint,
+    }
+}
+
+fn print(
+    context: &mut Context,
+    file: &str,
+    source: &str,
+    report: &LintReport,
+) -> Result<(), Failure> {
+    let out = &mut context.out;
+    for found in &report.warnings {
+        show(out, file, source, found, Level::Warning)?;
+    }
+    for found in &report.errors {
+        show(out, file, source, found, Level::Error)?;
+    }
+    more(out, report.omitted)?;
+    if report.ok {
+        let text = format!("{}: valid", shown(file));
+        out.line(&out.paint.text(Colour::Green, &text))?;
+    }
+    Ok(())
+}
+
+/// Says how many findings are not listed.
+pub(crate) fn more(sink: &mut Sink, omitted: u64) -> std::io::Result<()> {
+    if omitted > 0 {
+        sink.line(&format!("… and {omitted} more"))?;
+    }
+    Ok(())
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Warning,
+    Error,
+}
+
+/// One finding: place, text, the line it is about with a caret, and what to do.
+pub(crate) fn show(
+    sink: &mut Sink,
+    file: &str,
+    source: &str,
+    found: &Finding,
+    level: Level,
+) -> std::io::Result<()> {
+    let paint = sink.paint;
+    let (word, colour) = match level {
+        Level::Warning => ("warning", Colour::Yellow),
+        Level::Error => ("error", Colour::Red),
+    };
+    let place = match (found.line, found.column) {
+        (Some(line), Some(column)) => format!("{}:{line}:{column}: ", shown(file)),
+        _ if found.pointer.is_empty() => format!("{}: ", shown(file)),
+        _ => format!("{}: {}: ", shown(file), shown(&found.pointer)),
+    };
+    sink.line(&format!(
+        "{}{} {} {}",
+        paint.text(Colour::Bold, &place),
+        paint.text(colour, &format!("{word}:")),
+        shown(&found.detail),
+        paint.text(Colour::Dim, &format!("[{}]", shown(&found.code))),
+    ))?;
+    if let Some((number, line, caret)) = excerpt(source, found) {
+        let gutter = format!("{number:>5} | ");
+        sink.line(&format!("{}{line}", paint.text(Colour::Dim, &gutter)))?;
+        let gutter = format!("{:>5} | ", "");
+        let mark = format!("{}^", " ".repeat(caret));
+        let mark = paint.text(colour, &mark);
+        sink.line(&format!("{}{mark}", paint.text(Colour::Dim, &gutter)))?;
+    }
+    if let Some(hint) = &found.hint {
+        sink.line(&format!("        {} {}", paint.text(Colour::Cyan, "hint:"), shown(hint)))?;
+    }
+    Ok(())
+}
+
+/// The line a finding is about, escaped and cut, and the column of the caret in it, from 0.
+fn excerpt(source: &str, found: &Finding) -> Option<(u32, String, usize)> {
+    let number = found.line.filter(|line| *line > 0)?;
+    let index = usize::try_from(number - 1).ok()?;
+    let line = source.lines().nth(index)?;
+    let column = usize::try_from(found.column?.saturating_sub(1)).ok()?;
+    // A line may be megabytes: show what is around the place.
+    let begin = column.saturating_sub(SHOWN_COLUMNS / 2);
+    let skipped = if column < SHOWN_COLUMNS { 0 } else { begin };
+    let before: String = line.chars().skip(skipped).take(column - skipped).collect();
+    let from: String = line
+        .chars()
+        .skip(column)
+        .take(SHOWN_COLUMNS.saturating_sub(before.chars().count()))
+        .collect();
+    let spaced = |text: &str| shown(&text.replace('\t', " ")).into_owned();
+    let before = format!("{}{}", if skipped > 0 { "…" } else { "" }, spaced(&before));
+    let caret = width(&before);
+    Some((number, format!("{before}{}", spaced(&from)), caret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown_finding(source: &str, line: u32, column: u32) -> String {
+        let found = Finding {
+            pointer: "/a".to_owned(),
+            detail: "unknown task `x\u{1b}[2J`".to_owned(),
+            line: Some(line),
+            column: Some(column),
+            code: "unknown_task".to_owned(),
+            hint: Some("name one of a, b".to_owned()),
+        };
+        let (mut sink, text) = Sink::memory();
+        show(&mut sink, "dir/w.yaml", source, &found, Level::Error).unwrap();
+        text.take()
+    }
+
+    #[test]
+    fn a_finding_shows_its_place_its_line_and_what_to_do() {
+        let source = "a: 1\r\nb:\t[日本, x\u{7}]\r\n";
+        insta::assert_snapshot!(shown_finding(source, 2, 9), @r"
+        dir/w.yaml:2:9: error: unknown task `x\u{1b}[2J` [unknown_task]
+            2 | b: [日本, x\u{7}]
+              |           ^
+                hint: name one of a, b
+        ");
+    }
+
+    #[test]
+    fn long_lines_and_places_outside_of_the_text_are_bearable() {
+        let source = format!("{}!{}", "a".repeat(1_000_000), "b".repeat(1_000_000));
+        let text = shown_finding(&source, 1, 1_000_001);
+        assert!(text.lines().all(|line| line.chars().count() < 130), "{text}");
+        let caret = text.lines().nth(2).unwrap().find('^').unwrap();
+        let marked = text.lines().nth(1).unwrap().chars().nth(caret);
+        assert_eq!(marked, Some('!'));
+        for (line, column) in [(0, 1), (9, 1), (u32::MAX, 1)] {
+            assert_eq!(shown_finding("a", line, column).lines().count(), 2);
+        }
+        assert!(shown_finding("a", 1, u32::MAX).contains('^'));
+    }
+}

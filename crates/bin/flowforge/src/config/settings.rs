@@ -1,0 +1,171 @@
+//! Every setting: its path, its type and its range.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use flowforge_model::limits;
+use flowforge_model::plan::RetryPolicy;
+use tracing_subscriber::filter::LevelFilter;
+
+/// The values of one configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) bind: IpAddr,
+    pub(crate) http_port: u16,
+    /// Tasks that run at a time.
+    pub(crate) concurrency: u32,
+    pub(crate) retry_limit: u32,
+    pub(crate) retry_policy: RetryPolicy,
+    pub(crate) log_level: LevelFilter,
+    pub(crate) log_format: LogFormat,
+    /// The bearer token of the API; empty means a new one at every start.
+    pub(crate) token: String,
+}
+
+/// How the server's own log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Console,
+    Json,
+}
+
+/// One setting: how to read and show it.
+pub(super) struct Setting {
+    /// `section.key`.
+    pub(super) path: &'static str,
+    /// Never shown.
+    pub(super) secret: bool,
+    /// Takes the value, or says what it should have been.
+    pub(super) set: fn(&mut Settings, &str) -> Result<(), String>,
+    pub(super) get: fn(&Settings) -> String,
+}
+
+/// Tasks that may run at a time: each costs a process and two file descriptors.
+const CONCURRENCY: u32 = 10_000;
+/// Shorter tokens can be guessed.
+const TOKEN_BYTES: usize = 16;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            bind: IpAddr::from([127, 0, 0, 1]),
+            http_port: 8080,
+            concurrency: default_concurrency(),
+            retry_limit: 3,
+            retry_policy: RetryPolicy::OnTransient,
+            log_level: LevelFilter::INFO,
+            log_format: LogFormat::Console,
+            token: String::new(),
+        }
+    }
+}
+
+/// Four tasks per core, so that tasks that wait leave no core idle, and at least eight.
+fn default_concurrency() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(cores.saturating_mul(4)).unwrap_or(CONCURRENCY).clamp(8, CONCURRENCY)
+}
+
+/// All settings, by section.
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting {
+        path: "server.bind",
+        secret: false,
+        set: |s, v| parse(v, "an IP address").map(|bind| s.bind = bind),
+        get: |s| s.bind.to_string(),
+    },
+    Setting {
+        path: "server.http_port",
+        secret: false,
+        set: |s, v| parse(v, "a port (0 to 65535)").map(|port| s.http_port = port),
+        get: |s| s.http_port.to_string(),
+    },
+    Setting {
+        path: "executor.concurrency",
+        secret: false,
+        set: |s, v| number(v, 1, CONCURRENCY).map(|n| s.concurrency = n),
+        get: |s| s.concurrency.to_string(),
+    },
+    Setting {
+        path: "retry.default_limit",
+        secret: false,
+        set: |s, v| number(v, 0, limits::RETRY_LIMIT).map(|n| s.retry_limit = n),
+        get: |s| s.retry_limit.to_string(),
+    },
+    Setting {
+        path: "retry.default_policy",
+        secret: false,
+        set: |s, v| word(v, POLICIES).map(|policy| s.retry_policy = policy),
+        get: |s| name(&s.retry_policy, POLICIES),
+    },
+    Setting {
+        path: "logging.level",
+        secret: false,
+        set: |s, v| word(v, LEVELS).map(|level| s.log_level = level),
+        get: |s| name(&s.log_level, LEVELS),
+    },
+    Setting {
+        path: "logging.format",
+        secret: false,
+        set: |s, v| word(v, FORMATS).map(|format| s.log_format = format),
+        get: |s| name(&s.log_format, FORMATS),
+    },
+    Setting {
+        path: "auth.token",
+        secret: true,
+        set: |s, v| token(v).map(|token| s.token = token),
+        get: |s| s.token.clone(),
+    },
+];
+
+const POLICIES: &[(&str, RetryPolicy)] = &[
+    ("Always", RetryPolicy::Always),
+    ("OnFailure", RetryPolicy::OnFailure),
+    ("OnError", RetryPolicy::OnError),
+    ("OnTransient", RetryPolicy::OnTransient),
+    // Argo's name.
+    ("OnTransientError", RetryPolicy::OnTransient),
+    ("Never", RetryPolicy::Never),
+];
+
+const LEVELS: &[(&str, LevelFilter)] = &[
+    ("error", LevelFilter::ERROR),
+    ("warn", LevelFilter::WARN),
+    ("info", LevelFilter::INFO),
+    ("debug", LevelFilter::DEBUG),
+    ("trace", LevelFilter::TRACE),
+];
+
+const FORMATS: &[(&str, LogFormat)] = &[("console", LogFormat::Console), ("json", LogFormat::Json)];
+
+fn parse<T: FromStr>(value: &str, what: &str) -> Result<T, String> {
+    value.parse().map_err(|_| what.to_owned())
+}
+
+fn number(value: &str, least: u32, most: u32) -> Result<u32, String> {
+    let wanted = || format!("a whole number from {least} to {most}");
+    let number = value.parse().map_err(|_| wanted())?;
+    if (least..=most).contains(&number) { Ok(number) } else { Err(wanted()) }
+}
+
+fn word<T: Copy>(value: &str, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| *word == value);
+    found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        format!("one of {}", words.join(", "))
+    })
+}
+
+fn name<T: PartialEq>(value: &T, words: &[(&str, T)]) -> String {
+    let found = words.iter().find(|(_, meaning)| meaning == value);
+    found.map_or_else(String::new, |(word, _)| (*word).to_owned())
+}
+
+fn token(value: &str) -> Result<String, String> {
+    let fits = value.len() >= TOKEN_BYTES && value.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits {
+        Ok(value.to_owned())
+    } else {
+        Err(format!("at least {TOKEN_BYTES} printable ASCII characters without spaces"))
+    }
+}

@@ -1,0 +1,108 @@
+use super::*;
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// What reading `file`, `environment` and flags gives: the printed settings or the error.
+fn read(
+    file: &str,
+    environment: &[(&str, &str)],
+    flags: &[(&'static str, &'static str, &str)],
+) -> Result<String, String> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("flowforge.yaml"), file).unwrap();
+    let sources = Sources {
+        file: None,
+        folders: vec![folder.path().to_owned()],
+        environment: pairs(environment),
+        flags: flags
+            .iter()
+            .map(|(flag, path, value)| (*flag, *path, (*value).to_owned()))
+            .collect(),
+    };
+    let folder_name = format!("{}/", folder.path().display());
+    match Config::read(&sources) {
+        Ok(config) => Ok(config.print().replace(&folder_name, "")),
+        Err(error) => Err(error.to_string().replace(&folder_name, "")),
+    }
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_file() {
+    let file = "server:\n  http_port: 1\nexecutor:\n  concurrency: 2\nretry: {default_limit: 9}\n";
+    let environment = [
+        ("FLOWFORGE_SERVER_HTTP_PORT", "3"),
+        ("FLOWFORGE_EXECUTOR_CONCURRENCY", "4"),
+        ("FLOWFORGE_AUTH_TOKEN", "0123456789abcdef"),
+    ];
+    let printed = read(file, &environment, &[("--listen", "server.http_port", "5")]).unwrap();
+    assert_eq!(
+        printed,
+        "server:\n  bind: 127.0.0.1  # default\n  http_port: 5  # --listen\n\
+         executor:\n  concurrency: 4  # FLOWFORGE_EXECUTOR_CONCURRENCY\n\
+         retry:\n  default_limit: 9  # flowforge.yaml:5\n  default_policy: OnTransient  # default\n\
+         logging:\n  level: info  # default\n  format: console  # default\n\
+         auth:\n  token: \"********\"  # FLOWFORGE_AUTH_TOKEN\n"
+    );
+}
+
+#[test]
+fn json_is_read_as_well() {
+    let printed = read(r#"{"logging": {"format": "json"}}"#, &[], &[]).unwrap();
+    assert!(printed.contains("format: json  # flowforge.yaml:1"), "{printed}");
+}
+
+#[test]
+fn every_mistake_names_its_key_and_its_source() {
+    let known = "known are server.bind, server.http_port, executor.concurrency, \
+                 retry.default_limit, retry.default_policy, logging.level, logging.format, \
+                 auth.token";
+    let cases = [
+        ("sever:\n  http_port: 1\n", format!("flowforge.yaml:2: unknown key sever.http_port; {known}")),
+        ("server:\n  http_port: 70000\n", "flowforge.yaml:2: server.http_port: \"70000\" is not a port (0 to 65535)".to_owned()),
+        ("executor: {concurrency: 0}", "flowforge.yaml:1: executor.concurrency: \"0\" is not a whole number from 1 to 10000".to_owned()),
+        ("auth: {token: hunter2}", "flowforge.yaml:1: auth.token: the value is not at least 16 printable ASCII characters without spaces".to_owned()),
+        ("server: [1]\n", "flowforge.yaml:1: a value cannot be a list".to_owned()),
+        ("server:\n  bind: {a: b}\n", "flowforge.yaml:2: a value cannot be a mapping".to_owned()),
+        ("server: 1\n", "flowforge.yaml:1: server is a section, not a value".to_owned()),
+        ("server:\n  bind: ::1\n  bind: ::1\n", "flowforge.yaml:3: server.bind appears twice".to_owned()),
+        ("- x\n", "flowforge.yaml:1: a value cannot be a list".to_owned()),
+    ];
+    for (file, error) in cases {
+        assert_eq!(read(file, &[], &[]), Err(error), "{file}");
+    }
+    assert_eq!(
+        read("", &[("FLOWFORGE_LOGGING_LEVEL", "loud")], &[]),
+        Err("FLOWFORGE_LOGGING_LEVEL: logging.level: \"loud\" is not one of error, warn, info, debug, trace".to_owned())
+    );
+    let unknown = read("", &[("FLOWFORGE_SERVER_HTTPPORT", "1")], &[]).unwrap_err();
+    assert!(
+        unknown.starts_with("FLOWFORGE_SERVER_HTTPPORT: unknown variable; known are"),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn what_others_put_into_the_environment_is_not_ours() {
+    let others = [
+        ("FLOWFORGE_PORT", "tcp://10.0.0.1:80"),
+        ("FLOWFORGE_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("FLOWFORGE_SERVICE_HOST", "10.0.0.1"),
+        ("FLOWFORGE_API_SERVICE_PORT", "80"),
+        ("FLOWFORGE_TASK_ID", "x"),
+        ("FLOWFORGE_AUTH_TOKEN", "the token of the task"),
+        ("PATH", "/bin"),
+    ];
+    assert_eq!(read("", &others, &[]), read("", &[], &[]));
+}
+
+#[test]
+fn a_config_yaml_of_another_program_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.yaml"), "models:\n  - name: x\n").unwrap();
+    let sources = Sources { folders: vec![folder.path().to_owned()], ..Sources::default() };
+    assert!(Config::read(&sources).is_ok());
+    std::fs::write(folder.path().join("config.yaml"), "server:\n  prot: 1\n").unwrap();
+    assert!(Config::read(&sources).is_err(), "ours, with a mistake");
+}

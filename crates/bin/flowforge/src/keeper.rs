@@ -1,0 +1,125 @@
+//! Logs around the hot path: who is told of new lines, and what happens to the log of a workflow
+//! that has ended.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use flowforge_model::id::WorkflowId;
+use flowforge_ports::catalog::Catalog;
+use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore};
+use flowforge_ports::store::StoreError;
+use flowforge_svc_api::Hub;
+
+/// Logs whose followers are told of every append.
+#[derive(Debug)]
+pub(crate) struct Announced<L> {
+    pub(crate) logs: L,
+    pub(crate) hub: Hub,
+}
+
+impl<L: LogStore> LogStore for Announced<L> {
+    fn append(&self, workflow: WorkflowId, lines: &[LogLine]) -> io::Result<()> {
+        self.logs.append(workflow, lines)?;
+        self.hub.logs_changed(workflow);
+        Ok(())
+    }
+
+    fn read(
+        &self,
+        workflow: WorkflowId,
+        query: &LogQuery,
+        after: LogCursor,
+        limit: usize,
+    ) -> io::Result<LogPage> {
+        self.logs.read(workflow, query, after, limit)
+    }
+
+    fn seal(&self, workflow: WorkflowId) -> io::Result<()> {
+        self.logs.seal(workflow)
+    }
+
+    fn delete(&self, workflow: WorkflowId) -> io::Result<()> {
+        self.logs.delete(workflow)
+    }
+}
+
+enum Chore {
+    Seal(WorkflowId),
+    Delete(WorkflowId),
+    /// Delete the logs in this folder whose workflows are gone.
+    Sweep(PathBuf),
+}
+
+/// Seals and deletes logs on a thread of its own.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    /// Without a bound: one small entry for each workflow that ends.
+    chores: Sender<Chore>,
+}
+
+impl Keeper {
+    /// Starts the thread. It ends when the keeper is dropped and all chores are done.
+    pub(crate) fn start(
+        logs: Arc<impl LogStore>,
+        catalog: Arc<impl Catalog>,
+    ) -> anyhow::Result<(Self, JoinHandle<()>)> {
+        let (sender, receiver) = channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let gone =
+            move |id| matches!(runtime.block_on(catalog.workflow(id)), Err(StoreError::NotFound));
+        let thread = std::thread::Builder::new()
+            .name("logs".to_owned())
+            .spawn(move || work(&*logs, &receiver, &gone))
+            .context("cannot start the thread for logs")?;
+        Ok((Self { chores: sender }, thread))
+    }
+
+    pub(crate) fn seal(&self, workflow: WorkflowId) {
+        self.add(Chore::Seal(workflow));
+    }
+
+    pub(crate) fn delete(&self, workflow: WorkflowId) {
+        self.add(Chore::Delete(workflow));
+    }
+
+    /// Deletes what a server left that was killed between deleting a workflow and its log.
+    pub(crate) fn sweep(&self, folder: PathBuf) {
+        self.add(Chore::Sweep(folder));
+    }
+
+    fn add(&self, chore: Chore) {
+        if self.chores.send(chore).is_err() {
+            tracing::error!("the thread for logs is gone");
+        }
+    }
+}
+
+fn work(logs: &impl LogStore, chores: &Receiver<Chore>, gone: &impl Fn(WorkflowId) -> bool) {
+    for chore in chores {
+        let (what, workflow, done) = match chore {
+            Chore::Seal(id) => ("sealed", id, logs.seal(id)),
+            Chore::Delete(id) => ("deleted", id, logs.delete(id)),
+            Chore::Sweep(folder) => {
+                sweep(logs, &folder, gone);
+                continue;
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(%workflow, %error, "log cannot be {what}");
+        }
+    }
+}
+
+fn sweep(logs: &impl LogStore, folder: &Path, gone: &impl Fn(WorkflowId) -> bool) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    for id in ids.filter(|id| gone(*id)) {
+        if let Err(error) = logs.delete(id) {
+            tracing::warn!(workflow = %id, %error, "log of a deleted workflow cannot be deleted");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Random workflow documents: small, so that everything collides.
+
+use serde_json::{Map, Value, json};
+
+use crate::dice::Dice;
+
+/// A document with dags, steps, loops, retries, conditions, suspensions, an exit handler, a time
+/// to live, and values that tasks hand on.
+pub fn document(dice: &mut Dice) -> String {
+    let mut templates = Map::new();
+    templates.insert("leaf".to_owned(), leaf(dice));
+    templates.insert("nap".to_owned(), json!({"suspend": {"duration": "2s"}}));
+    templates.insert("wait".to_owned(), json!({"suspend": {}}));
+    for level in 0..2 {
+        let name = format!("g{level}");
+        let body = group(dice, level);
+        templates.insert(name, body);
+    }
+    let mut document = json!({
+        "version": "1.0",
+        "entrypoint": "g1",
+        "templates": templates,
+    });
+    if dice.chance(25) {
+        document["onExit"] = json!("leaf");
+    }
+    if dice.chance(15) {
+        document["activeDeadlineSeconds"] = json!(20);
+    }
+    if dice.chance(15) {
+        document["parallelism"] = json!(1 + dice.below(2));
+    }
+    if dice.chance(15) {
+        document["ttlStrategy"] = json!({"secondsAfterCompletion": 5});
+    }
+    document.to_string()
+}
+
+fn leaf(dice: &mut Dice) -> Value {
+    let mut leaf = json!({
+        "inputs": {"parameters": [{"name": "word", "value": "x"}]},
+        "container": {"image": "busybox", "command": ["true", "{{inputs.parameters.word}}"]},
+        "outputs": {"parameters": [{"name": "word", "valueFrom": {"path": "word"}}]},
+    });
+    if dice.chance(60) {
+        let mut retry = json!({"limit": dice.below(3), "retryPolicy": "Always"});
+        if dice.chance(50) {
+            retry["backoff"] = json!({"duration": "1s", "factor": 2});
+        }
+        leaf["retryStrategy"] = retry;
+    }
+    if dice.chance(15) {
+        leaf["timeout"] = json!(if dice.chance(50) { "2s" } else { "30s" });
+    }
+    leaf
+}
+
+fn group(dice: &mut Dice, level: u64) -> Value {
+    let count = 1 + dice.below(5);
+    let dag = dice.chance(70);
+    let wide = 1 + dice.below(4);
+    let mut tasks = Vec::new();
+    for _ in 0..count {
+        let next = task(dice, level, &tasks, dag.then_some(()).ok_or(wide));
+        tasks.push(next);
+    }
+    let mut group = if dag {
+        json!({"dag": {"tasks": tasks}})
+    } else {
+        let wide = usize::try_from(wide).unwrap_or(1);
+        let steps: Vec<Value> =
+            tasks.chunks(wide).map(|group| Value::from(group.to_vec())).collect();
+        json!({"steps": steps})
+    };
+    if dice.chance(20) {
+        group["retryStrategy"] = json!({"limit": 1, "retryPolicy": "Always"});
+    }
+    if dice.chance(20) {
+        group["parallelism"] = json!(1 + dice.below(2));
+    }
+    group
+}
+
+/// The task after those `above`: in a dag, or in steps of groups that are so wide.
+fn task(dice: &mut Dice, level: u64, above: &[Value], wide: Result<(), u64>) -> Value {
+    let template = match dice.below(10) {
+        0..=2 if level > 0 => "g0",
+        3 if dice.chance(30) => "wait",
+        3 => "nap",
+        _ => "leaf",
+    };
+    let slot = u64::try_from(above.len()).unwrap_or(0);
+    let mut task = json!({"name": format!("t{slot}"), "template": template});
+    let mut needs = Vec::new();
+    let mut before = Vec::new();
+    for (number, other) in (0..slot).zip(above) {
+        let earlier = match wide {
+            Err(wide) => number / wide < slot / wide,
+            Ok(()) => dice.chance(40),
+        };
+        if earlier && wide.is_ok() {
+            let kind = ["success", "success", "completion", "failure"];
+            let kind = dice.pick(&kind).copied().unwrap_or("success");
+            needs.push(json!({"task": other["name"], "type": kind}));
+        }
+        if earlier && other["template"] == "leaf" {
+            let kind = if wide.is_ok() { "tasks" } else { "steps" };
+            before.push(format!("{kind}.t{number}.outputs"));
+        }
+    }
+    if !needs.is_empty() {
+        task["dependencies"] = Value::from(needs);
+    }
+    options(dice, &mut task);
+    if let Some(outputs) = dice.pick(&before) {
+        hand_on(dice, &mut task, outputs);
+    }
+    task
+}
+
+fn options(dice: &mut Dice, task: &mut Value) {
+    if dice.chance(15) {
+        let items: Vec<u64> = (0..dice.below(4)).collect();
+        task["withItems"] = json!(items);
+    }
+    if dice.chance(10) {
+        task["when"] = json!(if dice.chance(50) { "1 == 1" } else { "1 == 2" });
+    }
+    if dice.chance(10) {
+        task["continueOn"] = json!({"failed": true});
+    }
+}
+
+/// Uses what an earlier task gave.
+fn hand_on(dice: &mut Dice, task: &mut Value, outputs: &str) {
+    let value = if dice.chance(50) { "parameters.word" } else { "result" };
+    let tag = format!("{{{{{outputs}.{value}}}}}");
+    if task["template"] == "leaf" && dice.chance(40) {
+        task["arguments"] = json!({"parameters": [{"name": "word", "value": tag}]});
+    }
+    if dice.chance(15) {
+        task["when"] = json!(format!("{tag} == 1"));
+    }
+    if task.get("withItems").is_none() && dice.chance(15) {
+        task["withParam"] = json!(format!("{{{{{outputs}.result}}}}"));
+    }
+}

@@ -1,0 +1,124 @@
+//! Bugs made on purpose, to see that the checker finds them. Each makes one part misbehave at its
+//! border, as a mistake inside it would.
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::id::WorkflowId;
+use flowforge_model::plan::{Body, Needs, Plan};
+use flowforge_model::time::Timestamp;
+use flowforge_ports::admission::{Admission, Ready};
+use flowforge_svc_scheduler::LocalAdmission;
+
+/// A bug made on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    /// The result of an old attempt is taken for that of the current one.
+    SkipTheStatusGuard,
+    /// An attempt that ends frees two slots.
+    ReleaseTwice,
+    /// Tasks do not wait for what they depend on.
+    StartBeforeDependencies,
+    /// Tasks are tried more often than their limit says.
+    RetryPastTheLimit,
+    /// The end of an attempt is acknowledged and forgotten.
+    LoseAnEvent,
+    /// A cancel is acknowledged before the gate is closed.
+    CloseTheGateLate,
+}
+
+impl Plant {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::SkipTheStatusGuard,
+        Self::ReleaseTwice,
+        Self::StartBeforeDependencies,
+        Self::RetryPastTheLimit,
+        Self::LoseAnEvent,
+        Self::CloseTheGateLate,
+    ];
+
+    /// For people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SkipTheStatusGuard => "skip the status guard",
+            Self::ReleaseTwice => "release twice",
+            Self::StartBeforeDependencies => "start before dependencies",
+            Self::RetryPastTheLimit => "retry past the limit",
+            Self::LoseAnEvent => "lose an event",
+            Self::CloseTheGateLate => "close the gate late",
+        }
+    }
+}
+
+/// The plan as an engine with this bug would see it.
+#[must_use]
+pub fn misread(plant: Option<Plant>, mut plan: Plan) -> Plan {
+    for template in &mut plan.templates {
+        match (plant, &mut template.body) {
+            (Some(Plant::StartBeforeDependencies), Body::Dag(dag)) => {
+                dag.dependents = flowforge_model::plan::Rows::from_pairs(dag.tasks.len(), &[]);
+                for task in &mut dag.tasks {
+                    task.needs = Needs::All(Box::default());
+                }
+            }
+            (Some(Plant::RetryPastTheLimit), _) => {
+                if let Some(retry) = &mut template.retry {
+                    retry.limit = retry.limit.map(|limit| limit.saturating_add(2));
+                }
+            }
+            _ => {}
+        }
+    }
+    plan
+}
+
+/// The real admission, with or without a bug.
+#[derive(Debug)]
+pub struct Doorman {
+    inner: LocalAdmission,
+    plant: Option<Plant>,
+    held: Vec<AttemptKey>,
+}
+
+impl Doorman {
+    /// Admits at most `slots` attempts at a time.
+    #[must_use]
+    pub fn new(slots: u32, plant: Option<Plant>) -> Self {
+        Self { inner: LocalAdmission::new(slots), plant, held: Vec::new() }
+    }
+}
+
+impl Admission for Doorman {
+    fn offer(&mut self, ready: Ready) {
+        self.inner.offer(ready);
+    }
+
+    fn withdraw(&mut self, key: AttemptKey) {
+        self.inner.withdraw(key);
+    }
+
+    fn release(&mut self, key: AttemptKey) {
+        self.inner.release(key);
+        self.held.retain(|held| *held != key);
+        if self.plant == Some(Plant::ReleaseTwice)
+            && let Some(other) = self.held.pop()
+        {
+            self.inner.release(other);
+        }
+    }
+
+    fn adopt(&mut self, ready: Ready) {
+        self.held.push(ready.key);
+        self.inner.adopt(ready);
+    }
+
+    fn gate(&mut self, workflow: WorkflowId, open: bool) {
+        self.inner.gate(workflow, open);
+    }
+
+    fn admit(&mut self, now: Timestamp) -> Vec<AttemptKey> {
+        let admitted = self.inner.admit(now);
+        self.held.extend(&admitted);
+        admitted
+    }
+}

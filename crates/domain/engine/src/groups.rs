@@ -1,0 +1,242 @@
+//! Groups: how dags, steps, loops and tries begin, and what the end of a child means for them.
+
+use flowforge_model::event::NodeKind;
+use flowforge_model::id::NodeIx;
+use flowforge_model::limits;
+use flowforge_model::plan::{Body, ContinueOn};
+use flowforge_model::status::{Reason, TaskChange, TaskStatus};
+
+use crate::flow::Step;
+use crate::node::Node;
+use crate::steps::group_end;
+use crate::values::Fault;
+use crate::{Result, StepError};
+
+impl Step<'_> {
+    /// Begins a dag or steps template: all its tasks become nodes that wait.
+    pub(crate) fn begin_group(&mut self, ix: NodeIx) -> Result {
+        let template = self.run.template(self.plan, ix)?;
+        let tasks = template.body.tasks();
+        if let Err(fault) = self.room_for(tasks.len()).and_then(|()| self.depth_of(ix)) {
+            return self.fail(ix, fault);
+        }
+        let inputs = match self.inputs(ix)? {
+            Ok(inputs) => inputs,
+            Err(fault) => return self.fail(ix, fault),
+        };
+        let first = u32::try_from(self.run.nodes.len()).unwrap_or(u32::MAX);
+        self.run.nodes.reserve(tasks.len());
+        for (slot, task) in (0_u32..).zip(tasks) {
+            let kind = task.repeat.is_some().then_some(NodeKind::Loop);
+            let child = self.add(Some(ix), slot, task.template, kind)?;
+            let waiting = u32::try_from(task.needs.slots().count()).unwrap_or(u32::MAX);
+            self.run.node_mut(child)?.waiting = waiting;
+        }
+        let now = self.now;
+        let node = self.change(ix, TaskChange::Begin)?;
+        node.started_at = Some(now);
+        node.first_child = first;
+        node.children = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+        node.waiting = node.children;
+        if !inputs.is_empty() {
+            node.extra().inputs = inputs;
+        }
+        match &template.body {
+            Body::Steps(steps) => self.begin_step_group(ix, steps, 0).map(|_| ()),
+            Body::Dag(_) | Body::Container(_) | Body::Script(..) | Body::Suspend(_) => {
+                for child in self.run.node(ix)?.child_ixs() {
+                    if self.run.node(child)?.waiting == 0 {
+                        self.release(child);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the children of a group that went on their turn, or ends it if none is left.
+    pub(crate) fn wake(&mut self, ix: NodeIx) -> Result {
+        let node = self.run.node(ix)?;
+        let (kind, group, nothing_left) = (node.kind, node.group, node.waiting == 0);
+        match (kind, &self.run.template(self.plan, ix)?.body) {
+            (NodeKind::Dag, _) if nothing_left => self.end_dag(ix),
+            (NodeKind::Loop, _) if nothing_left => self.end_loop(ix),
+            (NodeKind::Steps, _) if nothing_left => self.step_group_ended(ix),
+            (NodeKind::Retry, _) => {
+                let latest = NodeIx(self.run.node(ix)?.first_child);
+                self.begin(latest);
+                Ok(())
+            }
+            (NodeKind::Steps, Body::Steps(steps)) => {
+                self.wake_slots(ix, group, group_end(steps, group))
+            }
+            (NodeKind::Loop, _) => self.wake_slots(ix, 0, self.run.node(ix)?.children),
+            (NodeKind::Dag, Body::Dag(dag)) => {
+                for (slot, child) in (0_u32..).zip(self.run.node(ix)?.child_ixs()) {
+                    let node = self.run.node(child)?;
+                    if node.status == TaskStatus::Pending && node.waiting == 0 {
+                        self.decide(ix, dag, slot, child)?;
+                    }
+                }
+                Ok(())
+            }
+            (NodeKind::Steps | NodeKind::Dag | NodeKind::Leaf | NodeKind::Suspend, _) => {
+                Err(StepError::Bug("not a group"))
+            }
+        }
+    }
+
+    fn wake_slots(&mut self, ix: NodeIx, from: u32, to: u32) -> Result {
+        for slot in from..to {
+            let child = self.run.child(ix, slot).ok_or(StepError::Bug("no such child"))?;
+            if self.run.status(child) == Some(TaskStatus::Pending) {
+                self.release(child);
+            }
+        }
+        Ok(())
+    }
+
+    fn depth_of(&self, ix: NodeIx) -> std::result::Result<(), Fault> {
+        let (mut depth, mut at) = (0_u32, Some(ix));
+        while let Some(node) = at.and_then(|at| self.run.nodes.get(at.index())) {
+            depth = depth.saturating_add(1);
+            at = node.parent;
+        }
+        // Loops and tries stand between templates: allow for them.
+        if depth > limits::TEMPLATE_DEPTH.saturating_mul(2) {
+            let message = format!("templates are nested more than {} deep", limits::TEMPLATE_DEPTH);
+            return Err(Fault::new(Reason::DepthLimit, message));
+        }
+        Ok(())
+    }
+
+    /// A node has ended: the group around it goes on or ends.
+    pub(crate) fn child_ended(&mut self, ix: NodeIx) -> Result {
+        self.leave_parallelism(ix)?;
+        let (parent, slot) = {
+            let node = self.run.node(ix)?;
+            (node.parent, node.slot)
+        };
+        let Some(parent) = parent else {
+            return self.root_ended(ix);
+        };
+        if !self.counts(parent, slot)? {
+            return Ok(());
+        }
+        let node = self.run.node_mut(parent)?;
+        node.waiting = node.waiting.saturating_sub(1);
+        let (kind, done) = (node.kind, node.waiting == 0);
+        match kind {
+            NodeKind::Dag => {
+                self.free_dependents(parent, slot)?;
+                if done { self.end_dag(parent) } else { Ok(()) }
+            }
+            NodeKind::Steps if done => self.step_group_ended(parent),
+            NodeKind::Loop if done => self.end_loop(parent),
+            NodeKind::Retry => self.try_ended(parent, ix),
+            NodeKind::Steps | NodeKind::Loop => Ok(()),
+            NodeKind::Leaf | NodeKind::Suspend => Err(StepError::Bug("child of a leaf")),
+        }
+    }
+
+    /// Whether a group still waits for its child at `slot`: not when it has ended itself, and a
+    /// steps template only for those of its current group.
+    fn counts(&self, parent: NodeIx, slot: u32) -> Result<bool> {
+        let node = self.run.node(parent)?;
+        if node.status.terminal() {
+            return Ok(false);
+        }
+        match (node.kind, &self.run.template(self.plan, parent)?.body) {
+            (NodeKind::Steps, Body::Steps(steps)) => {
+                Ok((node.group..group_end(steps, node.group)).contains(&slot))
+            }
+            _ => Ok(true),
+        }
+    }
+
+    fn leave_parallelism(&mut self, ix: NodeIx) -> Result {
+        if !std::mem::take(&mut self.run.node_mut(ix)?.counted) {
+            return Ok(());
+        }
+        let Some((group, _)) = self.parallelism_around(ix)? else {
+            return Ok(());
+        };
+        let extra = self.run.node_mut(group)?.extra();
+        extra.active = extra.active.saturating_sub(1);
+        while let Some(next) = self.run.node_mut(group)?.extra().held.pop_front() {
+            if self.run.node(next)?.status == TaskStatus::Pending {
+                // Its `when` was true when its turn came and is not asked again: the slot would
+                // go to nobody if it were false now.
+                return self.begin_within_parallelism(next);
+            }
+        }
+        Ok(())
+    }
+
+    fn end_loop(&mut self, ix: NodeIx) -> Result {
+        let culprit = if self.any_child_bad(ix)? { self.first_bad_child(ix)? } else { None };
+        self.end_group(ix, culprit)
+    }
+
+    /// Ends a group: with its outputs, or because of `culprit`.
+    pub(crate) fn end_group(&mut self, ix: NodeIx, culprit: Option<NodeIx>) -> Result {
+        if let Some(child) = culprit {
+            if self.run.halting() {
+                return self.end_early(ix);
+            }
+            let message = self.blame(child)?;
+            return self.end(ix, TaskChange::Fail, Some(Reason::Children), Some(message));
+        }
+        match self.group_outputs(ix)? {
+            Ok(None) => {}
+            Ok(Some(outputs)) => self.run.node_mut(ix)?.extra().outputs = Some(outputs),
+            Err(fault) => return self.fail(ix, fault),
+        }
+        self.export_globals(ix)?;
+        self.end(ix, TaskChange::Succeed, None, None)
+    }
+
+    pub(crate) fn any_child_bad(&self, ix: NodeIx) -> Result<bool> {
+        for child in self.run.node(ix)?.child_ixs() {
+            if matches!(self.run.node(child)?.status, TaskStatus::Failed | TaskStatus::Cancelled) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn first_bad_child(&self, ix: NodeIx) -> Result<Option<NodeIx>> {
+        let mut cancelled = None;
+        for child in self.run.node(ix)?.child_ixs() {
+            match self.run.node(child)?.status {
+                TaskStatus::Failed => return Ok(Some(child)),
+                TaskStatus::Cancelled if cancelled.is_none() => cancelled = Some(child),
+                TaskStatus::Pending
+                | TaskStatus::Queued
+                | TaskStatus::Running
+                | TaskStatus::Retrying
+                | TaskStatus::Succeeded
+                | TaskStatus::Skipped
+                | TaskStatus::Cancelled => {}
+            }
+        }
+        Ok(cancelled)
+    }
+
+    /// `task a.b failed: exit code 3`; a group passes on what its own child said.
+    pub(crate) fn blame(&self, child: NodeIx) -> Result<String> {
+        let node = self.run.node(child)?;
+        if let (Some(Reason::Children), Some(message)) = (node.reason, node.message()) {
+            return Ok(message.to_owned());
+        }
+        let name = self.run.name(self.plan, child)?;
+        let why = node.message().or(node.reason.map(Reason::as_str)).unwrap_or("failed");
+        Ok(format!("task {name} failed: {why}"))
+    }
+}
+
+/// A failure that `continueOn` covers.
+pub(crate) fn forgiven(node: &Node, continue_on: ContinueOn) -> bool {
+    node.status == TaskStatus::Failed
+        && if node.errored() { continue_on.error } else { continue_on.failed }
+}

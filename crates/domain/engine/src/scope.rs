@@ -1,0 +1,339 @@
+//! What the tags of a template see: the inputs of the instance, its children, the workflow.
+
+use std::borrow::Cow;
+
+use flowforge_expr::{RenderError, Scope};
+use flowforge_model::event::NodeKind;
+use flowforge_model::id::NodeIx;
+use flowforge_model::plan::{Body, OutputSource, Plan};
+use flowforge_model::status::{Reason, TaskStatus};
+use flowforge_model::text::{LastRetryField, Reference, SiblingField, WorkflowField};
+use flowforge_model::time::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::node::Node;
+use crate::run::Run;
+
+/// The names visible to the text of one instance of a template.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    plan: &'a Plan,
+    run: &'a Run,
+    /// The instance: the group whose tasks are siblings, or the leaf that runs.
+    node: NodeIx,
+    inputs: &'a [(Box<str>, Box<str>)],
+    item: Option<&'a Value>,
+    now: Timestamp,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        run: &'a Run,
+        node: NodeIx,
+        inputs: &'a [(Box<str>, Box<str>)],
+        now: Timestamp,
+    ) -> Self {
+        Self { plan, run, node, inputs, item: None, now }
+    }
+
+    pub(crate) fn with_item(self, item: Option<&'a Value>) -> Self {
+        Self { item, ..self }
+    }
+
+    /// Evaluates an expression; a text stays as it is, anything else becomes JSON.
+    pub(crate) fn expression(&self, source: &str) -> Result<String, RenderError> {
+        match flowforge_expr::evaluate(source, &self.root(source)) {
+            Ok(Value::Null) => Err(RenderError::Nil(source.to_owned())),
+            Ok(Value::String(text)) => Ok(text),
+            Ok(other) => Ok(other.to_string()),
+            Err(cause) => Err(RenderError::Expression { source_text: source.to_owned(), cause }),
+        }
+    }
+
+    fn own(&self) -> Option<&'a Node> {
+        self.run.nodes.get(self.node.index())
+    }
+
+    fn workflow(&self, field: WorkflowField) -> Option<Cow<'a, str>> {
+        let context = &self.run.context;
+        Some(match field {
+            WorkflowField::Name => Cow::Borrowed(&*context.name),
+            WorkflowField::Uid => context.id.to_string().into(),
+            WorkflowField::Namespace => Cow::Borrowed(&*context.project),
+            WorkflowField::MainEntrypoint => {
+                Cow::Borrowed(&*self.plan.template(self.plan.entrypoint)?.name)
+            }
+            WorkflowField::Priority => context.priority.to_string().into(),
+            WorkflowField::CreationTimestamp => context.created_at.rfc3339().into(),
+            WorkflowField::Status => self.outcome_so_far()?.into(),
+            WorkflowField::Failures => self.failures().into(),
+            WorkflowField::Duration => {
+                let span = self.now.since(self.run.state.started_at?).0;
+                format!("{}.{:03}", span / 1000, span % 1000).into()
+            }
+        })
+    }
+
+    /// How the main part ended, for the exit handler.
+    fn outcome_so_far(&self) -> Option<&'static str> {
+        if self.run.state.ending.is_some() {
+            return Some("Failed");
+        }
+        Some(argo_word(self.run.nodes.get(NodeIx::ROOT.index())?))
+    }
+
+    fn failures(&self) -> String {
+        let failed = self.run.nodes.iter().zip(0_u32..).filter(|(node, _)| {
+            node.status == TaskStatus::Failed
+                && matches!(node.kind, NodeKind::Leaf | NodeKind::Suspend)
+        });
+        let list: Vec<Value> = failed
+            .take(FAILURES_LISTED)
+            .map(|(node, ix)| {
+                json!({
+                    "displayName": self.run.name(self.plan, NodeIx(ix)).unwrap_or_default(),
+                    "message": node.message().unwrap_or_default(),
+                    "templateName": self.plan.template(node.template).map(|t| &*t.name),
+                    "phase": argo_word(node),
+                    "finishedAt": node.finished_at.map(Timestamp::rfc3339),
+                })
+            })
+            .collect();
+        Value::Array(list).to_string()
+    }
+
+    fn sibling_field(&self, slot: u32, field: &SiblingField) -> Option<Cow<'a, str>> {
+        let ix = self.run.child(self.node, slot)?;
+        let node = self.run.nodes.get(ix.index())?;
+        match field {
+            SiblingField::Output(name) if node.kind == NodeKind::Loop => {
+                self.gather(node, |item| parameter(item, name).map_or(Value::Null, loose))
+            }
+            SiblingField::Output(name) => parameter(node, name).map(Cow::Borrowed),
+            SiblingField::Outputs if node.kind == NodeKind::Loop => {
+                self.gather(node, |item| Value::Object(parameters(item)))
+            }
+            SiblingField::Outputs => Some(Value::Object(parameters(node)).to_string().into()),
+            SiblingField::Result if node.kind == NodeKind::Loop => {
+                self.gather(node, |item| result(item).map_or(Value::Null, loose))
+            }
+            SiblingField::Result => result(node).map(Cow::Borrowed),
+            SiblingField::ExitCode => node.exit_code.map(|code| code.to_string().into()),
+            SiblingField::Status => Some(argo_word(node).into()),
+            SiblingField::Id => Some(self.run.context.id.task(ix).to_string().into()),
+            SiblingField::StartedAt => node.started_at.map(|at| at.rfc3339().into()),
+            SiblingField::FinishedAt => node.finished_at.map(|at| at.rfc3339().into()),
+            SiblingField::Message => node.message().map(Cow::Borrowed),
+        }
+    }
+
+    /// A JSON list over the items of a loop that succeeded, in order.
+    fn gather(&self, node: &Node, of: impl Fn(&Node) -> Value) -> Option<Cow<'a, str>> {
+        let items = node.child_ixs().filter_map(|ix| self.run.nodes.get(ix.index()));
+        let done = items.filter(|item| item.status == TaskStatus::Succeeded);
+        Some(Value::Array(done.map(of).collect()).to_string().into())
+    }
+
+    fn last_retry(&self, field: LastRetryField) -> Option<Cow<'a, str>> {
+        let node = self.own()?;
+        Some(match field {
+            LastRetryField::ExitCode => node.exit_code.unwrap_or(0).to_string().into(),
+            LastRetryField::Status => match node.failures {
+                0 => Cow::Borrowed(""),
+                _ => Cow::Borrowed(failed_word(node)),
+            },
+            LastRetryField::Duration => {
+                let span = self.now.since(node.started_at.unwrap_or(self.now));
+                (span.0 / 1000).to_string().into()
+            }
+            LastRetryField::Message => Cow::Borrowed(node.message().unwrap_or_default()),
+        })
+    }
+
+    fn output_path(&self, name: &str) -> Option<Cow<'a, str>> {
+        let template = self.plan.template(self.own()?.template)?;
+        let output = template.outputs.iter().find(|output| *output.name == *name)?;
+        match &output.source {
+            OutputSource::Path(path) => path.as_plain().map(Cow::Borrowed),
+            OutputSource::Parameter(_) | OutputSource::Expression(_) | OutputSource::Supplied => {
+                None
+            }
+        }
+    }
+
+    fn name_value_list<'n>(pairs: impl Iterator<Item = (&'n str, &'n str)>) -> String {
+        Value::Array(pairs.map(|(name, value)| json!({"name": name, "value": value})).collect())
+            .to_string()
+    }
+}
+
+/// Failed tasks listed in `workflow.failures`.
+const FAILURES_LISTED: usize = 100;
+
+impl Scope for View<'_> {
+    fn sibling(&self, slot: u32) -> Option<String> {
+        let body = &self.plan.template(self.own()?.template)?.body;
+        let kind = if matches!(body, Body::Dag(_)) { "tasks" } else { "steps" };
+        Some(format!("{kind}.{}", body.tasks().get(slot as usize)?.name))
+    }
+
+    fn reference(&self, reference: &Reference) -> Option<Cow<'_, str>> {
+        match reference {
+            Reference::WorkflowParameter(name) => self.plan.parameter(name).map(Cow::Borrowed),
+            Reference::WorkflowParameters => {
+                let pairs = self.plan.parameters.iter().map(|(n, v)| (&**n, &**v));
+                Some(Self::name_value_list(pairs).into())
+            }
+            Reference::Workflow(field) => self.workflow(*field),
+            Reference::WorkflowLabel(name) => {
+                let labels = &self.run.context.labels;
+                labels.iter().find(|(n, _)| **n == **name).map(|(_, v)| Cow::Borrowed(&**v))
+            }
+            Reference::WorkflowOutput(name) => {
+                let outputs = self.run.state.outputs.as_ref()?;
+                let found = outputs.parameters.iter().find(|(n, _)| **n == **name);
+                found.map(|(_, value)| Cow::Borrowed(&**value))
+            }
+            Reference::Input(name) => {
+                self.inputs.iter().find(|(n, _)| n == name).map(|(_, v)| Cow::Borrowed(&**v))
+            }
+            Reference::Inputs => {
+                let pairs = self.inputs.iter().map(|(n, v)| (&**n, &**v));
+                Some(Self::name_value_list(pairs).into())
+            }
+            Reference::Item => self.item.map(as_text),
+            Reference::ItemKey(key) => self.item?.get(&**key).map(as_text),
+            Reference::Sibling { slot, field } => self.sibling_field(*slot, field),
+            Reference::OutputPath(name) => self.output_path(name),
+            Reference::NodeName => self.run.name(self.plan, self.node).ok().map(Cow::Owned),
+            Reference::PodName => {
+                let node = self.own()?;
+                Some(self.run.context.id.attempt(self.node, node.attempt).to_string().into())
+            }
+            Reference::Retries => Some(self.own()?.failures.to_string().into()),
+            Reference::LastRetry(field) => self.last_retry(*field),
+        }
+    }
+
+    fn root(&self, source: &str) -> Value {
+        let strings = |pairs: &[(Box<str>, Box<str>)]| -> Map<String, Value> {
+            pairs.iter().map(|(n, v)| (n.to_string(), Value::from(&**v))).collect()
+        };
+        let text = |reference: Reference| self.reference(&reference).map(Cow::into_owned);
+        let mut siblings = Map::new();
+        let tasks = self.own().and_then(|node| self.plan.template(node.template));
+        let (is_dag, tasks) = match tasks.map(|template| &template.body) {
+            Some(body @ Body::Dag(_)) => (true, body.tasks()),
+            Some(body) => (false, body.tasks()),
+            None => (false, &[] as &[_]),
+        };
+        // A dag may have a hundred thousand tasks, and an expression names a few of them.
+        let named = flowforge_expr::names(source).unwrap_or_default();
+        let names = |base: &str, key: &str| {
+            let mut paths = named.iter().filter(|path| path.first().is_some_and(|n| *n == base));
+            paths.any(|path| path.get(1).is_none_or(|n| *n == key))
+        };
+        let base = if is_dag { "tasks" } else { "steps" };
+        let any = named.iter().any(|path| path.first().is_some_and(|n| *n == base));
+        for (slot, task) in (0_u32..).zip(tasks).filter(|_| any) {
+            if !names(base, &task.name) {
+                continue;
+            }
+            let field =
+                |field| self.sibling_field(slot, &field).map(|v| Value::from(v.into_owned()));
+            let child = self.run.child(self.node, slot);
+            let node = child.and_then(|child| self.run.nodes.get(child.index()));
+            let Some(node) = node else { continue };
+            siblings.insert(
+                task.name.to_string(),
+                json!({
+                    "status": argo_word(node),
+                    "exitCode": field(SiblingField::ExitCode),
+                    "message": field(SiblingField::Message),
+                    "startedAt": field(SiblingField::StartedAt),
+                    "finishedAt": field(SiblingField::FinishedAt),
+                    "outputs": {
+                        "result": field(SiblingField::Result),
+                        "exitCode": field(SiblingField::ExitCode),
+                        "parameters": parameters(node),
+                    },
+                }),
+            );
+        }
+        let failures = names("workflow", "failures").then(|| self.failures());
+        let outputs = self.run.state.outputs.iter().flat_map(|o| &o.parameters);
+        let outputs: Map<String, Value> =
+            outputs.map(|(n, v)| (n.clone(), Value::from(v.clone()))).collect();
+        json!({
+            "workflow": {
+                "name": self.run.context.name,
+                "uid": self.run.context.id.to_string(),
+                "namespace": self.run.context.project,
+                "parameters": strings(&self.plan.parameters),
+                "status": text(Reference::Workflow(WorkflowField::Status)),
+                "failures": failures,
+                "creationTimestamp": text(Reference::Workflow(WorkflowField::CreationTimestamp)),
+                "outputs": { "parameters": outputs },
+            },
+            "inputs": { "parameters": strings(self.inputs) },
+            "item": self.item,
+            (base): siblings,
+            "retries": text(Reference::Retries),
+            "lastRetry": {
+                "exitCode": text(Reference::LastRetry(LastRetryField::ExitCode)),
+                "status": text(Reference::LastRetry(LastRetryField::Status)),
+                "duration": text(Reference::LastRetry(LastRetryField::Duration)),
+                "message": text(Reference::LastRetry(LastRetryField::Message)),
+            },
+        })
+    }
+}
+
+fn parameter<'n>(node: &'n Node, name: &str) -> Option<&'n str> {
+    let outputs = node.outputs()?;
+    outputs.parameters.iter().find(|(n, _)| n == name).map(|(_, value)| &**value)
+}
+
+/// What a task printed; nothing is the empty text. None if it did not come to its end.
+fn result(node: &Node) -> Option<&str> {
+    let printed = node.outputs().and_then(|outputs| outputs.result.as_deref());
+    let quiet = node.kind == NodeKind::Leaf && node.status == TaskStatus::Succeeded;
+    printed.or(quiet.then_some(""))
+}
+
+fn parameters(node: &Node) -> Map<String, Value> {
+    let outputs = node.outputs().into_iter().flat_map(|outputs| &outputs.parameters);
+    outputs.map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect()
+}
+
+/// JSON if it is JSON, else the text itself.
+fn loose(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
+}
+
+fn as_text(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => Cow::Borrowed(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value.to_string().into()
+        }
+    }
+}
+
+fn failed_word(node: &Node) -> &'static str {
+    if node.reason.is_some_and(crate::node::is_error) { "Error" } else { "Failed" }
+}
+
+/// A status in Argo's words, which documents compare with.
+fn argo_word(node: &Node) -> &'static str {
+    match node.status {
+        TaskStatus::Pending | TaskStatus::Queued => "Pending",
+        TaskStatus::Running | TaskStatus::Retrying => "Running",
+        TaskStatus::Succeeded => "Succeeded",
+        TaskStatus::Failed => failed_word(node),
+        TaskStatus::Skipped if node.reason == Some(Reason::When) => "Skipped",
+        TaskStatus::Skipped => "Omitted",
+        TaskStatus::Cancelled => "Failed",
+    }
+}

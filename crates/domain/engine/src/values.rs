@@ -1,0 +1,207 @@
+//! Values: inputs from arguments, outputs of groups, exports of the workflow.
+
+use flowforge_expr::RenderError;
+use flowforge_model::event::{NodeKind, Outputs};
+use flowforge_model::id::NodeIx;
+use flowforge_model::limits;
+use flowforge_model::plan::{Input, Output, OutputSource, Plan};
+use flowforge_model::status::Reason;
+use flowforge_model::text::{Reference, Text};
+
+use crate::Result;
+use crate::flow::Step;
+use crate::run::{Call, Run};
+use crate::scope::View;
+
+/// Input parameters with their values, in the order of the template.
+pub(crate) type Inputs = Box<[(Box<str>, Box<str>)]>;
+
+/// Why something of the document could not be turned into a value: the task's fault, not a bug.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
+}
+
+impl Fault {
+    pub(crate) fn new(reason: Reason, message: String) -> Self {
+        Self { reason, message }
+    }
+}
+
+impl From<RenderError> for Fault {
+    fn from(error: RenderError) -> Self {
+        let reason = match error {
+            RenderError::Unresolved(_) => Reason::Unresolved,
+            RenderError::Expression { .. } | RenderError::Nil(_) => Reason::ExpressionError,
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+/// The inner result of what a document may get wrong at run time.
+pub(crate) type Valued<T> = std::result::Result<T, Fault>;
+
+impl Step<'_> {
+    pub(crate) fn inputs(&self, ix: NodeIx) -> Result<Valued<Inputs>> {
+        inputs_of(self.plan, self.run, ix)
+    }
+
+    /// The outputs of a dag or steps template that has succeeded; none if it declares none.
+    pub(crate) fn group_outputs(&self, ix: NodeIx) -> Result<Valued<Option<Outputs>>> {
+        let node = self.run.node(ix)?;
+        let template = self.run.template(self.plan, ix)?;
+        if template.outputs.is_empty() || !matches!(node.kind, NodeKind::Dag | NodeKind::Steps) {
+            return Ok(Ok(None));
+        }
+        let view = View::new(self.plan, self.run, ix, node.inputs(), self.now);
+        let mut outputs = Outputs::default();
+        for output in &template.outputs {
+            match output_value(&view, output) {
+                Ok(Some(value)) => outputs.parameters.push((output.name.to_string(), value)),
+                Ok(None) => {}
+                Err(fault) => return Ok(Err(fault)),
+            }
+        }
+        Ok(Ok(Some(outputs)))
+    }
+
+    /// Exports outputs with a `globalName` as `workflow.outputs.parameters`.
+    pub(crate) fn export_globals(&mut self, ix: NodeIx) -> Result {
+        let template = self.run.template(self.plan, ix)?;
+        for output in &template.outputs {
+            let Some(global) = &output.global_name else {
+                continue;
+            };
+            let outputs = self.run.node(ix)?.outputs();
+            let value = outputs
+                .and_then(|o| o.parameters.iter().find(|(name, _)| **name == *output.name))
+                .map(|(_, value)| value.clone());
+            if let Some(value) = value {
+                let all = self.run.state.outputs.get_or_insert_default();
+                all.parameters.retain(|(name, _)| **name != **global);
+                all.parameters.push((global.to_string(), value));
+                self.touch_workflow();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn output_value(view: &View<'_>, output: &Output) -> Valued<Option<String>> {
+    let value = match &output.source {
+        OutputSource::Parameter(text) => {
+            flowforge_expr::render(text, view).map(|value| Some(value.into_owned()))
+        }
+        OutputSource::Expression(source) => view.expression(source).map(Some),
+        OutputSource::Path(_) | OutputSource::Supplied => Ok(None),
+    };
+    match (value, &output.default) {
+        (Ok(value), _) => Ok(value),
+        (Err(_), Some(default)) => Ok(Some(flowforge_expr::render(default, view)?.into_owned())),
+        (Err(error), None) => {
+            let fault = Fault::from(error);
+            Err(Fault { message: format!("output {}: {}", output.name, fault.message), ..fault })
+        }
+    }
+}
+
+/// The values of a node's input parameters.
+pub(crate) fn inputs_of(plan: &Plan, run: &Run, ix: NodeIx) -> Result<Valued<Inputs>> {
+    let template = run.template(plan, ix)?;
+    if template.inputs.is_empty() {
+        return Ok(Ok(Box::default()));
+    }
+    let call = run.call(plan, ix)?;
+    let mut values: Vec<(Box<str>, Box<str>)> = Vec::with_capacity(template.inputs.len());
+    for input in &template.inputs {
+        match input_value(plan, run, ix, (call.as_ref(), input))? {
+            Ok(value) => values.push((input.name.clone(), value)),
+            Err(fault) => return Ok(Err(fault)),
+        }
+    }
+    Ok(Ok(values.into()))
+}
+
+fn input_value(
+    plan: &Plan,
+    run: &Run,
+    ix: NodeIx,
+    (call, input): (Option<&Call<'_>>, &Input),
+) -> Result<Valued<Box<str>>> {
+    let given = match call {
+        Some(call) => argument(plan, run, call, &input.name)?,
+        // The entrypoint takes the workflow's own parameters.
+        None => Ok(plan.parameter(&input.name).map(str::to_owned)),
+    };
+    let value = match (given, &input.default) {
+        (Ok(Some(value)), _) => value,
+        (Ok(None), Some(default)) => {
+            let view = View::new(plan, run, ix, &[], run.context.created_at);
+            match flowforge_expr::render(default, &view) {
+                Ok(value) => value.into_owned(),
+                Err(error) => return Ok(Err(error.into())),
+            }
+        }
+        (Ok(None), None) => {
+            let message = format!("inputs.parameters.{} was not supplied", input.name);
+            return Ok(Err(Fault::new(Reason::Unresolved, message)));
+        }
+        (Err(fault), _) => return Ok(Err(fault)),
+    };
+    Ok(check(input, value))
+}
+
+fn check(input: &Input, value: String) -> Valued<Box<str>> {
+    if value.len() > limits::PARAMETER_BYTES {
+        let message = format!(
+            "parameter {} is {} bytes long, at most {} are allowed: pass large data in a file",
+            input.name,
+            value.len(),
+            limits::PARAMETER_BYTES
+        );
+        return Err(Fault::new(Reason::ParameterTooLarge, message));
+    }
+    if !input.choices.is_empty() && !input.choices.iter().any(|choice| **choice == *value) {
+        let shown: String = value.chars().take(64).collect();
+        let message = format!(
+            "parameter {} is {shown:?}, which is none of: {}",
+            input.name,
+            input.choices.join(", ")
+        );
+        return Err(Fault::new(Reason::NotInEnum, message));
+    }
+    Ok(value.into())
+}
+
+/// The value a call gives for an input: none if it gives none, or if it is nothing but the output
+/// of a task that did not run.
+fn argument(plan: &Plan, run: &Run, call: &Call<'_>, name: &str) -> Result<Valued<Option<String>>> {
+    let Some((_, text)) = call.task.arguments.iter().find(|(n, _)| **n == *name) else {
+        return Ok(Ok(None));
+    };
+    if let Text::Plain(value) = text {
+        return Ok(Ok(Some(value.to_string())));
+    }
+    let group = run.node(call.group)?;
+    let item = match call.item {
+        Some(item) => run.node(item)?.item(),
+        None => None,
+    };
+    let view =
+        View::new(plan, run, call.group, group.inputs(), run.context.created_at).with_item(item);
+    Ok(match flowforge_expr::render(text, &view) {
+        Ok(value) => Ok(Some(value.into_owned())),
+        Err(RenderError::Unresolved(_)) if absent(run, call.group, text) => Ok(None),
+        Err(error) => Err(error.into()),
+    })
+}
+
+/// Whether a text is just a reference to an output of a sibling that was skipped.
+fn absent(run: &Run, group: NodeIx, text: &Text) -> bool {
+    let Some(Reference::Sibling { slot, .. }) = text.as_reference() else {
+        return false;
+    };
+    let child = run.child(group, *slot).and_then(|child| run.nodes.get(child.index()));
+    child.is_some_and(|node| node.status.terminal())
+}

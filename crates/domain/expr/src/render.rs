@@ -1,0 +1,143 @@
+//! Puts values into a text.
+
+use std::borrow::Cow;
+
+use flowforge_model::text::{Reference, Segment, Text};
+use serde_json::Value as Json;
+
+use crate::error::{RenderError, cut};
+use crate::lang::go_float;
+
+/// What the tags of a text stand for, where the text is used.
+pub trait Scope {
+    /// The value of a plain tag; `None` if it has none here.
+    fn reference(&self, reference: &Reference) -> Option<Cow<'_, str>>;
+
+    /// The environment of the `{{=expression}}` `source`: nested objects `inputs`, `workflow`,
+    /// `tasks`, `steps`, `item`, ...; all leaves are strings. What the expression does not
+    /// [name](crate::names) may be left out.
+    fn root(&self, source: &str) -> Json;
+
+    /// How a sibling is written, `tasks.a` or `steps.a`: for messages only.
+    fn sibling(&self, slot: u32) -> Option<String> {
+        let _ = slot;
+        None
+    }
+}
+
+/// Puts the values of `scope` into `text` in a single pass. What comes out is never scanned
+/// again: `{{`, quotes and newlines of a value arrive as they are.
+///
+/// # Errors
+/// The first tag without a value, or the first expression that fails.
+pub fn render<'t>(text: &'t Text, scope: &dyn Scope) -> Result<Cow<'t, str>, RenderError> {
+    let parts = match text {
+        Text::Plain(text) => return Ok(Cow::Borrowed(text)),
+        Text::Parts(parts) => parts,
+    };
+    let mut out = String::new();
+    for part in parts {
+        match part {
+            Segment::Literal(text) => out.push_str(text),
+            Segment::Reference(reference) => {
+                let value = scope.reference(reference).ok_or_else(|| {
+                    RenderError::Unresolved(crate::human(reference, &|slot| scope.sibling(slot)))
+                })?;
+                out.push_str(&value);
+            }
+            Segment::Expression(source) => {
+                let root = &scope.root(source);
+                push_expression(&mut out, source, root)?;
+            }
+        }
+    }
+    Ok(Cow::Owned(out))
+}
+
+/// Appends the value of an expression: a string as it is, anything else as compact JSON.
+fn push_expression(out: &mut String, source: &str, root: &Json) -> Result<(), RenderError> {
+    let value = crate::evaluate(source, root)
+        .map_err(|cause| RenderError::Expression { source_text: cut(source), cause })?;
+    match value {
+        Json::Null => return Err(RenderError::Nil(cut(source))),
+        Json::String(text) => out.push_str(&text),
+        Json::Number(number) if number.is_f64() => {
+            out.push_str(&go_float(number.as_f64().unwrap_or(0.0)));
+        }
+        other @ (Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_)) => {
+            out.push_str(&other.to_string());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    struct One(String);
+
+    impl Scope for One {
+        fn reference(&self, reference: &Reference) -> Option<Cow<'_, str>> {
+            matches!(reference, Reference::Input(_)).then(|| Cow::Borrowed(self.0.as_str()))
+        }
+        fn root(&self, _source: &str) -> Json {
+            json!({"inputs": {"parameters": {"x": self.0}}})
+        }
+        fn sibling(&self, _slot: u32) -> Option<String> {
+            Some("tasks.a".into())
+        }
+    }
+
+    fn text(parts: Vec<Segment>) -> Text {
+        Text::Parts(parts.into())
+    }
+
+    #[test]
+    fn a_reference_without_a_value_is_named() {
+        let sibling = Reference::Sibling {
+            slot: 0,
+            field: flowforge_model::text::SiblingField::Output("x".into()),
+        };
+        let text = text(vec![Segment::Reference(sibling)]);
+        let error = render(&text, &One(String::new()));
+        assert_eq!(error.unwrap_err().to_string(), "{{tasks.a.outputs.parameters.x}} has no value");
+    }
+
+    #[test]
+    fn expressions_render_as_strings_or_compact_json() {
+        let cases = [
+            ("1 + 1", "2"),
+            ("1.0", "1"),
+            ("1e21", "1e+21"),
+            ("'a' + 'b'", "ab"),
+            ("[1, 'a']", "[1,\"a\"]"),
+            ("inputs.parameters.x", "{{x}}"),
+        ];
+        for (source, expected) in cases {
+            let text = text(vec![Segment::Expression(source.into())]);
+            assert_eq!(render(&text, &One("{{x}}".into())).unwrap(), expected, "{source}");
+        }
+        let nil = text(vec![Segment::Expression("nil".into())]);
+        assert!(matches!(render(&nil, &One(String::new())), Err(RenderError::Nil(_))));
+    }
+
+    proptest! {
+        /// Whatever a value holds, it arrives as it is, once, and nothing beside it changes.
+        #[test]
+        fn a_value_is_data(value in "(\\{\\{|\\}\\}|=|[ -~\\n\"'$\\\\]|\\PC){0,40}") {
+            let text = text(vec![
+                Segment::Literal("<{{".into()),
+                Segment::Reference(Reference::Input("x".into())),
+                Segment::Literal("|".into()),
+                Segment::Expression("inputs.parameters.x".into()),
+                Segment::Literal("}}>".into()),
+            ]);
+            let out = render(&text, &One(value.clone())).unwrap();
+            prop_assert_eq!(out, format!("<{{{{{value}|{value}}}}}>"));
+        }
+    }
+}

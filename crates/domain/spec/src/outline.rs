@@ -1,0 +1,294 @@
+//! What is known of a document before its texts are read: names of templates, their inputs and
+//! outputs, workflow parameters.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowforge_model::plan::TemplateIx;
+
+use crate::grammar;
+use crate::located::{Entry, Node, Value, quote};
+use crate::names::{Dialect, is_parameter_name};
+use crate::report::Report;
+
+/// The body of a template, by its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyKind {
+    Container,
+    Script,
+    Dag,
+    Steps,
+    Suspend,
+}
+
+impl BodyKind {
+    pub(crate) const ALL: [(Self, &'static str); 5] = [
+        (Self::Container, "container"),
+        (Self::Script, "script"),
+        (Self::Dag, "dag"),
+        (Self::Steps, "steps"),
+        (Self::Suspend, "suspend"),
+    ];
+
+    /// Runs a command.
+    pub(crate) fn leaf(self) -> bool {
+        matches!(self, Self::Container | Self::Script)
+    }
+}
+
+/// A parameter a template takes.
+#[derive(Debug)]
+pub(crate) struct InputOutline<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) optional: bool,
+    pub(crate) choices: Vec<&'a str>,
+}
+
+/// A template before its texts are read.
+#[derive(Debug)]
+pub(crate) struct Outline<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) node: &'a Node,
+    /// The body and where it is; `None` if there is not exactly one.
+    pub(crate) body: Option<(BodyKind, &'a Node)>,
+    pub(crate) inputs: Vec<InputOutline<'a>>,
+    pub(crate) outputs: Vec<&'a str>,
+}
+
+/// A use of something that only exists after the workflow's end.
+#[derive(Debug)]
+pub(crate) struct ExitUse<'a> {
+    pub(crate) template: TemplateIx,
+    pub(crate) node: &'a Node,
+    pub(crate) tag: Box<str>,
+}
+
+/// Everything the readers of texts look names up in.
+#[derive(Debug)]
+pub(crate) struct Doc<'a> {
+    pub(crate) report: &'a Report<'a>,
+    pub(crate) dialect: Dialect,
+    pub(crate) templates: Vec<Outline<'a>>,
+    pub(crate) by_name: BTreeMap<&'a str, TemplateIx>,
+    /// Names of `workflow.parameters`.
+    pub(crate) parameters: BTreeSet<&'a str>,
+    /// Names outputs are exported under.
+    pub(crate) globals: BTreeSet<&'a str>,
+    pub(crate) exit_uses: RefCell<Vec<ExitUse<'a>>>,
+}
+
+impl<'a> Doc<'a> {
+    /// Reads the outlines of all templates of `spec`.
+    pub(crate) fn read(report: &'a Report<'a>, dialect: Dialect, spec: &'a Node) -> Self {
+        let mut doc = Self {
+            report,
+            dialect,
+            templates: Vec::new(),
+            by_name: BTreeMap::new(),
+            parameters: BTreeSet::new(),
+            globals: BTreeSet::new(),
+            exit_uses: RefCell::default(),
+        };
+        if let Some(templates) = spec.field("templates") {
+            doc.read_templates(templates);
+        }
+        doc
+    }
+
+    pub(crate) fn outline(&self, ix: TemplateIx) -> Option<&Outline<'a>> {
+        self.templates.get(ix.0 as usize)
+    }
+
+    /// The template a field names; reports it if there is none.
+    pub(crate) fn template(&self, node: &'a Node) -> Option<TemplateIx> {
+        let name = self.report.string(node)?;
+        let found = self.by_name.get(name).copied();
+        if found.is_none() {
+            if name.contains("{{") {
+                let message = "a template's name cannot hold tags";
+                self.report.error("unsupported", node, message, "name one template");
+                return None;
+            }
+            let hint = self.report.did_you_mean(name, self.by_name.keys().copied());
+            let message = format!("there is no template {}", quote(name));
+            self.report.error("unknown_template", node, message, hint);
+        }
+        found
+    }
+
+    fn read_templates(&mut self, templates: &'a Node) {
+        match &templates.value {
+            Value::List(items) => {
+                for item in items {
+                    if !self.report.fields(item, &grammar::TEMPLATE) {
+                        continue;
+                    }
+                    let field = self.report.required(item, &grammar::TEMPLATE, "name");
+                    if let Some((name, node)) =
+                        field.and_then(|node| Some((self.report.string(node)?, node)))
+                    {
+                        self.add(name, node, item);
+                    }
+                }
+            }
+            Value::Map(entries) if self.dialect == Dialect::Native => {
+                for entry in entries {
+                    self.read_entry(entry);
+                }
+            }
+            Value::Map(_) | Value::Plain(_) | Value::Quoted(_) => {
+                let message = format!("expected templates, found {}", templates.describe());
+                let hint = "write a list of templates, each with its name";
+                self.report.error("wrong_type", templates, message, hint);
+            }
+        }
+    }
+
+    fn read_entry(&mut self, entry: &'a Entry) {
+        if !self.report.fields(&entry.node, &grammar::TEMPLATE) {
+            return;
+        }
+        if let Some(name) = entry.node.field("name")
+            && name.text() != Some(&entry.key)
+        {
+            let message =
+                format!("the template {} calls itself {}", quote(&entry.key), name.describe());
+            let hint = "remove the field name: the key names the template";
+            self.report.error("conflict", name, message, hint);
+        }
+        self.add(&entry.key, &entry.node, &entry.node);
+    }
+
+    fn add(&mut self, name: &'a str, at: &'a Node, node: &'a Node) {
+        self.dialect.check_name(self.report, at, name, "a template");
+        let ix = TemplateIx(u32::try_from(self.templates.len()).unwrap_or(u32::MAX));
+        if self.by_name.insert(name, ix).is_some() {
+            let message = format!("there are two templates {}", quote(name));
+            self.report.error("duplicate_name", at, message, "rename one of them");
+        }
+        let outputs = self.output_names(node);
+        let outline = Outline {
+            name,
+            node,
+            body: self.body(name, node),
+            inputs: self.input_outlines(node),
+            outputs,
+        };
+        self.templates.push(outline);
+    }
+
+    /// The one body of a template.
+    fn body(&self, name: &str, node: &'a Node) -> Option<(BodyKind, &'a Node)> {
+        let has = |key: &str| {
+            let entries = node.entries().unwrap_or(&[]);
+            entries.iter().find(|entry| &*entry.key == key)
+        };
+        let mut found: Option<(BodyKind, &'a Node)> = None;
+        for (kind, key) in BodyKind::ALL {
+            // `suspend:` alone is a body too.
+            let Some(entry) = has(key).filter(|e| kind == BodyKind::Suspend || !e.node.is_null())
+            else {
+                continue;
+            };
+            if found.is_some() {
+                let message = format!("the template {} has a second body, {key}", quote(name));
+                let hint = "a template is one of container, script, dag, steps, suspend";
+                self.report.error("conflict", entry, message, hint);
+            } else {
+                found = Some((kind, &entry.node));
+            }
+        }
+        let known_elsewhere = ["containerSet", "resource", "http", "data", "plugin"]
+            .iter()
+            .any(|key| has(key).is_some());
+        if found.is_none() && !known_elsewhere {
+            let message = format!("the template {} does nothing", quote(name));
+            let hint = "give it one of container, script, dag, steps, suspend";
+            self.report.error("missing_field", node, message, hint);
+        }
+        found
+    }
+
+    fn input_outlines(&self, node: &'a Node) -> Vec<InputOutline<'a>> {
+        let Some(inputs) = node.field("inputs") else {
+            return Vec::new();
+        };
+        if !self.report.fields(inputs, &grammar::INPUTS) {
+            return Vec::new();
+        }
+        let mut seen = BTreeSet::new();
+        let mut out = Vec::new();
+        for item in self.report.list_field(inputs, "parameters", "inputs") {
+            if !self.report.fields(item, &grammar::INPUT) {
+                continue;
+            }
+            let Some(name) = parameter_name(self.report, item, &grammar::INPUT, &mut seen) else {
+                continue;
+            };
+            out.push(InputOutline {
+                name,
+                optional: item.field("value").or(item.field("default")).is_some(),
+                choices: self.choices(item),
+            });
+        }
+        out
+    }
+
+    /// The allowed values of a parameter.
+    pub(crate) fn choices(&self, parameter: &'a Node) -> Vec<&'a str> {
+        let Some(list) = parameter.field("enum") else {
+            return Vec::new();
+        };
+        let items = self.report.list(list, "values").unwrap_or(&[]);
+        if items.is_empty() {
+            let message = "an enum without values allows nothing";
+            self.report.error("empty", list, message, "remove it or add values");
+        }
+        items.iter().filter_map(|item| self.report.string(item)).collect()
+    }
+
+    fn output_names(&mut self, node: &'a Node) -> Vec<&'a str> {
+        let Some(outputs) = node.field("outputs") else {
+            return Vec::new();
+        };
+        if !self.report.fields(outputs, &grammar::OUTPUTS) {
+            return Vec::new();
+        }
+        let mut seen = BTreeSet::new();
+        let mut out = Vec::new();
+        for item in self.report.list_field(outputs, "parameters", "outputs") {
+            if !self.report.fields(item, &grammar::OUTPUT) {
+                continue;
+            }
+            out.extend(parameter_name(self.report, item, &grammar::OUTPUT, &mut seen));
+            if let Some(global) = item.field("globalName").and_then(|node| self.report.string(node))
+            {
+                self.globals.insert(global);
+            }
+        }
+        out
+    }
+}
+
+/// The name of a parameter, checked and new.
+pub(crate) fn parameter_name<'a>(
+    report: &Report<'a>,
+    item: &'a Node,
+    kind: &grammar::Kind,
+    seen: &mut BTreeSet<&'a str>,
+) -> Option<&'a str> {
+    let node = report.required(item, kind, "name")?;
+    let name = report.string(node)?;
+    if !is_parameter_name(name) {
+        let message = format!("{} is no name of a parameter", quote(name));
+        let hint = "use letters, digits, - and _, at most 128 of them";
+        report.error("bad_name", node, message, hint);
+        return None;
+    }
+    if !seen.insert(name) {
+        let message = format!("the parameter {name} is given twice");
+        report.error("duplicate_name", node, message, "keep one of them");
+        return None;
+    }
+    Some(name)
+}

@@ -1,0 +1,246 @@
+//! One template.
+
+use flowforge_model::limits::OUTPUTS_PER_TASK;
+use flowforge_model::plan::{Body, Input, Output, OutputSource, Template, TemplateIx};
+use flowforge_model::text::Text;
+
+use crate::grammar;
+use crate::located::{Node, quote};
+use crate::outline::{BodyKind, Doc};
+use crate::references::{Names, Siblings};
+
+/// What the outputs of a template may name.
+struct OutputPlace<'s, 'a> {
+    kind: BodyKind,
+    names: Names<'s, 'a>,
+}
+
+impl<'a> Doc<'a> {
+    /// Compiles the template at `ix`; `None` if something in it was reported that leaves a hole.
+    pub(crate) fn compile_template(&self, ix: TemplateIx) -> Option<Template> {
+        let outline = self.outline(ix)?;
+        let (node, name) = (outline.node, outline.name);
+        let inputs = self.inputs(node);
+        let (kind, body_node) = outline.body?;
+        let leaf = Names { template: Some(ix), leaf: kind.leaf(), ..Names::WORKFLOW };
+        let mut siblings = Siblings::default();
+        self.refuse_fail_fast(node);
+        let body = match kind {
+            BodyKind::Container => self.container(body_node, &leaf).map(Body::Container),
+            BodyKind::Script => self.script(body_node, &leaf),
+            BodyKind::Suspend => self.suspend(body_node, &leaf),
+            BodyKind::Dag => {
+                self.refuse_fail_fast(body_node);
+                self.dag(ix, body_node, &mut siblings).map(Body::Dag)
+            }
+            BodyKind::Steps => self.steps(ix, body_node, &mut siblings).map(Body::Steps),
+        };
+        let anywhere = |_: u32, _: &'a Node, _: &str| {};
+        let place = OutputPlace {
+            kind,
+            names: Names {
+                siblings: (!siblings.names.is_empty()).then_some((&siblings, &anywhere)),
+                ..leaf
+            },
+        };
+        let outputs = self.outputs(node, &place);
+        let retry = node.field("retryStrategy").map(|node| {
+            let retry_names = Names { leaf: true, ..leaf };
+            self.retry(node, &retry_names)
+        });
+        self.refuse_by_kind(node, kind);
+        let template = Template {
+            name: name.into(),
+            inputs,
+            outputs,
+            body: body?,
+            retry: match retry {
+                Some(retry) => Some(retry?),
+                None => None,
+            },
+            active_deadline: self.seconds(node, "activeDeadlineSeconds", 1),
+            timeout: node.field("timeout").and_then(|node| self.positive_duration(node)),
+            parallelism: self.report.optional_u32(node, "parallelism", 1, u32::MAX),
+        };
+        Some(template)
+    }
+
+    /// Branches that do not depend on a failure always run on: asking for anything else is not
+    /// ignored.
+    fn refuse_fail_fast(&self, node: &'a Node) {
+        let Some(field) = node.field("failFast") else { return };
+        if self.report.boolean(field) == Some(true) {
+            let message = "failFast: true is not supported yet: what does not depend on a failed \
+                           task runs on"
+                .to_owned();
+            self.report.error("unsupported", field, message, "leave it out, or write false");
+        }
+    }
+
+    /// Fields that only make sense with some bodies.
+    fn refuse_by_kind(&self, node: &'a Node, kind: BodyKind) {
+        let composite = matches!(kind, BodyKind::Dag | BodyKind::Steps);
+        for key in ["activeDeadlineSeconds", "timeout"] {
+            if let Some(field) = node.field(key).filter(|_| composite) {
+                let message = format!("{key} is for templates that run something themselves");
+                let hint = "set it on the templates of the tasks, or activeDeadlineSeconds on the \
+                            whole workflow";
+                self.report.error("conflict", field, message, hint);
+            }
+        }
+        if let Some(field) = node.field("parallelism").filter(|_| !composite) {
+            let message = "parallelism is for templates with a dag or steps";
+            let hint = "set it on the template that holds the tasks, or on the whole workflow";
+            self.report.error("conflict", field, message, hint);
+        }
+        if let Some(field) = node.field("retryStrategy").filter(|_| kind == BodyKind::Suspend) {
+            let message = "a suspension has nothing to retry";
+            self.report.error("conflict", field, message, "remove retryStrategy");
+        }
+    }
+
+    fn inputs(&self, node: &'a Node) -> Vec<Input> {
+        let Some(inputs) = node.field("inputs") else {
+            return Vec::new();
+        };
+        // Shape and names were reported with the outline.
+        let list = inputs.field("parameters").map_or(&[][..], Node::items);
+        list.iter()
+            .filter_map(|item| {
+                let name = item.field("name")?.text()?;
+                let choices = choices_quietly(item);
+                let default = item.field("value").or(item.field("default"));
+                Some(Input {
+                    name: name.into(),
+                    default: default.and_then(|node| {
+                        self.check_choice(node, &choices);
+                        self.text(node, &Names::WORKFLOW)
+                    }),
+                    choices,
+                })
+            })
+            .collect()
+    }
+
+    /// Reports a constant that is not among the allowed values.
+    pub(crate) fn check_choice<S: AsRef<str>>(&self, node: &'a Node, choices: &[S]) {
+        let Some(text) = node.text() else { return };
+        let allowed = choices.is_empty() || choices.iter().any(|c| c.as_ref() == text);
+        if !allowed && !text.contains("{{") {
+            let message = format!("{} is not one of the allowed values", quote(text));
+            let values: Vec<&str> = choices.iter().take(10).map(AsRef::as_ref).collect();
+            let hint = format!("allowed: {}", values.join(", "));
+            self.report.error("not_in_enum", node, message, hint);
+        }
+    }
+
+    fn outputs(&self, node: &'a Node, place: &OutputPlace<'_, 'a>) -> Vec<Output> {
+        let Some(list) = node.field("outputs").and_then(|outputs| outputs.field("parameters"))
+        else {
+            return Vec::new();
+        };
+        let items = list.items();
+        if items.len() > OUTPUTS_PER_TASK {
+            let message = format!("{} outputs; at most {OUTPUTS_PER_TASK} are kept", items.len());
+            self.report.error("limit", list, message, "write one JSON output");
+        }
+        items.iter().filter_map(|item| self.output(item, place)).collect()
+    }
+
+    fn output(&self, item: &'a Node, place: &OutputPlace<'_, 'a>) -> Option<Output> {
+        let name = item.field("name")?.text()?;
+        let from = self.report.required(item, &grammar::OUTPUT, "valueFrom")?;
+        if !self.report.fields(from, &grammar::VALUE_FROM) {
+            return None;
+        }
+        let mut source = None;
+        let mut sources = 0;
+        for key in ["path", "parameter", "expression", "supplied"] {
+            let entries = from.entries().unwrap_or(&[]);
+            let Some(entry) = entries.iter().find(|entry| &*entry.key == key) else {
+                continue;
+            };
+            sources += 1;
+            source = self.output_source(key, &entry.node, place);
+        }
+        if sources != 1 {
+            let message = format!("the output {name} needs exactly one source, found {sources}");
+            let hint = "give it a path (file of a container), parameter, expression or supplied";
+            self.report.error("conflict", from, message, hint);
+            return None;
+        }
+        Some(Output {
+            name: name.into(),
+            source: source?,
+            default: from.field("default").and_then(|node| self.text(node, &place.names)),
+            global_name: item.field("globalName").and_then(|node| {
+                let global = self.report.string(node)?;
+                if !crate::names::is_parameter_name(global) {
+                    let message = format!("{} is no name of a parameter", quote(global));
+                    let hint = "use letters, digits, - and _";
+                    self.report.error("bad_name", node, message, hint);
+                }
+                Some(global.into())
+            }),
+        })
+    }
+
+    fn output_source(
+        &self,
+        key: &str,
+        node: &'a Node,
+        place: &OutputPlace<'_, 'a>,
+    ) -> Option<OutputSource> {
+        let composite = matches!(place.kind, BodyKind::Dag | BodyKind::Steps);
+        let (fits, who) = match key {
+            "path" => (place.kind.leaf(), "a container or script"),
+            "supplied" => (place.kind == BodyKind::Suspend, "a suspension"),
+            _ => (composite, "a dag or steps"),
+        };
+        if !fits {
+            let message = format!("valueFrom.{key} is for outputs of {who}");
+            self.report.error("conflict", node, message, "");
+            return None;
+        }
+        match key {
+            "path" => {
+                let path = self.report.string(node)?;
+                if path.is_empty() {
+                    let message = "the path of an output is empty";
+                    self.report.error("bad_path", node, message, "name a file");
+                }
+                self.text(node, &place.names).map(OutputSource::Path)
+            }
+            "parameter" => self.text(node, &place.names).map(OutputSource::Parameter),
+            "expression" => {
+                let source = self.report.string(node)?;
+                self.expression(node, source, &place.names);
+                Some(OutputSource::Expression(source.into()))
+            }
+            _ => Some(OutputSource::Supplied),
+        }
+    }
+
+    fn suspend(&self, node: &'a Node, names: &Names<'_, 'a>) -> Option<Body> {
+        if node.is_null() {
+            return Some(Body::Suspend(None));
+        }
+        if !self.report.fields(node, &grammar::SUSPEND) {
+            return None;
+        }
+        let Some(duration) = node.field("duration") else {
+            return Some(Body::Suspend(None));
+        };
+        let text: Text = self.text(duration, names)?;
+        if text.as_plain().is_some() {
+            self.report.duration(duration)?;
+        }
+        Some(Body::Suspend(Some(text)))
+    }
+}
+
+/// The allowed values of a parameter whose outline was read, and reported on, before.
+fn choices_quietly(parameter: &Node) -> Vec<Box<str>> {
+    let items = parameter.field("enum").map_or(&[][..], Node::items);
+    items.iter().filter_map(|n| n.text().map(Into::into)).collect()
+}

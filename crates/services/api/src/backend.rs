@@ -1,0 +1,99 @@
+//! The store and the logs as the handlers see them: blocking calls on an object, so that
+//! handlers are not generic and no lock or disk is ever waited for on an async thread.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use flowforge_model::event::{Command, TaskRow};
+use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::time::Timestamp;
+use flowforge_ports::catalog::{
+    AttemptView, Catalog, EventView, ProjectView, TaskCounts, TaskFilter, WorkflowFilter,
+    WorkflowView,
+};
+use flowforge_ports::logs::{LogCursor, LogPage, LogQuery, LogStore};
+use flowforge_ports::store::{Inserted, NewWorkflow, Store, StoreError};
+use tokio::runtime::Handle;
+
+pub(crate) type Answer<T> = Result<T, StoreError>;
+
+/// Everything the api asks of the layers below. Call it on a blocking thread of the runtime.
+pub(crate) trait Backend: Send + Sync + 'static {
+    fn insert(&self, new: NewWorkflow) -> Answer<Inserted>;
+    fn ask(&self, id: WorkflowId, command: Command, at: Timestamp) -> Answer<()>;
+    fn workflow(&self, id: WorkflowId) -> Answer<WorkflowView>;
+    fn workflows(&self, filter: WorkflowFilter, limit: u32) -> Answer<Vec<WorkflowView>>;
+    fn document(&self, id: WorkflowId) -> Answer<String>;
+    fn tasks(&self, id: WorkflowId, filter: TaskFilter, limit: u32) -> Answer<Vec<TaskRow>>;
+    fn task_counts(&self, id: WorkflowId) -> Answer<TaskCounts>;
+    fn attempts(&self, id: WorkflowId, from: NodeIx, to: NodeIx) -> Answer<Vec<AttemptView>>;
+    fn events(&self, id: WorkflowId, after: u64, limit: u32) -> Answer<Vec<EventView>>;
+    fn projects(&self) -> Answer<Vec<ProjectView>>;
+    fn create_project(&self, name: String, at: Timestamp) -> Answer<ProjectView>;
+    fn logs(
+        &self,
+        id: WorkflowId,
+        query: &LogQuery,
+        after: LogCursor,
+        limit: usize,
+    ) -> Answer<LogPage>;
+}
+
+/// A store and a log store behind [`Backend`].
+#[derive(Debug)]
+pub(crate) struct Joined<S, L> {
+    pub(crate) store: Arc<S>,
+    pub(crate) logs: Arc<L>,
+}
+
+/// Stores answer from threads of their own, so waiting on a blocking thread is all there is to do.
+fn wait<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
+    Handle::current().block_on(answer)
+}
+
+impl<S: Store + Catalog, L: LogStore> Backend for Joined<S, L> {
+    fn insert(&self, new: NewWorkflow) -> Answer<Inserted> {
+        wait(self.store.insert(new))
+    }
+    fn ask(&self, id: WorkflowId, command: Command, at: Timestamp) -> Answer<()> {
+        wait(self.store.ask(id, command, at))
+    }
+    fn workflow(&self, id: WorkflowId) -> Answer<WorkflowView> {
+        wait(self.store.workflow(id))
+    }
+    fn workflows(&self, filter: WorkflowFilter, limit: u32) -> Answer<Vec<WorkflowView>> {
+        wait(self.store.workflows(filter, limit))
+    }
+    fn document(&self, id: WorkflowId) -> Answer<String> {
+        wait(self.store.document(id))
+    }
+    fn tasks(&self, id: WorkflowId, filter: TaskFilter, limit: u32) -> Answer<Vec<TaskRow>> {
+        wait(self.store.tasks(id, filter, limit))
+    }
+    fn task_counts(&self, id: WorkflowId) -> Answer<TaskCounts> {
+        wait(self.store.task_counts(id))
+    }
+    fn attempts(&self, id: WorkflowId, from: NodeIx, to: NodeIx) -> Answer<Vec<AttemptView>> {
+        wait(self.store.attempts(id, from, to))
+    }
+    fn events(&self, id: WorkflowId, after: u64, limit: u32) -> Answer<Vec<EventView>> {
+        wait(self.store.events(id, after, limit))
+    }
+    fn projects(&self) -> Answer<Vec<ProjectView>> {
+        wait(self.store.projects())
+    }
+    fn create_project(&self, name: String, at: Timestamp) -> Answer<ProjectView> {
+        wait(self.store.create_project(name, at))
+    }
+    fn logs(
+        &self,
+        id: WorkflowId,
+        query: &LogQuery,
+        after: LogCursor,
+        limit: usize,
+    ) -> Answer<LogPage> {
+        let failed = |error: io::Error| StoreError::Unavailable(format!("log of {id}: {error}"));
+        self.logs.read(id, query, after, limit).map_err(failed)
+    }
+}

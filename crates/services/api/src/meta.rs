@@ -1,0 +1,110 @@
+//! The server about itself: open to everybody, because it tells nobody anything.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use flowforge_wire::{Health, Version};
+
+use crate::backend::Backend;
+use crate::path::Name;
+use crate::problem::{Code, Failure};
+use crate::{Shared, openapi};
+
+fn health(status: &str) -> Json<Health> {
+    Json(Health { status: status.to_owned() })
+}
+
+/// Whether the server lives
+#[utoipa::path(get, path = "/health", tag = "meta", security(()), responses((status = 200, description = "It does", body = Health)))]
+pub(crate) async fn alive() -> Json<Health> {
+    health("ok")
+}
+
+/// Whether the server lives
+///
+/// Never touches the database.
+#[utoipa::path(get, path = "/livez", tag = "meta", security(()), responses((status = 200, description = "It does", body = Health)))]
+pub(crate) async fn livez() -> Json<Health> {
+    health("ok")
+}
+
+/// Whether the server takes requests
+#[utoipa::path(
+    get, path = "/readyz", tag = "meta", security(()),
+    responses(
+        (status = 200, description = "It does", body = Health),
+        (status = 503, description = "It is going down, or its database does not answer", body = Health),
+    )
+)]
+pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    if *shared.closing.borrow() {
+        return (StatusCode::SERVICE_UNAVAILABLE, health("draining"));
+    }
+    match shared.call(Backend::projects).await {
+        Ok(_) => (StatusCode::OK, health("ok")),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, health("unavailable")),
+    }
+}
+
+/// The server's version
+#[utoipa::path(get, path = "/version", tag = "meta", security(()), responses((status = 200, description = "The version", body = Version)))]
+pub(crate) async fn version() -> Json<Version> {
+    Json(Version {
+        name: "flowforge".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        api_versions: vec!["v1".to_owned()],
+    })
+}
+
+/// This document
+#[utoipa::path(get, path = "/openapi.json", tag = "meta", security(()), responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)))]
+pub(crate) async fn openapi_json() -> impl IntoResponse {
+    static DOCUMENT: OnceLock<Bytes> = OnceLock::new();
+    let document = DOCUMENT.get_or_init(|| Bytes::from(openapi::document()));
+    ([(CONTENT_TYPE, "application/json")], document.clone())
+}
+
+/// Nothing of the page comes from elsewhere, and nothing in it can run.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// This document as a page
+#[utoipa::path(get, path = "/docs", tag = "meta", security(()), responses((status = 200, description = "A page", content((String = "text/html")))))]
+pub(crate) async fn docs() -> impl IntoResponse {
+    let head = [(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, POLICY)];
+    (head, include_str!("docs/page.html"))
+}
+
+/// The script of the page
+#[utoipa::path(get, path = "/docs/page.js", tag = "meta", security(()), responses((status = 200, description = "A script", content((String = "text/javascript")))))]
+pub(crate) async fn docs_script() -> impl IntoResponse {
+    let kind = [(CONTENT_TYPE, "text/javascript; charset=utf-8")];
+    (kind, include_str!("docs/page.js"))
+}
+
+/// The style of the page
+#[utoipa::path(get, path = "/docs/page.css", tag = "meta", security(()), responses((status = 200, description = "A style sheet", content((String = "text/css")))))]
+pub(crate) async fn docs_style() -> impl IntoResponse {
+    let kind = [(CONTENT_TYPE, "text/css; charset=utf-8")];
+    (kind, include_str!("docs/page.css"))
+}
+
+/// What a kind of problem means
+#[utoipa::path(
+    get, path = "/problems/{code}", tag = "meta", security(()),
+    params(("code" = String, Path, description = "The `code` of a problem")),
+    responses((status = 200, description = "A short text", content((String = "text/plain"))))
+)]
+pub(crate) async fn problem(Name(wanted): Name) -> Result<impl IntoResponse, Failure> {
+    let mut all = Code::ALL.iter();
+    let code = all
+        .find(|code| code.slug() == wanted)
+        .ok_or_else(|| Failure::new(Code::NotFound, "there is no such kind of problem"))?;
+    let (title, slug, status, text) = (code.title(), code.slug(), code.status(), code.text());
+    let text = format!("{title}\n\ncode: {slug}\nstatus: {status}\n\n{text}\n");
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], text))
+}

@@ -1,0 +1,50 @@
+//! What paths name.
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use flowforge_model::id::WorkflowId;
+
+use crate::problem::{Code, Failure};
+
+/// The workflow that a path names, and what of it.
+#[derive(Debug)]
+pub(crate) struct WorkflowPath {
+    pub(crate) id: WorkflowId,
+    /// The second name in the path; empty if there is none.
+    pub(crate) inner: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for WorkflowPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let missing = || Failure::new(Code::NotFound, "there is no such workflow");
+        let params =
+            RawPathParams::from_request_parts(parts, state).await.map_err(|_| missing())?;
+        let mut values = params.iter().map(|(_, value)| value);
+        let id = values.next().and_then(workflow_id).ok_or_else(missing)?;
+        let inner = values.next().unwrap_or("").to_owned();
+        Ok(Self { id, inner })
+    }
+}
+
+/// The only name in a path.
+#[derive(Debug)]
+pub(crate) struct Name(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| Failure::new(Code::NotFound, Code::NotFound.text()))?;
+        let first = params.iter().next();
+        Ok(Self(first.map_or("", |(_, value)| value).to_owned()))
+    }
+}
+
+/// One id, one spelling: lower case with hyphens.
+fn workflow_id(text: &str) -> Option<WorkflowId> {
+    let id: WorkflowId = text.parse().ok()?;
+    (id.to_string() == text).then_some(id)
+}

@@ -1,0 +1,139 @@
+//! All routes, and what happens around each: the request's id, the token, the common headers,
+//! errors as problem documents, the access log.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use futures_util::FutureExt as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::follow::add_retry_after;
+use crate::problem::{Code, Failure};
+use crate::{
+    Shared, actions, auth, events, logs, meta, openapi, projects, submit, tasks, workflows,
+};
+
+fn all() -> (Router<Arc<Shared>>, OpenApi) {
+    OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(submit::create, workflows::list))
+        .routes(routes!(submit::lint))
+        .routes(routes!(workflows::get, actions::delete))
+        .routes(routes!(workflows::document))
+        .routes(routes!(workflows::outputs))
+        .routes(routes!(actions::cancel))
+        .routes(routes!(actions::pause))
+        .routes(routes!(actions::resume))
+        .routes(routes!(actions::stop))
+        .routes(routes!(actions::terminate))
+        .routes(routes!(actions::retry))
+        .routes(routes!(actions::resubmit))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::get))
+        .routes(routes!(events::list))
+        .routes(routes!(logs::list))
+        .routes(routes!(projects::list, projects::create))
+        .routes(routes!(projects::get))
+        .routes(routes!(meta::alive))
+        .routes(routes!(meta::livez))
+        .routes(routes!(meta::readyz))
+        .routes(routes!(meta::version))
+        .routes(routes!(meta::openapi_json))
+        .routes(routes!(meta::docs))
+        .routes(routes!(meta::docs_script))
+        .routes(routes!(meta::docs_style))
+        .routes(routes!(meta::problem))
+        .split_for_parts()
+}
+
+/// The description of all routes.
+pub(crate) fn described() -> OpenApi {
+    let (_, mut openapi) = all();
+    openapi::complete(&mut openapi);
+    openapi
+}
+
+/// The whole service.
+pub(crate) fn build(shared: Arc<Shared>) -> Router {
+    let (router, _) = all();
+    router
+        .fallback(async || Failure::new(Code::NotFound, "there is no such path"))
+        .method_not_allowed_fallback(async || {
+            Failure::new(Code::MethodNotAllowed, Code::MethodNotAllowed.text())
+        })
+        .layer(from_fn_with_state(Arc::clone(&shared), auth::require))
+        .layer(from_fn(finish))
+        .with_state(shared)
+}
+
+/// Runs around everything, so that whatever happens inside leaves as an answer of ours.
+async fn finish(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = request_id(request.headers());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = answer.unwrap_or_else(|_| {
+        tracing::error!(request_id = %id, %method, path, "a handler panicked");
+        Failure::new(Code::Internal, Code::Internal.text()).into_response()
+    });
+    if let Some(failure) = failure_of(&mut response) {
+        add_retry_after(&mut response, failure.code);
+        *response.status_mut() = failure.code.status();
+        let (mut parts, _) = response.into_parts();
+        parts.headers.remove(axum::http::header::CONTENT_LENGTH);
+        let document = failure.document(&path, &id);
+        let (body_parts, body) = Json(document).into_response().into_parts();
+        parts.headers.extend(body_parts.headers);
+        let kind = HeaderValue::from_static("application/problem+json");
+        parts.headers.insert(CONTENT_TYPE, kind);
+        response = Response::from_parts(parts, body);
+    }
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Ok(value) = HeaderValue::try_from(&*id) {
+        headers.insert("x-request-id", value);
+    }
+    let micros = begun.elapsed().as_micros();
+    let status = response.status().as_u16();
+    tracing::debug!(request_id = %id, %method, path, status, micros, "request");
+    response
+}
+
+/// The failure inside of an answer; also for errors that axum made itself.
+fn failure_of(response: &mut Response) -> Option<Failure> {
+    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        return Some(failure);
+    }
+    let status = response.status();
+    let json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if json || !(status.is_client_error() || status.is_server_error()) {
+        return None;
+    }
+    let code = match status {
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+        status if status.is_client_error() => Code::BadRequest,
+        _ => Code::Internal,
+    };
+    Some(Failure::new(code, code.text()))
+}
+
+/// The client's id if it is fit for logs and headers, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get("x-request-id").and_then(|id| id.to_str().ok());
+    let fine = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    given.filter(fine).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}

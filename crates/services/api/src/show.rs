@@ -1,0 +1,160 @@
+//! Rows of the store as JSON.
+
+use std::collections::BTreeMap;
+
+use crate::backend::{Answer, Backend};
+use flowforge_model::event::{Outputs, Record, TaskRow};
+use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::status::Reason;
+use flowforge_model::time::Timestamp;
+use flowforge_ports::catalog::{AttemptView, EventView, ProjectView, WorkflowView};
+use flowforge_wire::{Attempt, Event, Project, Task, Time, Workflow};
+
+fn time(at: Option<Timestamp>) -> Option<Time> {
+    at.map(Time)
+}
+
+fn code(reason: Option<Reason>) -> Option<String> {
+    reason.map(|reason| reason.as_str().to_owned())
+}
+
+/// Outputs as one map; the end of standard output as `result`, unless a parameter is called so.
+pub(crate) fn outputs(outputs: Option<Outputs>) -> BTreeMap<String, String> {
+    let Outputs { parameters, result } = outputs.unwrap_or_default();
+    let result = result.map(|text| ("result".to_owned(), text));
+    result.into_iter().chain(parameters).collect()
+}
+
+/// Project ids by name: rows name the project, clients its id.
+pub(crate) struct Projects(BTreeMap<String, String>);
+
+impl Projects {
+    pub(crate) fn read(backend: &dyn Backend) -> Answer<Self> {
+        let all = backend.projects()?.into_iter();
+        Ok(Self(all.map(|one| (one.name, one.id)).collect()))
+    }
+
+    /// The name of the project with this id or name.
+    pub(crate) fn name(&self, wanted: &str) -> Option<&str> {
+        let by_id = self.0.iter().find(|(_, id)| *id == wanted);
+        let found = by_id.or_else(|| self.0.get_key_value(wanted));
+        found.map(|(name, _)| &**name)
+    }
+
+    fn id(&self, name: String) -> String {
+        self.0.get(&name).cloned().unwrap_or(name)
+    }
+}
+
+/// A workflow as lists show it: without outputs and counts.
+pub(crate) fn workflow(view: WorkflowView, projects: &Projects) -> Workflow {
+    Workflow {
+        id: view.id.to_string(),
+        name: view.name,
+        project_id: projects.id(view.project),
+        description: view.description,
+        status: view.state.status.as_str().to_owned(),
+        reason: code(view.state.reason),
+        message: view.state.message,
+        generation: view.state.generation,
+        priority: view.priority,
+        labels: view.labels.into_iter().collect(),
+        parameters: view.parameters.into_iter().collect(),
+        submitted_by: view.submitted_by,
+        resubmitted_from: view.resubmitted_from.map(|id| id.to_string()),
+        created_at: Time(view.created_at),
+        started_at: time(view.state.started_at),
+        finished_at: time(view.state.finished_at),
+        task_counts: BTreeMap::new(),
+        outputs: BTreeMap::new(),
+        warnings: Vec::new(),
+        seq: view.seq,
+    }
+}
+
+/// A workflow in full, as it is stored.
+pub(crate) fn whole_workflow(backend: &dyn Backend, mut view: WorkflowView) -> Answer<Workflow> {
+    let counts = backend.task_counts(view.id)?;
+    let projects = Projects::read(backend)?;
+    let outputs = outputs(view.state.outputs.take());
+    let counts = counts.into_iter().filter(|&(_, count)| count > 0);
+    Ok(Workflow {
+        outputs,
+        task_counts: counts.map(|(status, count)| (status.as_str().to_owned(), count)).collect(),
+        ..workflow(view, &projects)
+    })
+}
+
+/// A task with its attempts, which are in order.
+pub(crate) fn task(id: WorkflowId, row: TaskRow, attempts: Vec<AttemptView>) -> Task {
+    let TaskRow { node, shape, state } = row;
+    Task {
+        id: id.task(node).to_string(),
+        node: node.0,
+        name: shape.name,
+        kind: shape.kind.as_str().to_owned(),
+        template: shape.template,
+        parent: shape.parent.map(|parent| parent.0),
+        status: state.status.as_str().to_owned(),
+        reason: code(state.reason),
+        message: state.message,
+        attempt: state.attempt,
+        exit_code: state.exit_code,
+        attempts: attempts.into_iter().map(|one| attempt(id, one)).collect(),
+        outputs: outputs(state.outputs),
+        queued_at: time(state.queued_at),
+        started_at: time(state.started_at),
+        finished_at: time(state.finished_at),
+    }
+}
+
+fn attempt(id: WorkflowId, view: AttemptView) -> Attempt {
+    Attempt {
+        id: id.attempt(view.node, view.number).to_string(),
+        number: view.number,
+        admitted_at: Some(Time(view.admitted_at)),
+        started_at: time(view.started_at),
+        finished_at: time(view.finished_at),
+        exit_code: view.exit_code,
+        reason: code(view.reason),
+        message: view.message,
+    }
+}
+
+/// A line of history.
+pub(crate) fn event(view: EventView) -> Event {
+    let (seq, at, name) = (view.seq, Time(view.at), view.task_name);
+    match view.record {
+        Record::Workflow { status, reason, message, generation } => Event {
+            seq,
+            at,
+            r#type: "workflow".to_owned(),
+            status: status.as_str().to_owned(),
+            reason: code(reason),
+            message,
+            generation: Some(generation),
+            task: None,
+            node: None,
+            attempt: None,
+            exit_code: None,
+        },
+        Record::Task { node: NodeIx(node), status, reason, message, attempt, exit_code } => Event {
+            seq,
+            at,
+            r#type: "task".to_owned(),
+            status: status.as_str().to_owned(),
+            reason: code(reason),
+            message,
+            generation: None,
+            task: name,
+            node: Some(node),
+            attempt: Some(attempt),
+            exit_code,
+        },
+    }
+}
+
+/// A project.
+pub(crate) fn project(view: ProjectView) -> Project {
+    Project { id: view.id, name: view.name, created_at: Time(view.created_at) }
+}

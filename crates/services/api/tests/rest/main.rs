@@ -1,0 +1,15 @@
+//! The REST API over a real database, without a controller: tests write what one would write.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails; clippy exempts test functions but not what they call"
+)]
+
+mod hostile;
+mod reading;
+mod routes;
+mod server;
+mod streams;
+mod submitting;
+mod wire;

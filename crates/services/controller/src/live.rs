@@ -1,0 +1,126 @@
+//! A workflow in memory.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use flowforge_engine::{Context, Run, StepError};
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::event::Ending;
+use flowforge_model::id::NodeIx;
+use flowforge_model::plan::{Plan, RetryStrategy};
+use flowforge_model::status::Reason;
+use flowforge_model::time::Timestamp;
+use flowforge_ports::admission::Ready;
+use flowforge_ports::store::StoredRun;
+use flowforge_spec::Options;
+
+use crate::guard::guarded;
+
+/// A workflow that has something to do.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) run: Run,
+    /// Number of its last committed record.
+    pub(crate) seq: u64,
+    /// Attempts that were admitted and have not ended.
+    pub(crate) open: BTreeSet<AttemptKey>,
+}
+
+impl Live {
+    /// Builds a workflow from what the store keeps of it. `plan` spares compiling the document.
+    ///
+    /// # Errors
+    /// Why it cannot be carried on with, for people.
+    pub(crate) fn restore(
+        stored: StoredRun,
+        plan: Option<Arc<Plan>>,
+        default_retry: Option<&RetryStrategy>,
+    ) -> Result<Self, String> {
+        let plan = match plan {
+            Some(plan) => plan,
+            None => Arc::new(compile(&stored, default_retry)?),
+        };
+        let context = Context {
+            id: stored.id,
+            name: stored.name,
+            project: stored.project,
+            labels: stored.labels,
+            priority: stored.priority,
+            created_at: stored.created_at,
+        };
+        let run = if stored.seq == 0 && stored.tasks.is_empty() {
+            Run::new(context)
+        } else {
+            let (state, tasks) = (stored.state, stored.tasks);
+            guarded(|| Run::restore(&plan, context, state, tasks))
+                .unwrap_or(Err(StepError::Bug("panicked while it was restored")))
+                .map_err(|error| error.to_string())?
+        };
+        Ok(Self {
+            plan,
+            run,
+            seq: stored.seq,
+            open: stored.open.into_iter().map(|(key, _)| key).collect(),
+        })
+    }
+
+    /// What the scheduler needs to know of an attempt.
+    pub(crate) fn ready(&self, key: AttemptKey, since: Timestamp) -> Ready {
+        Ready {
+            key,
+            priority: self.run.context().priority,
+            since,
+            requests: self.run.requests(&self.plan, key.node),
+            parallelism: self.plan.parallelism,
+        }
+    }
+
+    /// Nobody has asked the attempt to stop: it is the current one of a task that has not ended
+    /// and has not run out of time, and the workflow is not ending around it.
+    pub(crate) fn wants(&self, key: AttemptKey) -> bool {
+        let state = |node| {
+            flowforge_engine::task_write(&self.plan, &self.run, node, false).map(|task| task.state)
+        };
+        let Some(task) = state(key.node) else {
+            return false;
+        };
+        let current = task.attempt == key.number && !task.status.terminal();
+        let out_of_time = task.reason == Some(Reason::Timeout);
+        // After a stop or a deadline the exit handlers still run: they begin when the root ended.
+        let handler = || state(NodeIx::ROOT).is_some_and(|root| root.status.terminal());
+        let ending = match self.run.state().ending {
+            None => false,
+            Some(Ending::Deadline | Ending::Stop) => !handler(),
+            Some(Ending::Terminate | Ending::Cancel) => true,
+        };
+        current && !out_of_time && !ending && !self.run.state().status.terminal()
+    }
+
+    /// Nothing is left to do, and nothing of it runs.
+    pub(crate) fn idle(&self) -> bool {
+        self.run.state().status.terminal() && self.open.is_empty()
+    }
+}
+
+/// When an attempt that was found in the store became ready.
+pub(crate) fn queued_at(stored: &StoredRun, node: NodeIx) -> Timestamp {
+    stored
+        .tasks
+        .get(node.index())
+        .and_then(|task| task.state.queued_at)
+        .unwrap_or(stored.created_at)
+}
+
+fn compile(stored: &StoredRun, default_retry: Option<&RetryStrategy>) -> Result<Plan, String> {
+    let options =
+        Options { parameters: stored.parameters.clone(), default_retry: default_retry.cloned() };
+    match guarded(|| flowforge_spec::compile(&stored.document, &options)) {
+        Some(Ok(compiled)) => Ok(compiled.plan),
+        Some(Err(problems)) => Err(problems.list.first().map_or_else(
+            || "its document does not compile any more".to_owned(),
+            |problem| format!("its document does not compile any more: {problem}"),
+        )),
+        None => Err("panicked while its document was compiled".to_owned()),
+    }
+}

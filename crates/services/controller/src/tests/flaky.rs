@@ -1,0 +1,102 @@
+//! A store that fails when it is told to.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use flowforge_model::event::Command;
+use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_model::time::Timestamp;
+use flowforge_ports::store::{
+    Commit, Committed, Inserted, Intent, NewWorkflow, Store, StoreError, StoredRun, TimerRow,
+};
+use flowforge_store::MemoryStore;
+
+/// What a commit does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Its work.
+    None,
+    /// Its work, but nobody learns of it.
+    AnswerLost,
+    /// Nothing; the answer is lost too.
+    Lost,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Flaky {
+    pub(crate) inner: MemoryStore,
+    /// For the next commits, in order.
+    pub(crate) faults: Mutex<VecDeque<Fault>>,
+    /// Commits that name this workflow conflict.
+    pub(crate) poisoned: Mutex<Option<WorkflowId>>,
+    /// Commits that were asked for.
+    pub(crate) commits: Mutex<Vec<Commit>>,
+}
+
+impl Flaky {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+}
+
+impl Store for Flaky {
+    async fn insert(&self, new: NewWorkflow) -> Result<Inserted, StoreError> {
+        self.inner.insert(new).await
+    }
+
+    async fn ask(
+        &self,
+        workflow: WorkflowId,
+        command: Command,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner.ask(workflow, command, at).await
+    }
+
+    async fn take_over(&self, instance: InstanceId) -> Result<u64, StoreError> {
+        self.inner.take_over(instance).await
+    }
+
+    async fn intents(&self, after: i64, limit: u32) -> Result<Vec<Intent>, StoreError> {
+        self.inner.intents(after, limit).await
+    }
+
+    async fn unfinished(
+        &self,
+        after: Option<WorkflowId>,
+        limit: u32,
+    ) -> Result<Vec<WorkflowId>, StoreError> {
+        self.inner.unfinished(after, limit).await
+    }
+
+    async fn ended_timers(&self) -> Result<Vec<TimerRow>, StoreError> {
+        self.inner.ended_timers().await
+    }
+
+    async fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {
+        self.inner.load(id).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        self.commits.lock().unwrap().push(commit.clone());
+        let poisoned = *self.poisoned.lock().unwrap();
+        // What sets it aside is fine: it carries no tasks.
+        let hit = |run: &flowforge_ports::store::RunChanges| {
+            run.workflow == poisoned && !run.tasks.is_empty()
+        };
+        if poisoned.is_some() && commit.runs.iter().any(hit) {
+            return Err(StoreError::Conflict("poisoned".to_owned()));
+        }
+        let lost = || Err(StoreError::Unavailable("no answer".to_owned()));
+        let fault = self.faults.lock().unwrap().pop_front();
+        match fault.unwrap_or(Fault::None) {
+            Fault::None => self.inner.commit(commit).await,
+            Fault::AnswerLost => {
+                self.inner.commit(commit).await?;
+                lost()
+            }
+            Fault::Lost => lost(),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+use std::sync::Mutex;
+
+use flowforge_model::attempt::{Fact, FactKind, FailureClass, Report};
+use flowforge_model::id::{AttemptId, NodeIx};
+use flowforge_model::resources::Resources;
+use flowforge_model::time::Timestamp;
+use flowforge_ports::runner::FactSink;
+
+use super::*;
+
+/// Notes what it is told.
+#[derive(Clone, Default)]
+struct Fake(Arc<Mutex<Vec<String>>>);
+
+impl Fake {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Runner for Fake {
+    fn start(&self, order: Arc<WorkOrder>) {
+        self.0.lock().unwrap().push(format!("start {}", order.key.number));
+    }
+    fn stop(&self, attempt: AttemptId) {
+        assert_eq!(attempt, key(1).id());
+        self.0.lock().unwrap().push("stop".to_owned());
+    }
+    fn shut_down(&self) {}
+}
+
+struct Fixed;
+
+impl Clock for Fixed {
+    fn now(&self) -> Timestamp {
+        Timestamp(7)
+    }
+}
+
+fn key(number: u32) -> AttemptKey {
+    AttemptKey {
+        workflow: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
+        node: NodeIx(3),
+        number,
+    }
+}
+
+fn order(number: u32) -> Arc<WorkOrder> {
+    Arc::new(WorkOrder {
+        key: key(number),
+        attempt: key(number).id(),
+        task: key(number).workflow.task(NodeIx(3)),
+        task_name: "a".to_owned(),
+        template: "t".to_owned(),
+        image: String::new(),
+        command: vec!["true".to_owned()],
+        args: Vec::new(),
+        script: None,
+        env: Vec::new(),
+        working_dir: None,
+        resources: Resources::default(),
+        outputs: Vec::new(),
+        deadline: None,
+    })
+}
+
+fn finished(number: u32) -> Fact {
+    let report = Report {
+        started_at: None,
+        finished_at: Timestamp(5),
+        exit_code: Some(0),
+        failure: None,
+        outputs: Vec::new(),
+        result: None,
+    };
+    Fact { key: key(number), kind: FactKind::Finished(Box::new(report)) }
+}
+
+type Sent = Arc<Mutex<Vec<Fact>>>;
+
+fn fixture() -> (Executor<Fake, Fixed>, Fake, Arc<Ledger>, Sent) {
+    let facts = Arc::new(Mutex::new(Vec::new()));
+    let sent = Arc::clone(&facts);
+    let ledger = Arc::new(Ledger::new(move |fact| sent.lock().unwrap().push(fact)));
+    let runner = Fake::default();
+    let executor = Executor::new(runner.clone(), Arc::clone(&ledger), Fixed);
+    (executor, runner, ledger, facts)
+}
+
+#[test]
+fn a_second_start_of_an_attempt_does_nothing() {
+    let (executor, runner, ledger, _) = fixture();
+    executor.start(order(1));
+    executor.start(order(1));
+    assert_eq!(runner.take(), ["start 1"]);
+    ledger.deliver(finished(1));
+    executor.start(order(1));
+    assert_eq!(runner.take(), [""; 0], "its end waits to be acknowledged");
+}
+
+#[test]
+fn an_end_is_sent_again_until_it_is_acknowledged() {
+    let (executor, _, ledger, facts) = fixture();
+    executor.start(order(1));
+    executor.start(order(2));
+    ledger.deliver(finished(1));
+    executor.resend();
+    assert_eq!(*facts.lock().unwrap(), [finished(1), finished(1)]);
+    executor.acknowledge(key(1));
+    executor.resend();
+    assert_eq!(facts.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn stopping_what_nobody_knows_is_reported_as_stopped() {
+    let (executor, runner, _, facts) = fixture();
+    executor.stop(key(1));
+    assert_eq!(runner.take(), [""; 0]);
+    let facts = facts.lock().unwrap();
+    let FactKind::Finished(report) = &facts[0].kind else {
+        panic!("{facts:?}");
+    };
+    let class = report.failure.as_ref().map(|f| f.class);
+    assert_eq!((class, report.finished_at), (Some(FailureClass::Stopped), Timestamp(7)));
+}
+
+#[test]
+fn stopping_what_runs_goes_to_the_runner_and_what_ended_keeps_its_report() {
+    let (executor, runner, ledger, facts) = fixture();
+    executor.start(order(1));
+    executor.stop(key(1));
+    assert_eq!(runner.take(), ["start 1", "stop"]);
+    ledger.deliver(finished(1));
+    executor.stop(key(1));
+    assert_eq!(runner.take(), [""; 0]);
+    assert_eq!(*facts.lock().unwrap(), [finished(1)]);
+}

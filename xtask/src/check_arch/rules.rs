@@ -1,0 +1,175 @@
+//! The architecture as tables. A new arrow here wants a decision record in docs/decisions.
+
+/// What a crate of ours may depend on among the others.
+pub(crate) struct Arrows {
+    /// The crate.
+    pub(crate) from: &'static str,
+    /// Always.
+    pub(crate) to: &'static [&'static str],
+    /// In its tests as well.
+    pub(crate) tests: &'static [&'static str],
+}
+
+const MODEL: &str = "flowforge-model";
+const EXPR: &str = "flowforge-expr";
+const SPEC: &str = "flowforge-spec";
+const ENGINE: &str = "flowforge-engine";
+const SCHEDULER: &str = "flowforge-scheduler";
+const PORTS: &str = "flowforge-ports";
+const STORE: &str = "flowforge-store";
+const PROCESS: &str = "flowforge-process";
+const LOGSTORE: &str = "flowforge-logstore";
+const WIRE: &str = "flowforge-wire";
+const API: &str = "flowforge-svc-api";
+const CONTROLLER: &str = "flowforge-svc-controller";
+const SVC_SCHEDULER: &str = "flowforge-svc-scheduler";
+const EXECUTOR: &str = "flowforge-svc-executor";
+const TESTKIT: &str = "flowforge-testkit";
+
+const DOMAIN: [&str; 5] = [MODEL, EXPR, SPEC, ENGINE, SCHEDULER];
+/// Real adapters for the tests of a service; never another service.
+const SERVICE_TESTS: &[&str] = &[STORE, PROCESS, LOGSTORE, TESTKIT];
+
+/// Every crate of the workspace.
+pub(crate) const ARROWS: &[Arrows] = &[
+    arrows(MODEL, &[], &[]),
+    arrows(EXPR, &[MODEL], &[]),
+    arrows(SPEC, &[MODEL, EXPR], &[]),
+    arrows(ENGINE, &[MODEL, EXPR], &[SPEC]),
+    arrows(SCHEDULER, &[MODEL], &[]),
+    arrows(PORTS, &[MODEL], &[]),
+    arrows(WIRE, &[MODEL], &[]),
+    arrows(STORE, &[MODEL, PORTS], &[TESTKIT]),
+    arrows(PROCESS, &[MODEL, PORTS], &[LOGSTORE, TESTKIT]),
+    arrows(LOGSTORE, &[MODEL, PORTS], &[TESTKIT]),
+    arrows(API, &[MODEL, EXPR, SPEC, ENGINE, PORTS, WIRE], SERVICE_TESTS),
+    arrows(CONTROLLER, &[MODEL, EXPR, SPEC, ENGINE, PORTS], SERVICE_TESTS),
+    arrows(SVC_SCHEDULER, &[MODEL, SCHEDULER, PORTS], SERVICE_TESTS),
+    arrows(EXECUTOR, &[MODEL, PORTS], SERVICE_TESTS),
+    arrows(
+        "flowforge",
+        &[MODEL, PORTS, STORE, PROCESS, LOGSTORE, API, CONTROLLER, SVC_SCHEDULER, EXECUTOR],
+        &[TESTKIT],
+    ),
+    arrows("ffctl", &[MODEL, SPEC, WIRE], &[TESTKIT]),
+    arrows(
+        TESTKIT,
+        &[
+            MODEL,
+            EXPR,
+            SPEC,
+            ENGINE,
+            SCHEDULER,
+            PORTS,
+            STORE,
+            PROCESS,
+            LOGSTORE,
+            WIRE,
+            API,
+            CONTROLLER,
+            SVC_SCHEDULER,
+            EXECUTOR,
+        ],
+        &[],
+    ),
+    arrows("xtask", &[], &[]),
+];
+
+const fn arrows(
+    from: &'static str,
+    to: &'static [&'static str],
+    tests: &'static [&'static str],
+) -> Arrows {
+    Arrows { from, to, tests }
+}
+
+/// Whether a crate must stay pure: no clock, I/O, threads or randomness.
+pub(crate) fn pure(name: &str) -> bool {
+    DOMAIN.contains(&name)
+}
+
+/// All that a pure crate may use from outside: data, errors, parsing. A new name here is an
+/// argument that the crate has no clock, no I/O and no threads. jiff is there for the calendar of
+/// instants that are arguments.
+pub(crate) const PURE_MAY: &[&str] =
+    &["jiff", "regex-lite", "saphyr-parser", "serde", "serde_json", "thiserror", "uuid"];
+/// And in its tests.
+pub(crate) const PURE_TESTS_MAY: &[&str] = &["insta", "proptest"];
+/// The ports name no technology.
+pub(crate) const PORTS_MAY: &[&str] = &["serde", "serde_json", "thiserror"];
+
+/// One outside technology, and who alone may know it.
+pub(crate) struct Kept {
+    pub(crate) name: &'static str,
+    pub(crate) by: &'static [&'static str],
+    pub(crate) why: &'static str,
+}
+
+/// Technologies that stay behind one crate.
+pub(crate) const KEPT: &[Kept] = &[
+    kept("rusqlite", &[STORE], "the store is the only crate that knows SQL"),
+    kept(
+        "saphyr-parser",
+        &[SPEC, "flowforge"],
+        "documents are read by spec, the configuration file by the server",
+    ),
+    kept("axum", &[API], "HTTP is served by the api"),
+    kept("hyper", &[API], "HTTP is served by the api"),
+    kept("hyper-util", &[API], "HTTP is served by the api"),
+    kept("tower", &[API], "HTTP is served by the api"),
+    kept("utoipa", &[WIRE, API], "the OpenAPI document is the api's"),
+    kept("utoipa-axum", &[API], "the OpenAPI document is the api's"),
+    kept("ureq", &["ffctl", TESTKIT], "HTTP is asked by clients"),
+    kept("clap", &["flowforge", "ffctl", TESTKIT, "xtask"], "arguments are for programs"),
+    kept("clap_complete", &["ffctl"], "arguments are for programs"),
+    kept("comfy-table", &["ffctl"], "tables are for people"),
+    kept("indicatif", &["ffctl"], "progress is for people"),
+    kept(
+        "tracing-subscriber",
+        &["flowforge", TESTKIT],
+        "where events go is decided in the composition root",
+    ),
+    kept("anyhow", &["flowforge", "ffctl", TESTKIT, "xtask"], "a library names its errors"),
+];
+
+const fn kept(name: &'static str, by: &'static [&'static str], why: &'static str) -> Kept {
+    Kept { name, by, why }
+}
+
+/// Crates that this build does not hold, and why.
+pub(crate) const ABSENT: &[(&str, &str)] = &[
+    ("aws-lc-sys", "standalone holds no TLS (docs/decisions/0006)"),
+    ("kube", "standalone holds no Kubernetes client"),
+    ("kube-client", "standalone holds no Kubernetes client"),
+    ("libgit2-sys", "slow to build on two cores"),
+    ("native-tls", "standalone holds no TLS (docs/decisions/0006)"),
+    ("openssl", "standalone holds no TLS (docs/decisions/0006)"),
+    ("openssl-sys", "standalone holds no TLS (docs/decisions/0006)"),
+    ("redis", "standalone queues in process"),
+    ("ring", "standalone holds no TLS (docs/decisions/0006)"),
+    ("rustls", "standalone holds no TLS (docs/decisions/0006)"),
+    ("serde_yaml", "unmaintained; documents are read by events (docs/decisions/0005)"),
+    ("serde_yaml_ng", "quadratic on nested input, accepts duplicate keys"),
+    ("serde_yml", "unsound (RUSTSEC-2025-0068)"),
+    ("sqlx", "rusqlite with one writer is 20 times faster (docs/decisions/0002)"),
+    ("sqlx-core", "rusqlite with one writer is 20 times faster (docs/decisions/0002)"),
+    ("tikv-jemalloc-sys", "slow to build on two cores"),
+    ("tokio-postgres", "standalone holds no PostgreSQL client"),
+];
+
+/// Licences that need no second thought beside Apache-2.0.
+pub(crate) const LICENCES: &[&str] = &[
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];

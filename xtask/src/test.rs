@@ -1,0 +1,197 @@
+//! `cargo xtask test`: tiers from the cheapest to the dearest, one closing line over all.
+
+mod tally;
+
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::workspace::{Metadata, cargo, describe, on_ci, which};
+use crate::{chaos, demo, examples, sim};
+
+pub(crate) use tally::Tally;
+
+/// One tier: a kind of tests that need the same things.
+struct Tier {
+    name: &'static str,
+    what: &'static str,
+    /// Why it cannot run here, if so.
+    missing: fn() -> Option<String>,
+    run: fn() -> anyhow::Result<Tally>,
+}
+
+const TIERS: &[Tier] = &[
+    Tier {
+        name: "pure",
+        what: "story tables and properties of the domain crates",
+        missing: || None,
+        run: pure,
+    },
+    Tier {
+        name: "services",
+        what: "adapters, services, programs, automation",
+        missing: || None,
+        run: services,
+    },
+    Tier {
+        name: "sim",
+        what: "the real loops on a simulated world, and whether planted bugs are found",
+        missing: || None,
+        run: simulated,
+    },
+    Tier {
+        name: "chaos",
+        what: "kill -9 of a real server under load",
+        missing: python,
+        run: killed,
+    },
+    Tier {
+        name: "e2e",
+        what: "the demo and every example, from file to outputs",
+        missing: python,
+        run: end_to_end,
+    },
+];
+
+enum Outcome {
+    Ran(Tally),
+    Skipped(String),
+    Broken(String),
+}
+
+/// Runs all tiers, or one.
+pub(crate) fn run(only: Option<&str>) -> anyhow::Result<ExitCode> {
+    let chosen: Vec<&Tier> =
+        TIERS.iter().filter(|tier| only.is_none_or(|name| name == tier.name)).collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = TIERS.iter().map(|tier| tier.name).collect();
+        bail!("no such tier; there are: {}", names.join(", "));
+    }
+    let mut results = Vec::new();
+    for tier in chosen {
+        println!("== {}: {}", tier.name, tier.what);
+        let begun = Instant::now();
+        let outcome = match (tier.missing)() {
+            Some(reason) => Outcome::Skipped(reason),
+            None => match (tier.run)() {
+                Ok(tally) => Outcome::Ran(tally),
+                Err(error) => Outcome::Broken(format!("{error:#}")),
+            },
+        };
+        results.push((tier.name, outcome, begun.elapsed()));
+    }
+    Ok(report(&results))
+}
+
+fn report(results: &[(&str, Outcome, Duration)]) -> ExitCode {
+    let mut total = Tally::default();
+    let mut good = true;
+    println!("\n{:<10} {:<9} {:>7} {:>7} {:>8}", "tier", "", "passed", "failed", "seconds");
+    for (name, outcome, took) in results {
+        let seconds = took.as_secs_f64();
+        match outcome {
+            Outcome::Ran(tally) => {
+                let word = if tally.failed == 0 { "ok" } else { "FAILED" };
+                let (passed, failed) = (tally.passed, tally.failed);
+                println!("{name:<10} {word:<9} {passed:>7} {failed:>7} {seconds:>8.1}");
+                total.add(tally);
+            }
+            Outcome::Skipped(reason) => {
+                let word = if on_ci() { "FAILED" } else { "skipped" };
+                println!("{name:<10} {word:<9} {reason}");
+                good &= !on_ci();
+            }
+            Outcome::Broken(reason) => {
+                println!("{name:<10} {:<9} {reason}", "FAILED");
+                total.failed = total.failed.saturating_add(1);
+            }
+        }
+    }
+    println!("{} passed, {} failed", total.passed, total.failed);
+    good &= total.failed == 0 && total.passed > 0;
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn pure() -> anyhow::Result<Tally> {
+    cargo_test(|manifest| manifest.contains("/crates/domain/"))
+}
+
+fn services() -> anyhow::Result<Tally> {
+    cargo_test(|manifest| !manifest.contains("/crates/domain/"))
+}
+
+/// Every test of the packages whose manifest is `wanted`, in one cargo call.
+fn cargo_test(wanted: impl Fn(&str) -> bool) -> anyhow::Result<Tally> {
+    let metadata = Metadata::load()?;
+    let mut command = cargo();
+    command.args(["test", "--no-fail-fast"]);
+    for member in metadata.members() {
+        if wanted(&member.manifest_path.to_string_lossy()) {
+            command.args(["--package", &member.name]);
+        }
+    }
+    if std::io::stdout().is_terminal() {
+        command.args(["--color", "always"]);
+    }
+    let line = describe(&command);
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| format!("start {line}"))?;
+    let mut tally = Tally::default();
+    let output = child.stdout.take().context("read cargo's output")?;
+    let mut screen = std::io::stdout().lock();
+    for bytes in BufReader::new(output).split(b'\n') {
+        let bytes = bytes.context("read cargo's output")?;
+        let text = String::from_utf8_lossy(&bytes);
+        tally.read(&text);
+        // Sixty lines "running 0 tests ... ok. 0 passed" would bury the others.
+        if !tally::empty(&text) {
+            writeln!(screen, "{text}").context("write to standard output")?;
+        }
+    }
+    drop(screen);
+    let status = child.wait().with_context(|| format!("wait for {line}"))?;
+    if !status.success() && tally.failed == 0 {
+        bail!("{line}: {status}");
+    }
+    Ok(tally)
+}
+
+/// Seeds of a run before every change; a thorough look takes more: `cargo xtask sim --seeds N`.
+const SEEDS: &str = "2000";
+/// Kills of a run before every change; `cargo xtask chaos --kills N` for more.
+const KILLS: u32 = 5;
+
+fn python() -> Option<String> {
+    which("python3").is_none().then(|| "python3 is missing".to_owned())
+}
+
+fn simulated() -> anyhow::Result<Tally> {
+    let mut tally = Tally::default();
+    for arguments in [&["--seeds", SEEDS][..], &["--plants"]] {
+        let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+        let line = format!("cargo xtask sim {}", arguments.join(" "));
+        tally.count(sim::run(&arguments).and_then(|code| named(line, code)));
+    }
+    Ok(tally)
+}
+
+fn killed() -> anyhow::Result<Tally> {
+    let mut tally = Tally::default();
+    let line = format!("cargo xtask chaos --kills {KILLS}");
+    let outcome = chaos::run(KILLS, 1).with_context(|| line.clone());
+    tally.count(outcome.and_then(|code| named(line, code)));
+    Ok(tally)
+}
+
+/// The name of a test that passed, or its failure.
+fn named(line: String, code: ExitCode) -> anyhow::Result<String> {
+    if code == ExitCode::SUCCESS { Ok(line) } else { bail!("{line}") }
+}
+
+fn end_to_end() -> anyhow::Result<Tally> {
+    let mut tally = examples::run()?;
+    tally.count(demo::test());
+    Ok(tally)
+}
