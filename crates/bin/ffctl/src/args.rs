@@ -339,7 +339,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 fn span(text: &str) -> Result<Duration, String> {
     Millis::parse(text)
         .map(Duration::from)
-        .ok_or_else(|| "write it as `90`, `1m30s` or `500ms`".to_owned())
+        .map_err(|_| "write it as `90`, `1m30s` or `500ms`".to_owned())
 }
 
 fn status(text: &str) -> Result<String, String> {
@@ -352,6 +352,7 @@ fn status(text: &str) -> Result<String, String> {
 
 fn since(text: &str) -> Result<Since, String> {
     Millis::parse(text)
+        .ok()
         .map(Since::Ago)
         .or_else(|| Time::parse(text).map(Since::At))
         .ok_or_else(|| "write it as `10m` or as an RFC 3339 time".to_owned())

@@ -67,8 +67,8 @@ impl Step<'_> {
         let view = View::new(self.plan, self.run, ix, &inputs, self.now);
         Ok(match flowforge_expr::render(text, &view) {
             Ok(text) => match Millis::parse(&text) {
-                Some(span) => Ok(Some(span)),
-                None => Err(Fault::new(Reason::Error, format!("{text:?} is not a duration"))),
+                Ok(span) => Ok(Some(span)),
+                Err(_) => Err(Fault::new(Reason::Error, format!("{text:?} is not a duration"))),
             },
             Err(error) => Err(error.into()),
         })

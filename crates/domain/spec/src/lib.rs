@@ -11,7 +11,6 @@
 mod container;
 mod dag;
 mod document;
-pub mod duration;
 mod grammar;
 mod graph;
 mod items;

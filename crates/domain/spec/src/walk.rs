@@ -1,6 +1,7 @@
 //! Reads typed values from located nodes and reports what does not fit.
 
 use flowforge_model::limits::REPORTED_ERRORS;
+use flowforge_model::time::Millis;
 
 use crate::grammar::Kind;
 use crate::located::{Entry, Node, Value, quote};
@@ -184,9 +185,9 @@ impl<'a> Report<'a> {
     }
 
     /// A span in Go's form or in seconds.
-    pub(crate) fn duration(&self, node: &'a Node) -> Option<flowforge_model::time::Millis> {
+    pub(crate) fn duration(&self, node: &'a Node) -> Option<Millis> {
         let text = self.string(node)?;
-        match crate::duration::parse(text) {
+        match Millis::parse(text) {
             Ok(span) => Some(span),
             Err(cause) => {
                 let message = format!("{} is no duration: {cause}", quote(text));

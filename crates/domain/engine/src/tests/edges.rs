@@ -168,3 +168,14 @@ fn a_stop_of_a_paused_exit_handler_lets_it_run() {
     world.run_out(|_| 0);
     assert_eq!(world.workflow(), WorkflowStatus::Succeeded);
 }
+
+#[test]
+fn a_suspension_takes_every_span_that_a_document_may_name() {
+    let nap = template("nap", Body::Suspend(Some(Text::plain("1.5"))));
+    let main = dag_of(vec![task("n", TemplateIx(1), Vec::new())]);
+    let mut world = World::started(plan_of(vec![nap, template("main", Body::Dag(main))]));
+    let before = world.now;
+    world.timer().unwrap();
+    assert_eq!(world.now.since(before), flowforge_model::time::Millis(1500));
+    assert_eq!(world.workflow(), WorkflowStatus::Succeeded);
+}

@@ -1,11 +1,11 @@
 //! Spans: Go's form (`1h30m`, `500ms`, `1.5s`) or plain seconds.
 
-use flowforge_model::limits::SPAN_MS;
-use flowforge_model::time::Millis;
+use super::Millis;
+use crate::limits::SPAN_MS;
 
 /// Why a text is no span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DurationError {
+pub enum SpanError {
     /// Neither Go's form nor a number.
     #[error("expected numbers with units, or seconds")]
     Syntax,
@@ -20,21 +20,18 @@ pub enum DurationError {
 const NANOS_PER_MS: u128 = 1_000_000;
 const MAX: u128 = SPAN_MS as u128 * NANOS_PER_MS;
 
-/// Reads a span. A number without unit counts seconds. Parts of a millisecond round up.
-///
-/// # Errors
-/// [`DurationError`]; blanks, signs and ISO 8601 (`P1Y`) are refused.
-pub fn parse(text: &str) -> Result<Millis, DurationError> {
+/// See [`Millis::parse`].
+pub(super) fn parse(text: &str) -> Result<Millis, SpanError> {
     if text.starts_with('-') {
-        return Err(DurationError::Negative);
+        return Err(SpanError::Negative);
     }
     let mut rest = text;
     let mut nanos = 0_u128;
     loop {
         let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
-        let (number, tail) = rest.split_at_checked(end).ok_or(DurationError::Syntax)?;
+        let (number, tail) = rest.split_at_checked(end).ok_or(SpanError::Syntax)?;
         let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at_checked(end).ok_or(DurationError::Syntax)?;
+        let (unit, tail) = tail.split_at_checked(end).ok_or(SpanError::Syntax)?;
         let unit = match unit {
             "ns" => 1,
             "us" | "µs" | "μs" => 1_000,
@@ -43,26 +40,26 @@ pub fn parse(text: &str) -> Result<Millis, DurationError> {
             "m" => 60_000 * NANOS_PER_MS,
             "h" => 3_600_000 * NANOS_PER_MS,
             "" if rest.len() == text.len() => 1_000 * NANOS_PER_MS,
-            _ => return Err(DurationError::Syntax),
+            _ => return Err(SpanError::Syntax),
         };
         nanos = nanos.saturating_add(scaled(number, unit)?);
         if nanos > MAX {
-            return Err(DurationError::TooLong);
+            return Err(SpanError::TooLong);
         }
         if tail.is_empty() {
             break;
         }
         rest = tail;
     }
-    let millis = u64::try_from(nanos.div_ceil(NANOS_PER_MS)).map_err(|_| DurationError::TooLong)?;
+    let millis = u64::try_from(nanos.div_ceil(NANOS_PER_MS)).map_err(|_| SpanError::TooLong)?;
     Ok(Millis(millis))
 }
 
 /// `number * unit` in nanoseconds; digits beyond a nanosecond are cut.
-fn scaled(number: &str, unit: u128) -> Result<u128, DurationError> {
+fn scaled(number: &str, unit: u128) -> Result<u128, SpanError> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
-        return Err(DurationError::Syntax);
+        return Err(SpanError::Syntax);
     }
     let mut value = 0_u128;
     for digit in whole.bytes() {
@@ -95,19 +92,19 @@ mod tests {
             ("1.5", Ok(Millis(1500))),
             (".5m", Ok(Millis(30_000))),
             ("87840h", Ok(Millis(SPAN_MS))),
-            ("87840h1ms", Err(DurationError::TooLong)),
-            ("9999999999h", Err(DurationError::TooLong)),
-            ("-1s", Err(DurationError::Negative)),
-            (" 5 m", Err(DurationError::Syntax)),
-            ("5 m", Err(DurationError::Syntax)),
-            ("P1Y", Err(DurationError::Syntax)),
-            ("1e9s", Err(DurationError::Syntax)),
-            ("1h30", Err(DurationError::Syntax)),
-            ("1d", Err(DurationError::Syntax)),
-            ("", Err(DurationError::Syntax)),
-            ("s", Err(DurationError::Syntax)),
-            ("1.2.3s", Err(DurationError::Syntax)),
-            ("５m", Err(DurationError::Syntax)),
+            ("87840h1ms", Err(SpanError::TooLong)),
+            ("9999999999h", Err(SpanError::TooLong)),
+            ("-1s", Err(SpanError::Negative)),
+            (" 5 m", Err(SpanError::Syntax)),
+            ("5 m", Err(SpanError::Syntax)),
+            ("P1Y", Err(SpanError::Syntax)),
+            ("1e9s", Err(SpanError::Syntax)),
+            ("1h30", Err(SpanError::Syntax)),
+            ("1d", Err(SpanError::Syntax)),
+            ("", Err(SpanError::Syntax)),
+            ("s", Err(SpanError::Syntax)),
+            ("1.2.3s", Err(SpanError::Syntax)),
+            ("５m", Err(SpanError::Syntax)),
         ];
         for (text, expected) in rows {
             assert_eq!(parse(text), expected, "{text}");
