@@ -4,9 +4,11 @@
 //! one conformance suite that all of them pass. Start at [`store::Store`].
 
 pub mod admission;
+pub mod artifacts;
 pub mod catalog;
 pub mod clock;
 pub mod logs;
 pub mod nudge;
 pub mod runner;
+pub mod secrets;
 pub mod store;

@@ -11,7 +11,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use flowforge_model::attempt::{AttemptKey, Fact, FactKind, WorkOrder};
+use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Process, Work, WorkOrder};
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::resources::Resources;
 use flowforge_model::time::Millis;
@@ -126,13 +126,16 @@ fn order(workflow: WorkflowId, node: u32, number: u32) -> WorkOrder {
         task: workflow.task(key.node),
         task_name: "a".to_owned(),
         template: "a".to_owned(),
-        image: "busybox".to_owned(),
-        command: vec!["true".to_owned()],
-        args: Vec::new(),
-        script: None,
-        env: Vec::new(),
-        working_dir: None,
+        work: Work::one(Process {
+            name: "main".to_owned(),
+            image: "busybox".to_owned(),
+            command: vec!["true".to_owned()],
+            ..Process::default()
+        }),
         resources: Resources::default(),
+        volumes: Vec::new(),
+        artifacts_in: Vec::new(),
+        artifacts_out: Vec::new(),
         outputs: Vec::new(),
         deadline: None,
     }

@@ -58,15 +58,16 @@ fn attempt<'a>(
     place: &mut Option<Directory<'a>>,
 ) -> Result<Report, Failure> {
     let config = &context.config;
+    let process = order.main().ok_or_else(|| not_possible("this is no process"))?;
     let made = context
         .directories
-        .create(order)
+        .create(process)
         .map_err(|error| spawn_failed("no working directory", &error))?;
     let directory = place.insert(made);
     let outputs = Outputs::prepare(&order.outputs, &directory.cwd)?;
-    let environment = environment::build(config, order, &directory.path)?;
+    let environment = environment::build(config, (order, process), &directory.path)?;
     let path = environment::path(&environment);
-    let argv = command::resolve(order, directory.script.as_deref(), path, &directory.cwd)?;
+    let argv = command::resolve(process, directory.script.as_deref(), path, &directory.cwd)?;
     let command = prepare(&argv, &environment, directory);
     if let Some(ask) = control.asked() {
         return Err(told(ask));
@@ -93,6 +94,7 @@ fn attempt<'a>(
         exit_code: exit_code(ended.status),
         failure: verdict(&ended, &captured),
         outputs: Vec::new(),
+        artifacts: Vec::new(),
         result: captured.result,
     };
     if let (None, Some(outputs)) = (&report.failure, outputs) {
@@ -194,6 +196,10 @@ fn refused(error: &io::Error, argv: &Argv, path: &str) -> Failure {
         }
         _ => spawn_failed("cannot start the process", error),
     }
+}
+
+fn not_possible(why: &str) -> Failure {
+    Failure { class: FailureClass::Error, reason: Reason::NotPossible, message: why.to_owned() }
 }
 
 fn spawn_failed(what: &str, error: &io::Error) -> Failure {

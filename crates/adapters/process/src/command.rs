@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use flowforge_model::attempt::{Failure, FailureClass, WorkOrder};
+use flowforge_model::attempt::{Failure, FailureClass, Process};
 use flowforge_model::limits;
 use flowforge_model::status::Reason;
 
@@ -34,19 +34,19 @@ pub(crate) struct Argv {
 /// Without a command it is the arguments if they begin with a program, else the image's own
 /// program followed by the arguments, as the official images do.
 pub(crate) fn resolve(
-    order: &WorkOrder,
+    process: &Process,
     script: Option<&Path>,
     path: &str,
     cwd: &Path,
 ) -> Result<Argv, Failure> {
-    let image = image_name(&order.image);
-    let mut words: Vec<String> = order.command.iter().chain(&order.args).cloned().collect();
+    let image = image_name(&process.image);
+    let mut words: Vec<String> = process.command.iter().chain(&process.args).cloned().collect();
     let runs = |word: &String| !word.starts_with('-') && find(word, path, cwd).is_some();
-    if order.command.is_empty() && !words.first().is_some_and(runs) {
+    if process.command.is_empty() && !words.first().is_some_and(runs) {
         let known = ENTRYPOINTS.iter().find(|(name, _)| *name == image);
         match known {
             Some((_, program)) => words.insert(0, (*program).to_owned()),
-            None if words.is_empty() => return Err(no_command(&order.image)),
+            None if words.is_empty() => return Err(no_command(&process.image)),
             None => {}
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use flowforge_model::attempt::WorkOrder;
+use flowforge_model::attempt::Process;
 
 /// Makes the directories of attempts below one folder, and keeps those that an attempt left as
 /// they were for the next one: making and removing a directory waits for the file system's
@@ -39,16 +39,16 @@ impl Directories {
     }
 
     /// Makes a directory, only for this user, and stages the script in it.
-    pub(crate) fn create(&self, order: &WorkOrder) -> io::Result<Directory<'_>> {
+    pub(crate) fn create(&self, process: &Process) -> io::Result<Directory<'_>> {
         let path = match self.spare().pop() {
             Some(path) => path,
             None => self.make()?,
         };
         let mut directory = Directory { cwd: path.clone(), path, script: None, home: self };
-        if let Some(wanted) = &order.working_dir {
+        if let Some(wanted) = &process.working_dir {
             directory.enter(wanted)?;
         }
-        if let Some(source) = &order.script {
+        if let Some(source) = &process.script {
             directory.script = Some(stage(&directory.path, source)?);
         }
         Ok(directory)

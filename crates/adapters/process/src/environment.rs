@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use flowforge_model::attempt::{Failure, FailureClass, WorkOrder};
+use flowforge_model::artifact::{Given, SecretKey};
+use flowforge_model::attempt::{Failure, FailureClass, Process, WorkOrder};
 use flowforge_model::limits;
 use flowforge_model::status::Reason;
 
@@ -21,17 +22,21 @@ pub(crate) type Environment = Vec<(String, String)>;
 /// The base, then the user's, then ours: a user cannot pretend to be another task.
 pub(crate) fn build(
     config: &ProcessConfig,
-    order: &WorkOrder,
+    (order, process): (&WorkOrder, &Process),
     directory: &Path,
 ) -> Result<Environment, Failure> {
-    for (name, value) in &order.env {
-        check(name, value)?;
-    }
-    let mut all = Vec::with_capacity(config.inherit_env.len() + order.env.len() + 16);
+    let mut all = Vec::with_capacity(config.inherit_env.len() + process.env.len() + 16);
     all.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
     all.extend(config.inherit_env.iter().cloned());
     all.push(("TMPDIR".to_owned(), directory.to_string_lossy().into_owned()));
-    all.extend(order.env.iter().cloned());
+    for (name, value) in &process.env {
+        let value = match value {
+            Given::Text(text) => text.clone(),
+            Given::Secret(secret) => return Err(no_secret(secret)),
+        };
+        check(name, &value)?;
+        all.push((name.clone(), value));
+    }
     let ours = [
         ("FLOWFORGE_TASK_ID", order.task.to_string()),
         ("FLOWFORGE_WORKFLOW_ID", order.key.workflow.to_string()),
@@ -47,6 +52,11 @@ pub(crate) fn build(
     ];
     all.extend(ours.map(|(name, value)| (name.to_owned(), value)));
     Ok(all)
+}
+
+fn no_secret(secret: &SecretKey) -> Failure {
+    let message = format!("the secret {} is not here", secret.name);
+    Failure { class: FailureClass::Error, reason: Reason::SecretMissing, message }
 }
 
 /// Where the task's programs are looked for.

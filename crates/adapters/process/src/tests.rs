@@ -12,8 +12,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use flowforge_model::artifact::Given;
 use flowforge_model::attempt::{
-    AttemptKey, Fact, FactKind, Failure, FailureClass, OutputFile, Report, WorkOrder,
+    AttemptKey, Fact, FactKind, Failure, FailureClass, Main, OutputFile, Process, Report, Work,
+    WorkOrder,
 };
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::resources::Resources;
@@ -53,6 +55,17 @@ impl LogStore for Recorder {
     fn delete(&self, _: WorkflowId) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The one process of an order that [`Rig::order`] made.
+fn main_of(order: &mut WorkOrder) -> &mut Process {
+    let Work::Run(program) = &mut order.work else { panic!("a request") };
+    let Main::One(process) = &mut program.main else { panic!("a container set") };
+    process
+}
+
+fn text(value: &str) -> Given {
+    Given::Text(value.to_owned())
 }
 
 struct Rig {
@@ -101,13 +114,16 @@ impl Rig {
             task: workflow.task(key.node),
             task_name: "a".to_owned(),
             template: "t".to_owned(),
-            image: "busybox".to_owned(),
-            command: command.iter().map(|word| (*word).to_owned()).collect(),
-            args: Vec::new(),
-            script: None,
-            env: Vec::new(),
-            working_dir: None,
+            work: Work::one(Process {
+                name: "main".to_owned(),
+                image: "busybox".to_owned(),
+                command: command.iter().map(|word| (*word).to_owned()).collect(),
+                ..Process::default()
+            }),
             resources: Resources::default(),
+            volumes: Vec::new(),
+            artifacts_in: Vec::new(),
+            artifacts_out: Vec::new(),
             outputs: Vec::new(),
             deadline: None,
         }

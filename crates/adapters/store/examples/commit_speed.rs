@@ -192,6 +192,7 @@ fn step(run: &mut RunChanges, node: u32, status: TaskStatus, shape: Option<TaskS
             exit_code: ended.then_some(0),
             outputs: ended.then(|| Outputs {
                 parameters: vec![("rows".to_owned(), "1000".to_owned())],
+                artifacts: Vec::new(),
                 result: None,
             }),
             queued_at: Some(AT),
@@ -217,6 +218,7 @@ fn report() -> Report {
         exit_code: Some(0),
         failure: None,
         outputs: Vec::new(),
+        artifacts: Vec::new(),
         result: None,
     }
 }

@@ -29,6 +29,7 @@ impl Runner for NoOp {
                 exit_code: Some(0),
                 failure: None,
                 outputs: Vec::new(),
+                artifacts: Vec::new(),
                 result: None,
             })),
         });

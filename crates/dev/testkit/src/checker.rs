@@ -239,7 +239,11 @@ fn in_its_turn(plan: &Plan, run: &StoredRun, parent: NodeIx, row: &TaskRow) -> R
                 }
             }
         }
-        Body::Container(_) | Body::Script(..) | Body::Suspend(_) => {}
+        Body::Container(_)
+        | Body::Script(..)
+        | Body::Suspend(_)
+        | Body::ContainerSet(_)
+        | Body::Http(_) => {}
     }
     Ok(())
 }

@@ -173,7 +173,7 @@ impl Step<'_> {
             }
         }
         if !parameters.is_empty() {
-            let outputs = Outputs { parameters, result: None };
+            let outputs = Outputs { parameters, ..Outputs::default() };
             self.run.node_mut(ix)?.extra().outputs = Some(outputs);
             self.export_globals(ix)?;
         }

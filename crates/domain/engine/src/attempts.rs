@@ -62,9 +62,13 @@ impl Step<'_> {
             // An executor that reports no start (nothing ran): the table knows no short cut.
             self.change(ix, TaskChange::Start)?;
         }
-        if !report.outputs.is_empty() || report.result.is_some() {
-            let outputs =
-                Outputs { parameters: report.outputs.clone(), result: report.result.clone() };
+        let given = !report.outputs.is_empty() || !report.artifacts.is_empty();
+        if given || report.result.is_some() {
+            let outputs = Outputs {
+                parameters: report.outputs.clone(),
+                artifacts: report.artifacts.clone(),
+                result: report.result.clone(),
+            };
             self.run.node_mut(ix)?.extra().outputs = Some(outputs);
             self.export_globals(ix)?;
         }

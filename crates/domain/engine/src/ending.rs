@@ -12,10 +12,11 @@ impl Step<'_> {
     pub(crate) fn root_ended(&mut self, ix: NodeIx) -> Result {
         // A cancel or terminate ends at once; after a stop or a deadline the handler still runs.
         let skip = matches!(self.run.state.ending, Some(Ending::Cancel | Ending::Terminate));
-        let handler = self.plan.on_exit.filter(|_| ix == NodeIx::ROOT && !skip);
-        let (Some(template), None) = (handler, self.run.exit) else {
+        let handler = self.plan.on_exit.as_ref().filter(|_| ix == NodeIx::ROOT && !skip);
+        let (Some(handler), None) = (handler, self.run.exit) else {
             return self.end_workflow();
         };
+        let template = handler.template;
         let generation = self.run.state.generation;
         let exit = self.add(None, generation, template, None)?;
         self.run.exit = Some(exit);

@@ -193,7 +193,9 @@ impl<'a> Step<'a> {
     pub(crate) fn kind_of(&self, template: TemplateIx) -> Result<NodeKind> {
         let template = self.plan.template(template).ok_or(StepError::Bug("no such template"))?;
         Ok(match &template.body {
-            Body::Container(_) | Body::Script(..) => NodeKind::Leaf,
+            Body::Container(_) | Body::Script(..) | Body::ContainerSet(_) | Body::Http(_) => {
+                NodeKind::Leaf
+            }
             Body::Suspend(_) => NodeKind::Suspend,
             Body::Dag(_) | Body::Steps(_) if template.retry.is_some() => NodeKind::Retry,
             Body::Dag(_) => NodeKind::Dag,
@@ -305,9 +307,12 @@ impl<'a> Step<'a> {
         };
         let kind = match self.run.template(self.plan, ix)?.body {
             Body::Steps(_) => NodeKind::Steps,
-            Body::Dag(_) | Body::Container(_) | Body::Script(..) | Body::Suspend(_) => {
-                NodeKind::Dag
-            }
+            Body::Dag(_)
+            | Body::Container(_)
+            | Body::Script(..)
+            | Body::Suspend(_)
+            | Body::ContainerSet(_)
+            | Body::Http(_) => NodeKind::Dag,
         };
         if let Err(fault) = self.room_for(1) {
             return self.fail(ix, fault);

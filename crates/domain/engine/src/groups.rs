@@ -43,7 +43,12 @@ impl Step<'_> {
         }
         match &template.body {
             Body::Steps(steps) => self.begin_step_group(ix, steps, 0).map(|_| ()),
-            Body::Dag(_) | Body::Container(_) | Body::Script(..) | Body::Suspend(_) => {
+            Body::Dag(_)
+            | Body::Container(_)
+            | Body::Script(..)
+            | Body::Suspend(_)
+            | Body::ContainerSet(_)
+            | Body::Http(_) => {
                 for child in self.run.node(ix)?.child_ixs() {
                     if self.run.node(child)?.waiting == 0 {
                         self.release(child);

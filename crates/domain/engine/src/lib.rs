@@ -83,6 +83,9 @@ pub fn step(plan: &Plan, run: &mut Run, event: &Event, now: Timestamp) -> Result
         Event::Finished { node, number, report } => step.finished(*node, *number, report)?,
         Event::TimerDue { node, timer } => step.timer_due(*node, *timer)?,
         Event::Asked(command) => step.asked(command)?,
+        Event::Granted { .. } | Event::Recalled { .. } => {
+            return Err(StepError::Stale("nothing was asked"));
+        }
     }
     step.settle()
 }

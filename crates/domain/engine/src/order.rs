@@ -1,10 +1,17 @@
 //! From a leaf to what an executor needs: all text substituted, nothing left to look up.
 
 use flowforge_expr::render;
-use flowforge_model::attempt::{AttemptKey, Failure, FailureClass, OutputFile, WorkOrder};
+use flowforge_model::artifact::Given;
+use flowforge_model::attempt::{
+    AttemptKey, Failure, FailureClass, Main, Member, Mount, OutputFile, Process, Program, Request,
+    Volume, VolumeSource, Work, WorkOrder,
+};
 use flowforge_model::id::NodeIx;
 use flowforge_model::limits;
-use flowforge_model::plan::{Body, Container, OutputSource, Plan, Template};
+use flowforge_model::plan::{
+    self, Body, Container, ContainerSet, Http, OutputSource, Plan, Template, Value,
+};
+use flowforge_model::resources::Resources;
 use flowforge_model::status::Reason;
 use flowforge_model::text::Text;
 use flowforge_model::time::Timestamp;
@@ -33,39 +40,137 @@ pub fn work_order(
     let template = run.template(plan, node).map_err(bug)?;
     let inputs = inputs_of(plan, run, node).map_err(bug)?.map_err(fault)?;
     let view = View::new(plan, run, node, &inputs, now);
-    let (container, source) = match &template.body {
-        Body::Container(container) => (container, None),
-        Body::Script(container, source) => (container, Some(source)),
-        Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) => {
-            return Err(bug(StepError::Bug("only leaves are run")));
-        }
-    };
     let key = AttemptKey { workflow: run.context.id, node, number: run.attempt(node) };
-    let order = WorkOrder {
+    Ok(WorkOrder {
         key,
         attempt: key.id(),
         task: key.workflow.task(node),
         task_name: run.name(plan, node).map_err(bug)?,
         template: template.name.to_string(),
-        image: text(&container.image, &view).map_err(fault)?,
-        command: arguments("command", &container.command, &view).map_err(fault)?,
-        args: arguments("args", &container.args, &view).map_err(fault)?,
-        script: source.map(|source| text(source, &view)).transpose().map_err(fault)?,
-        env: environment(container, &view).map_err(fault)?,
-        working_dir: container
-            .working_dir
-            .as_ref()
-            .map(|dir| text(dir, &view))
-            .transpose()
-            .map_err(fault)?,
-        resources: container.resources,
+        work: work(template, &view).map_err(fault)?,
+        resources: resources(&template.body),
+        volumes: volumes(plan, template, &view).map_err(fault)?,
+        artifacts_in: Vec::new(),
+        artifacts_out: Vec::new(),
         outputs: files(template, &view).map_err(fault)?,
         deadline: template.active_deadline,
-    };
-    Ok(order)
+    })
 }
 
-fn text(source: &Text, view: &View<'_>) -> Valued<String> {
+fn work(template: &Template, view: &View<'_>) -> Valued<Work> {
+    let main = match &template.body {
+        Body::Container(container) => Main::One(process("main", container, None, view)?),
+        Body::Script(container, source) => {
+            Main::One(process("main", container, Some(source), view)?)
+        }
+        Body::ContainerSet(set) => container_set(set, view)?,
+        Body::Http(http) => return Ok(Work::Request(Box::new(request(http, view)?))),
+        Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) => {
+            return Err(Fault::new(Reason::Error, "only leaves are run".to_owned()));
+        }
+    };
+    let init = template.init.iter();
+    let init = init.map(|one| process(&one.name, &one.container, None, view));
+    Ok(Work::Run(Box::new(Program { init: init.collect::<Valued<_>>()?, main })))
+}
+
+fn resources(body: &Body) -> Resources {
+    match body {
+        Body::Container(container) | Body::Script(container, _) => container.resources,
+        Body::ContainerSet(_)
+        | Body::Http(_)
+        | Body::Dag(_)
+        | Body::Steps(_)
+        | Body::Suspend(_) => Resources::default(),
+    }
+}
+
+fn container_set(set: &ContainerSet, view: &View<'_>) -> Valued<Main> {
+    let mut members = Vec::with_capacity(set.members.len());
+    for (member, after) in set.members.iter().zip(&set.after) {
+        let process = process(&member.name, &member.container, None, view)?;
+        members.push(Member { process, after: after.to_vec() });
+    }
+    Ok(Main::Set { members, retries: set.retries, wait: set.wait })
+}
+
+fn process(
+    name: &str,
+    container: &Container,
+    source: Option<&Text>,
+    view: &View<'_>,
+) -> Valued<Process> {
+    Ok(Process {
+        name: name.to_owned(),
+        image: text(&container.image, view)?,
+        command: arguments("command", &container.command, view)?,
+        args: arguments("args", &container.args, view)?,
+        script: source.map(|source| text(source, view)).transpose()?,
+        env: environment(container, view)?,
+        working_dir: container.working_dir.as_ref().map(|dir| text(dir, view)).transpose()?,
+        mounts: container.mounts.iter().map(|mount| mounted(mount, view)).collect::<Valued<_>>()?,
+    })
+}
+
+fn mounted(mount: &plan::Mount, view: &View<'_>) -> Valued<Mount> {
+    Ok(Mount {
+        volume: mount.volume.to_string(),
+        path: text(&mount.path, view)?,
+        sub_path: mount.sub_path.as_ref().map(|path| text(path, view)).transpose()?,
+        read_only: mount.read_only,
+    })
+}
+
+/// The volumes a template can mount: its own hide those of the workflow.
+fn volumes(plan: &Plan, template: &Template, view: &View<'_>) -> Valued<Vec<Volume>> {
+    let own = |name: &str| template.volumes.iter().any(|volume| *volume.name == *name);
+    let shared = plan.volumes.iter().filter(|volume| !own(&volume.name));
+    let pairs = |list: &[(Box<str>, Box<str>)]| {
+        list.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect()
+    };
+    let volume = |volume: &plan::Volume| {
+        let source = match &volume.source {
+            plan::VolumeSource::Empty => VolumeSource::Empty,
+            plan::VolumeSource::Claim(name) => VolumeSource::Claim(text(name, view)?),
+            plan::VolumeSource::WorkflowClaim => {
+                VolumeSource::WorkflowClaim(volume.name.to_string())
+            }
+            plan::VolumeSource::Files(files) => VolumeSource::Files(pairs(files)),
+            plan::VolumeSource::Secret { name, items, optional } => VolumeSource::Secret {
+                name: name.to_string(),
+                items: pairs(items),
+                optional: *optional,
+            },
+        };
+        Ok(Volume { name: volume.name.to_string(), source })
+    };
+    shared.chain(&template.volumes).map(volume).collect()
+}
+
+fn request(http: &Http, view: &View<'_>) -> Valued<Request> {
+    let mut headers = Vec::with_capacity(http.headers.len());
+    for (name, value) in &http.headers {
+        headers.push((name.to_string(), given(value, view)?));
+    }
+    Ok(Request {
+        method: text(&http.method, view)?,
+        url: text(&http.url, view)?,
+        headers,
+        body: http.body.as_ref().map_or(Ok(String::new()), |body| text(body, view))?,
+        timeout: http.timeout,
+        success: http.success.as_ref().map(|success| text(success, view)).transpose()?,
+        insecure: http.insecure,
+    })
+}
+
+pub(crate) fn given(value: &Value, view: &View<'_>) -> Valued<Given> {
+    Ok(match value {
+        Value::Text(source) => Given::Text(text(source, view)?),
+        Value::Secret(secret) => Given::Secret(secret.clone()),
+    })
+}
+
+pub(crate) fn text(source: &Text, view: &View<'_>) -> Valued<String> {
     Ok(render(source, view)?.into_owned())
 }
 
@@ -79,13 +184,15 @@ fn arguments(what: &str, list: &[Text], view: &View<'_>) -> Valued<Vec<String>> 
     Ok(values)
 }
 
-fn environment(container: &Container, view: &View<'_>) -> Valued<Vec<(String, String)>> {
+fn environment(container: &Container, view: &View<'_>) -> Valued<Vec<(String, Given)>> {
     let mut total = 0_usize;
     let mut env = Vec::with_capacity(container.env.len());
     for (name, source) in &container.env {
-        let value = text(source, view)?;
-        fits(&value, || format!("environment variable {name}"))?;
-        total = total.saturating_add(name.len()).saturating_add(value.len());
+        let value = given(source, view)?;
+        if let Given::Text(value) = &value {
+            fits(value, || format!("environment variable {name}"))?;
+            total = total.saturating_add(name.len()).saturating_add(value.len());
+        }
         env.push((name.to_string(), value));
     }
     if total > limits::ENV_BYTES {

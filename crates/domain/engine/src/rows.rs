@@ -186,6 +186,8 @@ impl Run {
             | Body::Steps(_)
             | Body::Container(_)
             | Body::Script(..)
+            | Body::ContainerSet(_)
+            | Body::Http(_)
             | Body::Suspend(_) => {}
         }
         let count = children.iter().filter(|child| open(self, child)).count();

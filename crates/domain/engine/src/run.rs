@@ -3,8 +3,8 @@
 
 use flowforge_model::event::{Ending, NodeKind, WorkflowState};
 use flowforge_model::id::{NodeIx, WorkflowId};
-use flowforge_model::plan::{Body, Plan, Task, Template};
-use flowforge_model::resources::ResourceList;
+use flowforge_model::plan::{Body, NamedContainer, Plan, Task, Template};
+use flowforge_model::resources::{Bytes, MilliCpu, ResourceList};
 use flowforge_model::status::TaskStatus;
 use flowforge_model::time::Timestamp;
 use serde_json::Value;
@@ -101,7 +101,8 @@ impl Run {
             Some(Body::Container(container) | Body::Script(container, _)) => {
                 container.resources.requests
             }
-            Some(Body::Dag(_) | Body::Steps(_) | Body::Suspend(_)) | None => {
+            Some(Body::ContainerSet(set)) => sum_of(&set.members),
+            Some(Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) | Body::Http(_)) | None => {
                 ResourceList::default()
             }
         }
@@ -198,6 +199,18 @@ impl Run {
         }
         Ok(name)
     }
+}
+
+/// What containers that run beside each other ask for together.
+fn sum_of(members: &[NamedContainer]) -> ResourceList {
+    members.iter().fold(ResourceList::default(), |sum, member| {
+        let one = member.container.resources.requests;
+        ResourceList {
+            cpu: MilliCpu(sum.cpu.0.saturating_add(one.cpu.0)),
+            memory: Bytes(sum.memory.0.saturating_add(one.memory.0)),
+            gpu: sum.gpu.saturating_add(one.gpu),
+        }
+    })
 }
 
 /// `onExit`; a later generation's handler carries its number.

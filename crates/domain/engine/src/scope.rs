@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use flowforge_expr::{RenderError, Scope};
 use flowforge_model::event::NodeKind;
 use flowforge_model::id::NodeIx;
-use flowforge_model::plan::{Body, OutputSource, Plan};
+use flowforge_model::plan::{Body, OutputArtifactSource, OutputSource, Plan};
 use flowforge_model::status::{Reason, TaskStatus};
 use flowforge_model::text::{LastRetryField, Reference, SiblingField, WorkflowField};
 use flowforge_model::time::Timestamp;
@@ -51,6 +51,11 @@ impl<'a> View<'a> {
         }
     }
 
+    fn label(&self, name: &str) -> Option<&'a str> {
+        let labels = &self.run.context.labels;
+        labels.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+    }
+
     fn own(&self) -> Option<&'a Node> {
         self.run.nodes.get(self.node.index())
     }
@@ -72,6 +77,10 @@ impl<'a> View<'a> {
                 let span = self.now.since(self.run.state.started_at?).0;
                 format!("{}.{:03}", span / 1000, span % 1000).into()
             }
+            WorkflowField::ServiceAccountName => {
+                Cow::Borrowed(self.plan.service_account.as_deref()?)
+            }
+            WorkflowField::ScheduledTime => Cow::Borrowed(self.label(SCHEDULED_AT)?),
         })
     }
 
@@ -125,6 +134,8 @@ impl<'a> View<'a> {
             SiblingField::StartedAt => node.started_at.map(|at| at.rfc3339().into()),
             SiblingField::FinishedAt => node.finished_at.map(|at| at.rfc3339().into()),
             SiblingField::Message => node.message().map(Cow::Borrowed),
+            SiblingField::Ip => Some(Cow::Borrowed(LOCAL_IP)),
+            SiblingField::HostNodeName => Some(Cow::Borrowed(LOCAL_NODE)),
         }
     }
 
@@ -162,12 +173,33 @@ impl<'a> View<'a> {
         }
     }
 
+    fn input_artifact_path(&self, name: &str) -> Option<Cow<'a, str>> {
+        let template = self.plan.template(self.own()?.template)?;
+        let artifact = template.artifacts_in.iter().find(|artifact| *artifact.name == *name)?;
+        Some(Cow::Borrowed(artifact.path.as_ref()?.as_plain()?))
+    }
+
+    fn output_artifact_path(&self, name: &str) -> Option<Cow<'a, str>> {
+        let template = self.plan.template(self.own()?.template)?;
+        let artifact = template.artifacts_out.iter().find(|artifact| *artifact.name == *name)?;
+        match &artifact.source {
+            OutputArtifactSource::Path { path, .. } => Some(Cow::Borrowed(path.as_plain()?)),
+            OutputArtifactSource::From(_) => None,
+        }
+    }
+
     fn name_value_list<'n>(pairs: impl Iterator<Item = (&'n str, &'n str)>) -> String {
         Value::Array(pairs.map(|(name, value)| json!({"name": name, "value": value})).collect())
             .to_string()
     }
 }
 
+/// The label by which a schedule says when it fired.
+const SCHEDULED_AT: &str = "flowforge.io/scheduled-at";
+/// Where local processes listen.
+const LOCAL_IP: &str = "127.0.0.1";
+/// The machine local processes run on.
+const LOCAL_NODE: &str = "localhost";
 /// Failed tasks listed in `workflow.failures`.
 const FAILURES_LISTED: usize = 100;
 
@@ -186,9 +218,27 @@ impl Scope for View<'_> {
                 Some(Self::name_value_list(pairs).into())
             }
             Reference::Workflow(field) => self.workflow(*field),
-            Reference::WorkflowLabel(name) => {
-                let labels = &self.run.context.labels;
-                labels.iter().find(|(n, _)| **n == **name).map(|(_, v)| Cow::Borrowed(&**v))
+            Reference::WorkflowLabel(name) => self.label(name).map(Cow::Borrowed),
+            Reference::WorkflowLabels => {
+                let labels = self.run.context.labels.iter();
+                Some(json_map(labels.map(|(n, v)| (&**n, &**v))).into())
+            }
+            Reference::WorkflowAnnotation(name) => {
+                let found = self.plan.annotations.iter().find(|(n, _)| n == name);
+                found.map(|(_, value)| Cow::Borrowed(&**value))
+            }
+            Reference::WorkflowAnnotations => {
+                let annotations = self.plan.annotations.iter();
+                Some(json_map(annotations.map(|(n, v)| (&**n, &**v))).into())
+            }
+            Reference::CreationTime(letter) => {
+                self.run.context.created_at.letter(*letter).map(Cow::Owned)
+            }
+            Reference::InputArtifactPath(name) => self.input_artifact_path(name),
+            Reference::OutputArtifactPath(name) => self.output_artifact_path(name),
+            Reference::CallName => {
+                let call = self.run.call(self.plan, self.node).ok()??;
+                Some(Cow::Borrowed(&*call.task.name))
             }
             Reference::WorkflowOutput(name) => {
                 let outputs = self.run.state.outputs.as_ref()?;
@@ -288,6 +338,11 @@ impl Scope for View<'_> {
             },
         })
     }
+}
+
+fn json_map<'n>(pairs: impl Iterator<Item = (&'n str, &'n str)>) -> String {
+    Value::Object(pairs.map(|(name, value)| (name.to_owned(), Value::from(value))).collect())
+        .to_string()
 }
 
 fn parameter<'n>(node: &'n Node, name: &str) -> Option<&'n str> {

@@ -12,8 +12,8 @@ use flowforge_model::attempt::{Failure, FailureClass, Report};
 use flowforge_model::event::{Command, Effect, Event, Record, TaskRow, Timer, WorkflowState};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::plan::{
-    Body, Container, ContinueOn, Dag, Dependency, DependencyKind, Needs, Plan, Repeat, RetryPolicy,
-    RetryStrategy, Rows, Steps, Task, Template, TemplateIx, Ttl,
+    Body, Call, Container, Dag, Dependency, DependencyKind, Needs, Plan, Repeat, RetryPolicy,
+    RetryStrategy, Rows, Steps, Task, Template, TemplateIx,
 };
 use flowforge_model::resources::Resources;
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
@@ -25,41 +25,21 @@ use crate::{Changes, Context, Run, StepError, step, task_write};
 /// Template 0 of every test plan: a leaf.
 const LEAF: TemplateIx = TemplateIx(0);
 
-fn template(name: &str, body: Body) -> Template {
-    Template {
-        name: name.into(),
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        body,
-        retry: None,
-        active_deadline: None,
-        timeout: None,
-        parallelism: None,
-    }
-}
-
 fn leaf() -> Template {
     let container = Container {
         image: Text::plain("busybox"),
         command: vec![Text::plain("true")],
         args: Vec::new(),
         env: Vec::new(),
+        mounts: Vec::new(),
         working_dir: None,
         resources: Resources::default(),
     };
-    template("leaf", Body::Container(container))
+    Template::new("leaf", Body::Container(container))
 }
 
 fn task(name: &str, template: TemplateIx, needs: Vec<Dependency>) -> Task {
-    Task {
-        name: name.into(),
-        template,
-        arguments: Vec::new(),
-        needs: Needs::All(needs.into()),
-        when: None,
-        repeat: None,
-        continue_on: ContinueOn::default(),
-    }
+    Task { needs: Needs::All(needs.into()), ..Task::new(name, template) }
 }
 
 fn dag_of(tasks: Vec<Task>) -> Dag {
@@ -79,6 +59,7 @@ fn dag_of(tasks: Vec<Task>) -> Dag {
         targets,
         order: (0..count).collect(),
         tasks,
+        fail_fast: false,
     }
 }
 
@@ -116,21 +97,12 @@ fn graph(text: &str) -> Dag {
 fn plan_of(bodies: Vec<Template>) -> Plan {
     let mut templates = vec![leaf()];
     templates.extend(bodies);
-    Plan {
-        entrypoint: TemplateIx(u32::try_from(templates.len() - 1).unwrap()),
-        templates,
-        on_exit: None,
-        parameters: Vec::new(),
-        default_retry: None,
-        active_deadline: None,
-        ttl: Ttl::default(),
-        parallelism: None,
-        suspend: false,
-    }
+    let entrypoint = TemplateIx(u32::try_from(templates.len() - 1).unwrap());
+    Plan::new(templates, entrypoint)
 }
 
 fn plan(text: &str) -> Plan {
-    plan_of(vec![template("main", Body::Dag(graph(text)))])
+    plan_of(vec![Template::new("main", Body::Dag(graph(text)))])
 }
 
 fn retry(limit: u32) -> RetryStrategy {
@@ -269,6 +241,10 @@ impl World {
                 Effect::CloseGate => self.gate_closed = true,
                 Effect::OpenGate => self.gate_closed = false,
                 Effect::Delete => {}
+                Effect::Acquire { .. }
+                | Effect::Release { .. }
+                | Effect::Recall { .. }
+                | Effect::Memorize { .. } => panic!("no plan of these tests has locks or memos"),
             }
         }
     }
@@ -358,6 +334,7 @@ impl World {
             exit_code: Some(0),
             failure: None,
             outputs: Vec::new(),
+            artifacts: Vec::new(),
             result: None,
         }
     }

@@ -10,6 +10,10 @@ pub fn human(reference: &Reference, sibling: &dyn Fn(u32) -> Option<String>) -> 
         Reference::WorkflowParameter(name) => format!("workflow.parameters.{name}"),
         Reference::WorkflowParameters => "workflow.parameters".to_owned(),
         Reference::Workflow(field) => format!("workflow.{}", workflow_field(*field)),
+        Reference::CreationTime(letter) => format!("workflow.creationTimestamp.{letter}"),
+        Reference::WorkflowLabels => "workflow.labels".to_owned(),
+        Reference::WorkflowAnnotation(name) => format!("workflow.annotations.{name}"),
+        Reference::WorkflowAnnotations => "workflow.annotations".to_owned(),
         Reference::WorkflowLabel(name) => format!("workflow.labels.{name}"),
         Reference::WorkflowOutput(name) => format!("workflow.outputs.parameters.{name}"),
         Reference::Input(name) => format!("inputs.parameters.{name}"),
@@ -21,6 +25,9 @@ pub fn human(reference: &Reference, sibling: &dyn Fn(u32) -> Option<String>) -> 
             format!("{name}.{}", sibling_field(field))
         }
         Reference::OutputPath(name) => format!("outputs.parameters.{name}.path"),
+        Reference::InputArtifactPath(name) => format!("inputs.artifacts.{name}.path"),
+        Reference::OutputArtifactPath(name) => format!("outputs.artifacts.{name}.path"),
+        Reference::CallName => "tasks.name".to_owned(),
         Reference::NodeName => "node.name".to_owned(),
         Reference::PodName => "pod.name".to_owned(),
         Reference::Retries => "retries".to_owned(),
@@ -40,6 +47,8 @@ fn workflow_field(field: WorkflowField) -> &'static str {
         WorkflowField::Status => "status",
         WorkflowField::Failures => "failures",
         WorkflowField::Duration => "duration",
+        WorkflowField::ServiceAccountName => "serviceAccountName",
+        WorkflowField::ScheduledTime => "scheduledTime",
     }
 }
 
@@ -54,6 +63,8 @@ fn sibling_field(field: &SiblingField) -> String {
         SiblingField::StartedAt => "startedAt",
         SiblingField::FinishedAt => "finishedAt",
         SiblingField::Message => "message",
+        SiblingField::Ip => "ip",
+        SiblingField::HostNodeName => "hostNodeName",
     };
     fixed.to_owned()
 }

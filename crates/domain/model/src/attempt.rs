@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::{Artifact, Given, StageIn, StageOut};
 use crate::id::{AttemptId, NodeIx, TaskId, WorkflowId};
 use crate::resources::Resources;
 use crate::status::Reason;
@@ -39,7 +40,71 @@ pub struct WorkOrder {
     pub task_name: String,
     /// Name of its template.
     pub template: String,
-    /// The image; a local process ignores it.
+    /// What is done.
+    pub work: Work,
+    /// Needs and bounds.
+    pub resources: Resources,
+    /// Volumes that its processes may mount.
+    pub volumes: Vec<Volume>,
+    /// Artifacts to fetch before anything starts.
+    pub artifacts_in: Vec<StageIn>,
+    /// Artifacts to keep after success.
+    pub artifacts_out: Vec<StageOut>,
+    /// Output files to collect after success.
+    pub outputs: Vec<OutputFile>,
+    /// The attempt is stopped when it has run for this long.
+    pub deadline: Option<Millis>,
+}
+
+/// What an attempt does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Work {
+    /// Runs processes.
+    Run(Box<Program>),
+    /// Sends one HTTP request.
+    Request(Box<Request>),
+}
+
+/// The processes of one attempt. They share its volumes and its directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// Run one after the other before everything else; the first that fails ends the attempt.
+    pub init: Vec<Process>,
+    /// The main process; of a container set, its members.
+    pub main: Main,
+}
+
+/// What runs after the init processes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Main {
+    /// One process.
+    One(Process),
+    /// A small graph of processes; the one named `main` gives the outputs.
+    Set {
+        /// Its members.
+        members: Vec<Member>,
+        /// Times a member that failed is started again.
+        retries: u32,
+        /// The wait before.
+        wait: Millis,
+    },
+}
+
+/// One process of a container set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// What it runs.
+    pub process: Process,
+    /// Places of the members that must have succeeded before.
+    pub after: Vec<u32>,
+}
+
+/// One process to start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its name: `main`, or that of its container.
+    pub name: String,
+    /// The image; a local process takes only its entrypoint from it.
     pub image: String,
     /// Program and arguments; empty means the image's entrypoint, then `args`.
     pub command: Vec<String>,
@@ -48,15 +113,75 @@ pub struct WorkOrder {
     /// A script's source: staged as an executable file whose path ends the command.
     pub script: Option<String>,
     /// The user's environment.
-    pub env: Vec<(String, String)>,
+    pub env: Vec<(String, Given)>,
     /// Where it starts.
     pub working_dir: Option<String>,
-    /// Needs and bounds.
-    pub resources: Resources,
-    /// Output files to collect after success.
-    pub outputs: Vec<OutputFile>,
-    /// The attempt is stopped when it has run for this long.
-    pub deadline: Option<Millis>,
+    /// Where it sees which volumes.
+    pub mounts: Vec<Mount>,
+}
+
+/// A volume of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Its name in the document.
+    pub name: String,
+    /// What is in it.
+    pub source: VolumeSource,
+}
+
+/// What a volume holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VolumeSource {
+    /// Nothing at first; gone with the attempt.
+    Empty,
+    /// A claim that is there already and outlives workflows; shared by all of its project.
+    Claim(String),
+    /// A claim made for this workflow, shared by its tasks, gone with it.
+    WorkflowClaim(String),
+    /// Fixed files: path below the volume, content.
+    Files(Vec<(String, String)>),
+    /// The keys of a secret as files.
+    Secret {
+        /// Its name.
+        name: String,
+        /// Keys and their paths below the volume; empty means all keys under their own names.
+        items: Vec<(String, String)>,
+        /// Missing is an empty volume.
+        optional: bool,
+    },
+}
+
+/// A volume seen by a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Name of the volume.
+    pub volume: String,
+    /// Absolute path at which it is seen.
+    pub path: String,
+    /// Only this part of it, below its root.
+    pub sub_path: Option<String>,
+    /// Writing is refused.
+    pub read_only: bool,
+}
+
+/// An HTTP request that is a task of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// `GET`, `POST`...
+    pub method: String,
+    /// `http://...` or `https://...`.
+    pub url: String,
+    /// Headers, in order.
+    pub headers: Vec<(String, Given)>,
+    /// The body.
+    pub body: String,
+    /// It fails when there is no answer for this long.
+    pub timeout: Millis,
+    /// An expression over `response.statusCode`, `response.body` and `response.headers` that is
+    /// true for a success; without one every status below 400 is.
+    pub success: Option<String>,
+    /// Accept any certificate.
+    pub insecure: bool,
 }
 
 /// One output file to collect.
@@ -83,6 +208,8 @@ pub struct Report {
     pub failure: Option<Failure>,
     /// Collected output parameters.
     pub outputs: Vec<(String, String)>,
+    /// Artifacts that were kept.
+    pub artifacts: Vec<(String, Artifact)>,
     /// The end of standard output, one trailing newline trimmed.
     pub result: Option<String>,
 }
@@ -142,7 +269,33 @@ impl Report {
             exit_code: None,
             failure: Some(Failure { class, reason, message }),
             outputs: Vec::new(),
+            artifacts: Vec::new(),
             result: None,
+        }
+    }
+}
+
+impl Work {
+    /// One process with nothing before it.
+    #[must_use]
+    pub fn one(process: Process) -> Self {
+        Self::Run(Box::new(Program { init: Vec::new(), main: Main::One(process) }))
+    }
+}
+
+impl WorkOrder {
+    /// The process whose outputs and exit code are those of the attempt: the main one, or the
+    /// member of a container set that is called `main`. None if there is none such.
+    #[must_use]
+    pub fn main(&self) -> Option<&Process> {
+        match &self.work {
+            Work::Run(program) => match &program.main {
+                Main::One(process) => Some(process),
+                Main::Set { members, .. } => {
+                    members.iter().map(|member| &member.process).find(|p| p.name == "main")
+                }
+            },
+            Work::Request(_) => None,
         }
     }
 }

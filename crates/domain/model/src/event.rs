@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::artifact::Artifact;
 use crate::attempt::Report;
 use crate::id::NodeIx;
 use crate::status::{Reason, TaskStatus, WorkflowStatus};
@@ -42,6 +43,18 @@ pub enum Event {
     },
     /// A user asks for something.
     Asked(Command),
+    /// All locks that [`Effect::Acquire`] asked for are held by the task now.
+    Granted {
+        /// The task.
+        node: NodeIx,
+    },
+    /// The answer to [`Effect::Recall`].
+    Recalled {
+        /// The task.
+        node: NodeIx,
+        /// What an earlier task of the same key gave, if it is not too old.
+        hit: Option<Box<Outputs>>,
+    },
 }
 
 /// What a user may ask of a workflow.
@@ -92,6 +105,28 @@ pub enum Effect {
         timer: Timer,
         /// When.
         at: Timestamp,
+    },
+    /// The task waits for its locks: send [`Event::Granted`] when it holds all of them. Which ones
+    /// they are stands in the run. Asking again for locks that are held or waited for changes nothing.
+    Acquire {
+        /// The task.
+        node: NodeIx,
+    },
+    /// The task neither holds nor waits for locks any more.
+    Release {
+        /// The task.
+        node: NodeIx,
+    },
+    /// Look for the remembered outputs of the task's memo key and send [`Event::Recalled`] before
+    /// anything is committed.
+    Recall {
+        /// The task.
+        node: NodeIx,
+    },
+    /// Remember the task's outputs under its memo key.
+    Memorize {
+        /// The task.
+        node: NodeIx,
     },
     /// Forget a timer.
     ClearTimer {
@@ -293,6 +328,9 @@ pub struct Outputs {
     /// Parameters by name.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub parameters: Vec<(String, String)>,
+    /// Artifacts by name.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub artifacts: Vec<(String, Artifact)>,
     /// The end of standard output.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub result: Option<String>,

@@ -9,6 +9,7 @@
     deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::expect_used)
 )]
 
+pub mod artifact;
 pub mod attempt;
 pub mod event;
 pub mod id;

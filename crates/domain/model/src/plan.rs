@@ -3,11 +3,30 @@
 //! A [`Plan`] is valid by construction: every template and sibling it names exists, its graphs
 //! have no cycle, its expressions parse. Names are resolved to indices.
 
+mod artifacts;
+mod containers;
+mod graph;
+mod retry;
+mod rows;
+
 use serde::{Deserialize, Serialize};
 
-use crate::resources::Resources;
 use crate::text::Text;
 use crate::time::Millis;
+
+pub use artifacts::{
+    ArtifactRef, ArtifactSource, InputArtifact, OutputArtifact, OutputArtifactSource, Place,
+    PlaceKind,
+};
+pub use containers::{
+    Container, ContainerSet, Http, Mount, NamedContainer, Value, Volume, VolumeSource,
+};
+pub use graph::{
+    Call, Condition, ContinueOn, Dag, Dependency, DependencyKind, Hook, Needs, Outcome, Repeat,
+    Sequence, Steps, Task,
+};
+pub use retry::{Backoff, RetryPolicy, RetryStrategy};
+pub use rows::Rows;
 
 /// Index into [`Plan::templates`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -21,10 +40,22 @@ pub struct Plan {
     pub templates: Vec<Template>,
     /// Where the workflow begins.
     pub entrypoint: TemplateIx,
-    /// What runs after everything else, whatever happened.
-    pub on_exit: Option<TemplateIx>,
+    /// What runs after everything else, whatever happened: `onExit`, or the hook `exit`.
+    pub on_exit: Option<Call>,
+    /// What runs beside everything else, once, when a condition first becomes true.
+    pub hooks: Vec<Hook>,
     /// `workflow.parameters`, with the values of this submission filled in.
     pub parameters: Vec<(Box<str>, Box<str>)>,
+    /// Artifacts the workflow itself is given, for the inputs of the entrypoint.
+    pub artifacts: Vec<(Box<str>, ArtifactSource)>,
+    /// `workflow.annotations`, fixed by the document.
+    pub annotations: Vec<(Box<str>, Box<str>)>,
+    /// `workflow.serviceAccountName`.
+    pub service_account: Option<Box<str>>,
+    /// Locks held while the workflow runs.
+    pub locks: Vec<Lock>,
+    /// Volumes that any template may mount.
+    pub volumes: Vec<Volume>,
     /// Retries of leaves that name none themselves.
     pub default_retry: Option<RetryStrategy>,
     /// The workflow fails when it has run for this long.
@@ -51,12 +82,17 @@ pub struct Ttl {
 /// A reusable definition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Template {
-    /// Its name in the document.
+    /// Unique in the plan: its name in the document; with the name of a stored template before it
+    /// (`stored/name`) if it comes from there; made from the task for one that stands inline.
     pub name: Box<str>,
     /// Parameters it takes.
     pub inputs: Vec<Input>,
+    /// Artifacts it takes.
+    pub artifacts_in: Vec<InputArtifact>,
     /// Parameters it gives.
     pub outputs: Vec<Output>,
+    /// Artifacts it gives.
+    pub artifacts_out: Vec<OutputArtifact>,
     /// What it does.
     pub body: Body,
     /// How often it is tried.
@@ -67,6 +103,41 @@ pub struct Template {
     pub timeout: Option<Millis>,
     /// Running children of one instance at a time.
     pub parallelism: Option<u32>,
+    /// Begins nothing more in it after a first failure.
+    pub fail_fast: bool,
+    /// Locks held while it runs, tries included.
+    pub locks: Vec<Lock>,
+    /// Where its outputs are remembered.
+    pub memoize: Option<Memoize>,
+    /// Counts as done once it runs, and is stopped when the template that called it ends.
+    pub daemon: bool,
+    /// Volumes of its own.
+    pub volumes: Vec<Volume>,
+    /// Containers that run one after the other before its own.
+    pub init: Vec<NamedContainer>,
+}
+
+/// A lock. One with a limit of 1 is a mutex.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Where its name counts: `mutex`, or what the name of a semaphore is below
+    /// (`configmap/NAME/KEY`, `database/KEY`).
+    pub scope: Box<str>,
+    /// Its name within the scope; may hold tags.
+    pub name: Text,
+    /// How many may hold it at a time.
+    pub limit: u32,
+}
+
+/// Outputs that are remembered between tasks and workflows of a project.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Memoize {
+    /// What makes two tasks the same.
+    pub key: Text,
+    /// The cache it is looked up in.
+    pub cache: Box<str>,
+    /// Older ones are not used.
+    pub max_age: Option<Millis>,
 }
 
 /// A parameter a template takes.
@@ -119,257 +190,10 @@ pub enum Body {
     Steps(Steps),
     /// Waits for a span, or for a user if there is none.
     Suspend(Option<Text>),
-}
-
-/// What runs, in Kubernetes' words.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Container {
-    /// The image; a local process ignores it.
-    pub image: Text,
-    /// The program and its first arguments; empty means the image's entrypoint.
-    pub command: Vec<Text>,
-    /// More arguments.
-    pub args: Vec<Text>,
-    /// Environment, in order; names are unique.
-    pub env: Vec<(Box<str>, Text)>,
-    /// Where it starts.
-    pub working_dir: Option<Text>,
-    /// What it needs and may use.
-    pub resources: Resources,
-}
-
-/// Tasks with dependencies.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Dag {
-    /// The tasks, in the order of the document. A task's place is its slot.
-    pub tasks: Vec<Task>,
-    /// For each slot, the slots whose [`Needs`] name it: compressed rows.
-    pub dependents: Rows,
-    /// The slots whose end decides the end of the dag: `target`, or the leaves.
-    pub targets: Vec<u32>,
-    /// All slots so that every task stands after its dependencies.
-    pub order: Vec<u32>,
-}
-
-/// Groups of tasks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Steps {
-    /// All steps of all groups, in order. A step's place is its slot.
-    pub steps: Vec<Task>,
-    /// The slot after the last one of each group, rising.
-    pub group_ends: Vec<u32>,
-}
-
-/// A call of a template from a dag or steps template.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Task {
-    /// Unique in its template.
-    pub name: Box<str>,
-    /// What it runs.
-    pub template: TemplateIx,
-    /// Values for the template's inputs.
-    pub arguments: Vec<(Box<str>, Text)>,
-    /// What must have happened before. Empty in a steps template.
-    pub needs: Needs,
-    /// Runs only if this is true.
-    pub when: Option<Text>,
-    /// Runs once per item.
-    pub repeat: Option<Box<Repeat>>,
-    /// Ends that count as good for the group around it.
-    pub continue_on: ContinueOn,
-}
-
-/// What must have happened before a dag task.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Needs {
-    /// All of these.
-    All(Box<[Dependency]>),
-    /// Argo's `depends`, decided once every task it names has ended; `slots` lists each once.
-    Depends {
-        /// The tasks it names.
-        slots: Box<[u32]>,
-        /// The condition.
-        condition: Box<Condition>,
-    },
-}
-
-/// One edge of a dag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dependency {
-    /// The task depended on.
-    pub slot: u32,
-    /// Which end meets it.
-    pub kind: DependencyKind,
-}
-
-/// Which end of a task meets a dependency.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DependencyKind {
-    /// `SUCCEEDED`, `SKIPPED` through its own `when`, or an end its `continueOn` covers.
-    #[default]
-    Success,
-    /// Any end.
-    Completion,
-    /// `FAILED`.
-    Failure,
-}
-
-/// A `depends` condition.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Condition {
-    /// A bare task name: as [`DependencyKind::Success`].
-    Bare(u32),
-    /// `task.Succeeded` and the like.
-    Is(u32, Outcome),
-    /// `!`
-    Not(Box<Condition>),
-    /// `&&`
-    And(Box<Condition>, Box<Condition>),
-    /// `||`
-    Or(Box<Condition>, Box<Condition>),
-}
-
-/// Ends as `depends` names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// `SUCCEEDED`
-    Succeeded,
-    /// `FAILED` by the user's code
-    Failed,
-    /// `FAILED` with reason `error`
-    Errored,
-    /// `SKIPPED` by `when`
-    Skipped,
-    /// `SKIPPED` with reason `omitted`
-    Omitted,
-    /// Runs as a daemon
-    Daemoned,
-    /// A loop of which one item succeeded
-    AnySucceeded,
-    /// A loop of which all items failed
-    AllFailed,
-}
-
-/// Ends that count as good.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ContinueOn {
-    /// An engine's error.
-    pub error: bool,
-    /// A failure of the user's code.
-    pub failed: bool,
-}
-
-/// A loop.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Repeat {
-    /// `withItems`: fixed items; the strings in them may hold tags.
-    Items(Vec<Text>),
-    /// `withParam`: a text that becomes a JSON list.
-    Param(Text),
-    /// `withSequence`
-    Sequence(Sequence),
-}
-
-/// Numbers in a row, both ends included.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Sequence {
-    /// How many, from `start`. Excludes `end`.
-    pub count: Option<Text>,
-    /// First number; default 0.
-    pub start: Option<Text>,
-    /// Last number; may be below `start`.
-    pub end: Option<Text>,
-    /// A printf format with one integer verb.
-    pub format: Option<Box<str>>,
-}
-
-/// How often a task is tried.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RetryStrategy {
-    /// Tries after the first; none means no limit.
-    pub limit: Option<u32>,
-    /// Which failures are tried again.
-    pub policy: RetryPolicy,
-    /// Waiting between tries.
-    pub backoff: Option<Backoff>,
-    /// An expression that must be true as well.
-    pub expression: Option<Box<str>>,
-}
-
-/// Which failures are tried again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RetryPolicy {
-    /// Every failure.
-    Always,
-    /// Failures of the user's code. Argo's default.
-    #[default]
-    OnFailure,
-    /// Errors of the engine or executor, and transient failures.
-    OnError,
-    /// Only failures known to pass: exit codes 137, 143 and 255, lost pods, known messages.
-    OnTransient,
-    /// None.
-    Never,
-}
-
-/// Exponential waiting: `duration * factor^(n-1)` before the n-th retry, plus up to a tenth of
-/// jitter derived from the attempt's id, at most `cap`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Backoff {
-    /// Before the first retry.
-    pub duration: Millis,
-    /// Growth in thousandths: 2000 doubles.
-    pub factor_milli: u32,
-    /// Longest wait.
-    pub cap: Option<Millis>,
-    /// No retry begins later than this after the first attempt started.
-    pub max_duration: Option<Millis>,
-}
-
-/// Lists of numbers in one block: row `i` is `items[starts[i]..starts[i + 1]]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rows {
-    starts: Vec<u32>,
-    items: Vec<u32>,
-}
-
-impl Rows {
-    /// Builds rows from `(row, item)` pairs in any order; rows keep the order of the pairs.
-    #[must_use]
-    pub fn from_pairs(rows: usize, pairs: &[(u32, u32)]) -> Self {
-        let mut starts = vec![0_u32; rows.saturating_add(1)];
-        for (row, _) in pairs {
-            if let Some(count) = starts.get_mut((*row as usize).saturating_add(1)) {
-                *count = count.saturating_add(1);
-            }
-        }
-        let mut total = 0_u32;
-        for start in &mut starts {
-            total = total.saturating_add(*start);
-            *start = total;
-        }
-        let mut next = starts.clone();
-        let mut items = vec![0_u32; pairs.len()];
-        for (row, item) in pairs {
-            if let Some(place) = next.get_mut(*row as usize) {
-                if let Some(cell) = items.get_mut(*place as usize) {
-                    *cell = *item;
-                }
-                *place = place.saturating_add(1);
-            }
-        }
-        Self { starts, items }
-    }
-
-    /// The items of one row; empty if there is no such row.
-    #[must_use]
-    pub fn row(&self, row: u32) -> &[u32] {
-        let row = row as usize;
-        let start = self.starts.get(row).copied().unwrap_or(0) as usize;
-        let end = self.starts.get(row.saturating_add(1)).copied().unwrap_or(0) as usize;
-        self.items.get(start..end).unwrap_or(&[])
-    }
+    /// Runs containers that wait for each other, as one attempt.
+    ContainerSet(Box<ContainerSet>),
+    /// Sends one HTTP request.
+    Http(Box<Http>),
 }
 
 impl Plan {
@@ -386,11 +210,63 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// A plan of these templates and nothing else.
+    #[must_use]
+    pub fn new(templates: Vec<Template>, entrypoint: TemplateIx) -> Self {
+        Self {
+            templates,
+            entrypoint,
+            on_exit: None,
+            hooks: Vec::new(),
+            parameters: Vec::new(),
+            artifacts: Vec::new(),
+            annotations: Vec::new(),
+            service_account: None,
+            locks: Vec::new(),
+            volumes: Vec::new(),
+            default_retry: None,
+            active_deadline: None,
+            ttl: Ttl::default(),
+            parallelism: None,
+            suspend: false,
+        }
+    }
+}
+
+impl Template {
+    /// A template that takes and gives nothing.
+    #[must_use]
+    pub fn new(name: &str, body: Body) -> Self {
+        Self {
+            name: name.into(),
+            inputs: Vec::new(),
+            artifacts_in: Vec::new(),
+            outputs: Vec::new(),
+            artifacts_out: Vec::new(),
+            body,
+            retry: None,
+            active_deadline: None,
+            timeout: None,
+            parallelism: None,
+            fail_fast: false,
+            locks: Vec::new(),
+            memoize: None,
+            daemon: false,
+            volumes: Vec::new(),
+            init: Vec::new(),
+        }
+    }
+}
+
 impl Body {
     /// Runs as one attempt at a time, in a pod or process.
     #[must_use]
     pub fn leaf(&self) -> bool {
-        matches!(self, Self::Container(_) | Self::Script(..))
+        matches!(
+            self,
+            Self::Container(_) | Self::Script(..) | Self::ContainerSet(_) | Self::Http(_)
+        )
     }
 
     /// The tasks of a dag or steps template, by slot.
@@ -399,32 +275,11 @@ impl Body {
         match self {
             Self::Dag(dag) => &dag.tasks,
             Self::Steps(steps) => &steps.steps,
-            Self::Container(_) | Self::Script(..) | Self::Suspend(_) => &[],
+            Self::Container(_)
+            | Self::Script(..)
+            | Self::Suspend(_)
+            | Self::ContainerSet(_)
+            | Self::Http(_) => &[],
         }
-    }
-}
-
-impl Needs {
-    /// The slots this waits for, each once.
-    pub fn slots(&self) -> impl Iterator<Item = u32> + '_ {
-        let (all, depends): (&[Dependency], &[u32]) = match self {
-            Self::All(all) => (all, &[]),
-            Self::Depends { slots, .. } => (&[], slots),
-        };
-        all.iter().map(|d| d.slot).chain(depends.iter().copied())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_keep_each_rows_items_in_order() {
-        let rows = Rows::from_pairs(4, &[(2, 7), (0, 1), (2, 5), (0, 3)]);
-        assert_eq!(rows.row(0), [1, 3]);
-        assert_eq!(rows.row(1), [0_u32; 0]);
-        assert_eq!(rows.row(2), [7, 5]);
-        assert_eq!(rows.row(9), [0_u32; 0]);
     }
 }

@@ -319,6 +319,24 @@ reasons! {
     Quarantined = "quarantined",
     /// A retry waits for its backoff.
     Backoff = "backoff",
+    /// Waits for a mutex or semaphore that others hold.
+    Lock = "lock",
+    /// Its outputs were remembered from an earlier task; nothing ran.
+    Memoized = "memoized",
+    /// An input artifact is not there, or an output artifact was not written.
+    ArtifactMissing = "artifact_missing",
+    /// An artifact breaks a limit, or its archive holds what may not be unpacked.
+    ArtifactInvalid = "artifact_invalid",
+    /// The artifact store refused or did not answer.
+    ArtifactStore = "artifact_store",
+    /// A secret or one of its keys is not there.
+    SecretMissing = "secret_missing",
+    /// An HTTP request was refused by the allow-list, got no answer, or not the wanted one.
+    HttpFailed = "http_failed",
+    /// The executor has no way to do what the task needs (a mount, a volume).
+    NotPossible = "not_possible",
+    /// Something else of the same group failed first (`failFast`).
+    FailFast = "fail_fast",
 }
 
 #[cfg(test)]

@@ -34,6 +34,14 @@ pub enum Reference {
     WorkflowParameters,
     /// `workflow.name`, `workflow.uid`, ...
     Workflow(WorkflowField),
+    /// `workflow.creationTimestamp.F`: one of Argo's letters (strftime), or `s` for seconds.
+    CreationTime(char),
+    /// `workflow.labels` as a JSON map.
+    WorkflowLabels,
+    /// `workflow.annotations.NAME`
+    WorkflowAnnotation(Box<str>),
+    /// `workflow.annotations` as a JSON map.
+    WorkflowAnnotations,
     /// `workflow.labels.NAME`
     WorkflowLabel(Box<str>),
     /// `workflow.outputs.parameters.NAME`: exported by a `globalName`.
@@ -55,6 +63,12 @@ pub enum Reference {
     },
     /// `outputs.parameters.NAME.path`: where a container is to write that output.
     OutputPath(Box<str>),
+    /// `inputs.artifacts.NAME.path`: where a container finds that artifact.
+    InputArtifactPath(Box<str>),
+    /// `outputs.artifacts.NAME.path`: where a container is to write that artifact.
+    OutputArtifactPath(Box<str>),
+    /// `steps.name` and `tasks.name`: the name of the step or task that runs the template.
+    CallName,
     /// `node.name`: the dotted path of the task in its workflow.
     NodeName,
     /// `pod.name`
@@ -86,6 +100,10 @@ pub enum WorkflowField {
     Failures,
     /// Seconds since it started.
     Duration,
+    /// The service account the document names.
+    ServiceAccountName,
+    /// When a schedule fired, RFC 3339; only in workflows of a schedule.
+    ScheduledTime,
 }
 
 /// Fields of a sibling task.
@@ -109,6 +127,10 @@ pub enum SiblingField {
     FinishedAt,
     /// `.message`
     Message,
+    /// `.ip`: where a daemon listens.
+    Ip,
+    /// `.hostNodeName`: the machine it ran on.
+    HostNodeName,
 }
 
 /// Fields of the attempt before this one.

@@ -41,6 +41,24 @@ impl Timestamp {
         let at = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
         at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
     }
+
+    /// One part of the instant, in UTC, by the letter Argo names it with: those of strftime, `L`
+    /// for milliseconds, `s` for seconds since the epoch. None for any other letter.
+    #[must_use]
+    pub fn letter(self, letter: char) -> Option<String> {
+        let at = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
+        let format = match letter {
+            'B' | 'b' | 'm' | 'A' | 'a' | 'd' | 'H' | 'I' | 'M' | 'S' | 'Y' | 'y' | 'p' => {
+                format!("%{letter}")
+            }
+            'L' => "%3f".to_owned(),
+            'Z' => return Some("UTC".to_owned()),
+            'z' => return Some("+0000".to_owned()),
+            's' => return Some(at.as_second().to_string()),
+            _ => return None,
+        };
+        Some(at.strftime(&format).to_string())
+    }
 }
 
 impl Millis {
@@ -75,5 +93,16 @@ mod tests {
     fn instants_are_written_with_milliseconds() {
         assert_eq!(Timestamp(0).rfc3339(), "1970-01-01T00:00:00.000Z");
         assert_eq!(Timestamp(1_700_000_000_007).rfc3339(), "2023-11-14T22:13:20.007Z");
+    }
+
+    #[test]
+    fn each_letter_is_one_part_of_an_instant() {
+        let at = Timestamp(1_700_000_000_007);
+        let all: Vec<String> = "BbmAadHIMSYypZzLs".chars().filter_map(|c| at.letter(c)).collect();
+        assert_eq!(
+            all.join(" "),
+            "November Nov 11 Tuesday Tue 14 22 10 13 20 2023 23 PM UTC +0000 007 1700000000"
+        );
+        assert_eq!(at.letter('Q'), None);
     }
 }

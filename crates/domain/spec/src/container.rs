@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use flowforge_model::limits::{ARGUMENT_BYTES, ENV_BYTES, ENV_VARS};
-use flowforge_model::plan::{Body, Container};
+use flowforge_model::plan::{Body, Container, Value};
 use flowforge_model::text::Text;
 
 use crate::grammar::{self, Kind};
@@ -56,6 +56,7 @@ impl<'a> Doc<'a> {
             args: self.arguments_of_command(node, "args", names),
             command,
             env: self.environment(node, names),
+            mounts: Vec::new(),
             working_dir: node.field("workingDir").and_then(|node| self.text(node, names)),
             resources: self.resources(node.field("resources")),
         })
@@ -121,7 +122,7 @@ impl<'a> Doc<'a> {
         }
     }
 
-    fn environment(&self, node: &'a Node, names: &Names<'_, 'a>) -> Vec<(Box<str>, Text)> {
+    fn environment(&self, node: &'a Node, names: &Names<'_, 'a>) -> Vec<(Box<str>, Value)> {
         let items = self.report.list_field(node, "env", "variables");
         let mut seen = BTreeSet::new();
         let mut bytes = 0_usize;
@@ -153,7 +154,7 @@ impl<'a> Doc<'a> {
                 None => Some(Text::plain("")),
             };
             bytes = bytes.saturating_add(name.len());
-            out.extend(value.map(|value| (name.into(), value)));
+            out.extend(value.map(|value| (name.into(), Value::Text(value))));
         }
         if let Some(list) = node.field("env").filter(|_| out.len() > ENV_VARS) {
             let message = format!("{} variables; at most {ENV_VARS} are passed", out.len());

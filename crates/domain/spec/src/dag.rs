@@ -82,6 +82,7 @@ impl<'a> Doc<'a> {
             tasks,
             targets,
             order,
+            fail_fast: false,
         })
     }
 

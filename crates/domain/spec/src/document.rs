@@ -1,7 +1,7 @@
 //! The document as a whole.
 
 use flowforge_model::limits::{DESCRIPTION_BYTES, LABELS, NAME_BYTES};
-use flowforge_model::plan::{Plan, TemplateIx, Ttl};
+use flowforge_model::plan::{Call, Plan, TemplateIx, Ttl};
 
 use crate::grammar;
 use crate::located::{Node, quote};
@@ -56,7 +56,13 @@ pub(crate) fn compile<'a>(
         ttl: doc.ttl(spec),
         parallelism: report.optional_u32(spec, "parallelism", 1, u32::MAX),
         suspend: spec.field("suspend").and_then(|node| report.boolean(node)).unwrap_or(false),
-        on_exit: on_exit.flatten(),
+        on_exit: on_exit.flatten().map(Call::of),
+        hooks: Vec::new(),
+        artifacts: Vec::new(),
+        annotations: Vec::new(),
+        service_account: None,
+        locks: Vec::new(),
+        volumes: Vec::new(),
         entrypoint: entrypoint.unwrap_or(TemplateIx(0)),
         parameters,
         templates,

@@ -34,7 +34,7 @@ pub(crate) fn check_exit_uses<'a>(doc: &Doc<'a>, plan: &Plan) {
         return;
     }
     let mut reached = vec![false; plan.templates.len()];
-    let mut open: Vec<u32> = plan.on_exit.iter().map(|ix| ix.0).collect();
+    let mut open: Vec<u32> = plan.on_exit.iter().map(|call| call.template.0).collect();
     while let Some(ix) = open.pop() {
         let Some(seen) = reached.get_mut(ix as usize).filter(|seen| !**seen) else {
             continue;

@@ -42,6 +42,8 @@ impl<'a> Doc<'a> {
             name: name.into(),
             template: template?,
             arguments,
+            artifacts: Vec::new(),
+            hooks: Vec::new(),
             needs: Needs::All(Box::default()),
             when,
             repeat: repeat.map(Box::new),

@@ -52,7 +52,9 @@ impl<'a> Doc<'a> {
         let template = Template {
             name: name.into(),
             inputs,
+            artifacts_in: Vec::new(),
             outputs,
+            artifacts_out: Vec::new(),
             body: body?,
             retry: match retry {
                 Some(retry) => Some(retry?),
@@ -61,6 +63,12 @@ impl<'a> Doc<'a> {
             active_deadline: self.seconds(node, "activeDeadlineSeconds", 1),
             timeout: node.field("timeout").and_then(|node| self.positive_duration(node)),
             parallelism: self.report.optional_u32(node, "parallelism", 1, u32::MAX),
+            fail_fast: false,
+            locks: Vec::new(),
+            memoize: None,
+            daemon: false,
+            volumes: Vec::new(),
+            init: Vec::new(),
         };
         Some(template)
     }

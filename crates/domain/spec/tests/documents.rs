@@ -70,7 +70,7 @@ fn an_argo_manifest_compiles_with_the_same_grammar() {
     assert_eq!(compiled.name.as_deref(), Some("everything-"));
     assert_eq!(compiled.labels, [("team".to_owned(), "a".to_owned())]);
     let plan = &compiled.plan;
-    assert_eq!(plan.on_exit.map(|ix| ix.0), Some(3));
+    assert_eq!(plan.on_exit.as_ref().map(|call| call.template.0), Some(3));
     let Body::Steps(steps) = &plan.templates[0].body else { panic!() };
     assert_eq!(steps.group_ends, [1, 3, 4, 5]);
     let repeats: Vec<_> = steps.steps.iter().map(|s| s.repeat.as_deref()).collect();

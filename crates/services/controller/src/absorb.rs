@@ -63,6 +63,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
         // The attempt's row keeps no outputs, the task's does: they are not copied.
         let row = Report {
             outputs: Vec::new(),
+            artifacts: Vec::new(),
             result: None,
             failure: report.failure.clone(),
             ..*report
@@ -164,6 +165,11 @@ impl<S: Store, A: Admission> Controller<S, A> {
                 self.admission.gate(id, true);
             }
             Effect::Delete => pending.delete = true,
+            // No plan asks for locks or memos before the parts that grant them are in place.
+            Effect::Acquire { .. }
+            | Effect::Release { .. }
+            | Effect::Recall { .. }
+            | Effect::Memorize { .. } => {}
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::sync::Mutex;
 
-use flowforge_model::attempt::{Fact, FactKind, FailureClass, Report};
+use flowforge_model::attempt::{Fact, FactKind, FailureClass, Process, Report, Work};
 use flowforge_model::id::{AttemptId, NodeIx};
 use flowforge_model::resources::Resources;
 use flowforge_model::time::Timestamp;
@@ -52,13 +52,16 @@ fn order(number: u32) -> Arc<WorkOrder> {
         task: key(number).workflow.task(NodeIx(3)),
         task_name: "a".to_owned(),
         template: "t".to_owned(),
-        image: String::new(),
-        command: vec!["true".to_owned()],
-        args: Vec::new(),
-        script: None,
-        env: Vec::new(),
-        working_dir: None,
+        work: Work::one(Process {
+            name: "main".to_owned(),
+            image: String::new(),
+            command: vec!["true".to_owned()],
+            ..Process::default()
+        }),
         resources: Resources::default(),
+        volumes: Vec::new(),
+        artifacts_in: Vec::new(),
+        artifacts_out: Vec::new(),
         outputs: Vec::new(),
         deadline: None,
     })
@@ -71,6 +74,7 @@ fn finished(number: u32) -> Fact {
         exit_code: Some(0),
         failure: None,
         outputs: Vec::new(),
+        artifacts: Vec::new(),
         result: None,
     };
     Fact { key: key(number), kind: FactKind::Finished(Box::new(report)) }

@@ -29,7 +29,7 @@ fn files_become_values_without_their_last_newline() {
 fn outputs_are_relative_to_the_working_directory() {
     let mut rig = Rig::new(1);
     let mut order = rig.order(&["sh", "-c", "echo v > out"]);
-    order.working_dir = Some("sub".to_owned());
+    main_of(&mut order).working_dir = Some("sub".to_owned());
     order.outputs = vec![output("out", "out")];
     let report = rig.run(&order);
     assert_eq!(report.outputs, [("out".to_owned(), "v".to_owned())]);

@@ -21,9 +21,9 @@ fn a_started_fact_comes_before_the_finished_one() {
 fn the_environment_is_ours_and_the_users_and_nothing_else() {
     let mut rig = Rig::new(1);
     let mut order = rig.order(&["env"]);
-    order.env = vec![
-        ("GREETING".to_owned(), "a b=c".to_owned()),
-        ("FLOWFORGE_TASK_ID".to_owned(), "forged".to_owned()),
+    main_of(&mut order).env = vec![
+        ("GREETING".to_owned(), text("a b=c")),
+        ("FLOWFORGE_TASK_ID".to_owned(), text("forged")),
     ];
     rig.run(&order);
     let mut lines = rig.texts(Stream::Stdout);
@@ -56,8 +56,8 @@ fn the_environment_is_ours_and_the_users_and_nothing_else() {
 fn a_script_is_the_last_argument_and_begins_in_the_attempts_directory() {
     let mut rig = Rig::new(1);
     let mut order = rig.order(&["sh"]);
-    order.args = vec!["-e".to_owned()];
-    order.script = Some("pwd; test -x \"$0\"; false; echo unreached".to_owned());
+    main_of(&mut order).args = vec!["-e".to_owned()];
+    main_of(&mut order).script = Some("pwd; test -x \"$0\"; false; echo unreached".to_owned());
     let report = rig.run(&order);
     assert_eq!(report.exit_code, Some(1));
     let directory = rig.dir.path().join("work").join("0");
@@ -86,17 +86,17 @@ fn an_image_alone_starts_its_own_program_which_ends_at_once() {
     let mut rig = Rig::new(1);
     for image in ["python:3.11", "docker.io/library/busybox@sha256:00"] {
         let mut order = rig.order(&[]);
-        order.image = image.to_owned();
+        main_of(&mut order).image = image.to_owned();
         assert_eq!(rig.run(&order).failure, None, "{image}");
     }
     let mut order = rig.order(&[]);
-    order.args = vec!["echo".to_owned(), "hi".to_owned()];
+    main_of(&mut order).args = vec!["echo".to_owned(), "hi".to_owned()];
     assert_eq!(rig.run(&order).result.as_deref(), Some("hi"));
     order = rig.order(&[]);
-    order.args = vec!["-c".to_owned(), "echo ho".to_owned()];
+    main_of(&mut order).args = vec!["-c".to_owned(), "echo ho".to_owned()];
     assert_eq!(rig.run(&order).result.as_deref(), Some("ho"));
     order = rig.order(&[]);
-    order.image = "ghcr.io/acme/tool:1".to_owned();
+    main_of(&mut order).image = "ghcr.io/acme/tool:1".to_owned();
     let report = rig.run(&order);
     let (class, reason, message) = failed(&report);
     assert_eq!((class, reason), (FailureClass::Error, Reason::CommandNotFound));
@@ -107,7 +107,7 @@ fn an_image_alone_starts_its_own_program_which_ends_at_once() {
 fn a_program_that_is_not_there_says_where_it_was_looked_for() {
     let mut rig = Rig::new(1);
     let mut order = rig.order(&["no-such-program"]);
-    order.env = vec![("PATH".to_owned(), "/opt/none:relative".to_owned())];
+    main_of(&mut order).env = vec![("PATH".to_owned(), text("/opt/none:relative"))];
     let report = rig.run(&order);
     let (class, reason, message) = failed(&report);
     assert_eq!((class, reason), (FailureClass::Error, Reason::CommandNotFound));
@@ -140,7 +140,7 @@ fn an_argument_longer_than_linux_takes_is_refused_by_place() {
     assert_eq!((class, reason), (FailureClass::Error, Reason::ArgumentTooLong));
     assert!(message.starts_with("argument 1 has 131072 bytes"), "{message}");
     let mut order = rig.order(&["true"]);
-    order.env = vec![("BIG".to_owned(), long)];
+    main_of(&mut order).env = vec![("BIG".to_owned(), Given::Text(long))];
     let report = rig.run(&order);
     assert!(failed(&report).2.contains("variable BIG"));
     let mut order = rig.order(&["echo", &"x".repeat(128 * 1024 - 1)]);
@@ -157,14 +157,14 @@ fn an_argument_longer_than_linux_takes_is_refused_by_place() {
 fn a_working_directory_is_made_inside_or_must_be_there() {
     let mut rig = Rig::new(1);
     let mut order = rig.order(&["pwd"]);
-    order.working_dir = Some("a/b".to_owned());
+    main_of(&mut order).working_dir = Some("a/b".to_owned());
     assert!(rig.run(&order).result.unwrap().ends_with("/a/b"));
     order = rig.order(&["pwd"]);
-    order.working_dir = Some("/usr".to_owned());
+    main_of(&mut order).working_dir = Some("/usr".to_owned());
     assert_eq!(rig.run(&order).result.as_deref(), Some("/usr"));
     for bad in ["/no/such/place", "../up", "/etc/passwd"] {
         let mut order = rig.order(&["pwd"]);
-        order.working_dir = Some(bad.to_owned());
+        main_of(&mut order).working_dir = Some(bad.to_owned());
         let report = rig.run(&order);
         let (_, reason, message) = failed(&report);
         assert_eq!(reason, Reason::SpawnFailed);

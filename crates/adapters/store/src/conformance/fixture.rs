@@ -170,6 +170,7 @@ pub(crate) fn task(node: u32, status: TaskStatus, attempt: u32, new: bool) -> Ta
             exit_code: status.terminal().then_some(0),
             outputs: status.terminal().then(|| Outputs {
                 parameters: vec![("rows".to_owned(), "9".to_owned())],
+                artifacts: Vec::new(),
                 result: Some("last line".to_owned()),
             }),
             queued_at: Some(AT),
@@ -201,6 +202,7 @@ pub(crate) fn report(failure: Option<Reason>) -> Report {
             message: "it ended with 1".to_owned(),
         }),
         outputs: Vec::new(),
+        artifacts: Vec::new(),
         result: None,
     }
 }

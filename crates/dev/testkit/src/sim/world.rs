@@ -339,6 +339,7 @@ impl World {
             exit_code: Some(code),
             failure,
             outputs: vec![("word".to_owned(), self.dice.below(2).to_string())],
+            artifacts: Vec::new(),
             result: self.dice.chance(50).then(|| "[1, 2]".to_owned()),
         };
         self.ledger.deliver(Fact { key, kind: FactKind::Finished(Box::new(report)) });

@@ -16,7 +16,7 @@ fn result_of(slot: u32) -> Text {
 #[test]
 fn steps_held_by_parallelism_are_held_after_a_restart() {
     let group: Vec<Task> = ["a", "b", "c", "d"].map(|name| task(name, LEAF, Vec::new())).into();
-    let mut main = template("main", Body::Steps(steps_of(vec![group])));
+    let mut main = Template::new("main", Body::Steps(steps_of(vec![group])));
     main.parallelism = Some(1);
     let mut world = World::started(plan_of(vec![main]));
     world.run_out(|_| 0);
@@ -28,7 +28,8 @@ fn steps_held_by_parallelism_are_held_after_a_restart() {
 #[test]
 fn steps_cut_short_by_a_stop_have_not_succeeded() {
     let groups = ["a", "b"].map(|name| vec![task(name, LEAF, Vec::new())]).into();
-    let mut world = World::started(plan_of(vec![template("main", Body::Steps(steps_of(groups)))]));
+    let mut world =
+        World::started(plan_of(vec![Template::new("main", Body::Steps(steps_of(groups)))]));
     world.ask(Command::Stop).unwrap();
     world.exit("a", 0);
     assert_eq!(world.workflow(), WorkflowStatus::Failed);
@@ -51,7 +52,7 @@ fn a_loop_whose_condition_is_false_needs_no_items() {
         ..task("each", LEAF, needs)
     };
     let body = Body::Dag(dag_of(vec![list, each]));
-    let world = World::started(plan_of(vec![template("main", body)]));
+    let world = World::started(plan_of(vec![Template::new("main", body)]));
     assert_eq!(world.status("each"), TaskStatus::Skipped);
     assert_eq!(world.workflow(), WorkflowStatus::Succeeded);
 }
@@ -68,7 +69,7 @@ fn a_task_that_printed_nothing_has_an_empty_result() {
         ..task("takes", TemplateIx(1), needs)
     };
     let body = Body::Dag(dag_of(vec![task("quiet", LEAF, Vec::new()), takes]));
-    let mut world = World::started(plan_of(vec![inner, template("main", body)]));
+    let mut world = World::started(plan_of(vec![inner, Template::new("main", body)]));
     world.exit("quiet", 0);
     let order = crate::work_order(&world.plan, &world.run, world.node("takes"), world.now);
     assert!(order.is_ok(), "{order:?}");
@@ -77,7 +78,7 @@ fn a_task_that_printed_nothing_has_an_empty_result() {
 /// What a group gets may be another thing in the next generation, and wrong.
 #[test]
 fn a_group_that_cannot_go_on_in_the_next_generation_leaves_nothing_open() {
-    let mut inner = template("inner", Body::Dag(graph("x")));
+    let mut inner = Template::new("inner", Body::Dag(graph("x")));
     inner.inputs = vec![Input {
         name: "word".into(),
         default: Some(Text::plain("yes")),
@@ -89,7 +90,7 @@ fn a_group_that_cannot_go_on_in_the_next_generation_leaves_nothing_open() {
         ..task("group", TemplateIx(1), needs)
     };
     let body = Body::Dag(dag_of(vec![task("says", LEAF, Vec::new()), group]));
-    let mut world = World::started(plan_of(vec![inner, template("main", body)]));
+    let mut world = World::started(plan_of(vec![inner, Template::new("main", body)]));
     world.exit("says", 1);
     world.exit("group.x", 1);
     assert_eq!(world.workflow(), WorkflowStatus::Failed);
@@ -123,7 +124,7 @@ fn a_held_task_keeps_its_answer() {
     let second =
         task("second", TemplateIx(1), vec![Dependency { slot: 0, kind: DependencyKind::Success }]);
     let body = Body::Dag(dag_of(vec![first, second, after("x"), after("y")]));
-    let mut main = template("main", body);
+    let mut main = Template::new("main", body);
     main.parallelism = Some(1);
     let mut world = World::started(plan_of(vec![sets, main]));
     for (name, word) in [("first", "a"), ("second", "b")] {
@@ -158,7 +159,7 @@ fn an_expression_is_not_given_the_failures_unless_it_names_them() {
 #[test]
 fn a_stop_of_a_paused_exit_handler_lets_it_run() {
     let mut plan = plan("a");
-    plan.on_exit = Some(LEAF);
+    plan.on_exit = Some(Call::of(LEAF));
     let mut world = World::started(plan);
     world.exit("a", 0);
     world.ask(Command::Pause).unwrap();
@@ -171,9 +172,9 @@ fn a_stop_of_a_paused_exit_handler_lets_it_run() {
 
 #[test]
 fn a_suspension_takes_every_span_that_a_document_may_name() {
-    let nap = template("nap", Body::Suspend(Some(Text::plain("1.5"))));
+    let nap = Template::new("nap", Body::Suspend(Some(Text::plain("1.5"))));
     let main = dag_of(vec![task("n", TemplateIx(1), Vec::new())]);
-    let mut world = World::started(plan_of(vec![nap, template("main", Body::Dag(main))]));
+    let mut world = World::started(plan_of(vec![nap, Template::new("main", Body::Dag(main))]));
     let before = world.now;
     world.timer().unwrap();
     assert_eq!(world.now.since(before), flowforge_model::time::Millis(1500));

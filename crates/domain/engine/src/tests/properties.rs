@@ -15,7 +15,7 @@ fn plans() -> impl Strategy<Value = Plan> {
         |(one, two, three, exit, leaf_retry, (backoff, timeout, deadline))| {
             let mut bodies = Vec::new();
             for (index, (body, tries, parallelism)) in [one, two, three].into_iter().enumerate() {
-                let mut group = template(&format!("g{index}"), body);
+                let mut group = Template::new(&format!("g{index}"), body);
                 group.retry = tries.map(retry);
                 group.parallelism = parallelism;
                 bodies.push(group);
@@ -28,7 +28,7 @@ fn plans() -> impl Strategy<Value = Plan> {
             }
             plan.templates[0].timeout = timeout;
             plan.active_deadline = deadline;
-            plan.on_exit = exit.then_some(TemplateIx(1));
+            plan.on_exit = exit.then(|| Call::of(TemplateIx(1)));
             plan
         },
     )

@@ -72,7 +72,7 @@ fn a_long_chain_of_skipped_tasks_takes_no_stack() {
         let needs = n.checked_sub(1).map(|slot| Dependency { slot, kind: DependencyKind::Success });
         task(&format!("t{n}"), LEAF, needs.into_iter().collect())
     });
-    let plan = plan_of(vec![template("main", Body::Dag(dag_of(tasks.collect())))]);
+    let plan = plan_of(vec![Template::new("main", Body::Dag(dag_of(tasks.collect())))]);
     let context = World::new(plan.clone()).run.context().clone();
     let mut run = Run::new(context);
     step(&plan, &mut run, &Event::Submitted, Timestamp(1)).unwrap();
@@ -151,7 +151,7 @@ fn an_attempt_lost_too_often_fails_after_all() {
 fn steps_run_group_by_group_and_stop_at_a_failure() {
     let call = |name: &str| task(name, LEAF, Vec::new());
     let steps = steps_of(vec![vec![call("a"), call("b")], vec![call("c")], vec![call("d")]]);
-    let mut world = World::started(plan_of(vec![template("main", Body::Steps(steps))]));
+    let mut world = World::started(plan_of(vec![Template::new("main", Body::Steps(steps))]));
     world.run_out(|name| i32::from(name == "c"));
     insta::assert_snapshot!(world.told(), @r"
     workflow RUNNING
@@ -175,7 +175,7 @@ fn steps_run_group_by_group_and_stop_at_a_failure() {
 fn a_loop_runs_once_per_item_and_fails_with_any() {
     let mut dag = graph("a; b <- a; c <- b");
     dag.tasks[1] = repeated(dag.tasks[1].clone(), 3);
-    let mut world = World::started(plan_of(vec![template("main", Body::Dag(dag))]));
+    let mut world = World::started(plan_of(vec![Template::new("main", Body::Dag(dag))]));
     world.run_out(|name| i32::from(name == "b(1:1)"));
     insta::assert_snapshot!(world.told(), @r"
     workflow RUNNING
@@ -204,17 +204,17 @@ fn a_loop_runs_once_per_item_and_fails_with_any() {
 fn an_empty_loop_succeeds() {
     let mut dag = graph("a; b <- a");
     dag.tasks[0] = repeated(dag.tasks[0].clone(), 0);
-    let mut world = World::started(plan_of(vec![template("main", Body::Dag(dag))]));
+    let mut world = World::started(plan_of(vec![Template::new("main", Body::Dag(dag))]));
     world.run_out(|_| 0);
     assert_eq!(world.workflow(), WorkflowStatus::Succeeded);
 }
 
 #[test]
 fn the_tries_of_a_group_are_nodes_of_their_own() {
-    let mut inner = template("inner", Body::Dag(graph("x; y <- x")));
+    let mut inner = Template::new("inner", Body::Dag(graph("x; y <- x")));
     inner.retry = Some(retry(1));
     let main = dag_of(vec![task("g", TemplateIx(1), Vec::new())]);
-    let mut world = World::started(plan_of(vec![inner, template("main", Body::Dag(main))]));
+    let mut world = World::started(plan_of(vec![inner, Template::new("main", Body::Dag(main))]));
     world.run_out(|name| i32::from(name == "g(0).y"));
     insta::assert_snapshot!(world.told(), @r"
     workflow RUNNING
@@ -245,7 +245,7 @@ fn the_tries_of_a_group_are_nodes_of_their_own() {
 
 #[test]
 fn parallelism_holds_children_back() {
-    let mut main = template("main", Body::Dag(graph("a; b; c; d <- a b c")));
+    let mut main = Template::new("main", Body::Dag(graph("a; b; c; d <- a b c")));
     main.parallelism = Some(2);
     let mut world = World::started(plan_of(vec![main]));
     let mut most = 0;
@@ -266,7 +266,7 @@ fn depends_is_decided_when_all_it_names_has_ended() {
     dag.tasks[2].needs =
         Needs::Depends { slots: vec![0, 1].into(), condition: Box::new(condition) };
     let dag = dag_of(dag.tasks);
-    let mut world = World::started(plan_of(vec![template("main", Body::Dag(dag))]));
+    let mut world = World::started(plan_of(vec![Template::new("main", Body::Dag(dag))]));
     world.exit("a", 1);
     assert_eq!(world.status("c"), TaskStatus::Pending);
     world.exit("b", 0);
@@ -276,7 +276,7 @@ fn depends_is_decided_when_all_it_names_has_ended() {
 #[test]
 fn cancel_stops_what_runs_and_ends_cancelled() {
     let mut plan = plan("a; b <- a");
-    plan.on_exit = Some(LEAF);
+    plan.on_exit = Some(Call::of(LEAF));
     let mut world = World::started(plan);
     world.ask(Command::Cancel).unwrap();
     assert_eq!(world.status("b"), TaskStatus::Cancelled);
@@ -297,7 +297,7 @@ fn cancel_stops_what_runs_and_ends_cancelled() {
 #[test]
 fn stop_still_runs_the_exit_handler_and_terminate_does_not() {
     let mut plan = plan("a; b <- a");
-    plan.on_exit = Some(LEAF);
+    plan.on_exit = Some(Call::of(LEAF));
     let mut world = World::started(plan.clone());
     world.gate_closed = true;
     world.ask(Command::Stop).unwrap();
@@ -326,7 +326,7 @@ fn stop_still_runs_the_exit_handler_and_terminate_does_not() {
 #[test]
 fn the_exit_handler_runs_after_a_failure_and_can_fail_the_workflow() {
     let mut plan = plan("a");
-    plan.on_exit = Some(LEAF);
+    plan.on_exit = Some(Call::of(LEAF));
     let mut world = World::started(plan);
     world.run_out(|name| i32::from(name == "onExit"));
     assert_eq!(world.run.state().reason, Some(Reason::ExitHandler));
@@ -359,7 +359,7 @@ fn a_retry_keeps_what_succeeded() {
 #[test]
 fn a_retry_after_a_cancel_goes_on_inside_groups() {
     let call = |name: &str| task(name, LEAF, Vec::new());
-    let inner = template(
+    let inner = Template::new(
         "inner",
         Body::Steps(steps_of(vec![vec![call("s")], vec![call("t"), call("u")], vec![call("v")]])),
     );
@@ -367,7 +367,7 @@ fn a_retry_after_a_cancel_goes_on_inside_groups() {
         task("g", TemplateIx(1), Vec::new()),
         repeated(task("l", TemplateIx(1), Vec::new()), 2),
     ]);
-    let mut world = World::started(plan_of(vec![inner, template("main", Body::Dag(main))]));
+    let mut world = World::started(plan_of(vec![inner, Template::new("main", Body::Dag(main))]));
     world.exit("g.s", 0);
     world.exit("g.t", 0);
     world.exit("l(1:1).s", 0);
@@ -396,11 +396,12 @@ fn pause_closes_the_gate_and_resume_opens_it() {
 
 #[test]
 fn a_suspension_waits_for_a_user_or_its_span() {
-    let wait = template("wait", Body::Suspend(None));
-    let nap = template("nap", Body::Suspend(Some(Text::plain("90s"))));
+    let wait = Template::new("wait", Body::Suspend(None));
+    let nap = Template::new("nap", Body::Suspend(Some(Text::plain("90s"))));
     let main =
         dag_of(vec![task("w", TemplateIx(1), Vec::new()), task("n", TemplateIx(2), Vec::new())]);
-    let mut world = World::started(plan_of(vec![wait, nap, template("main", Body::Dag(main))]));
+    let mut world =
+        World::started(plan_of(vec![wait, nap, Template::new("main", Body::Dag(main))]));
     let before = world.now;
     world.timer().unwrap();
     assert_eq!(world.now.since(before), Millis::from_secs(90));
@@ -461,7 +462,7 @@ fn a_big_run_takes_at_most_400_bytes_a_task() {
 #[test]
 fn a_stop_while_the_exit_handler_runs_leaves_the_gate_open() {
     let mut plan = plan("a");
-    plan.on_exit = Some(LEAF);
+    plan.on_exit = Some(Call::of(LEAF));
     let mut world = World::started(plan);
     world.exit("a", 0);
     // Asking for a stop closes the gate before the engine hears of it.
@@ -475,7 +476,7 @@ fn a_stop_while_the_exit_handler_runs_leaves_the_gate_open() {
 #[test]
 fn a_stop_of_a_paused_workflow_brings_it_to_its_end() {
     let mut plan = plan("a; b <- a");
-    plan.on_exit = Some(LEAF);
+    plan.on_exit = Some(Call::of(LEAF));
     let mut world = World::started(plan);
     world.ask(Command::Pause).unwrap();
     world.ask(Command::Stop).unwrap();
@@ -487,7 +488,7 @@ fn a_stop_of_a_paused_workflow_brings_it_to_its_end() {
 #[test]
 fn a_deadline_that_passes_while_the_exit_handler_runs_leaves_it_alone() {
     let mut plan = plan("a");
-    plan.on_exit = Some(LEAF);
+    plan.on_exit = Some(Call::of(LEAF));
     plan.active_deadline = Some(Millis(1000));
     let mut world = World::started(plan);
     world.exit("a", 0);

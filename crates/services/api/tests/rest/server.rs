@@ -230,8 +230,10 @@ impl Server {
     /// Ends a task with an output of so many bytes.
     pub(crate) async fn give(&self, id: WorkflowId, seq_before: u64, node: u32, bytes: usize) {
         let epoch = self.store.take_over(InstanceId(Uuid::now_v7())).await.unwrap();
-        let outputs =
-            Outputs { parameters: vec![("large".to_owned(), "x".repeat(bytes))], result: None };
+        let outputs = Outputs {
+            parameters: vec![("large".to_owned(), "x".repeat(bytes))],
+            ..Outputs::default()
+        };
         let write = TaskWrite {
             node: NodeIx(node),
             shape: None,
@@ -287,6 +289,7 @@ fn state(status: WorkflowStatus) -> WorkflowState {
         finished_at: status.terminal().then_some(Timestamp(2000)),
         outputs: status.terminal().then(|| Outputs {
             parameters: vec![("answer".to_owned(), "42".to_owned())],
+            artifacts: Vec::new(),
             result: Some("bye".to_owned()),
         }),
         ..WorkflowState::default()

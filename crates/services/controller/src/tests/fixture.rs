@@ -244,6 +244,7 @@ impl World {
             exit_code: Some(0),
             failure: None,
             outputs: Vec::new(),
+            artifacts: Vec::new(),
             result: None,
         }
     }

@@ -39,6 +39,7 @@ impl Outlet for Instant {
                 exit_code: Some(0),
                 failure: None,
                 outputs: Vec::new(),
+                artifacts: Vec::new(),
                 result: None,
             };
             let fact = Fact { key: order.key, kind: FactKind::Finished(Box::new(report)) };
@@ -130,6 +131,7 @@ fn success() -> Report {
         exit_code: Some(0),
         failure: None,
         outputs: Vec::new(),
+        artifacts: Vec::new(),
         result: None,
     }
 }
