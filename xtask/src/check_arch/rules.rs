@@ -14,6 +14,7 @@ const MODEL: &str = "flowforge-model";
 const EXPR: &str = "flowforge-expr";
 const SPEC: &str = "flowforge-spec";
 const ENGINE: &str = "flowforge-engine";
+const CRON: &str = "flowforge-cron";
 const SCHEDULER: &str = "flowforge-scheduler";
 const PORTS: &str = "flowforge-ports";
 const STORE: &str = "flowforge-store";
@@ -26,7 +27,7 @@ const SVC_SCHEDULER: &str = "flowforge-svc-scheduler";
 const EXECUTOR: &str = "flowforge-svc-executor";
 const TESTKIT: &str = "flowforge-testkit";
 
-const DOMAIN: [&str; 5] = [MODEL, EXPR, SPEC, ENGINE, SCHEDULER];
+const DOMAIN: [&str; 6] = [MODEL, EXPR, SPEC, CRON, ENGINE, SCHEDULER];
 /// Real adapters for the tests of a service; never another service.
 const SERVICE_TESTS: &[&str] = &[STORE, PROCESS, LOGSTORE, TESTKIT];
 
@@ -34,7 +35,8 @@ const SERVICE_TESTS: &[&str] = &[STORE, PROCESS, LOGSTORE, TESTKIT];
 pub(crate) const ARROWS: &[Arrows] = &[
     arrows(MODEL, &[], &[]),
     arrows(EXPR, &[MODEL], &[]),
-    arrows(SPEC, &[MODEL, EXPR], &[]),
+    arrows(CRON, &[MODEL, EXPR], &[]),
+    arrows(SPEC, &[MODEL, EXPR, CRON], &[]),
     arrows(ENGINE, &[MODEL, EXPR], &[SPEC]),
     arrows(SCHEDULER, &[MODEL], &[]),
     arrows(PORTS, &[MODEL], &[]),
@@ -58,6 +60,7 @@ pub(crate) const ARROWS: &[Arrows] = &[
             MODEL,
             EXPR,
             SPEC,
+            CRON,
             ENGINE,
             SCHEDULER,
             PORTS,

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::time::Timestamp;
+
 /// One submitted workflow. Its first 48 bits are the time of submission.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -21,6 +23,11 @@ pub struct AttemptId(pub Uuid);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TaskId(pub Uuid);
+
+/// One schedule.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ScheduleId(pub Uuid);
 
 /// One running server process, new at every start. Attempts carry it, so that a restarted
 /// server recognises what its predecessor left behind.
@@ -73,6 +80,7 @@ uuid_newtype!(WorkflowId);
 uuid_newtype!(AttemptId);
 uuid_newtype!(TaskId);
 uuid_newtype!(InstanceId);
+uuid_newtype!(ScheduleId);
 
 impl WorkflowId {
     /// The id of the task at `node`.
@@ -85,6 +93,18 @@ impl WorkflowId {
     #[must_use]
     pub fn attempt(self, node: NodeIx, number: u32) -> AttemptId {
         AttemptId(derive(self.0, [2, u64::from(node.0), u64::from(number)]))
+    }
+}
+
+impl ScheduleId {
+    /// The id of the workflow that is due at `at`: its first 48 bits are that time. Times before
+    /// 1970 count as 1970.
+    #[must_use]
+    pub fn run(self, at: Timestamp) -> WorkflowId {
+        let bits = self.0.as_u128();
+        let millis = u64::try_from(at.0).unwrap_or(0);
+        let base = (u128::from(millis) << 80) | (bits & (u128::MAX >> 48));
+        WorkflowId(derive(Uuid::from_u128(base), [3, millis, lane(bits >> 64)]))
     }
 }
 
@@ -141,6 +161,19 @@ mod tests {
         all.dedup();
         assert_eq!(all.len(), 3000);
         assert_eq!(first.0.as_u128() >> 80, base.0.as_u128() >> 80, "keeps the workflow's time");
+    }
+
+    #[test]
+    fn a_run_of_a_schedule_has_the_time_it_is_due() {
+        let schedule: ScheduleId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+        let other: ScheduleId = "01890a5d-ac97-774b-bcce-b302099a8057".parse().unwrap();
+        let at = Timestamp(1_795_782_896_000);
+        let run = schedule.run(at);
+        assert_eq!(run.0.get_version_num(), 7);
+        assert_eq!(run.0.as_u128() >> 80, 1_795_782_896_000);
+        assert_eq!(run, schedule.run(at));
+        assert_ne!(run, other.run(at));
+        assert_ne!(run, schedule.run(Timestamp(at.0 + 1000)));
     }
 
     #[test]

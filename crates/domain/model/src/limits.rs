@@ -47,6 +47,14 @@ pub const RETRY_LIMIT: u32 = 10_000;
 pub const INFRASTRUCTURE_RETRIES: u32 = 20;
 /// Longest span a document may name: ten years, so that sums of spans never overflow.
 pub const SPAN_MS: u64 = 10 * 366 * 24 * 3600 * 1000;
+/// Bytes of one cron expression. All sixty minutes one by one take 170.
+pub const CRON_BYTES: usize = 1024;
+/// Cron expressions of one schedule.
+pub const CRON_EXPRESSIONS: usize = 64;
+/// Missed runs of one schedule that are caught up at once, the newest.
+pub const CRON_CATCH_UP: usize = 100;
+/// Runs of one schedule that may be unfinished at a time. More would only pile up.
+pub const CRON_ACTIVE: usize = 1000;
 /// Bytes of a status message kept with a task or workflow.
 pub const MESSAGE_BYTES: usize = 4 * 1024;
 /// Bytes of one log line; longer ones are cut into several.

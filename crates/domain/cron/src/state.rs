@@ -1,0 +1,121 @@
+//! What is known of a schedule beside its document: kept in the store, changed by decisions only.
+
+use std::collections::BTreeSet;
+
+use flowforge_model::id::WorkflowId;
+use flowforge_model::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::schedule::Schedule;
+
+/// Whether a schedule goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// It does.
+    #[default]
+    Active,
+    /// Its stop condition came true.
+    Stopped,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It succeeded.
+    Succeeded,
+    /// It failed or was cancelled.
+    Failed,
+    /// It was deleted before anybody saw its end; it is not counted.
+    Deleted,
+}
+
+/// The state of a schedule. A fire time up to `considered_to` is decided for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleState {
+    /// Where `@every` counts from.
+    pub anchor: Timestamp,
+    /// Every fire time up to this instant has been decided.
+    pub considered_to: Timestamp,
+    /// The fire time of the last run that was started.
+    pub last_scheduled_at: Option<Timestamp>,
+    /// A run that `Forbid` left out and that may still start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Timestamp>,
+    /// Runs that are not over.
+    pub active: BTreeSet<WorkflowId>,
+    /// Runs that succeeded.
+    pub succeeded: u64,
+    /// Runs that failed, and fire times whose conditions could not be decided.
+    pub failed: u64,
+    /// Whether it goes on.
+    pub phase: Phase,
+}
+
+impl ScheduleState {
+    /// The state of a schedule that was created at `now`: only later fire times count.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            anchor: now,
+            considered_to: now,
+            last_scheduled_at: None,
+            held: None,
+            active: BTreeSet::new(),
+            succeeded: 0,
+            failed: 0,
+            phase: Phase::Active,
+        }
+    }
+
+    /// The state after the document was replaced at `now`. As with Argo, a new set of schedules
+    /// owes nothing from before; a schedule that had stopped is looked at afresh.
+    #[must_use]
+    pub fn replaced(&self, old: &Schedule, new: &Schedule, now: Timestamp) -> Self {
+        let mut state = self.clone();
+        let same = old.definition.schedules == new.definition.schedules
+            && old.definition.timezone == new.definition.timezone;
+        if !same {
+            state.anchor = now;
+            state.considered_to = state.considered_to.max(now);
+            state.held = None;
+        }
+        if old.definition.stop != new.definition.stop {
+            state.phase = Phase::Active;
+        }
+        state
+    }
+
+    /// The state after suspension ended at `now`: what came due meanwhile was suspended too.
+    #[must_use]
+    pub fn resumed(&self, now: Timestamp) -> Self {
+        let mut state = self.clone();
+        state.considered_to = state.considered_to.max(now);
+        state.held = None;
+        state
+    }
+
+    /// The state after a run ended. One that is not active changes nothing, so that hearing of an
+    /// end twice counts it once.
+    #[must_use]
+    pub fn ended(&self, schedule: &Schedule, run: WorkflowId, how: Ended) -> Self {
+        let mut state = self.clone();
+        if !state.active.remove(&run) {
+            return state;
+        }
+        match how {
+            Ended::Succeeded => state.succeeded = state.succeeded.saturating_add(1),
+            Ended::Failed => state.failed = state.failed.saturating_add(1),
+            Ended::Deleted => {}
+        }
+        // One that cannot be decided is told at the next fire time.
+        if state.phase == Phase::Active
+            && schedule
+                .stop
+                .as_ref()
+                .is_some_and(|stop| stop.decide(&schedule.definition, &state).unwrap_or(false))
+        {
+            state.phase = Phase::Stopped;
+        }
+        state
+    }
+}
