@@ -8,6 +8,8 @@ pub(crate) struct Kind {
     pub(crate) known: &'static [&'static str],
     /// Fields of Argo that would change what happens.
     pub(crate) unsupported: &'static [&'static str],
+    /// Fields of Kubernetes that a local process has no use for: accepted with a warning.
+    pub(crate) no_effect: &'static [&'static str],
 }
 
 /// Fields of Argo's `spec` that are not supported.
@@ -72,12 +74,14 @@ pub(crate) const NATIVE: Kind = Kind {
         "retryStrategy",
     ],
     unsupported: SPEC_UNSUPPORTED,
+    no_effect: &[],
 };
 
 pub(crate) const MANIFEST: Kind = Kind {
     name: "the manifest",
     known: &["apiVersion", "kind", "metadata", "spec"],
     unsupported: &["status"],
+    no_effect: &[],
 };
 
 pub(crate) const METADATA: Kind = Kind {
@@ -92,6 +96,7 @@ pub(crate) const METADATA: Kind = Kind {
         "finalizers",
         "managedFields",
     ],
+    no_effect: &[],
 };
 
 pub(crate) const SPEC: Kind = Kind {
@@ -109,27 +114,31 @@ pub(crate) const SPEC: Kind = Kind {
         "retryStrategy",
     ],
     unsupported: SPEC_UNSUPPORTED,
+    no_effect: &[],
 };
 
 pub(crate) const TTL: Kind = Kind {
     name: "ttlStrategy",
     known: &["secondsAfterCompletion", "secondsAfterSuccess", "secondsAfterFailure"],
     unsupported: &[],
+    no_effect: &[],
 };
 
 pub(crate) const ARGUMENTS: Kind =
-    Kind { name: "arguments", known: &["parameters"], unsupported: &["artifacts"] };
+    Kind { name: "arguments", known: &["parameters"], unsupported: &["artifacts"], no_effect: &[] };
 
 pub(crate) const WORKFLOW_PARAMETER: Kind = Kind {
     name: "a parameter",
     known: &["name", "value", "default", "enum", "description"],
     unsupported: &["valueFrom", "globalName"],
+    no_effect: &[],
 };
 
 pub(crate) const ARGUMENT: Kind = Kind {
     name: "an argument",
     known: &["name", "value", "description"],
     unsupported: &["valueFrom", "default", "enum", "globalName"],
+    no_effect: &[],
 };
 
 pub(crate) const TEMPLATE: Kind = Kind {
@@ -187,45 +196,52 @@ pub(crate) const TEMPLATE: Kind = Kind {
         "templateRef",
         "arguments",
     ],
+    no_effect: &[],
 };
 
 pub(crate) const INPUTS: Kind =
-    Kind { name: "inputs", known: &["parameters"], unsupported: &["artifacts"] };
+    Kind { name: "inputs", known: &["parameters"], unsupported: &["artifacts"], no_effect: &[] };
 
 pub(crate) const INPUT: Kind = Kind {
     name: "an input",
     known: &["name", "default", "value", "enum", "description"],
     unsupported: &["valueFrom", "globalName"],
+    no_effect: &[],
 };
 
 pub(crate) const OUTPUTS: Kind = Kind {
     name: "outputs",
     known: &["parameters"],
     unsupported: &["artifacts", "result", "exitCode"],
+    no_effect: &[],
 };
 
 pub(crate) const OUTPUT: Kind = Kind {
     name: "an output",
     known: &["name", "valueFrom", "globalName", "description"],
     unsupported: &["value", "default", "enum"],
+    no_effect: &[],
 };
 
 pub(crate) const VALUE_FROM: Kind = Kind {
     name: "valueFrom",
     known: &["path", "parameter", "expression", "supplied", "default"],
     unsupported: &["jsonPath", "jqFilter", "event", "configMapKeyRef"],
+    no_effect: &[],
 };
 
 pub(crate) const RETRY: Kind = Kind {
     name: "retryStrategy",
     known: &["limit", "retryPolicy", "backoff", "expression"],
     unsupported: &["affinity"],
+    no_effect: &[],
 };
 
 pub(crate) const BACKOFF: Kind = Kind {
     name: "backoff",
     known: &["duration", "factor", "maxDuration", "cap"],
     unsupported: &[],
+    no_effect: &[],
 };
 
 /// Kubernetes' container without what is not supported.
@@ -262,6 +278,7 @@ pub(crate) const CONTAINER: Kind = Kind {
         "imagePullPolicy",
     ],
     unsupported: CONTAINER_UNSUPPORTED,
+    no_effect: &[],
 };
 
 pub(crate) const SCRIPT: Kind = Kind {
@@ -278,13 +295,22 @@ pub(crate) const SCRIPT: Kind = Kind {
         "imagePullPolicy",
     ],
     unsupported: CONTAINER_UNSUPPORTED,
+    no_effect: &[],
 };
 
-pub(crate) const ENV: Kind =
-    Kind { name: "a variable", known: &["name", "value"], unsupported: &["valueFrom"] };
+pub(crate) const ENV: Kind = Kind {
+    name: "a variable",
+    known: &["name", "value"],
+    unsupported: &["valueFrom"],
+    no_effect: &[],
+};
 
-pub(crate) const DAG: Kind =
-    Kind { name: "a dag", known: &["tasks", "target", "failFast"], unsupported: &[] };
+pub(crate) const DAG: Kind = Kind {
+    name: "a dag",
+    known: &["tasks", "target", "failFast"],
+    unsupported: &[],
+    no_effect: &[],
+};
 
 pub(crate) const TASK: Kind = Kind {
     name: "a task",
@@ -301,6 +327,7 @@ pub(crate) const TASK: Kind = Kind {
         "continueOn",
     ],
     unsupported: &["templateRef", "inline", "hooks", "onExit", "withArtifacts"],
+    no_effect: &[],
 };
 
 pub(crate) const STEP: Kind = Kind {
@@ -316,15 +343,29 @@ pub(crate) const STEP: Kind = Kind {
         "continueOn",
     ],
     unsupported: &["templateRef", "inline", "hooks", "onExit", "withArtifacts"],
+    no_effect: &[],
 };
 
 pub(crate) const DEPENDENCY: Kind =
-    Kind { name: "a dependency", known: &["task", "type"], unsupported: &[] };
+    Kind { name: "a dependency", known: &["task", "type"], unsupported: &[], no_effect: &[] };
 
 pub(crate) const CONTINUE_ON: Kind =
-    Kind { name: "continueOn", known: &["error", "failed"], unsupported: &[] };
+    Kind { name: "continueOn", known: &["error", "failed"], unsupported: &[], no_effect: &[] };
 
-pub(crate) const SEQUENCE: Kind =
-    Kind { name: "withSequence", known: &["count", "start", "end", "format"], unsupported: &[] };
+pub(crate) const SEQUENCE: Kind = Kind {
+    name: "withSequence",
+    known: &["count", "start", "end", "format"],
+    unsupported: &[],
+    no_effect: &[],
+};
 
-pub(crate) const SUSPEND: Kind = Kind { name: "suspend", known: &["duration"], unsupported: &[] };
+pub(crate) const SUSPEND: Kind =
+    Kind { name: "suspend", known: &["duration"], unsupported: &[], no_effect: &[] };
+
+/// Names one key of a `ConfigMap` or secret.
+pub(crate) const CONFIG_KEY: Kind = Kind {
+    name: "a key reference",
+    known: &["name", "key", "optional"],
+    unsupported: &[],
+    no_effect: &[],
+};

@@ -8,6 +8,7 @@
     deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::expect_used)
 )]
 
+mod config_maps;
 mod container;
 mod dag;
 mod document;
@@ -21,6 +22,7 @@ mod outline;
 mod parameters;
 pub mod problem;
 pub mod quantity;
+mod reasons;
 mod recursion;
 mod references;
 mod report;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::plan::TemplateIx;
 
+use crate::config_maps::ConfigMaps;
 use crate::grammar;
 use crate::located::{Entry, Node, Value, quote};
 use crate::names::{Dialect, is_parameter_name};
@@ -75,6 +76,8 @@ pub(crate) struct Doc<'a> {
     /// Names outputs are exported under.
     pub(crate) globals: BTreeSet<&'a str>,
     pub(crate) exit_uses: RefCell<Vec<ExitUse<'a>>>,
+    /// What came with the document.
+    pub(crate) config_maps: ConfigMaps<'a>,
 }
 
 impl<'a> Doc<'a> {
@@ -88,6 +91,7 @@ impl<'a> Doc<'a> {
             parameters: BTreeSet::new(),
             globals: BTreeSet::new(),
             exit_uses: RefCell::default(),
+            config_maps: ConfigMaps::default(),
         };
         if let Some(templates) = spec.field("templates") {
             doc.read_templates(templates);

@@ -5,7 +5,19 @@ use flowforge_model::time::Millis;
 
 use crate::grammar::Kind;
 use crate::located::{Entry, Node, Value, quote};
+use crate::reasons::reason;
 use crate::report::Report;
+
+/// What to do about a field that is refused.
+const REMOVE: &str = "remove it: a field is never ignored";
+
+/// That a field is refused, and the reason if it has one of its own.
+fn why_not(key: &str, kind: &Kind) -> String {
+    match reason(key) {
+        Some(reason) => format!("{key} of {} is not supported: {reason}", kind.name),
+        None => format!("{key} of {} is not supported", kind.name),
+    }
+}
 
 impl Node {
     /// Nothing was written, or `null`.
@@ -80,9 +92,12 @@ impl<'a> Report<'a> {
                 continue;
             }
             if kind.unsupported.contains(&key) {
-                let message = format!("{key} of {} is not supported", kind.name);
-                let hint = "remove it: a field is never ignored";
-                self.error("unsupported", entry, message, hint);
+                self.error("unsupported", entry, why_not(key, kind), REMOVE);
+                continue;
+            }
+            if kind.no_effect.contains(&key) {
+                let message = format!("{key} of {} has no effect on local processes", kind.name);
+                self.warning("no_effect", entry, message, "");
                 continue;
             }
             let mut hint = self.did_you_mean(key, kind.known.iter().copied());
