@@ -3,7 +3,6 @@
 //! Figures are medians of several rounds in which ours and the limit take turns, so that a machine
 //! that becomes slower slows both. A ratio of 1 is the limit itself.
 
-pub(crate) mod client;
 mod engine;
 pub(crate) mod graphs;
 mod idle;

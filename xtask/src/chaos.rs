@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use crate::bench::client::Client;
 use crate::bench::graphs;
+use crate::client::Client;
 use crate::server::Server;
 use crate::workspace::{build_release, root};
 

@@ -10,6 +10,8 @@ mod bench;
 mod chaos;
 mod check_arch;
 mod ci;
+mod client;
+mod conformance;
 mod demo;
 mod dist;
 mod examples;
@@ -24,8 +26,11 @@ mod workspace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+use crate::conformance::Trial;
 
 /// Builds, checks, tests and shows FlowForge.
 #[derive(Debug, Parser)]
@@ -81,6 +86,19 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Tries manifests on the real server: does each end as the table says?
+    Conformance {
+        /// Where the manifests are
+        directory: PathBuf,
+        /// Tab-separated columns path, runnable_locally, expected_phase
+        table: PathBuf,
+        /// Only rows whose path holds this
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+        /// Seconds after which a manifest has failed
+        #[arg(long, value_name = "SECONDS", default_value_t = 1500)]
+        patience: u64,
+    },
     /// Runs every graph of a directory of traces and compares it with the raw limit
     Traces {
         /// Files `{"name", "tasks": [{"name", "parents": [...]}]}`
@@ -99,6 +117,10 @@ fn main() -> ExitCode {
         Command::Bench { suites, json } => bench::run(&suites, json.as_deref()),
         Command::Chaos { kills, seed } => chaos::run(kills, seed),
         Command::Sim { arguments } => sim::run(&arguments),
+        Command::Conformance { directory, table, only, patience } => {
+            let patience = Duration::from_secs(patience);
+            conformance::run(&Trial { directory, table, only, patience })
+        }
         Command::Traces { directory } => traces::run(&directory),
     };
     match outcome {

@@ -1,5 +1,6 @@
 //! A `flowforge dev` of our own: started, waited for, stopped.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -47,6 +48,26 @@ impl Server {
         data_dir: &Path,
         arguments: &[&str],
     ) -> anyhow::Result<Self> {
+        let mut command = Command::new(release.join("flowforge"));
+        command.args(arguments_of(data_dir, arguments));
+        Self::spawn(command, release, data_dir)
+    }
+
+    /// The same with programs that its tasks find before those of the machine.
+    pub(crate) fn start_beside(
+        release: &Path,
+        data_dir: &Path,
+        programs: &Path,
+    ) -> anyhow::Result<Self> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let all = std::iter::once(programs.to_path_buf()).chain(std::env::split_paths(&path));
+        let mut command = Command::new(release.join("flowforge"));
+        command.args(arguments_of(data_dir, &[]));
+        command.env("PATH", std::env::join_paths(all).context("put PATH together")?);
+        Self::spawn(command, release, data_dir)
+    }
+
+    fn spawn(mut command: Command, release: &Path, data_dir: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(data_dir).with_context(|| format!("create {}", data_dir.display()))?;
         // What an earlier server left must not be taken for the new one's.
         let endpoint = data_dir.join("endpoint.json");
@@ -55,12 +76,7 @@ impl Server {
         let log_path = data_dir.join("server.log");
         let log =
             File::create(&log_path).with_context(|| format!("create {}", log_path.display()))?;
-        let child = Command::new(release.join("flowforge"))
-            .arg("dev")
-            .arg("--data-dir")
-            .arg(data_dir)
-            .args(["--listen", "127.0.0.1:0"])
-            .args(arguments)
+        let child = command
             .current_dir(root())
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("share the log")?)
@@ -187,6 +203,12 @@ impl Server {
         }
         bail!("flowforge has not ended after {} s", DRAIN.as_secs())
     }
+}
+
+fn arguments_of(data_dir: &Path, more: &[&str]) -> Vec<OsString> {
+    let first = ["dev", "--listen", "127.0.0.1:0", "--data-dir"].map(OsString::from);
+    let more = more.iter().map(OsString::from);
+    first.into_iter().chain([data_dir.into()]).chain(more).collect()
 }
 
 impl Drop for Server {

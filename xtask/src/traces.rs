@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 
-use crate::bench::client::Client;
 use crate::bench::graphs;
+use crate::client::Client;
 use crate::raw;
 use crate::server::Server;
 use crate::workspace::{build_release, which};

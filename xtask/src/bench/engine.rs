@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::client::Client;
 use super::graphs;
 use super::{Row, median};
+use crate::client::Client;
 use crate::server::Server;
 
 const SUITE: &str = "engine";

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use super::client::Client;
 use super::graphs::{self, Graph};
 use super::{Row, median, percentile};
+use crate::client::Client;
 use crate::raw;
 use crate::server::Server;
 use crate::workspace::{cargo, succeed, which};
