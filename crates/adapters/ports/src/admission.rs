@@ -2,7 +2,7 @@
 //! what starts.
 
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::resources::ResourceList;
 use flowforge_model::time::Timestamp;
 
@@ -21,7 +21,24 @@ pub struct Ready {
     pub parallelism: Option<u32>,
 }
 
-/// Decides which ready attempts start. All calls are in memory and never block.
+/// A task that wants locks, all of them or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockRequest {
+    /// Of which workflow.
+    pub workflow: WorkflowId,
+    /// Which task.
+    pub node: NodeIx,
+    /// The workflow's priority; higher goes first.
+    pub priority: i32,
+    /// When the workflow was submitted; earlier goes first among equals.
+    pub created_at: Timestamp,
+    /// When the task began to wait; earlier goes first among those.
+    pub since: Timestamp,
+    /// Which locks, each once, and how many tasks may hold each at a time.
+    pub locks: Vec<(String, u32)>,
+}
+
+/// Decides which ready attempts start, and which waiting tasks hold their locks. All calls are in memory and never block.
 ///
 /// Idempotent by attempt: offering, withdrawing or releasing twice does what once does.
 pub trait Admission: Send + 'static {
@@ -38,4 +55,14 @@ pub trait Admission: Send + 'static {
     /// Admits as many attempts as there is room for, in order. What is returned counts as held
     /// until it is released.
     fn admit(&mut self, now: Timestamp) -> Vec<AttemptKey>;
+
+    /// The task waits for locks. Ignored if it holds or waits for locks already.
+    fn want_locks(&mut self, request: LockRequest);
+    /// The task holds these locks: found held in the store after a restart.
+    fn adopt_locks(&mut self, request: LockRequest);
+    /// The task neither holds nor waits for locks any more.
+    fn release_locks(&mut self, workflow: WorkflowId, node: NodeIx);
+    /// Gives free locks to those whose turn it is, in order. What is returned holds them until it
+    /// releases them.
+    fn grant_locks(&mut self) -> Vec<(WorkflowId, NodeIx)>;
 }

@@ -6,7 +6,7 @@
 use std::future::Future;
 
 use flowforge_model::attempt::{AttemptKey, Report};
-use flowforge_model::event::{Command, Record, TaskRow, TaskWrite, Timer, WorkflowState};
+use flowforge_model::event::{Command, Outputs, Record, TaskRow, TaskWrite, Timer, WorkflowState};
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::time::Timestamp;
 
@@ -128,6 +128,53 @@ pub struct StoredRun {
     pub runnable: Vec<AttemptKey>,
     /// Attempts that were admitted and have not ended, with the instance that claimed each.
     pub open: Vec<(AttemptKey, InstanceId)>,
+    /// Locks that its tasks hold or wait for, by node and key.
+    pub locks: Vec<LockRow>,
+}
+
+/// A lock that a task holds or waits for. A task holds all of its locks or none of them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LockRow {
+    /// The task.
+    pub node: NodeIx,
+    /// Which lock: `scope/project/name`, unique in the whole store.
+    pub key: String,
+    /// How many tasks may hold it at a time, as this task knows it.
+    pub limit: u32,
+    /// Held; otherwise waited for.
+    pub held: bool,
+    /// When the task began to wait.
+    pub since: Timestamp,
+}
+
+/// All locks of a task from now on; they replace those it had. None: it neither holds nor waits
+/// for any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockWrite {
+    /// The task.
+    pub node: NodeIx,
+    /// Its locks, all of this node.
+    pub rows: Vec<LockRow>,
+}
+
+/// Outputs to remember; they replace those of the same project, cache and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoWrite {
+    /// The cache of the project of the workflow.
+    pub cache: String,
+    /// What makes two tasks the same.
+    pub key: String,
+    /// What the task gave.
+    pub outputs: Outputs,
+}
+
+/// Outputs of an earlier task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// What it gave.
+    pub outputs: Outputs,
+    /// When it was committed.
+    pub at: Timestamp,
 }
 
 /// A timer.
@@ -187,6 +234,11 @@ pub struct RunChanges {
     pub timers_set: Vec<(NodeIx, Timer, Timestamp)>,
     /// Timers to forget.
     pub timers_cleared: Vec<(NodeIx, Timer)>,
+    /// Tasks whose locks changed, each at most once. What one workflow of a commit releases, another
+    /// of the same commit may hold.
+    pub locks: Vec<LockWrite>,
+    /// Outputs to remember. They stay when the workflow is deleted.
+    pub memos: Vec<MemoWrite>,
     /// Delete the workflow with all its rows.
     pub delete: bool,
 }
@@ -259,6 +311,17 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// `NotFound`; `Corrupt`: set it aside, others are not affected.
     fn load(&self, id: WorkflowId) -> impl Future<Output = Result<StoredRun, StoreError>> + Send;
+
+    /// The outputs that a project remembers in a cache under a key; none if it does not.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    fn recall(
+        &self,
+        project: &str,
+        cache: &str,
+        key: &str,
+    ) -> impl Future<Output = Result<Option<Remembered>, StoreError>> + Send;
 
     /// One turn of a controller, durable when this returns.
     ///

@@ -12,7 +12,8 @@ use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::{AttemptView, EventView};
 use flowforge_ports::store::{
-    Commit, Committed, Inserted, Intent, NewWorkflow, Store, StoreError, StoredRun, TimerRow,
+    Commit, Committed, Inserted, Intent, LockRow, NewWorkflow, Remembered, Store, StoreError,
+    StoredRun, TimerRow,
 };
 
 use crate::rules;
@@ -32,6 +33,8 @@ struct Rows {
     last_intent: i64,
     intents: BTreeMap<i64, IntentRow>,
     workflows: BTreeMap<WorkflowId, Kept>,
+    /// By project, cache and key.
+    memos: BTreeMap<(String, String, String), Remembered>,
     /// Names besides the default one.
     projects: BTreeSet<String>,
 }
@@ -54,6 +57,7 @@ struct Kept {
     runnable: BTreeSet<(NodeIx, u32)>,
     attempts: BTreeMap<(NodeIx, u32), (InstanceId, AttemptView)>,
     events: Vec<Arc<EventView>>,
+    locks: BTreeMap<NodeIx, Vec<LockRow>>,
 }
 
 impl MemoryStore {
@@ -155,6 +159,16 @@ impl Store for MemoryStore {
         self.rows().workflows.get(&id).ok_or(StoreError::NotFound)?.load(id)
     }
 
+    async fn recall(
+        &self,
+        project: &str,
+        cache: &str,
+        key: &str,
+    ) -> Result<Option<Remembered>, StoreError> {
+        let of = (project.to_owned(), cache.to_owned(), key.to_owned());
+        Ok(self.rows().memos.get(&of).cloned())
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         commit::apply(&mut self.rows(), &commit)
     }
@@ -229,6 +243,7 @@ impl Kept {
             runnable: BTreeSet::new(),
             attempts: BTreeMap::new(),
             events: Vec::new(),
+            locks: BTreeMap::new(),
         }
     }
 
@@ -278,6 +293,7 @@ impl Kept {
             timers,
             runnable: self.runnable.iter().copied().map(key).collect(),
             open: open.map(|(of, (instance, _))| (key(*of), *instance)).collect(),
+            locks: self.locks.values().flatten().cloned().collect(),
         })
     }
 }

@@ -16,7 +16,8 @@ use flowforge_model::event::Command;
 use flowforge_model::id::{InstanceId, WorkflowId};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{
-    Commit, Committed, Inserted, Intent, NewWorkflow, Store, StoreError, StoredRun, TimerRow,
+    Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
+    TimerRow,
 };
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -123,6 +124,16 @@ impl Store for SqliteStore {
 
     async fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {
         self.read(|tx| load::run(tx, id))
+    }
+
+    async fn recall(
+        &self,
+        _project: &str,
+        _cache: &str,
+        _key: &str,
+    ) -> Result<Option<Remembered>, StoreError> {
+        // The schema has no memos yet: nothing is remembered.
+        Ok(None)
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {

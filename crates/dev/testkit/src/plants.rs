@@ -2,10 +2,10 @@
 //! border, as a mistake inside it would.
 
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::plan::{Body, Needs, Plan};
 use flowforge_model::time::Timestamp;
-use flowforge_ports::admission::{Admission, Ready};
+use flowforge_ports::admission::{Admission, LockRequest, Ready};
 use flowforge_svc_scheduler::LocalAdmission;
 
 /// A bug made on purpose.
@@ -120,5 +120,21 @@ impl Admission for Doorman {
         let admitted = self.inner.admit(now);
         self.held.extend(&admitted);
         admitted
+    }
+
+    fn want_locks(&mut self, request: LockRequest) {
+        self.inner.want_locks(request);
+    }
+
+    fn adopt_locks(&mut self, request: LockRequest) {
+        self.inner.adopt_locks(request);
+    }
+
+    fn release_locks(&mut self, workflow: WorkflowId, node: NodeIx) {
+        self.inner.release_locks(workflow, node);
+    }
+
+    fn grant_locks(&mut self) -> Vec<(WorkflowId, NodeIx)> {
+        self.inner.grant_locks()
     }
 }

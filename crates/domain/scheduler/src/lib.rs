@@ -1,5 +1,5 @@
 //! Who is next: a global limit of running attempts, higher priority first, then first come,
-//! first served.
+//! first served; and the queues of locks.
 //!
 //! Pure: no clock, no I/O. [`Fifo`] is the seam that a fair scheduler fills later; what it must
 //! keep is stated there and tested against a naive oracle.
@@ -10,6 +10,7 @@
 )]
 
 mod lane;
+mod locks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,7 @@ use flowforge_model::id::WorkflowId;
 use flowforge_model::time::Timestamp;
 
 use lane::{Lane, Rank};
+pub use locks::{Holder, LockClaim, LockTable};
 
 /// An attempt that waits for a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

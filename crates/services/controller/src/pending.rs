@@ -57,6 +57,8 @@ impl Pending {
             ended: std::mem::take(&mut self.ended),
             timers_set: Vec::new(),
             timers_cleared: Vec::new(),
+            locks: Vec::new(),
+            memos: Vec::new(),
             delete: self.delete,
         };
         for ((node, timer), at) in &self.timers {

@@ -3,22 +3,23 @@
 //! Joins the pure decisions of `flowforge-scheduler` to the seam the controller sees.
 
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::time::Timestamp;
-use flowforge_ports::admission::{Admission, Ready};
-use flowforge_scheduler::{Candidate, Fifo};
+use flowforge_ports::admission::{Admission, LockRequest, Ready};
+use flowforge_scheduler::{Candidate, Fifo, LockClaim, LockTable};
 
 /// Admission inside the server's own process: a limit of running attempts, then priority and age.
 #[derive(Clone, Debug)]
 pub struct LocalAdmission {
     fifo: Fifo,
+    locks: LockTable,
 }
 
 impl LocalAdmission {
     /// Runs at most `concurrency` attempts at a time.
     #[must_use]
     pub fn new(concurrency: u32) -> Self {
-        Self { fifo: Fifo::new(concurrency) }
+        Self { fifo: Fifo::new(concurrency), locks: LockTable::default() }
     }
 }
 
@@ -28,6 +29,16 @@ fn candidate(ready: &Ready) -> Candidate {
         priority: ready.priority,
         since: ready.since,
         parallelism: ready.parallelism,
+    }
+}
+
+fn claim(request: LockRequest) -> LockClaim {
+    LockClaim {
+        holder: (request.workflow, request.node),
+        priority: request.priority,
+        created_at: request.created_at,
+        since: request.since,
+        locks: request.locks,
     }
 }
 
@@ -54,5 +65,21 @@ impl Admission for LocalAdmission {
 
     fn admit(&mut self, _now: Timestamp) -> Vec<AttemptKey> {
         self.fifo.admit()
+    }
+
+    fn want_locks(&mut self, request: LockRequest) {
+        self.locks.want(claim(request));
+    }
+
+    fn adopt_locks(&mut self, request: LockRequest) {
+        self.locks.adopt(claim(request));
+    }
+
+    fn release_locks(&mut self, workflow: WorkflowId, node: NodeIx) {
+        self.locks.release((workflow, node));
+    }
+
+    fn grant_locks(&mut self) -> Vec<(WorkflowId, NodeIx)> {
+        self.locks.grant()
     }
 }

@@ -169,6 +169,8 @@ fn changes(rows: &MemoryStore, id: WorkflowId, change: &Change) -> RunChanges {
             .map(|(node, timer, _)| (NodeIx(*node), *timer, Timestamp(i64::from(*node))))
             .collect(),
         timers_cleared: cleared.iter().map(|(node, timer, _)| (NodeIx(*node), *timer)).collect(),
+        locks: Vec::new(),
+        memos: Vec::new(),
         delete: change.delete,
     }
 }

@@ -8,7 +8,7 @@ use flowforge_model::event::TaskRow;
 use flowforge_model::id::{InstanceId, WorkflowId};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::{AttemptView, EventView};
-use flowforge_ports::store::{Commit, Committed, RunChanges, StoreError};
+use flowforge_ports::store::{Commit, Committed, Remembered, RunChanges, StoreError};
 
 use super::{Kept, Rows};
 use crate::rules;
@@ -29,6 +29,7 @@ pub(super) fn apply(rows: &mut Rows, commit: &Commit) -> Result<Committed, Store
         rows,
         at: commit.at,
         staged: BTreeMap::new(),
+        memos: Vec::new(),
     };
     for run in &commit.runs {
         turn.run(run)?;
@@ -40,7 +41,8 @@ pub(super) fn apply(rows: &mut Rows, commit: &Commit) -> Result<Committed, Store
             kept.facts(run);
         }
     }
-    let staged = turn.staged;
+    let (staged, memos) = (turn.staged, turn.memos);
+    rows.memos.extend(memos);
     for (id, kept) in staged {
         match kept {
             Some(kept) => {
@@ -63,6 +65,8 @@ struct Turn<'r> {
     closing: BTreeSet<WorkflowId>,
     /// Copies; none for a workflow that is deleted.
     staged: BTreeMap<WorkflowId, Option<Kept>>,
+    /// By project, cache and key.
+    memos: Vec<((String, String, String), Remembered)>,
 }
 
 impl Turn<'_> {
@@ -80,6 +84,14 @@ impl Turn<'_> {
             return conflict("the workflow is gone");
         };
         kept.workflow(run, closing)?;
+        let project = kept.new.project.clone();
+        for memo in &run.memos {
+            let of = (project.clone(), memo.cache.clone(), memo.key.clone());
+            self.memos.push((of, Remembered { outputs: memo.outputs.clone(), at }));
+        }
+        let Some(kept) = self.kept(workflow) else {
+            return conflict("the workflow is gone");
+        };
         if run.delete {
             self.staged.insert(workflow, None);
             return Ok(());
@@ -100,6 +112,12 @@ impl Turn<'_> {
             kept.runnable.remove(&(key.node, key.number));
         }
         kept.facts(run);
+        for write in &run.locks {
+            kept.locks.remove(&write.node);
+            if !write.rows.is_empty() {
+                kept.locks.insert(write.node, write.rows.clone());
+            }
+        }
         for (node, timer) in &run.timers_cleared {
             kept.timers.remove(&(*node, *timer));
         }

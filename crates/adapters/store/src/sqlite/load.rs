@@ -133,6 +133,7 @@ fn head(tx: &Transaction<'_>, id: WorkflowId) -> Result<StoredRun, StoreError> {
                 timers: Vec::new(),
                 runnable: Vec::new(),
                 open: Vec::new(),
+                locks: Vec::new(),
             })
         },
     )

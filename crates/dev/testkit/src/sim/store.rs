@@ -6,7 +6,8 @@ use flowforge_model::event::Command;
 use flowforge_model::id::{InstanceId, WorkflowId};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{
-    Commit, Committed, Inserted, Intent, NewWorkflow, Store, StoreError, StoredRun, TimerRow,
+    Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
+    TimerRow,
 };
 use flowforge_store::MemoryStore;
 
@@ -115,6 +116,15 @@ impl Store for FaultyStore {
 
     async fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {
         self.rows.load(id).await
+    }
+
+    async fn recall(
+        &self,
+        project: &str,
+        cache: &str,
+        key: &str,
+    ) -> Result<Option<Remembered>, StoreError> {
+        self.rows.recall(project, cache, key).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {

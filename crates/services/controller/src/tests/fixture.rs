@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crate::{Config, Controller, ControllerError, Message, Turned};
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Report, WorkOrder};
 use flowforge_model::event::Command;
-use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::admission::{Admission, Ready};
+use flowforge_ports::admission::{Admission, LockRequest, Ready};
 use flowforge_ports::nudge::Nudge;
 use flowforge_ports::store::{NewWorkflow, Store, StoredRun};
 
@@ -23,11 +23,20 @@ pub(crate) struct Slots {
     waiting: Vec<Ready>,
     held: BTreeSet<AttemptKey>,
     closed: BTreeSet<WorkflowId>,
+    lock_queue: Vec<LockRequest>,
+    locked: Vec<LockRequest>,
 }
 
 impl Slots {
     pub(crate) fn new(free: usize) -> Self {
-        Self { free, waiting: Vec::new(), held: BTreeSet::new(), closed: BTreeSet::new() }
+        Self {
+            free,
+            waiting: Vec::new(),
+            held: BTreeSet::new(),
+            closed: BTreeSet::new(),
+            lock_queue: Vec::new(),
+            locked: Vec::new(),
+        }
     }
 }
 
@@ -74,6 +83,37 @@ impl Admission for Slots {
             admitted.push(ready.key);
         }
         admitted
+    }
+    fn want_locks(&mut self, request: LockRequest) {
+        let same =
+            |other: &LockRequest| (other.workflow, other.node) == (request.workflow, request.node);
+        if !self.lock_queue.iter().chain(&self.locked).any(same) {
+            self.lock_queue.push(request);
+        }
+    }
+    fn adopt_locks(&mut self, request: LockRequest) {
+        self.locked.push(request);
+    }
+    fn release_locks(&mut self, workflow: WorkflowId, node: NodeIx) {
+        let other = |request: &LockRequest| (request.workflow, request.node) != (workflow, node);
+        self.lock_queue.retain(other);
+        self.locked.retain(other);
+    }
+    fn grant_locks(&mut self) -> Vec<(WorkflowId, NodeIx)> {
+        let mut granted = Vec::new();
+        for request in std::mem::take(&mut self.lock_queue) {
+            let free = |(key, limit): &(String, u32)| {
+                let holds = |other: &&LockRequest| other.locks.iter().any(|(held, _)| held == key);
+                self.locked.iter().filter(holds).count() < *limit as usize
+            };
+            if request.locks.iter().all(free) {
+                granted.push((request.workflow, request.node));
+                self.locked.push(request);
+            } else {
+                self.lock_queue.push(request);
+            }
+        }
+        granted
     }
 }
 

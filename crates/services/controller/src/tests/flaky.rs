@@ -7,7 +7,8 @@ use flowforge_model::event::Command;
 use flowforge_model::id::{InstanceId, WorkflowId};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{
-    Commit, Committed, Inserted, Intent, NewWorkflow, Store, StoreError, StoredRun, TimerRow,
+    Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
+    TimerRow,
 };
 use flowforge_store::MemoryStore;
 
@@ -76,6 +77,15 @@ impl Store for Flaky {
 
     async fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {
         self.inner.load(id).await
+    }
+
+    async fn recall(
+        &self,
+        project: &str,
+        cache: &str,
+        key: &str,
+    ) -> Result<Option<Remembered>, StoreError> {
+        self.inner.recall(project, cache, key).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
