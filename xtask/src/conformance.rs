@@ -34,6 +34,8 @@ pub(crate) struct Trial {
     pub(crate) only: Option<String>,
     /// A manifest that takes longer has failed.
     pub(crate) patience: Duration,
+    /// Leave out rows that the table calls long.
+    pub(crate) short: bool,
 }
 
 /// A row that was submitted.
@@ -53,6 +55,7 @@ pub(crate) fn run(trial: &Trial) -> anyhow::Result<ExitCode> {
 pub(crate) fn try_all(trial: &Trial) -> anyhow::Result<Tally> {
     let mut rows = table::read(&trial.table, &trial.directory)?;
     rows.retain(|row| trial.only.as_ref().is_none_or(|only| row.name.contains(only)));
+    rows.retain(|row| !(trial.short && row.long));
     ensure!(!rows.is_empty(), "no row of {} is to be tried", trial.table.display());
     let release = build_release()?;
     let data = release.with_file_name("conformance");

@@ -98,6 +98,9 @@ enum Command {
         /// Seconds after which a manifest has failed
         #[arg(long, value_name = "SECONDS", default_value_t = 1500)]
         patience: u64,
+        /// Leave out rows that the table's column no_test_label calls `duration`
+        #[arg(long)]
+        short: bool,
     },
     /// Runs every graph of a directory of traces and compares it with the raw limit
     Traces {
@@ -117,9 +120,9 @@ fn main() -> ExitCode {
         Command::Bench { suites, json } => bench::run(&suites, json.as_deref()),
         Command::Chaos { kills, seed } => chaos::run(kills, seed),
         Command::Sim { arguments } => sim::run(&arguments),
-        Command::Conformance { directory, table, only, patience } => {
+        Command::Conformance { directory, table, only, patience, short } => {
             let patience = Duration::from_secs(patience);
-            conformance::run(&Trial { directory, table, only, patience })
+            conformance::run(&Trial { directory, table, only, patience, short })
         }
         Command::Traces { directory } => traces::run(&directory),
     };

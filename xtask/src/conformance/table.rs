@@ -27,6 +27,8 @@ pub(crate) struct Row {
     pub(crate) expected: Expected,
     /// A person is needed on the way: suspensions are resumed.
     pub(crate) interaction: bool,
+    /// It takes minutes (`duration` in the optional column `no_test_label`).
+    pub(crate) long: bool,
 }
 
 /// Reads a table of tab-separated columns, found by their names in the first line: `path`,
@@ -51,7 +53,9 @@ pub(crate) fn read(table: &Path, directory: &Path) -> anyhow::Result<Vec<Row>> {
             (true, other) => anyhow::bail!("{name}: no phase is called {other:?}"),
         };
         let file = locate(directory, &name)?;
-        rows.push(Row { name, file, expected, interaction: local == "yes+interaction" });
+        let interaction = local == "yes+interaction";
+        let long = cell("no_test_label").contains("duration");
+        rows.push(Row { name, file, expected, interaction, long });
     }
     Ok(rows)
 }
