@@ -37,10 +37,6 @@ impl<'a> Doc<'a> {
         if !self.report.fields(node, kind) {
             return None;
         }
-        if let Some(policy) = node.field("imagePullPolicy") {
-            let message = "imagePullPolicy has no effect on local processes";
-            self.report.warning("no_effect", policy, message, "");
-        }
         let image = self.report.required(node, kind, "image");
         let image = image.and_then(|node| self.image(node, names));
         let command = self.arguments_of_command(node, "command", names);

@@ -141,10 +141,6 @@ fn read_manifest<'a>(report: &Report<'a>, root: &'a Node) -> Option<(Head, &'a N
 }
 
 fn read_metadata<'a>(report: &Report<'a>, metadata: &'a Node) -> Head {
-    if let Some(namespace) = metadata.field("namespace") {
-        let message = "the project decides the namespace; this one is not used";
-        report.warning("no_effect", namespace, message, "");
-    }
     let mut head =
         Head { labels: read_labels(report, metadata.field("labels")), ..Head::default() };
     let named = metadata.field("name").or(metadata.field("generateName"));

@@ -1,371 +1,137 @@
-//! Which fields each kind of map has, and which ones Argo has that are not supported here.
+//! Which fields each kind of map has and what becomes of each: the one table that the checks of a
+//! document, the census of `import` and the reference page are made from.
+//!
+//! A field that stands in no table is an error: nothing of a document is dropped in silence.
+
+mod container;
+mod document;
+mod task;
+mod template;
+
+pub(crate) use container::*;
+pub(crate) use document::*;
+pub(crate) use task::*;
+pub(crate) use template::*;
 
 /// The fields of one kind of map.
 #[derive(Debug)]
 pub(crate) struct Kind {
     /// For messages, with an article.
     pub(crate) name: &'static str,
-    pub(crate) known: &'static [&'static str],
-    /// Fields of Argo that would change what happens.
-    pub(crate) unsupported: &'static [&'static str],
-    /// Fields of Kubernetes that a local process has no use for: accepted with a warning.
-    pub(crate) no_effect: &'static [&'static str],
+    fields: &'static [Field],
+    /// Fields it has in common with other kinds.
+    shared: &'static [Field],
 }
 
-/// Fields of Argo's `spec` that are not supported.
-const SPEC_UNSUPPORTED: &[&str] = &[
-    "serviceAccountName",
-    "automountServiceAccountToken",
-    "executor",
-    "volumes",
-    "volumeClaimTemplates",
-    "artifactRepositoryRef",
-    "nodeSelector",
-    "affinity",
-    "tolerations",
-    "imagePullSecrets",
-    "hostNetwork",
-    "dnsPolicy",
-    "dnsConfig",
-    "schedulerName",
-    "podGC",
-    "podPriorityClassName",
-    "podPriority",
-    "hostAliases",
-    "securityContext",
-    "podSpecPatch",
-    "podDisruptionBudget",
-    "metrics",
-    "shutdown",
-    "workflowTemplateRef",
-    "synchronization",
-    "volumeClaimGC",
-    "podMetadata",
-    "templateDefaults",
-    "archiveLogs",
-    "hooks",
-    "workflowMetadata",
-    "artifactGC",
-    "executorPlugins",
-    "podResources",
-    "resourceClaims",
-    "mutex",
-    "semaphore",
-    "schedule",
-    "ttlSecondsAfterFinished",
-];
+/// A field: its key, what becomes of it, and what stands below it.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) key: &'static str,
+    pub(crate) support: Support,
+    pub(crate) holds: Holds,
+}
 
-pub(crate) const NATIVE: Kind = Kind {
-    name: "the workflow",
-    known: &[
-        "version",
-        "name",
-        "description",
-        "labels",
-        "entrypoint",
-        "arguments",
-        "templates",
-        "onExit",
-        "ttlStrategy",
-        "activeDeadlineSeconds",
-        "parallelism",
-        "suspend",
-        "priority",
-        "retryStrategy",
-    ],
-    unsupported: SPEC_UNSUPPORTED,
-    no_effect: &[],
-};
+/// What becomes of a field.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Support {
+    /// As the document means it.
+    Full,
+    /// By other means: how.
+    Emulated(&'static str),
+    /// Accepted with a warning: why it changes nothing.
+    NoEffect(&'static str),
+    /// Refused: why. An empty text says nothing more than that.
+    Unsupported(&'static str),
+}
 
-pub(crate) const MANIFEST: Kind = Kind {
-    name: "the manifest",
-    known: &["apiVersion", "kind", "metadata", "spec"],
-    unsupported: &["status"],
-    no_effect: &[],
-};
+/// What stands below a field.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Holds {
+    /// A value; or a tree that is not looked into.
+    Value,
+    /// A map.
+    Map(&'static Kind),
+    /// A list of maps.
+    List(&'static Kind),
+    /// A list of lists of maps; a map beside lists is a list of its own.
+    Groups(&'static Kind),
+    /// A map from names to maps.
+    Named(&'static Kind),
+}
 
-pub(crate) const METADATA: Kind = Kind {
-    name: "metadata",
-    known: &["name", "generateName", "namespace", "labels", "annotations"],
-    unsupported: &[
-        "uid",
-        "resourceVersion",
-        "generation",
-        "creationTimestamp",
-        "ownerReferences",
-        "finalizers",
-        "managedFields",
-    ],
-    no_effect: &[],
-};
+impl Kind {
+    /// The same kind with the fields of several.
+    const fn with(self, shared: &'static [Field]) -> Self {
+        Self { shared, ..self }
+    }
 
-pub(crate) const SPEC: Kind = Kind {
-    name: "the spec",
-    known: &[
-        "entrypoint",
-        "arguments",
-        "templates",
-        "onExit",
-        "ttlStrategy",
-        "activeDeadlineSeconds",
-        "parallelism",
-        "suspend",
-        "priority",
-        "retryStrategy",
-    ],
-    unsupported: SPEC_UNSUPPORTED,
-    no_effect: &[],
-};
+    /// All its fields.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &'static Field> + Clone + use<> {
+        self.fields.iter().chain(self.shared)
+    }
 
-pub(crate) const TTL: Kind = Kind {
-    name: "ttlStrategy",
-    known: &["secondsAfterCompletion", "secondsAfterSuccess", "secondsAfterFailure"],
-    unsupported: &[],
-    no_effect: &[],
-};
+    /// The field of this key.
+    pub(crate) fn field(&self, key: &str) -> Option<&'static Field> {
+        self.fields().find(|field| field.key == key)
+    }
 
-pub(crate) const ARGUMENTS: Kind =
-    Kind { name: "arguments", known: &["parameters"], unsupported: &["artifacts"], no_effect: &[] };
+    /// The keys that a document may use.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &'static str> + Clone + use<> {
+        let usable = |field: &&Field| !matches!(field.support, Support::Unsupported(_));
+        self.fields().filter(usable).map(|field| field.key)
+    }
+}
 
-pub(crate) const WORKFLOW_PARAMETER: Kind = Kind {
-    name: "a parameter",
-    known: &["name", "value", "default", "enum", "description"],
-    unsupported: &["valueFrom", "globalName"],
-    no_effect: &[],
-};
+impl Field {
+    /// The same field, holding a map.
+    const fn map(self, kind: &'static Kind) -> Self {
+        Self { holds: Holds::Map(kind), ..self }
+    }
 
-pub(crate) const ARGUMENT: Kind = Kind {
-    name: "an argument",
-    known: &["name", "value", "description"],
-    unsupported: &["valueFrom", "default", "enum", "globalName"],
-    no_effect: &[],
-};
+    /// The same field, holding a list of maps.
+    const fn list(self, kind: &'static Kind) -> Self {
+        Self { holds: Holds::List(kind), ..self }
+    }
 
-pub(crate) const TEMPLATE: Kind = Kind {
-    name: "a template",
-    known: &[
-        "name",
-        "description",
-        "inputs",
-        "outputs",
-        "container",
-        "script",
-        "dag",
-        "steps",
-        "suspend",
-        "retryStrategy",
-        "activeDeadlineSeconds",
-        "timeout",
-        "parallelism",
-        "failFast",
-        "annotations",
-    ],
-    unsupported: &[
-        "containerSet",
-        "resource",
-        "http",
-        "data",
-        "plugin",
-        "nodeSelector",
-        "affinity",
-        "metadata",
-        "daemon",
-        "volumes",
-        "initContainers",
-        "sidecars",
-        "archiveLocation",
-        "tolerations",
-        "schedulerName",
-        "priorityClassName",
-        "priority",
-        "serviceAccountName",
-        "automountServiceAccountToken",
-        "executor",
-        "hostAliases",
-        "securityContext",
-        "podSpecPatch",
-        "metrics",
-        "synchronization",
-        "memoize",
-        "pendingTimeout",
-        "podResources",
-        "resourceClaims",
-        "gang",
-        "hooks",
-        "template",
-        "templateRef",
-        "arguments",
-    ],
-    no_effect: &[],
-};
+    /// The same field, holding a list of lists of maps.
+    const fn groups(self, kind: &'static Kind) -> Self {
+        Self { holds: Holds::Groups(kind), ..self }
+    }
 
-pub(crate) const INPUTS: Kind =
-    Kind { name: "inputs", known: &["parameters"], unsupported: &["artifacts"], no_effect: &[] };
+    /// The same field, holding maps by their names.
+    const fn named(self, kind: &'static Kind) -> Self {
+        Self { holds: Holds::Named(kind), ..self }
+    }
+}
 
-pub(crate) const INPUT: Kind = Kind {
-    name: "an input",
-    known: &["name", "default", "value", "enum", "description"],
-    unsupported: &["valueFrom", "globalName"],
-    no_effect: &[],
-};
+/// A kind of map; its name has an article.
+const fn kind(name: &'static str, fields: &'static [Field]) -> Kind {
+    Kind { name, fields, shared: &[] }
+}
 
-pub(crate) const OUTPUTS: Kind = Kind {
-    name: "outputs",
-    known: &["parameters"],
-    unsupported: &["artifacts", "result", "exitCode"],
-    no_effect: &[],
-};
+/// A field that means what it says.
+const fn full(key: &'static str) -> Field {
+    Field { key, support: Support::Full, holds: Holds::Value }
+}
 
-pub(crate) const OUTPUT: Kind = Kind {
-    name: "an output",
-    known: &["name", "valueFrom", "globalName", "description"],
-    unsupported: &["value", "default", "enum"],
-    no_effect: &[],
-};
+/// A field that is done by other means.
+const fn emulated(key: &'static str, how: &'static str) -> Field {
+    Field { key, support: Support::Emulated(how), holds: Holds::Value }
+}
 
-pub(crate) const VALUE_FROM: Kind = Kind {
-    name: "valueFrom",
-    known: &["path", "parameter", "expression", "supplied", "default"],
-    unsupported: &["jsonPath", "jqFilter", "event", "configMapKeyRef"],
-    no_effect: &[],
-};
+/// A field that is accepted and changes nothing.
+const fn no_effect(key: &'static str, why: &'static str) -> Field {
+    Field { key, support: Support::NoEffect(why), holds: Holds::Value }
+}
 
-pub(crate) const RETRY: Kind = Kind {
-    name: "retryStrategy",
-    known: &["limit", "retryPolicy", "backoff", "expression"],
-    unsupported: &["affinity"],
-    no_effect: &[],
-};
+/// A field that is refused.
+const fn refused(key: &'static str, why: &'static str) -> Field {
+    Field { key, support: Support::Unsupported(why), holds: Holds::Value }
+}
 
-pub(crate) const BACKOFF: Kind = Kind {
-    name: "backoff",
-    known: &["duration", "factor", "maxDuration", "cap"],
-    unsupported: &[],
-    no_effect: &[],
-};
-
-/// Kubernetes' container without what is not supported.
-const CONTAINER_UNSUPPORTED: &[&str] = &[
-    "envFrom",
-    "ports",
-    "volumeMounts",
-    "volumeDevices",
-    "livenessProbe",
-    "readinessProbe",
-    "startupProbe",
-    "lifecycle",
-    "terminationMessagePath",
-    "terminationMessagePolicy",
-    "securityContext",
-    "stdin",
-    "stdinOnce",
-    "tty",
-    "resizePolicy",
-    "restartPolicy",
-    "mirrorVolumeMounts",
-];
-
-pub(crate) const CONTAINER: Kind = Kind {
-    name: "a container",
-    known: &[
-        "name",
-        "image",
-        "command",
-        "args",
-        "env",
-        "workingDir",
-        "resources",
-        "imagePullPolicy",
-    ],
-    unsupported: CONTAINER_UNSUPPORTED,
-    no_effect: &[],
-};
-
-pub(crate) const SCRIPT: Kind = Kind {
-    name: "a script",
-    known: &[
-        "name",
-        "image",
-        "command",
-        "source",
-        "args",
-        "env",
-        "workingDir",
-        "resources",
-        "imagePullPolicy",
-    ],
-    unsupported: CONTAINER_UNSUPPORTED,
-    no_effect: &[],
-};
-
-pub(crate) const ENV: Kind = Kind {
-    name: "a variable",
-    known: &["name", "value"],
-    unsupported: &["valueFrom"],
-    no_effect: &[],
-};
-
-pub(crate) const DAG: Kind = Kind {
-    name: "a dag",
-    known: &["tasks", "target", "failFast"],
-    unsupported: &[],
-    no_effect: &[],
-};
-
-pub(crate) const TASK: Kind = Kind {
-    name: "a task",
-    known: &[
-        "name",
-        "template",
-        "arguments",
-        "dependencies",
-        "depends",
-        "when",
-        "withItems",
-        "withParam",
-        "withSequence",
-        "continueOn",
-    ],
-    unsupported: &["templateRef", "inline", "hooks", "onExit", "withArtifacts"],
-    no_effect: &[],
-};
-
-pub(crate) const STEP: Kind = Kind {
-    name: "a step",
-    known: &[
-        "name",
-        "template",
-        "arguments",
-        "when",
-        "withItems",
-        "withParam",
-        "withSequence",
-        "continueOn",
-    ],
-    unsupported: &["templateRef", "inline", "hooks", "onExit", "withArtifacts"],
-    no_effect: &[],
-};
-
-pub(crate) const DEPENDENCY: Kind =
-    Kind { name: "a dependency", known: &["task", "type"], unsupported: &[], no_effect: &[] };
-
-pub(crate) const CONTINUE_ON: Kind =
-    Kind { name: "continueOn", known: &["error", "failed"], unsupported: &[], no_effect: &[] };
-
-pub(crate) const SEQUENCE: Kind = Kind {
-    name: "withSequence",
-    known: &["count", "start", "end", "format"],
-    unsupported: &[],
-    no_effect: &[],
-};
-
-pub(crate) const SUSPEND: Kind =
-    Kind { name: "suspend", known: &["duration"], unsupported: &[], no_effect: &[] };
-
-/// Names one key of a `ConfigMap` or secret.
-pub(crate) const CONFIG_KEY: Kind = Kind {
-    name: "a key reference",
-    known: &["name", "key", "optional"],
-    unsupported: &[],
-    no_effect: &[],
-};
+/// Why fields of a pod change nothing.
+const NO_POD: &str = "a local process has no pod";
+/// Why a choice of machines changes nothing.
+const ONE_MACHINE: &str = "local processes run on the machine of the server";
+/// Why accounts and tokens of Kubernetes change nothing.
+const NO_ACCOUNT: &str = "local processes run as the user of the server";

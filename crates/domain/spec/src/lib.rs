@@ -22,7 +22,6 @@ mod outline;
 mod parameters;
 pub mod problem;
 pub mod quantity;
-mod reasons;
 mod recursion;
 mod references;
 mod report;

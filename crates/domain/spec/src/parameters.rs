@@ -20,7 +20,7 @@ impl<'a> Doc<'a> {
             given.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let list = spec
             .field("arguments")
-            .filter(|arguments| report.fields(arguments, &grammar::ARGUMENTS));
+            .filter(|arguments| report.fields(arguments, &grammar::WORKFLOW_ARGUMENTS));
         let items = list.map_or(&[][..], |n| report.list_field(n, "parameters", "parameters"));
         let mut seen = BTreeSet::new();
         let mut out = Vec::new();

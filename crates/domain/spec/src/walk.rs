@@ -3,20 +3,16 @@
 use flowforge_model::limits::REPORTED_ERRORS;
 use flowforge_model::time::Millis;
 
-use crate::grammar::Kind;
+use crate::grammar::{Kind, Support};
 use crate::located::{Entry, Node, Value, quote};
-use crate::reasons::reason;
 use crate::report::Report;
 
 /// What to do about a field that is refused.
 const REMOVE: &str = "remove it: a field is never ignored";
 
-/// That a field is refused, and the reason if it has one of its own.
-fn why_not(key: &str, kind: &Kind) -> String {
-    match reason(key) {
-        Some(reason) => format!("{key} of {} is not supported: {reason}", kind.name),
-        None => format!("{key} of {} is not supported", kind.name),
-    }
+/// What is said of a field, with its reason if it has one.
+fn because(said: String, reason: &str) -> String {
+    if reason.is_empty() { said } else { format!("{said}: {reason}") }
 }
 
 impl Node {
@@ -82,7 +78,8 @@ impl<'a> Report<'a> {
         let mut strange = 0_usize;
         for entry in entries {
             let key = &*entry.key;
-            if kind.known.contains(&key) {
+            let field = kind.field(key);
+            if field.is_some_and(|f| matches!(f.support, Support::Full | Support::Emulated(_))) {
                 continue;
             }
             // The first ones of a map come first in the document: no later one would be shown.
@@ -91,18 +88,24 @@ impl<'a> Report<'a> {
                 self.omit();
                 continue;
             }
-            if kind.unsupported.contains(&key) {
-                self.error("unsupported", entry, why_not(key, kind), REMOVE);
-                continue;
-            }
-            if kind.no_effect.contains(&key) {
-                let message = format!("{key} of {} has no effect on local processes", kind.name);
-                self.warning("no_effect", entry, message, "");
-                continue;
-            }
-            let mut hint = self.did_you_mean(key, kind.known.iter().copied());
+            let said = format!("{key} of {}", kind.name);
+            let mut hint = match field.map(|field| field.support) {
+                Some(Support::Unsupported(why)) => {
+                    let message = because(format!("{said} is not supported"), why);
+                    self.error("unsupported", entry, message, REMOVE);
+                    continue;
+                }
+                Some(Support::NoEffect(why)) => {
+                    let message = because(format!("{said} has no effect"), why);
+                    self.warning("no_effect", entry, message, "");
+                    continue;
+                }
+                Some(Support::Full | Support::Emulated(_)) => continue,
+                None => self.did_you_mean(key, kind.keys()),
+            };
             if hint.is_empty() {
-                hint = format!("{} has: {}", kind.name, kind.known.join(", "));
+                let known: Vec<&str> = kind.keys().collect();
+                hint = format!("{} has: {}", kind.name, known.join(", "));
             }
             let message = format!("{} has no field {}", kind.name, quote(key));
             self.error("unknown_field", entry, message, hint);

@@ -1,0 +1,234 @@
+//! Documents as a whole: what stands around the templates.
+
+use super::{
+    Field, HOOK, Kind, NO_ACCOUNT, NO_POD, ONE_MACHINE, RETRY, TEMPLATE, emulated, full, kind,
+    no_effect, refused,
+};
+
+pub(crate) static NATIVE: Kind = kind(
+    "the workflow",
+    &[
+        full("version"),
+        full("name"),
+        full("description"),
+        full("labels"),
+        full("entrypoint"),
+        full("arguments").map(&WORKFLOW_ARGUMENTS),
+        full("templates").list(&TEMPLATE),
+        full("onExit"),
+        refused("hooks", "").named(&HOOK),
+        full("ttlStrategy").map(&TTL),
+        full("activeDeadlineSeconds"),
+        full("parallelism"),
+        full("suspend"),
+        full("priority"),
+        full("retryStrategy").map(&RETRY),
+    ],
+)
+.with(NOT_NATIVE);
+
+/// Fields of Argo's `spec` that the native form does not have.
+const NOT_NATIVE: &[Field] = &[
+    refused("serviceAccountName", NO_ACCOUNT),
+    refused("automountServiceAccountToken", NO_ACCOUNT),
+    refused("executor", NO_ACCOUNT),
+    refused("volumes", ""),
+    refused("volumeClaimTemplates", ""),
+    refused("artifactRepositoryRef", ""),
+    refused("nodeSelector", ONE_MACHINE),
+    refused("affinity", ONE_MACHINE),
+    refused("tolerations", ONE_MACHINE),
+    refused("imagePullSecrets", NO_POD),
+    refused("hostNetwork", NO_POD),
+    refused("dnsPolicy", NO_POD),
+    refused("dnsConfig", NO_POD),
+    refused("schedulerName", ONE_MACHINE),
+    refused("podGC", NO_POD),
+    refused("podPriorityClassName", NO_POD),
+    refused("podPriority", NO_POD),
+    refused("hostAliases", NO_POD),
+    refused("securityContext", NO_POD),
+    refused("podSpecPatch", NO_POD),
+    refused("podDisruptionBudget", NO_POD),
+    refused("metrics", ""),
+    refused("shutdown", ""),
+    refused("workflowTemplateRef", ""),
+    refused("synchronization", ""),
+    refused("volumeClaimGC", ""),
+    refused("podMetadata", NO_POD),
+    refused("templateDefaults", ""),
+    refused("archiveLogs", "logs are always kept"),
+    refused("workflowMetadata", "write labels"),
+    refused("artifactGC", ""),
+    refused("executorPlugins", ""),
+    refused("podResources", NO_POD),
+    refused("resourceClaims", NO_POD),
+    refused("mutex", ""),
+    refused("semaphore", ""),
+    refused("schedule", ""),
+    refused("ttlSecondsAfterFinished", "write ttlStrategy"),
+];
+
+pub(crate) static MANIFEST: Kind = kind("the manifest", &[full("spec").map(&SPEC)]).with(AROUND);
+
+pub(crate) static CRON_MANIFEST: Kind =
+    kind("the manifest", &[full("spec").map(&CRON_SPEC)]).with(AROUND);
+
+/// What every manifest has.
+const AROUND: &[Field] = &[
+    full("apiVersion"),
+    full("kind"),
+    full("metadata").map(&METADATA),
+    no_effect("status", "a workflow begins anew"),
+];
+
+pub(crate) static CONFIG_MAP: Kind = kind(
+    "a ConfigMap",
+    &[
+        full("apiVersion"),
+        full("kind"),
+        full("metadata").map(&METADATA),
+        full("data"),
+        refused("binaryData", "values are texts"),
+        no_effect("immutable", "a run keeps the values it began with"),
+    ],
+);
+
+pub(crate) static LIST: Kind = kind(
+    "a list",
+    &[full("apiVersion"), full("kind"), no_effect("metadata", "a list has none"), full("items")],
+);
+
+/// Why what Kubernetes writes into metadata changes nothing.
+const KUBERNETES: &str = "Kubernetes keeps it for itself";
+
+pub(crate) static METADATA: Kind = kind(
+    "metadata",
+    &[
+        full("name"),
+        full("generateName"),
+        no_effect("namespace", "the project decides the namespace"),
+        full("labels"),
+        full("annotations"),
+        no_effect("uid", KUBERNETES),
+        no_effect("resourceVersion", KUBERNETES),
+        no_effect("generation", KUBERNETES),
+        no_effect("creationTimestamp", KUBERNETES),
+        no_effect("deletionTimestamp", KUBERNETES),
+        no_effect("deletionGracePeriodSeconds", KUBERNETES),
+        no_effect("selfLink", KUBERNETES),
+        no_effect("ownerReferences", KUBERNETES),
+        no_effect("finalizers", KUBERNETES),
+        no_effect("managedFields", KUBERNETES),
+    ],
+);
+
+pub(crate) static SPEC: Kind = kind(
+    "the spec",
+    &[
+        full("entrypoint"),
+        full("arguments").map(&WORKFLOW_ARGUMENTS),
+        full("templates").list(&TEMPLATE),
+        refused("templateDefaults", "").map(&TEMPLATE),
+        refused("workflowTemplateRef", "").map(&WORKFLOW_TEMPLATE_REF),
+        full("onExit"),
+        refused("hooks", "").named(&HOOK),
+        full("ttlStrategy").map(&TTL),
+        refused("ttlSecondsAfterFinished", ""),
+        full("activeDeadlineSeconds"),
+        full("parallelism"),
+        full("suspend"),
+        full("priority"),
+        full("retryStrategy").map(&RETRY),
+        refused("workflowMetadata", "").map(&WORKFLOW_METADATA),
+        refused("synchronization", ""),
+        refused("volumes", ""),
+        refused("volumeClaimTemplates", ""),
+        refused("volumeClaimGC", ""),
+        no_effect("artifactRepositoryRef", "artifacts are kept in the repository of the project"),
+        no_effect("artifactGC", "artifacts are kept"),
+        emulated("archiveLogs", "logs are always kept"),
+        no_effect("metrics", "metrics of documents are not collected"),
+        refused("shutdown", "submit it, then ask: ffctl stop or ffctl terminate"),
+        refused("executorPlugins", "plugins of Argo's agent are not loaded"),
+        refused("mutex", "it stands in synchronization"),
+        refused("semaphore", "it stands in synchronization"),
+        refused("schedule", "it stands in a CronWorkflow"),
+    ],
+)
+.with(SPEC_POD);
+
+/// What a workflow says of its pods.
+const SPEC_POD: &[Field] = &[
+    no_effect("serviceAccountName", NO_ACCOUNT),
+    no_effect("automountServiceAccountToken", NO_ACCOUNT),
+    no_effect("executor", NO_ACCOUNT),
+    no_effect("nodeSelector", ONE_MACHINE),
+    no_effect("affinity", ONE_MACHINE),
+    no_effect("tolerations", ONE_MACHINE),
+    no_effect("schedulerName", ONE_MACHINE),
+    no_effect("imagePullSecrets", "local processes have no image"),
+    no_effect("hostNetwork", "local processes have the network of the machine"),
+    no_effect("dnsPolicy", "names are resolved as the machine of the server does"),
+    no_effect("dnsConfig", "names are resolved as the machine of the server does"),
+    no_effect("hostAliases", "names are resolved as the machine of the server does"),
+    no_effect("podGC", NO_POD),
+    no_effect("podPriorityClassName", NO_POD),
+    no_effect("podPriority", NO_POD),
+    no_effect("securityContext", NO_ACCOUNT),
+    no_effect("podSpecPatch", NO_POD),
+    no_effect("podDisruptionBudget", NO_POD),
+    no_effect("podMetadata", NO_POD),
+    no_effect("podResources", NO_POD),
+    refused("resourceClaims", "there is no Kubernetes to claim devices from"),
+];
+
+pub(crate) static CRON_SPEC: Kind = kind(
+    "the spec",
+    &[
+        full("workflowSpec").map(&SPEC),
+        refused("workflowMetadata", "").map(&METADATA),
+        full("schedule"),
+        full("schedules"),
+        full("timezone"),
+        full("concurrencyPolicy"),
+        full("startingDeadlineSeconds"),
+        full("successfulJobsHistoryLimit"),
+        full("failedJobsHistoryLimit"),
+        full("suspend"),
+        full("stopStrategy"),
+        full("when"),
+    ],
+);
+
+pub(crate) static WORKFLOW_TEMPLATE_REF: Kind =
+    kind("workflowTemplateRef", &[full("name"), full("clusterScope")]);
+
+pub(crate) static WORKFLOW_METADATA: Kind = kind(
+    "workflowMetadata",
+    &[full("labels"), full("annotations"), full("labelsFrom").named(&LABEL)],
+);
+
+pub(crate) static LABEL: Kind = kind("a label", &[full("expression")]);
+
+pub(crate) static TTL: Kind = kind(
+    "ttlStrategy",
+    &[full("secondsAfterCompletion"), full("secondsAfterSuccess"), full("secondsAfterFailure")],
+);
+
+/// The arguments of a workflow.
+pub(crate) static WORKFLOW_ARGUMENTS: Kind =
+    kind("arguments", &[full("parameters").list(&WORKFLOW_PARAMETER), refused("artifacts", "")]);
+
+pub(crate) static WORKFLOW_PARAMETER: Kind = kind(
+    "a parameter",
+    &[
+        full("name"),
+        full("value"),
+        full("default"),
+        full("enum"),
+        full("description"),
+        refused("valueFrom", ""),
+        refused("globalName", "only outputs are exported"),
+    ],
+);

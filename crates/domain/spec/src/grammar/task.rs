@@ -1,0 +1,65 @@
+//! Calls of templates: tasks, steps, hooks.
+
+use super::{Field, Kind, TEMPLATE, full, kind, refused};
+
+pub(crate) static DAG: Kind =
+    kind("a dag", &[full("tasks").list(&TASK), full("target"), full("failFast")]);
+
+/// What tasks and steps have in common.
+static CALL: [Field; 12] = [
+    full("name"),
+    full("template"),
+    refused("templateRef", "").map(&TEMPLATE_REF),
+    refused("inline", "").map(&TEMPLATE),
+    full("arguments").map(&ARGUMENTS),
+    full("when"),
+    full("withItems"),
+    full("withParam"),
+    full("withSequence").map(&SEQUENCE),
+    full("continueOn").map(&CONTINUE_ON),
+    refused("hooks", "").named(&HOOK),
+    refused("onExit", ""),
+];
+
+pub(crate) static TASK: Kind =
+    kind("a task", &[full("dependencies"), full("depends"), WITH_ARTIFACTS]).with(&CALL);
+
+pub(crate) static STEP: Kind = kind("a step", &[WITH_ARTIFACTS]).with(&CALL);
+
+const WITH_ARTIFACTS: Field = refused("withArtifacts", "loops go over values");
+
+pub(crate) static HOOK: Kind = kind(
+    "a hook",
+    &[
+        full("template"),
+        refused("templateRef", "").map(&TEMPLATE_REF),
+        full("arguments").map(&ARGUMENTS),
+        full("expression"),
+    ],
+);
+
+pub(crate) static TEMPLATE_REF: Kind =
+    kind("templateRef", &[full("name"), full("template"), full("clusterScope")]);
+
+pub(crate) static ARGUMENTS: Kind =
+    kind("arguments", &[full("parameters").list(&ARGUMENT), refused("artifacts", "")]);
+
+pub(crate) static ARGUMENT: Kind = kind(
+    "an argument",
+    &[
+        full("name"),
+        full("value"),
+        full("description"),
+        refused("valueFrom", ""),
+        refused("default", ""),
+        refused("enum", ""),
+        refused("globalName", ""),
+    ],
+);
+
+pub(crate) static DEPENDENCY: Kind = kind("a dependency", &[full("task"), full("type")]);
+
+pub(crate) static CONTINUE_ON: Kind = kind("continueOn", &[full("error"), full("failed")]);
+
+pub(crate) static SEQUENCE: Kind =
+    kind("withSequence", &[full("count"), full("start"), full("end"), full("format")]);

@@ -1,0 +1,136 @@
+//! Templates: what they take, do and give.
+
+use super::{
+    CONTAINER, DAG, Field, Kind, NO_ACCOUNT, NO_POD, ONE_MACHINE, SCRIPT, STEP, full, kind,
+    no_effect, refused,
+};
+
+pub(crate) static TEMPLATE: Kind = kind(
+    "a template",
+    &[
+        full("name"),
+        full("description"),
+        full("annotations"),
+        full("inputs").map(&INPUTS),
+        full("outputs").map(&OUTPUTS),
+        full("container").map(&CONTAINER),
+        full("script").map(&SCRIPT),
+        full("dag").map(&DAG),
+        full("steps").groups(&STEP),
+        full("suspend").map(&SUSPEND),
+        refused("containerSet", ""),
+        refused("resource", "there is no Kubernetes to hold objects"),
+        refused("http", ""),
+        refused("data", "lists of remote buckets are not read; list them in a script"),
+        refused("plugin", "plugins of Argo's agent are not loaded"),
+        full("retryStrategy").map(&RETRY),
+        full("activeDeadlineSeconds"),
+        full("timeout"),
+        full("parallelism"),
+        full("failFast"),
+        refused("daemon", ""),
+        refused("volumes", ""),
+        refused("initContainers", ""),
+        refused("sidecars", "processes beside a task are not started; run a daemon template"),
+        refused("archiveLocation", ""),
+        refused("synchronization", ""),
+        refused("memoize", ""),
+        no_effect("metrics", "metrics of documents are not collected"),
+        no_effect("pendingTimeout", "a local process is never pending"),
+        refused("gang", ""),
+        refused("hooks", "hooks stand at the step or task that calls the template"),
+        refused("template", "a template is called from a step or task, not from a template"),
+        refused("templateRef", "a template is called from a step or task, not from a template"),
+        refused("arguments", "arguments stand at the step or task that calls the template"),
+    ],
+)
+.with(TEMPLATE_POD);
+
+/// What a template says of its pod.
+const TEMPLATE_POD: &[Field] = &[
+    no_effect("metadata", NO_POD),
+    no_effect("nodeSelector", ONE_MACHINE),
+    no_effect("affinity", ONE_MACHINE),
+    no_effect("tolerations", ONE_MACHINE),
+    no_effect("schedulerName", ONE_MACHINE),
+    no_effect("priorityClassName", NO_POD),
+    no_effect("priority", NO_POD),
+    no_effect("serviceAccountName", NO_ACCOUNT),
+    no_effect("automountServiceAccountToken", NO_ACCOUNT),
+    no_effect("executor", NO_ACCOUNT),
+    no_effect("hostAliases", "names are resolved as the machine of the server does"),
+    no_effect("securityContext", NO_ACCOUNT),
+    no_effect("podSpecPatch", NO_POD),
+    no_effect("podResources", NO_POD),
+    refused("resourceClaims", "there is no Kubernetes to claim devices from"),
+];
+
+pub(crate) static INPUTS: Kind =
+    kind("inputs", &[full("parameters").list(&INPUT), refused("artifacts", "")]);
+
+pub(crate) static INPUT: Kind = kind(
+    "an input",
+    &[
+        full("name"),
+        full("default"),
+        full("value"),
+        full("enum"),
+        full("description"),
+        refused("valueFrom", ""),
+        refused("globalName", "only outputs are exported"),
+    ],
+);
+
+pub(crate) static OUTPUTS: Kind = kind(
+    "outputs",
+    &[
+        full("parameters").list(&OUTPUT),
+        refused("artifacts", ""),
+        refused("result", "it is what the task prints"),
+        refused("exitCode", "it is what the task ends with"),
+    ],
+);
+
+pub(crate) static OUTPUT: Kind = kind(
+    "an output",
+    &[
+        full("name"),
+        full("valueFrom").map(&VALUE_FROM),
+        full("globalName"),
+        full("description"),
+        refused("value", ""),
+        refused("default", "it stands in valueFrom"),
+        refused("enum", ""),
+    ],
+);
+
+pub(crate) static VALUE_FROM: Kind = kind(
+    "valueFrom",
+    &[
+        full("path"),
+        full("parameter"),
+        full("expression"),
+        full("supplied"),
+        full("default"),
+        refused("jsonPath", "there is no Kubernetes object to read from"),
+        refused("jqFilter", "there is no Kubernetes object to read from"),
+        refused("event", "workflows are not submitted by event bindings"),
+        refused("configMapKeyRef", ""),
+    ],
+);
+
+pub(crate) static RETRY: Kind = kind(
+    "retryStrategy",
+    &[
+        full("limit"),
+        full("retryPolicy"),
+        full("backoff").map(&BACKOFF),
+        full("expression"),
+        no_effect("affinity", ONE_MACHINE),
+    ],
+);
+
+pub(crate) static BACKOFF: Kind =
+    kind("backoff", &[full("duration"), full("factor"), full("maxDuration"), full("cap")]);
+
+pub(crate) static SUSPEND: Kind = kind("suspend", &[full("duration")]);
