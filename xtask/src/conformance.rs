@@ -251,9 +251,11 @@ fn resume(client: &Client, id: &str) -> anyhow::Result<()> {
         if task["reason"] != "suspended" {
             continue;
         }
-        let awaited = task["awaits"].as_array().into_iter().flatten();
+        // What a person reads there too.
+        let asked = task["message"].as_str().and_then(|m| m.strip_prefix("needs a value for "));
+        let names = asked.into_iter().flat_map(|names| names.split(", "));
         let outputs: serde_json::Map<String, Value> =
-            awaited.filter_map(|name| Some((name.as_str()?.to_owned(), json!(GIVEN)))).collect();
+            names.map(|name| (name.to_owned(), json!(GIVEN))).collect();
         let body = json!({"task": task["name"], "outputs": outputs});
         client.json("POST", &format!("/workflows/{id}/resume"), &body.to_string())?;
     }

@@ -10,7 +10,7 @@ use std::collections::btree_map::Entry;
 use flowforge_model::event::{Effect, NodeKind, Record, Timer};
 use flowforge_model::id::NodeIx;
 use flowforge_model::limits;
-use flowforge_model::plan::{Body, Plan, TemplateIx};
+use flowforge_model::plan::{Body, OutputSource, Plan, Template, TemplateIx};
 use flowforge_model::status::{Reason, TaskChange, TaskStatus, WorkflowChange, WorkflowStatus};
 use flowforge_model::time::{Millis, Timestamp};
 use serde_json::Value;
@@ -284,9 +284,13 @@ impl<'a> Step<'a> {
             Err(fault) => return self.fail(ix, fault),
         };
         let now = self.now;
+        let wanted = wanted(self.run.template(self.plan, ix)?);
         let node = self.change(ix, TaskChange::Begin)?;
         node.started_at = Some(now);
         node.reason = Some(Reason::Suspended);
+        if let Some(wanted) = wanted {
+            node.extra().message = Some(wanted);
+        }
         if let Some(span) = span {
             self.set_timer(ix, Timer::Suspend, span);
         }
@@ -413,6 +417,13 @@ impl<'a> Step<'a> {
         let reason = self.ending_reason();
         self.end(ix, TaskChange::Cancel, Some(reason), None)
     }
+}
+
+/// What a suspension asks of the user who resumes it: `needs a value for a, b`.
+fn wanted(template: &Template) -> Option<String> {
+    let supplied = template.outputs.iter().filter(|output| output.source == OutputSource::Supplied);
+    let names: Vec<&str> = supplied.map(|output| &*output.name).collect();
+    (!names.is_empty()).then(|| format!("needs a value for {}", names.join(", ")))
 }
 
 /// `text` cut to at most `bytes` at a character's border.

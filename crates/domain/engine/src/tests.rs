@@ -12,8 +12,8 @@ use flowforge_model::attempt::{Failure, FailureClass, Report};
 use flowforge_model::event::{Command, Effect, Event, Record, TaskRow, Timer, WorkflowState};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::plan::{
-    Body, Call, Container, Dag, Dependency, DependencyKind, Needs, Plan, Repeat, RetryPolicy,
-    RetryStrategy, Rows, Steps, Task, Template, TemplateIx,
+    Body, Call, Container, Dag, Dependency, DependencyKind, Needs, Output, OutputSource, Plan,
+    Repeat, RetryPolicy, RetryStrategy, Rows, Steps, Task, Template, TemplateIx,
 };
 use flowforge_model::resources::Resources;
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
@@ -302,6 +302,10 @@ impl World {
 
     fn status(&self, name: &str) -> TaskStatus {
         self.rows[&self.node(name)].state.status
+    }
+
+    fn message(&self, node: NodeIx) -> Option<&str> {
+        self.run.node(node).unwrap().message()
     }
 
     fn ask(&mut self, command: Command) -> Result<(), StepError> {

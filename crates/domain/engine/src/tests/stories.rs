@@ -274,6 +274,23 @@ fn depends_is_decided_when_all_it_names_has_ended() {
 }
 
 #[test]
+fn a_suspension_says_which_values_it_needs() {
+    let mut ask = Template::new("ask", Body::Suspend(None));
+    let output = |name: &str| Output {
+        name: name.into(),
+        source: OutputSource::Supplied,
+        default: None,
+        global_name: None,
+    };
+    ask.outputs = vec![output("answer"), output("why")];
+    let mut world = World::started(plan_of(vec![ask]));
+    assert_eq!(world.message(NodeIx::ROOT), Some("needs a value for answer, why"));
+    let outputs = vec![("answer".to_owned(), "42".to_owned())];
+    world.ask(Command::Resume { task: None, outputs }).unwrap();
+    assert_eq!(world.workflow(), WorkflowStatus::Succeeded);
+}
+
+#[test]
 fn cancel_stops_what_runs_and_ends_cancelled() {
     let mut plan = plan("a; b <- a");
     plan.on_exit = Some(Call::of(LEAF));
