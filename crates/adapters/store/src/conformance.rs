@@ -3,6 +3,7 @@
 mod admissions;
 pub(crate) mod fixture;
 mod random;
+mod templates;
 mod writes;
 
 use flowforge_model::id::{NodeIx, WorkflowId};

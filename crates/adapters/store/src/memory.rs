@@ -1,6 +1,7 @@
 //! The twin of the SQLite store, for simulation and tests: the same answers, nothing on disk.
 
 mod commit;
+mod templates;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, LockRow, NewWorkflow, Remembered, Store, StoreError,
     StoredRun, TimerRow,
 };
+use flowforge_ports::templates::TemplateId;
 
 use crate::rules;
 
@@ -37,6 +39,7 @@ struct Rows {
     memos: BTreeMap<(String, String, String), Remembered>,
     /// Names besides the default one.
     projects: BTreeSet<String>,
+    templates: BTreeMap<TemplateId, templates::Versions>,
 }
 
 #[derive(Debug)]
@@ -179,10 +182,16 @@ fn page(limit: u32) -> usize {
 }
 
 impl Rows {
-    fn insert(&mut self, new: NewWorkflow) -> Result<Inserted, StoreError> {
-        if new.project != rules::DEFAULT_PROJECT && !self.projects.contains(&new.project) {
-            return Err(rules::no_project(&new.project));
+    fn must_have_project(&self, name: &str) -> Result<(), StoreError> {
+        if name == rules::DEFAULT_PROJECT || self.projects.contains(name) {
+            Ok(())
+        } else {
+            Err(rules::no_project(name))
         }
+    }
+
+    fn insert(&mut self, new: NewWorkflow) -> Result<Inserted, StoreError> {
+        self.must_have_project(&new.project)?;
         if let Some((key, digest)) = &new.idempotency {
             let earlier = self.workflows.values().find_map(|kept| {
                 let (of, digest) = kept.new.idempotency.as_ref()?;

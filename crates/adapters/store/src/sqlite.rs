@@ -8,6 +8,7 @@ mod error;
 mod intake;
 mod load;
 mod migrations;
+mod templates;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

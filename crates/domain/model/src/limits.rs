@@ -69,3 +69,5 @@ pub const LABELS: usize = 64;
 pub const REPORTED_ERRORS: usize = 100;
 /// Rows of one page of a list.
 pub const PAGE_ROWS: u32 = 1000;
+/// Versions kept of one stored template; older ones are forgotten. A thousand edits to go back to.
+pub const TEMPLATE_VERSIONS: u32 = 1000;

@@ -29,7 +29,8 @@ pub(super) fn insert(
     Ok(Inserted { id: new.id, replayed: false })
 }
 
-fn project(tx: &Transaction<'_>, name: &str) -> Result<(i64, i64), StoreError> {
+/// Id and tenant of a project.
+pub(super) fn project(tx: &Transaction<'_>, name: &str) -> Result<(i64, i64), StoreError> {
     tx.prepare_cached(
         "SELECT id, tenant FROM project WHERE name = ?1 AND grp IS NULL AND deleted_at IS NULL",
     )

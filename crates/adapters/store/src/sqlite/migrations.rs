@@ -7,7 +7,10 @@ use super::error::from_sqlite;
 
 /// Migration `n` leads from schema `n - 1` to `n`, counted from 1. Never edit one that was
 /// released.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_first.sql"),
+    include_str!("../../migrations/0002_templates_and_locks.sql"),
+];
 
 /// "FLOW" in the header of the file: tells our databases from those of other programs.
 const APPLICATION_ID: u32 = 0x464c_4f57;
