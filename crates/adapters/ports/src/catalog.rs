@@ -7,7 +7,7 @@ use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 
-use crate::store::StoreError;
+use crate::store::{LockRow, Remembered, StoreError};
 
 /// A workflow as it is shown.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,6 +114,75 @@ pub struct ProjectView {
     pub created_at: Timestamp,
 }
 
+/// Which locks are wanted, by key. Empty fields want all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LockFilter {
+    /// Only these.
+    pub keys: Vec<String>,
+    /// Only those that a task of this workflow holds or waits for.
+    pub workflow: Option<WorkflowId>,
+    /// Only after this one.
+    pub after: Option<String>,
+}
+
+/// A lock that somebody holds or waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockView {
+    /// Which: `scope/project/name`.
+    pub key: String,
+    /// How many may hold it: the most that one of those below knows.
+    pub limit: u32,
+    /// How many hold it.
+    pub holding: u64,
+    /// How many wait for it.
+    pub waiting: u64,
+    /// Who holds it; perhaps not all.
+    pub holders: Vec<LockUser>,
+    /// Who waits for it, in the order in which they will get it; perhaps not all.
+    pub waiters: Vec<LockUser>,
+}
+
+/// A task that holds a lock or waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockUser {
+    /// Its workflow.
+    pub workflow: WorkflowId,
+    /// The name of its workflow.
+    pub workflow_name: String,
+    /// The task.
+    pub node: NodeIx,
+    /// The task's dotted path; none if it is not there (yet): the workflow itself.
+    pub task_name: Option<String>,
+    /// When it began to wait.
+    pub since: Timestamp,
+}
+
+/// A cache of remembered outputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheView {
+    /// Its project.
+    pub project: String,
+    /// Its name.
+    pub cache: String,
+    /// How many outputs it remembers.
+    pub memos: u64,
+    /// When the newest of them were given.
+    pub last_at: Timestamp,
+}
+
+/// Outputs that are remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoView {
+    /// A number of its own, rising.
+    pub id: i64,
+    /// What makes two tasks the same.
+    pub key: String,
+    /// The workflow whose task gave them; it may be gone.
+    pub workflow: WorkflowId,
+    /// What there is.
+    pub remembered: Remembered,
+}
+
 /// The read path. Sees every commit that returned before the call. Implementation: SQLite.
 pub trait Catalog: Send + Sync + 'static {
     /// One workflow.
@@ -198,4 +267,61 @@ pub trait Catalog: Send + Sync + 'static {
         name: String,
         at: Timestamp,
     ) -> impl Future<Output = Result<ProjectView, StoreError>> + Send;
+
+    /// Locks that tasks `from..=to` of a workflow hold or wait for, by node and key.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn locks_of(
+        &self,
+        id: WorkflowId,
+        from: NodeIx,
+        to: NodeIx,
+    ) -> impl Future<Output = Result<Vec<LockRow>, StoreError>> + Send;
+
+    /// Locks, by key, at most `limit`, with at most `users` of those who hold and of those who
+    /// wait for each.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn locks(
+        &self,
+        filter: LockFilter,
+        limit: u32,
+        users: u32,
+    ) -> impl Future<Output = Result<Vec<LockView>, StoreError>> + Send;
+
+    /// Caches of a project, by name, after the one named `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn caches(
+        &self,
+        project: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<CacheView>, StoreError>> + Send;
+
+    /// What a cache of a project remembers, by id, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    fn memos(
+        &self,
+        project: String,
+        cache: String,
+        after: i64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<MemoView>, StoreError>> + Send;
+
+    /// Forgets what a cache of a project remembers under a key, or all of it; how many that were.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn forget(
+        &self,
+        project: String,
+        cache: String,
+        key: Option<String>,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }

@@ -20,28 +20,28 @@ CREATE TABLE template (
 ) STRICT;
 CREATE UNIQUE INDEX template_version ON template (tenant, kind, coalesce(project, 0), name, version);
 
--- Who holds which lock and who waits for it, in the order of rank. A lock is its key; it is there
--- as long as somebody holds it or waits for it.
+-- Locks that tasks hold or wait for. A lock is its key; it is there as long as somebody holds it or
+-- waits for it. How many may hold it is what each task knows of it.
 CREATE TABLE lock (
     workflow BLOB    NOT NULL,
     node     INTEGER NOT NULL CHECK (node >= 0),
     key      TEXT    NOT NULL,
-    capacity INTEGER NOT NULL CHECK (capacity >= 1), -- how many may hold it
-    state    TEXT    NOT NULL CHECK (state = 'waiting' OR state = 'held'),
-    priority INTEGER NOT NULL,
-    since    INTEGER NOT NULL, -- it has stood in this state
+    capacity INTEGER NOT NULL CHECK (capacity >= 0),
+    held     INTEGER NOT NULL CHECK (held IN (0, 1)),
+    since    INTEGER NOT NULL, -- began to wait
     PRIMARY KEY (workflow, node, key)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX lock_key ON lock (key);
+CREATE INDEX lock_key ON lock (key, held);
 
--- Outputs to be given again to tasks with the same key.
+-- Outputs to be given again to tasks with the same key. The workflow that gave them may be gone.
 CREATE TABLE memo (
+    id       INTEGER PRIMARY KEY,
     project  INTEGER NOT NULL REFERENCES project (id),
     cache    TEXT    NOT NULL,
     key      TEXT    NOT NULL,
-    workflow BLOB    NOT NULL, -- whose task gave them; it may be gone
-    node     INTEGER NOT NULL,
+    workflow BLOB    NOT NULL,
     at       INTEGER NOT NULL,
     outputs  TEXT    NOT NULL, -- JSON
-    PRIMARY KEY (project, cache, key)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (project, cache, key)
+) STRICT;
+CREATE INDEX memo_age ON memo (project, cache, at, key);

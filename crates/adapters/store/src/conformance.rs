@@ -2,6 +2,7 @@
 
 mod admissions;
 pub(crate) mod fixture;
+mod locks;
 mod random;
 mod templates;
 mod writes;

@@ -35,12 +35,14 @@ struct Rows {
     last_intent: i64,
     intents: BTreeMap<i64, IntentRow>,
     workflows: BTreeMap<WorkflowId, Kept>,
-    /// By project, cache and key.
-    memos: BTreeMap<(String, String, String), Remembered>,
+    memos: BTreeMap<MemoKey, Remembered>,
     /// Names besides the default one.
     projects: BTreeSet<String>,
     templates: BTreeMap<TemplateId, templates::Versions>,
 }
+
+/// Project, cache and key.
+type MemoKey = (String, String, String);
 
 #[derive(Debug)]
 struct IntentRow {

@@ -4,7 +4,7 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::event::{Command, TaskState, WorkflowState};
 use flowforge_model::id::WorkflowId;
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
-use flowforge_ports::store::{RunChanges, StoreError};
+use flowforge_ports::store::{LockWrite, RunChanges, StoreError};
 
 /// The project every database begins with.
 pub(crate) const DEFAULT_PROJECT: &str = "default";
@@ -72,6 +72,25 @@ pub(crate) fn task_sound(state: &TaskState) -> bool {
 /// The same of a workflow.
 pub(crate) fn workflow_sound(state: &WorkflowState) -> bool {
     state.status.terminal() == state.finished_at.is_some() && state.generation >= 1
+}
+
+/// The locks of a task are its own, each once.
+pub(crate) fn locks_sound(write: &LockWrite) -> Result<(), StoreError> {
+    let mut keys = std::collections::BTreeSet::new();
+    match write.rows.iter().find(|row| row.node != write.node || !keys.insert(&row.key)) {
+        None => Ok(()),
+        Some(row) => {
+            Err(StoreError::Conflict(format!("lock {:?} of task {}", row.key, row.node.0)))
+        }
+    }
+}
+
+/// A lock that is held by more tasks than any of its holders knows to be allowed (INV-8).
+pub(crate) fn lock_overfull(key: &str, holders: u64, limit: u32) -> Result<(), StoreError> {
+    if holders <= u64::from(limit) {
+        return Ok(());
+    }
+    Err(StoreError::Conflict(format!("lock {key:?} is held by {holders} tasks of at most {limit}")))
 }
 
 /// Number of the last record once these are written.

@@ -129,12 +129,11 @@ impl Store for SqliteStore {
 
     async fn recall(
         &self,
-        _project: &str,
-        _cache: &str,
-        _key: &str,
+        project: &str,
+        cache: &str,
+        key: &str,
     ) -> Result<Option<Remembered>, StoreError> {
-        // The schema has no memos yet: nothing is remembered.
-        Ok(None)
+        self.read(|tx| load::recall(tx, project, cache, key))
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {

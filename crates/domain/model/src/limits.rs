@@ -71,3 +71,5 @@ pub const REPORTED_ERRORS: usize = 100;
 pub const PAGE_ROWS: u32 = 1000;
 /// Versions kept of one stored template; older ones are forgotten. A thousand edits to go back to.
 pub const TEMPLATE_VERSIONS: u32 = 1000;
+/// Outputs remembered in one cache of a project; the oldest are forgotten.
+pub const MEMOS_PER_CACHE: u32 = 10_000;

@@ -10,7 +10,9 @@ use flowforge_model::event::{
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
-use flowforge_ports::store::{Commit, NewWorkflow, RunChanges, Store, StoreError};
+use flowforge_ports::store::{
+    Commit, LockRow, LockWrite, NewWorkflow, RunChanges, Store, StoreError,
+};
 use uuid::Uuid;
 
 pub(crate) const AT: Timestamp = Timestamp(1_700_000_000_000);
@@ -189,6 +191,18 @@ pub(crate) fn task_record(node: u32, status: TaskStatus, attempt: u32) -> Record
         attempt,
         exit_code: status.terminal().then_some(0),
     }
+}
+
+/// Locks of a task, with their limits.
+pub(crate) fn locks(node: u32, keys: &[(&str, u32)], held: bool) -> LockWrite {
+    let row = |(key, limit): &(&str, u32)| LockRow {
+        node: NodeIx(node),
+        key: (*key).to_owned(),
+        limit: *limit,
+        held,
+        since: Timestamp(AT.0 + i64::from(node)),
+    };
+    LockWrite { node: NodeIx(node), rows: keys.iter().map(row).collect() }
 }
 
 pub(crate) fn report(failure: Option<Reason>) -> Report {

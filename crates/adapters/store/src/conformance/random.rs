@@ -1,17 +1,17 @@
 //! Any sequence of calls, right or wrong, gives the same answers and the same rows in all stores.
 
-use flowforge_model::event::{Command, Timer};
+use flowforge_model::event::{Command, Outputs, Timer};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
-use flowforge_ports::store::{Commit, RunChanges, Store, StoreError};
+use flowforge_ports::store::{Commit, MemoWrite, RunChanges, Store, StoreError};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::sample::select;
 use proptest::test_runner::Config;
 
 use super::fixture::{
-    AT, instance, key, new_workflow, now, report, state, task, task_record, workflow,
+    AT, instance, key, locks, new_workflow, now, report, state, task, task_record, workflow,
     workflow_record,
 };
 use super::{Subject, sqlite};
@@ -44,6 +44,9 @@ struct Change {
     started: Vec<(u32, u32)>,
     ended: Vec<(u32, u32)>,
     timers: Vec<(u32, Timer, bool)>,
+    /// Node, keys with limits, and whether they are held.
+    locks: Vec<(u32, Vec<(&'static str, u32)>, bool)>,
+    memos: Vec<(u8, u8)>,
     delete: bool,
 }
 
@@ -66,8 +69,11 @@ fn change() -> impl Strategy<Value = Change> {
     let timers = vec((0..NODES, select(&Timer::ALL[..]), any::<bool>()), 0..3);
     let queue = (vec(attempt(), 0..3), vec(attempt(), 0..2));
     let facts = (vec(attempt(), 0..2), vec(attempt(), 0..2));
-    (head, state, gate, tasks, timers, 0..3_u32, queue, facts).prop_map(
-        |((workflow, wrong_seq, delete), state, gate, tasks, timers, records, queue, facts)| {
+    let keys = vec((select(vec!["a", "b"]), 1..3_u32), 0..3);
+    let kept = (vec((0..NODES, keys, any::<bool>()), 0..2), vec((0..2_u8, 0..2_u8), 0..2));
+    (head, state, gate, tasks, (timers, kept), 0..3_u32, queue, facts).prop_map(
+        |(head, state, gate, tasks, (timers, kept), records, queue, facts)| {
+            let (workflow, wrong_seq, delete) = head;
             Change {
                 workflow,
                 wrong_seq,
@@ -80,6 +86,8 @@ fn change() -> impl Strategy<Value = Change> {
                 started: facts.0,
                 ended: facts.1,
                 timers,
+                locks: kept.0,
+                memos: kept.1,
                 delete,
             }
         },
@@ -169,8 +177,16 @@ fn changes(rows: &MemoryStore, id: WorkflowId, change: &Change) -> RunChanges {
             .map(|(node, timer, _)| (NodeIx(*node), *timer, Timestamp(i64::from(*node))))
             .collect(),
         timers_cleared: cleared.iter().map(|(node, timer, _)| (NodeIx(*node), *timer)).collect(),
-        locks: Vec::new(),
-        memos: Vec::new(),
+        locks: change.locks.iter().map(|(node, keys, held)| locks(*node, keys, *held)).collect(),
+        memos: change
+            .memos
+            .iter()
+            .map(|(cache, key)| MemoWrite {
+                cache: cache.to_string(),
+                key: key.to_string(),
+                outputs: Outputs { result: Some(seq.to_string()), ..Outputs::default() },
+            })
+            .collect(),
         delete: change.delete,
     }
 }
@@ -216,6 +232,9 @@ fn rows(store: &impl Subject) -> String {
             store.history(id),
             store.attempts(id)
         ));
+    }
+    for (cache, key) in [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")] {
+        seen.push_str(&format!("{:?}\n", now(store.recall("default", cache, key)).unwrap()));
     }
     seen
 }

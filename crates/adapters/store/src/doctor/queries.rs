@@ -10,8 +10,14 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         id: "INV-2",
-        title: "no task is lost: whatever waits has a queue entry, an attempt, a timer or a group",
-        queries: &[QUEUED_NOWHERE, RUNNING_WITHOUT_ATTEMPT, RETRYING_WITHOUT_TIMER, LEFT_BEHIND],
+        title: "no task is lost: whatever waits has a queue entry, an attempt, a timer, a lock or a group",
+        queries: &[
+            QUEUED_NOWHERE,
+            QUEUED_FOR_NO_LOCK,
+            RUNNING_WITHOUT_ATTEMPT,
+            RETRYING_WITHOUT_TIMER,
+            LEFT_BEHIND,
+        ],
     },
     Check {
         id: "INV-3",
@@ -30,8 +36,8 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         id: "INV-8",
-        title: "an ended workflow holds no reservation",
-        queries: &[OPEN_AFTER_END],
+        title: "an ended workflow holds no reservation, no lock is held by too many",
+        queries: &[OPEN_AFTER_END, LOCK_OVERFULL],
     },
     Check { id: "INV-10", title: "records are numbered from 1 without gaps", queries: &[GAP] },
     Check {
@@ -41,8 +47,8 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check {
         id: "INV-16",
-        title: "an ended workflow leaves nothing behind",
-        queries: &[RUNNABLE_AFTER_END, TIMER_AFTER_END],
+        title: "an ended workflow or task leaves nothing behind",
+        queries: &[RUNNABLE_AFTER_END, TIMER_AFTER_END, LOCK_AFTER_END],
     },
     Check {
         id: "INV-20",
@@ -80,8 +86,18 @@ const QUEUED_NOWHERE: &str = "
     WHERE t.status = 'QUEUED' AND t.kind = 'leaf'
     AND w.status IN ('PENDING', 'RUNNING', 'PAUSED')
     AND NOT EXISTS (SELECT 1 FROM runnable r WHERE r.workflow = t.workflow AND r.node = t.node)
+    AND NOT EXISTS (SELECT 1 FROM lock l
+        WHERE l.workflow = t.workflow AND l.node = t.node AND l.held = 0)
     AND NOT EXISTS (SELECT 1 FROM attempt a
         WHERE a.workflow = t.workflow AND a.node = t.node AND a.ended_at IS NULL)";
+
+const QUEUED_FOR_NO_LOCK: &str = "
+    SELECT t.workflow, 'task ' || t.node || ' is QUEUED for a lock, but waits for none'
+    FROM task t JOIN workflow w ON w.id = t.workflow
+    WHERE t.status = 'QUEUED' AND t.reason = 'lock'
+    AND w.status IN ('PENDING', 'RUNNING', 'PAUSED')
+    AND NOT EXISTS (SELECT 1 FROM lock l
+        WHERE l.workflow = t.workflow AND l.node = t.node AND l.held = 0)";
 
 const RUNNING_WITHOUT_ATTEMPT: &str = "
     SELECT t.workflow, 'task ' || t.node || ' is RUNNING without an open attempt'
@@ -151,6 +167,13 @@ const OPEN_AFTER_END: &str = "
     FROM attempt a JOIN workflow w ON w.id = a.workflow
     WHERE a.ended_at IS NULL AND w.status IN ('SUCCEEDED', 'FAILED', 'CANCELLED')";
 
+/// How many may hold a lock is what each task knows of it, the one that was given it last at least
+/// as many as there are.
+const LOCK_OVERFULL: &str = "
+    SELECT NULL, 'lock ' || key || ' is held by ' || count(*) || ' tasks of at most '
+        || max(capacity)
+    FROM lock WHERE held = 1 GROUP BY key HAVING count(*) > max(capacity)";
+
 const GAP: &str = "
     SELECT w.id, 'the last record has number ' || w.seq || ', there are ' || count(e.seq)
         || ' from ' || coalesce(min(e.seq), 0) || ' to ' || coalesce(max(e.seq), 0)
@@ -198,6 +221,16 @@ const TIMER_AFTER_END: &str = "
     FROM timer m JOIN workflow w ON w.id = m.workflow
     WHERE m.kind <> 'ttl' AND w.status IN ('SUCCEEDED', 'FAILED', 'CANCELLED')";
 
+/// Locks of a workflow as a whole are those of its root, which may end before it.
+const LOCK_AFTER_END: &str = "
+    SELECT l.workflow, 'task ' || l.node || iif(l.held, ' holds', ' waits for') || ' lock ' || l.key
+        || ', but ' || CASE WHEN w.finished_at IS NOT NULL THEN 'the workflow is ' || w.status
+        WHEN t.node IS NULL THEN 'is not there' ELSE 'is ' || t.status END
+    FROM lock l JOIN workflow w ON w.id = l.workflow
+    LEFT JOIN task t ON t.workflow = l.workflow AND t.node = l.node
+    WHERE w.finished_at IS NOT NULL
+    OR (l.node <> 0 AND (t.node IS NULL OR t.finished_at IS NOT NULL))";
+
 const GATE_OPEN: &str = "
     SELECT w.id, 'the gate is open, ' || i.command || ' waits'
     FROM intent i JOIN workflow w ON w.id = i.workflow
@@ -209,6 +242,7 @@ const ORPHAN: &str = "
         UNION ALL SELECT workflow, 'intent ' || id FROM intent
         UNION ALL SELECT workflow, 'runnable task ' || node FROM runnable
         UNION ALL SELECT workflow, 'a timer of task ' || node FROM timer
+        UNION ALL SELECT workflow, 'lock ' || key || ' of task ' || node FROM lock
         UNION ALL SELECT workflow, 'tasks, ' || count(*) FROM task GROUP BY workflow
         UNION ALL SELECT workflow, 'attempts, ' || count(*) FROM attempt GROUP BY workflow
         UNION ALL SELECT workflow, 'records, ' || count(*) FROM event GROUP BY workflow)

@@ -1,19 +1,21 @@
 use std::path::PathBuf;
 
-use flowforge_model::event::{Command, Timer};
+use flowforge_model::event::{Command, Record, Timer};
 use flowforge_model::id::NodeIx;
-use flowforge_model::status::{TaskStatus, WorkflowStatus};
+use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_ports::store::{Store, StoreError};
 use rusqlite::Connection;
 
 use super::Finding;
 use super::queries::CHECKS;
 use crate::SqliteStore;
-use crate::conformance::fixture::{AT, Held, new_workflow, now, task, task_record, workflow};
+use crate::conformance::fixture::{
+    AT, Held, locks, new_workflow, now, task, task_record, workflow,
+};
 use crate::conformance::sqlite;
 
-/// A database with a workflow in every stage: 1 runs (task 0 succeeded, 1 is admitted, 2 is
-/// queued, 3 retries, 4 is pending), 2 waits to be begun, 3 has ended and has its time to live,
+/// A database with a workflow in every stage: 1 runs (task 0 succeeded, 1 is admitted and holds a
+/// lock, 2 is queued, 3 retries, 4 is pending, 5 waits for the lock), 2 waits to be begun, 3 has ended and has its time to live,
 /// 4 is asked to be cancelled.
 fn healthy() -> (SqliteStore, PathBuf, tempfile::TempDir) {
     let (store, dir) = sqlite();
@@ -33,6 +35,7 @@ fn healthy() -> (SqliteStore, PathBuf, tempfile::TempDir) {
         (2, TaskStatus::Pending),
         (3, TaskStatus::Retrying),
         (4, TaskStatus::Pending),
+        (5, TaskStatus::Pending),
     ] {
         let mut write = task(node, status, 0, true);
         write.shape.as_mut().unwrap().parent = None;
@@ -52,6 +55,22 @@ fn healthy() -> (SqliteStore, PathBuf, tempfile::TempDir) {
         running.write(commit).unwrap();
     }
     running.finish(0, 1);
+    let mut commit = running.commit();
+    let mut waiting = task(5, TaskStatus::Queued, 0, false);
+    waiting.state.reason = Some(Reason::Lock);
+    commit.runs[0].tasks.push(waiting);
+    commit.runs[0].records.push(Record::Task {
+        node: NodeIx(5),
+        status: TaskStatus::Queued,
+        reason: Some(Reason::Lock),
+        message: None,
+        attempt: 0,
+        exit_code: None,
+    });
+    for (node, held) in [(1, true), (5, false)] {
+        commit.runs[0].locks.push(locks(node, &[("m", 1)], held));
+    }
+    running.write(commit).unwrap();
     now(store.insert(new_workflow(workflow(2)))).unwrap();
     now(store.ask(workflow(4), Command::Cancel, AT)).unwrap();
     let path = dir.path().join("flowforge.db");
@@ -96,6 +115,8 @@ const PLANTS: &[(&str, &str)] = &[
          VALUES (W1, 0, 2, zeroblob(16), 9, 10)",
     ),
     ("INV-3", "UPDATE attempt SET ended_at = NULL WHERE workflow = W1 AND node = 0"),
+    ("INV-2", "DELETE FROM lock WHERE workflow = W1 AND node = 5"),
+    ("INV-2", "UPDATE lock SET held = 1 WHERE workflow = W1 AND node = 5"),
     ("INV-3", "INSERT INTO runnable VALUES (W1, 0, 1)"),
     ("INV-4", "UPDATE workflow SET finished_at = NULL WHERE id = W3"),
     ("INV-4", "UPDATE workflow SET finished_at = 1 WHERE id = W1"),
@@ -108,6 +129,7 @@ const PLANTS: &[(&str, &str)] = &[
          VALUES (W1, 1, 2, zeroblob(16), 9)",
     ),
     ("INV-8", "UPDATE attempt SET ended_at = NULL WHERE workflow = W3"),
+    ("INV-8", "UPDATE lock SET held = 1, capacity = 1 WHERE workflow = W1"),
     ("INV-10", "DELETE FROM event WHERE workflow = W1 AND seq = 3"),
     ("INV-10", "DELETE FROM event WHERE workflow = W1 AND seq = 1"),
     ("INV-10", "UPDATE workflow SET seq = seq + 1 WHERE id = W3"),
@@ -121,12 +143,22 @@ const PLANTS: &[(&str, &str)] = &[
     ("INV-11", "UPDATE workflow SET generation = 2 WHERE id = W3"),
     ("INV-16", "INSERT INTO runnable VALUES (W3, 0, 1)"),
     ("INV-16", "INSERT INTO timer VALUES (W3, 0, 'deadline', 1)"),
+    ("INV-16", "UPDATE lock SET workflow = W3 WHERE workflow = W1 AND node = 1"),
+    ("INV-16", "INSERT INTO lock VALUES (W1, 9, 'x', 1, 0, 1)"),
+    (
+        "INV-16",
+        "INSERT INTO task SELECT workflow, 6, parent, slot, kind, name, template, item, status,
+             reason, message, attempt, failures, losses, exit_code, queued_at, started_at,
+             finished_at, outputs FROM task WHERE workflow = W1 AND node = 0;
+         INSERT INTO lock VALUES (W1, 6, 'x', 1, 0, 1)",
+    ),
     ("INV-20", "UPDATE workflow SET gate_closed = 0 WHERE id = W4"),
     ("ORPHANS", "DELETE FROM document WHERE workflow = W1"),
     ("ORPHANS", "INSERT INTO document VALUES (zeroblob(16), 0, x'')"),
     ("ORPHANS", "INSERT INTO intent (workflow, closes, asked_at) VALUES (zeroblob(16), 0, 1)"),
     ("ORPHANS", "INSERT INTO runnable VALUES (zeroblob(16), 0, 1)"),
     ("ORPHANS", "INSERT INTO timer VALUES (zeroblob(16), 0, 'ttl', 1)"),
+    ("ORPHANS", "INSERT INTO lock VALUES (zeroblob(16), 0, 'x', 1, 1, 1)"),
     (
         "ORPHANS",
         "DELETE FROM workflow WHERE id = W3; DELETE FROM document WHERE workflow = W3;

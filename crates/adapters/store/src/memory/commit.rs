@@ -6,11 +6,12 @@ use std::sync::Arc;
 use flowforge_model::attempt::{AttemptKey, Report};
 use flowforge_model::event::TaskRow;
 use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_model::limits::MEMOS_PER_CACHE;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::{AttemptView, EventView};
 use flowforge_ports::store::{Commit, Committed, Remembered, RunChanges, StoreError};
 
-use super::{Kept, Rows};
+use super::{Kept, MemoKey, Rows};
 use crate::rules;
 
 pub(super) fn apply(rows: &mut Rows, commit: &Commit) -> Result<Committed, StoreError> {
@@ -34,6 +35,7 @@ pub(super) fn apply(rows: &mut Rows, commit: &Commit) -> Result<Committed, Store
     for run in &commit.runs {
         turn.run(run)?;
     }
+    turn.guard(&commit.runs)?;
     let refused = turn.admissions(commit)?;
     // Facts about attempts admitted by this very commit found nothing before; others are done.
     for run in &commit.runs {
@@ -42,7 +44,7 @@ pub(super) fn apply(rows: &mut Rows, commit: &Commit) -> Result<Committed, Store
         }
     }
     let (staged, memos) = (turn.staged, turn.memos);
-    rows.memos.extend(memos);
+    rows.remember(memos);
     for (id, kept) in staged {
         match kept {
             Some(kept) => {
@@ -65,8 +67,7 @@ struct Turn<'r> {
     closing: BTreeSet<WorkflowId>,
     /// Copies; none for a workflow that is deleted.
     staged: BTreeMap<WorkflowId, Option<Kept>>,
-    /// By project, cache and key.
-    memos: Vec<((String, String, String), Remembered)>,
+    memos: Vec<(MemoKey, Remembered)>,
 }
 
 impl Turn<'_> {
@@ -113,9 +114,12 @@ impl Turn<'_> {
         }
         kept.facts(run);
         for write in &run.locks {
+            rules::locks_sound(write)?;
             kept.locks.remove(&write.node);
             if !write.rows.is_empty() {
-                kept.locks.insert(write.node, write.rows.clone());
+                let mut rows = write.rows.clone();
+                rows.sort_unstable();
+                kept.locks.insert(write.node, rows);
             }
         }
         for (node, timer) in &run.timers_cleared {
@@ -125,6 +129,27 @@ impl Turn<'_> {
             kept.timers.insert((*node, *timer), *at);
         }
         Ok(())
+    }
+
+    /// No lock that these changes take is held by too many now.
+    fn guard(&self, runs: &[RunChanges]) -> Result<(), StoreError> {
+        let rows = runs.iter().flat_map(|run| &run.locks).flat_map(|write| &write.rows);
+        let keys: BTreeSet<&str> = rows.filter(|row| row.held).map(|row| &*row.key).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut held: BTreeMap<&str, (u64, u32)> = BTreeMap::new();
+        let others = self.rows.workflows.iter().filter(|(id, _)| !self.staged.contains_key(id));
+        let all = others.map(|(_, kept)| kept).chain(self.staged.values().flatten());
+        for row in all.flat_map(|kept| kept.locks.values().flatten()).filter(|row| row.held) {
+            if keys.contains(&*row.key) {
+                let (holders, limit) = held.entry(&row.key).or_default();
+                *holders += 1;
+                *limit = row.limit.max(*limit);
+            }
+        }
+        held.iter()
+            .try_for_each(|(key, (holders, limit))| rules::lock_overfull(key, *holders, *limit))
     }
 
     fn admissions(&mut self, commit: &Commit) -> Result<Vec<AttemptKey>, StoreError> {
@@ -144,6 +169,26 @@ impl Turn<'_> {
             kept.admit(*key, instance, commit.at)?;
         }
         Ok(refused)
+    }
+}
+
+impl Rows {
+    /// Of a full cache the oldest go.
+    fn remember(&mut self, memos: Vec<(MemoKey, Remembered)>) {
+        let caches: BTreeSet<_> =
+            memos.iter().map(|((p, c, _), _)| (p.clone(), c.clone())).collect();
+        self.memos.extend(memos);
+        for (project, cache) in caches {
+            let first = (project.clone(), cache.clone(), String::new());
+            let mine = |(p, c, _): &MemoKey| *p == project && *c == cache;
+            let of_cache = self.memos.range(first..).take_while(|(of, _)| mine(of));
+            let mut ages: Vec<_> = of_cache.map(|(of, memo)| (memo.at, of.2.clone())).collect();
+            ages.sort_unstable();
+            let most = usize::try_from(MEMOS_PER_CACHE).unwrap_or(usize::MAX);
+            for (_, key) in ages.iter().take(ages.len().saturating_sub(most)) {
+                self.memos.remove(&(project.clone(), cache.clone(), key.clone()));
+            }
+        }
     }
 }
 

@@ -1,21 +1,24 @@
 //! What the api shows.
 
+mod locks;
+mod memos;
+
 use flowforge_model::event::TaskRow;
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::{
-    AttemptView, Catalog, EventView, ProjectView, TaskCounts, TaskFilter, WorkflowFilter,
-    WorkflowView,
+    AttemptView, CacheView, Catalog, EventView, LockFilter, LockView, MemoView, ProjectView,
+    TaskCounts, TaskFilter, WorkflowFilter, WorkflowView,
 };
-use flowforge_ports::store::StoreError;
+use flowforge_ports::store::{LockRow, StoreError};
 use rusqlite::{Row, Transaction, params, params_from_iter};
 use uuid::{NoContext, Uuid};
 
 use super::SqliteStore;
 use super::codec::{self, get, state_columns, task_columns};
 use super::error::from_sqlite;
-use super::load::{Bound, document, must_exist, one, rows};
+use super::load::{self, Bound, document, must_exist, one, rows};
 
 /// The columns that [`view`] reads, in its order.
 macro_rules! view_columns {
@@ -165,6 +168,55 @@ impl Catalog for SqliteStore {
             other => other,
         })?;
         Ok(ProjectView { id: uid.to_string(), name, created_at: at })
+    }
+
+    async fn locks_of(
+        &self,
+        id: WorkflowId,
+        from: NodeIx,
+        to: NodeIx,
+    ) -> Result<Vec<LockRow>, StoreError> {
+        self.read(|tx| {
+            must_exist(tx, id)?;
+            load::locks(tx, id, (from, to))
+        })
+    }
+
+    async fn locks(
+        &self,
+        filter: LockFilter,
+        limit: u32,
+        users: u32,
+    ) -> Result<Vec<LockView>, StoreError> {
+        self.read(|tx| locks::page(tx, &filter, limit, users))
+    }
+
+    async fn caches(
+        &self,
+        project: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<CacheView>, StoreError> {
+        self.read(|tx| memos::caches(tx, &project, after.as_deref(), limit))
+    }
+
+    async fn memos(
+        &self,
+        project: String,
+        cache: String,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<MemoView>, StoreError> {
+        self.read(|tx| memos::page(tx, (&project, &cache), after, limit))
+    }
+
+    async fn forget(
+        &self,
+        project: String,
+        cache: String,
+        key: Option<String>,
+    ) -> Result<u64, StoreError> {
+        self.write(|tx| memos::forget(tx, (&project, &cache), key.as_deref()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! One turn of the controller in one transaction. The hot path: about ten statements a task.
 
+mod locks;
 mod statements;
 
 use std::collections::{HashMap, HashSet};
@@ -25,7 +26,8 @@ const OUTBOX_ROWS: i64 = 10_000;
 /// The outbox is cut once in so many commits.
 const OUTBOX_CUT_EVERY: i64 = 1000;
 /// Everything below a workflow, and the workflow last.
-const DELETE_WORKFLOW: [&str; 8] = [
+const DELETE_WORKFLOW: [&str; 9] = [
+    "DELETE FROM lock WHERE workflow = ?1",
     "DELETE FROM runnable WHERE workflow = ?1",
     "DELETE FROM attempt WHERE workflow = ?1",
     "DELETE FROM timer WHERE workflow = ?1",
@@ -69,6 +71,7 @@ pub(super) fn apply(tx: &Transaction<'_>, commit: &Commit) -> Result<Committed, 
     for run in &commit.runs {
         turn.run(run)?;
     }
+    locks::guard(tx, &commit.runs)?;
     let refused = turn.admissions(commit)?;
     turn.facts_again()?;
     outbox(tx, commit)?;
@@ -98,6 +101,7 @@ impl Turn<'_> {
     fn run(&mut self, run: &RunChanges) -> Result<(), StoreError> {
         let workflow = rules::own(run)?;
         self.workflow(workflow, run)?;
+        locks::remember(self.tx, workflow, self.at, &run.memos)?;
         if run.delete {
             for sql in DELETE_WORKFLOW {
                 self.tx
@@ -111,6 +115,7 @@ impl Turn<'_> {
         self.records(workflow, run)?;
         self.runnable(run)?;
         self.facts(run)?;
+        locks::write(self.tx, workflow, &run.locks)?;
         self.timers(workflow, run)
     }
 

@@ -1,9 +1,9 @@
 //! What a controller reads.
 
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::time::Timestamp;
-use flowforge_ports::store::{Intent, StoreError, StoredRun, TimerRow};
+use flowforge_ports::store::{Intent, LockRow, Remembered, StoreError, StoredRun, TimerRow};
 use rusqlite::{OptionalExtension, Row, ToSql, Transaction, params};
 use uuid::Uuid;
 
@@ -98,7 +98,51 @@ pub(super) fn run(tx: &Transaction<'_>, id: WorkflowId) -> Result<StoredRun, Sto
         [id.0],
         |row| Ok((attempt_key(id, row)?, codec::instance_id(row, 2)?)),
     )?;
+    run.locks = locks(tx, id, (NodeIx(0), NodeIx(u32::MAX)))?;
     Ok(run)
+}
+
+/// Locks that tasks from one node to another hold or wait for.
+pub(super) fn locks(
+    tx: &Transaction<'_>,
+    id: WorkflowId,
+    (from, to): (NodeIx, NodeIx),
+) -> Result<Vec<LockRow>, StoreError> {
+    rows(
+        tx,
+        "SELECT node, key, capacity, held, since FROM lock \
+         WHERE workflow = ?1 AND node BETWEEN ?2 AND ?3 ORDER BY node, key",
+        params![id.0, from.0, to.0],
+        |row| {
+            Ok(LockRow {
+                node: codec::node(row, 0)?,
+                key: get(row, 1)?,
+                limit: get(row, 2)?,
+                held: get(row, 3)?,
+                since: codec::time(row, 4)?,
+            })
+        },
+    )
+}
+
+pub(super) fn recall(
+    tx: &Transaction<'_>,
+    project: &str,
+    cache: &str,
+    key: &str,
+) -> Result<Option<Remembered>, StoreError> {
+    let found = rows(
+        tx,
+        "SELECT m.outputs, m.at FROM memo m JOIN project p ON p.id = m.project \
+         WHERE p.name = ?1 AND p.grp IS NULL AND p.deleted_at IS NULL \
+         AND m.cache = ?2 AND m.key = ?3",
+        params![project, cache, key],
+        |row| {
+            let outputs = codec::json(row, 0)?.ok_or_else(|| codec::corrupt("memo"))?;
+            Ok(Remembered { outputs, at: codec::time(row, 1)? })
+        },
+    )?;
+    Ok(found.into_iter().next())
 }
 
 fn attempt_key(workflow: WorkflowId, row: &Row<'_>) -> Result<AttemptKey, StoreError> {

@@ -2,13 +2,16 @@ use std::path::Path;
 
 use flowforge_model::id::NodeIx;
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
-use flowforge_ports::catalog::{Catalog, TaskFilter, WorkflowFilter, WorkflowView};
-use flowforge_ports::store::{Store, StoreError};
+use flowforge_ports::catalog::{
+    Catalog, LockFilter, LockUser, TaskFilter, WorkflowFilter, WorkflowView,
+};
+use flowforge_ports::store::{MemoWrite, Store, StoreError};
+use flowforge_ports::templates::{TemplateFilter, Templates as _};
 use rusqlite::Connection;
 
 use super::SqliteStore;
 use crate::conformance::fixture::{
-    AT, Held, instance, new_workflow, now, task, task_record, workflow,
+    AT, Held, instance, locks, new_workflow, now, task, task_record, workflow,
 };
 use crate::conformance::sqlite;
 
@@ -88,8 +91,24 @@ fn a_newer_schema_is_refused() {
     for error in
         [SqliteStore::open(&path(&dir)).unwrap_err(), SqliteStore::doctor(&path(&dir)).unwrap_err()]
     {
-        assert!(matches!(error, StoreError::FutureSchema { found: 99, known: 1 }), "{error}");
+        assert!(matches!(error, StoreError::FutureSchema { found: 99, known: 2 }), "{error}");
     }
+}
+
+#[test]
+fn a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let raw = Connection::open(path(&dir)).unwrap();
+    raw.execute_batch(include_str!("../../migrations/0001_first.sql")).unwrap();
+    raw.pragma_update(None, "user_version", 1).unwrap();
+    raw.pragma_update(None, "application_id", 0x464c_4f57).unwrap();
+    raw.execute("UPDATE project SET name = 'default ü'", []).unwrap();
+    drop(raw);
+    let store = SqliteStore::open(&path(&dir)).unwrap();
+    assert_eq!(now(store.projects()).unwrap()[0].name, "default ü");
+    assert!(now(store.templates(TemplateFilter::default(), 1)).unwrap().is_empty());
+    let findings = SqliteStore::doctor(&path(&dir)).unwrap();
+    assert!(findings.iter().all(|finding| finding.ok));
 }
 
 #[test]
@@ -294,4 +313,97 @@ fn readers_see_every_commit_that_returned_before() {
             seen.store(held.seq, std::sync::atomic::Ordering::SeqCst);
         }
     });
+}
+
+#[test]
+fn locks_show_who_holds_and_who_waits_in_the_order_of_the_queue() {
+    let (store, _dir) = sqlite();
+    let mut urgent = new_workflow(workflow(9));
+    urgent.priority = 5;
+    now(store.insert(urgent)).unwrap();
+    let one = Held::begin(&store, 1);
+    let mut two = Held::begin(&store, 2);
+    let mut commit = one.commit();
+    commit.epoch = two.epoch;
+    commit.runs[0].tasks = (0..4).map(|node| task(node, TaskStatus::Pending, 0, true)).collect();
+    commit.runs[0].locks = vec![
+        locks(0, &[("a", 1)], true),
+        locks(3, &[("b", 2)], false),
+        locks(1, &[("b", 1), ("a", 1)], false),
+    ];
+    now(store.commit(commit)).unwrap();
+    let mut commit = two.commit();
+    let mut first = two.changes();
+    first.workflow = Some(workflow(9));
+    first.seq_before = 0;
+    first.locks = vec![locks(7, &[("b", 2)], false)];
+    commit.runs[0].locks = vec![locks(0, &[("b", 2)], true)];
+    commit.runs.push(first);
+    two.write(commit).unwrap();
+    let text = |users: &[LockUser]| {
+        let one = |user: &LockUser| {
+            let number = (0..10).find(|n| workflow(*n) == user.workflow).unwrap();
+            format!("{number}:{} {:?} {}", user.node.0, user.task_name, user.since.0 - AT.0)
+        };
+        users.iter().map(one).collect::<Vec<_>>().join(", ")
+    };
+    let page = |filter: LockFilter, limit, users| {
+        let found = now(Catalog::locks(&store, filter, limit, users)).unwrap();
+        let line = |lock: &flowforge_ports::catalog::LockView| {
+            let (held, waiting) = (text(&lock.holders), text(&lock.waiters));
+            let counts = format!("{}/{} {}", lock.holding, lock.limit, lock.waiting);
+            format!("{} {counts}: {held} < {waiting}", lock.key)
+        };
+        found.iter().map(line).collect::<Vec<_>>()
+    };
+    let a = "a 1/1 1: 1:0 Some(\"task-0\") 0 < 1:1 Some(\"task-1\") 1";
+    let b = "b 1/2 3: 2:0 None 0 < 9:7 None 7, 1:1 Some(\"task-1\") 1, 1:3 Some(\"task-3\") 3";
+    assert_eq!(page(LockFilter::default(), 9, 9), [a, b]);
+    assert_eq!(page(LockFilter::default(), 1, 9), [a]);
+    assert_eq!(page(LockFilter { after: Some("a".to_owned()), ..Default::default() }, 9, 9), [b]);
+    assert_eq!(page(LockFilter { keys: vec!["b".to_owned()], ..Default::default() }, 9, 9), [b]);
+    let of = |number| LockFilter { workflow: Some(workflow(number)), ..LockFilter::default() };
+    assert_eq!(page(of(2), 9, 9), [b]);
+    assert_eq!(page(of(1), 9, 1).len(), 2);
+    assert!(page(of(1), 9, 1)[1].ends_with("< 9:7 None 7"));
+    let rows = now(store.locks_of(one.id, NodeIx(1), NodeIx(2))).unwrap();
+    assert_eq!(rows.iter().map(|row| &*row.key).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(matches!(
+        now(store.locks_of(workflow(5), NodeIx(0), NodeIx(9))),
+        Err(StoreError::NotFound)
+    ));
+}
+
+#[test]
+fn caches_are_shown_and_forgotten() {
+    let (store, _dir) = sqlite();
+    let mut one = Held::begin(&store, 1);
+    let mut commit = one.commit();
+    let memo = |cache: &str, key: &str| MemoWrite {
+        cache: cache.to_owned(),
+        key: key.to_owned(),
+        outputs: flowforge_model::event::Outputs::default(),
+    };
+    commit.runs[0].memos = vec![memo("c", "x"), memo("c", "y"), memo("d", "x"), memo("c", "x")];
+    one.write(commit).unwrap();
+    let default = || "default".to_owned();
+    let caches = |after: Option<&str>| {
+        let found = now(store.caches(default(), after.map(str::to_owned), 9)).unwrap();
+        found.into_iter().map(|view| format!("{} {}", view.cache, view.memos)).collect::<Vec<_>>()
+    };
+    assert_eq!(caches(None), ["c 2", "d 1"]);
+    assert_eq!(caches(Some("c")), ["d 1"]);
+    assert!(now(store.caches("other".to_owned(), None, 9)).unwrap().is_empty());
+    let keys = |after, limit| now(store.memos(default(), "c".to_owned(), after, limit)).unwrap();
+    let first = keys(0, 1).pop().unwrap();
+    assert_eq!((&*first.key, first.workflow, first.remembered.at), ("x", one.id, AT));
+    assert_eq!(keys(first.id, 9)[0].key, "y");
+    let forget = |cache: &str, key: Option<&str>| {
+        now(store.forget(default(), cache.to_owned(), key.map(str::to_owned))).unwrap()
+    };
+    assert_eq!(forget("c", Some("z")), 0);
+    assert_eq!(forget("c", Some("x")), 1);
+    assert_eq!(caches(None), ["c 1", "d 1"]);
+    assert_eq!(forget("d", None), 1);
+    assert_eq!(caches(None), ["c 1"]);
 }
