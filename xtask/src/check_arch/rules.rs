@@ -19,6 +19,7 @@ const SCHEDULER: &str = "flowforge-scheduler";
 const PORTS: &str = "flowforge-ports";
 const STORE: &str = "flowforge-store";
 const PROCESS: &str = "flowforge-process";
+const ARTIFACTS: &str = "flowforge-artifacts";
 const LOGSTORE: &str = "flowforge-logstore";
 const WIRE: &str = "flowforge-wire";
 const API: &str = "flowforge-svc-api";
@@ -43,6 +44,7 @@ pub(crate) const ARROWS: &[Arrows] = &[
     arrows(WIRE, &[MODEL], &[]),
     arrows(STORE, &[MODEL, PORTS], &[TESTKIT]),
     arrows(PROCESS, &[MODEL, PORTS], &[LOGSTORE, TESTKIT]),
+    arrows(ARTIFACTS, &[MODEL, PORTS], &[TESTKIT]),
     arrows(LOGSTORE, &[MODEL, PORTS], &[TESTKIT]),
     arrows(API, &[MODEL, EXPR, SPEC, ENGINE, PORTS, WIRE], SERVICE_TESTS),
     arrows(CONTROLLER, &[MODEL, EXPR, SPEC, ENGINE, PORTS], SERVICE_TESTS),
@@ -123,6 +125,8 @@ pub(crate) const KEPT: &[Kept] = &[
     kept("utoipa", &[WIRE, API], "the OpenAPI document is the api's"),
     kept("utoipa-axum", &[API], "the OpenAPI document is the api's"),
     kept("ureq", &["ffctl", TESTKIT], "HTTP is asked by clients"),
+    kept("tar", &[ARTIFACTS], "archives are packed and unpacked in one place"),
+    kept("flate2", &[ARTIFACTS], "archives are packed and unpacked in one place"),
     kept("clap", &["flowforge", "ffctl", TESTKIT, "xtask"], "arguments are for programs"),
     kept("clap_complete", &["ffctl"], "arguments are for programs"),
     kept("comfy-table", &["ffctl"], "tables are for people"),

@@ -73,3 +73,19 @@ pub const PAGE_ROWS: u32 = 1000;
 pub const TEMPLATE_VERSIONS: u32 = 1000;
 /// Outputs remembered in one cache of a project; the oldest are forgotten.
 pub const MEMOS_PER_CACHE: u32 = 10_000;
+/// Bytes of an artifact's key: what S3 allows.
+pub const ARTIFACT_KEY_BYTES: usize = 1024;
+/// Files, folders and links of one artifact. More is a data set that wants a volume.
+pub const ARTIFACT_ENTRIES: u64 = 1_000_000;
+/// Folders inside one another in one artifact: each holds a file open when the tree is removed.
+pub const ARTIFACT_DEPTH: usize = 128;
+/// Bytes of one artifact, unpacked: what a disk of this size class can lose to one task.
+pub const ARTIFACT_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+/// Bytes that an archive may unpack to whatever its own size is.
+pub const ARTIFACT_BYTES_FREE: u64 = 1024 * 1024 * 1024;
+/// Times its own size that an archive may unpack to beyond that: logs reach 100, bombs 1,000.
+pub const ARTIFACT_RATIO: u64 = 200;
+/// Bytes of the extra headers of one tar entry, and of the target of a link.
+pub const ARTIFACT_HEADER_BYTES: u64 = 1024 * 1024;
+/// Bytes of the names and targets of all links of one artifact: they are held until the end.
+pub const ARTIFACT_LINK_BYTES: usize = 64 * 1024 * 1024;
