@@ -10,6 +10,7 @@
 
 mod config_maps;
 mod container;
+mod cron;
 mod dag;
 mod document;
 mod grammar;
@@ -33,9 +34,11 @@ mod task;
 mod template;
 mod walk;
 mod yaml;
+mod yaml_out;
 
 use flowforge_model::plan::Plan;
 
+pub use cron::{CronDocument, cron};
 pub use problem::{Problem, Problems};
 
 /// What a submission adds to its document.

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::{json, yaml};
 
 /// Keys at the top of a document that the bulk of it may stand under.
-const BULK: [&str; 2] = ["templates", "spec"];
+const BULK: [&str; 3] = ["templates", "spec", "workflow"];
 
 /// Line and column (in characters), both from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

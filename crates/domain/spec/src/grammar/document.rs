@@ -187,7 +187,7 @@ pub(crate) static CRON_SPEC: Kind = kind(
     "the spec",
     &[
         full("workflowSpec").map(&SPEC),
-        refused("workflowMetadata", "").map(&METADATA),
+        full("workflowMetadata").map(&METADATA),
         full("schedule"),
         full("schedules"),
         full("timezone"),
@@ -196,10 +196,42 @@ pub(crate) static CRON_SPEC: Kind = kind(
         full("successfulJobsHistoryLimit"),
         full("failedJobsHistoryLimit"),
         full("suspend"),
-        full("stopStrategy"),
+        full("stopStrategy").map(&STOP_STRATEGY),
         full("when"),
     ],
 );
+
+pub(crate) static STOP_STRATEGY: Kind =
+    kind("stopStrategy", &[full("expression"), full("condition")]);
+
+pub(crate) static NATIVE_SCHEDULE: Kind = kind(
+    "the schedule document",
+    &[
+        full("version"),
+        full("name"),
+        full("labels"),
+        full("annotations"),
+        full("schedule").map(&SCHEDULE),
+        full("workflow").map(&NATIVE),
+    ],
+);
+
+pub(crate) static SCHEDULE: Kind = kind(
+    "the schedule",
+    &[
+        full("cron"),
+        full("timezone"),
+        full("concurrency"),
+        full("startingDeadline"),
+        full("catchUp"),
+        full("keep").map(&KEEP),
+        full("suspend"),
+        full("when"),
+        full("stopWhen"),
+    ],
+);
+
+pub(crate) static KEEP: Kind = kind("keep", &[full("succeeded"), full("failed")]);
 
 pub(crate) static WORKFLOW_TEMPLATE_REF: Kind =
     kind("workflowTemplateRef", &[full("name"), full("clusterScope")]);
