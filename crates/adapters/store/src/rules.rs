@@ -4,6 +4,7 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::event::{Command, TaskState, WorkflowState};
 use flowforge_model::id::WorkflowId;
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
+use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{LockWrite, RunChanges, StoreError};
 
 /// The project every database begins with.
@@ -14,7 +15,11 @@ pub(crate) fn refusal(status: WorkflowStatus, command: &Command) -> Option<Strin
     use WorkflowStatus as S;
     let word = status.as_str();
     match (command, status) {
-        (Command::Retry, S::Failed | S::Cancelled) => None,
+        (Command::Retry, S::Failed | S::Cancelled)
+        | (Command::Delete, S::Succeeded | S::Failed | S::Cancelled) => None,
+        (Command::Delete, _) => {
+            Some(format!("only a workflow that has ended can be deleted, this one is {word}"))
+        }
         (Command::Retry, _) => {
             Some(format!("only a FAILED or CANCELLED workflow can be retried, this one is {word}"))
         }
@@ -32,7 +37,10 @@ pub(crate) fn closes_gate(command: &Command) -> bool {
 
 /// Asking this again while it waits changes nothing.
 pub(crate) fn collapses(command: &Command) -> bool {
-    matches!(command, Command::Cancel | Command::Stop | Command::Terminate | Command::Retry)
+    matches!(
+        command,
+        Command::Cancel | Command::Stop | Command::Terminate | Command::Retry | Command::Delete
+    )
 }
 
 /// A workflow may be written from one status and generation to another: a terminal one keeps
@@ -52,6 +60,21 @@ pub(crate) fn task_may_become(from: TaskStatus, to: TaskStatus) -> bool {
 /// A workflow names a project that does not exist.
 pub(crate) fn no_project(name: &str) -> StoreError {
     StoreError::Refused(format!("there is no project named {name:?}"))
+}
+
+/// There is a schedule of this name already.
+pub(crate) fn schedule_exists(name: &str) -> StoreError {
+    StoreError::Conflict(format!("there is a schedule named {name:?} already"))
+}
+
+/// Somebody else wrote the schedule first.
+pub(crate) fn schedule_changed() -> StoreError {
+    StoreError::Conflict("the schedule was changed meanwhile".to_owned())
+}
+
+/// The fire time of a schedule has its workflow already.
+pub(crate) fn already_fired(at: Timestamp) -> StoreError {
+    StoreError::Conflict(format!("the run of {} exists already", at.rfc3339()))
 }
 
 /// An admission of an attempt that nobody made runnable.

@@ -18,6 +18,7 @@ impl Step<'_> {
             Command::Pause => self.pause(),
             Command::Resume { task, outputs } => self.resume(task.as_deref(), outputs),
             Command::Retry => self.reopen(),
+            Command::Delete => self.time_to_live_over(),
         }
     }
 

@@ -78,6 +78,8 @@ pub enum Command {
     },
     /// Run again what did not succeed, as the next generation.
     Retry,
+    /// Forget an ended workflow with everything kept for it, as its time to live would.
+    Delete,
 }
 
 /// An order of the engine. Idempotent; carries its own key.

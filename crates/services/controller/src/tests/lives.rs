@@ -200,3 +200,16 @@ async fn a_workflow_is_deleted_when_its_time_to_live_ends() {
     let gone = flowforge_ports::store::Store::load(&*world.store, id).await;
     assert!(gone.is_err());
 }
+
+#[tokio::test]
+async fn an_ended_workflow_is_deleted_when_a_user_asks() {
+    let mut world = World::new(1).await;
+    let id = world.submit(1, &dag(&[("a", &[])])).await;
+    world.finish().await;
+    world.crash().await;
+    world.ask(id, Command::Delete).await;
+    let gone = flowforge_ports::store::Store::load(&*world.store, id).await;
+    assert!(gone.is_err());
+    let left = flowforge_ports::store::Store::intents(&*world.store, 0, 10).await;
+    assert_eq!(left.unwrap(), []);
+}
