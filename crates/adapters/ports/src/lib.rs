@@ -10,6 +10,7 @@ pub mod clock;
 pub mod logs;
 pub mod nudge;
 pub mod runner;
+pub mod schedules;
 pub mod secrets;
 pub mod store;
 pub mod templates;

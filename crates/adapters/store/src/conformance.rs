@@ -4,18 +4,20 @@ mod admissions;
 pub(crate) mod fixture;
 mod locks;
 mod random;
+mod schedules;
 mod templates;
 mod writes;
 
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_ports::catalog::{AttemptView, Catalog, EventView};
+use flowforge_ports::schedules::Schedules;
 use flowforge_ports::store::Store;
 
 use self::fixture::now;
 use crate::{MemoryStore, SqliteStore};
 
 /// A store whose history and attempts can be looked at.
-pub(crate) trait Subject: Store {
+pub(crate) trait Subject: Store + Schedules {
     fn history(&self, id: WorkflowId) -> Vec<EventView>;
     fn attempts(&self, id: WorkflowId) -> Vec<AttemptView>;
 }

@@ -1,6 +1,7 @@
 //! The twin of the SQLite store, for simulation and tests: the same answers, nothing on disk.
 
 mod commit;
+mod schedules;
 mod templates;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::event::{Command, TaskRow, Timer, WorkflowState};
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{InstanceId, NodeIx, ScheduleId, WorkflowId};
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::{AttemptView, EventView};
@@ -39,6 +40,7 @@ struct Rows {
     /// Names besides the default one.
     projects: BTreeSet<String>,
     templates: BTreeMap<TemplateId, templates::Versions>,
+    schedules: BTreeMap<ScheduleId, schedules::Scheduled>,
 }
 
 /// Project, cache and key.

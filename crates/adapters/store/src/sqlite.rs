@@ -8,6 +8,7 @@ mod error;
 mod intake;
 mod load;
 mod migrations;
+mod schedules;
 mod templates;
 
 use std::path::Path;

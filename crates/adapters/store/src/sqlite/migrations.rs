@@ -10,6 +10,7 @@ use super::error::from_sqlite;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_first.sql"),
     include_str!("../../migrations/0002_templates_and_locks.sql"),
+    include_str!("../../migrations/0003_schedules.sql"),
 ];
 
 /// "FLOW" in the header of the file: tells our databases from those of other programs.
