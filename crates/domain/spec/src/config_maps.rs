@@ -54,7 +54,7 @@ impl<'a> Doc<'a> {
         }
         let Some(manifest) = self.config_maps.by_name.get(name).copied() else {
             self.config_maps.missing.borrow_mut().insert(name);
-            if !optional {
+            if !optional && !self.alone {
                 let known = self.config_maps.by_name.keys().copied();
                 let mut hint = self.report.did_you_mean(name, known);
                 if hint.is_empty() {
@@ -68,13 +68,22 @@ impl<'a> Doc<'a> {
         Some(manifest.field("data").and_then(Node::entries).unwrap_or(&[]))
     }
 
+    /// The value of one key, if it is there.
+    pub(crate) fn config_value(&self, name: &'static str, key: &str) -> Option<&'a str> {
+        let manifest = self.config_maps.by_name.get(name);
+        if manifest.is_none() {
+            self.config_maps.missing.borrow_mut().insert(name);
+        }
+        manifest?.field("data")?.field(key)?.text()
+    }
+
     /// What `{name, key, optional}` names. `given` says that there is another value to use.
     pub(crate) fn config_key(&self, node: &'a Node, given: bool) -> Key<'a> {
         if !self.report.fields(node, &grammar::CONFIG_KEY) {
             return Key::Missing;
         }
         let optional = node.field("optional").and_then(|node| self.report.boolean(node));
-        let absent = given || optional.unwrap_or(false);
+        let absent = given || optional.unwrap_or(false) || self.alone;
         let otherwise = if absent { Key::Absent } else { Key::Missing };
         let name = self.report.required(node, &grammar::CONFIG_KEY, "name");
         let key = self.report.required(node, &grammar::CONFIG_KEY, "key");

@@ -1,9 +1,7 @@
 //! What a leaf runs.
 
-use std::collections::BTreeSet;
-
-use flowforge_model::limits::{ARGUMENT_BYTES, ENV_BYTES, ENV_VARS};
-use flowforge_model::plan::{Body, Container, Value};
+use flowforge_model::limits::ARGUMENT_BYTES;
+use flowforge_model::plan::{Body, Container};
 use flowforge_model::text::Text;
 
 use crate::grammar::{self, Kind};
@@ -28,7 +26,8 @@ impl<'a> Doc<'a> {
         Some(Body::Script(container?, source))
     }
 
-    fn container_of(
+    /// A container of `kind`.
+    pub(crate) fn container_of(
         &self,
         node: &'a Node,
         kind: &Kind,
@@ -52,7 +51,7 @@ impl<'a> Doc<'a> {
             args: self.arguments_of_command(node, "args", names),
             command,
             env: self.environment(node, names),
-            mounts: Vec::new(),
+            mounts: self.mounts(node, names),
             working_dir: node.field("workingDir").and_then(|node| self.text(node, names)),
             resources: self.resources(node.field("resources")),
         })
@@ -109,74 +108,12 @@ impl<'a> Doc<'a> {
     }
 
     /// A constant longer than Linux passes to a process.
-    fn check_length(&self, node: &'a Node) {
+    pub(crate) fn check_length(&self, node: &'a Node) {
         let length = node.text().map_or(0, str::len);
         if length > ARGUMENT_BYTES {
             let message =
                 format!("{length} bytes; Linux passes at most {ARGUMENT_BYTES} in one string");
             self.report.error("limit", node, message, "use a script, whose source is a file");
         }
-    }
-
-    fn environment(&self, node: &'a Node, names: &Names<'_, 'a>) -> Vec<(Box<str>, Value)> {
-        let items = self.report.list_field(node, "env", "variables");
-        let mut seen = BTreeSet::new();
-        let mut bytes = 0_usize;
-        let mut out = Vec::new();
-        for item in items {
-            if !self.report.fields(item, &grammar::ENV) {
-                continue;
-            }
-            let Some(node) = self.report.required(item, &grammar::ENV, "name") else {
-                continue;
-            };
-            let Some(name) = self.report.string(node) else {
-                continue;
-            };
-            if !self.check_variable(node, name) {
-                continue;
-            }
-            if !seen.insert(name) {
-                let message = format!("the variable {} is set twice", quote(name));
-                self.report.error("duplicate_name", node, message, "keep one of them");
-                continue;
-            }
-            let value = match item.field("value") {
-                Some(value) => {
-                    self.check_length(value);
-                    bytes = bytes.saturating_add(value.text().map_or(0, str::len));
-                    self.text(value, names)
-                }
-                None => Some(Text::plain("")),
-            };
-            bytes = bytes.saturating_add(name.len());
-            out.extend(value.map(|value| (name.into(), Value::Text(value))));
-        }
-        if let Some(list) = node.field("env").filter(|_| out.len() > ENV_VARS) {
-            let message = format!("{} variables; at most {ENV_VARS} are passed", out.len());
-            self.report.error("limit", list, message, "pass a file or one JSON variable");
-        }
-        if let Some(list) = node.field("env").filter(|_| bytes > ENV_BYTES) {
-            let message = format!("{bytes} bytes of environment; at most {ENV_BYTES} are passed");
-            self.report.error("limit", list, message, "pass a file");
-        }
-        out
-    }
-
-    fn check_variable(&self, node: &'a Node, name: &str) -> bool {
-        let bad = |c: char| c == '=' || c.is_control() || c.is_whitespace();
-        if name.is_empty() || name.contains(bad) {
-            let message = format!("{} is no name of a variable", quote(name));
-            let hint = "use letters, digits and _";
-            self.report.error("bad_name", node, message, hint);
-            return false;
-        }
-        if name.starts_with("FLOWFORGE_") {
-            let message =
-                format!("{} is reserved: FLOWFORGE_ variables are set for the task", quote(name));
-            self.report.error("reserved_name", node, message, "choose another name");
-            return false;
-        }
-        true
     }
 }

@@ -35,6 +35,9 @@ pub(crate) fn compile<'a>(
     };
     let mut doc = Doc::read(report, dialect, spec);
     let parameters = doc.workflow_parameters(spec, &options.parameters);
+    let volumes = doc.read_workflow_volumes(spec);
+    let artifacts = doc.workflow_artifacts(spec);
+    doc.given_artifacts = artifacts.iter().map(|(name, _)| name.clone()).collect();
     let templates = doc.compile_templates();
     let entrypoint = {
         let kind = if manifest { &grammar::SPEC } else { &grammar::NATIVE };
@@ -58,11 +61,11 @@ pub(crate) fn compile<'a>(
         suspend: spec.field("suspend").and_then(|node| report.boolean(node)).unwrap_or(false),
         on_exit: on_exit.flatten().map(Call::of),
         hooks: Vec::new(),
-        artifacts: Vec::new(),
+        artifacts,
         annotations: Vec::new(),
         service_account: None,
-        locks: Vec::new(),
-        volumes: Vec::new(),
+        locks: doc.locks(spec, &Names::WORKFLOW),
+        volumes,
         entrypoint: entrypoint.unwrap_or(TemplateIx(0)),
         parameters,
         templates,
@@ -215,6 +218,17 @@ impl<'a> Doc<'a> {
                     quote(outline.name)
                 );
                 let hint = "declare a workflow parameter of this name, or give it a default";
+                self.report.error("missing_argument", node, message, hint);
+            }
+        }
+        for input in &outline.artifacts_in {
+            if !input.optional && !self.given_artifacts.contains(input.name) {
+                let message = format!(
+                    "nothing gives the input {} of the template {} an artifact",
+                    quote(input.name),
+                    quote(outline.name)
+                );
+                let hint = "declare an artifact of this name in arguments.artifacts";
                 self.report.error("missing_argument", node, message, hint);
             }
         }

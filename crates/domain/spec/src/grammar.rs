@@ -3,15 +3,21 @@
 //!
 //! A field that stands in no table is an error: nothing of a document is dropped in silence.
 
+mod artifact;
 mod container;
 mod document;
+mod lock;
 mod task;
 mod template;
+mod volume;
 
+pub(crate) use artifact::*;
 pub(crate) use container::*;
 pub(crate) use document::*;
+pub(crate) use lock::*;
 pub(crate) use task::*;
 pub(crate) use template::*;
+pub(crate) use volume::*;
 
 /// The fields of one kind of map.
 #[derive(Debug)]
@@ -79,6 +85,12 @@ impl Kind {
     pub(crate) fn keys(&self) -> impl Iterator<Item = &'static str> + Clone + use<> {
         let usable = |field: &&Field| !matches!(field.support, Support::Unsupported(_));
         self.fields().filter(usable).map(|field| field.key)
+    }
+
+    /// The keys that are refused by name.
+    pub(crate) fn refused_keys(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let refused = |field: &&Field| matches!(field.support, Support::Unsupported(_));
+        self.fields().filter(refused).map(|field| field.key)
     }
 }
 

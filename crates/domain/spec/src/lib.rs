@@ -8,19 +8,25 @@
     deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::expect_used)
 )]
 
+mod artifacts;
 mod config_maps;
 mod container;
+mod container_set;
 mod cron;
 mod dag;
 mod document;
+mod environment;
 mod grammar;
 mod graph;
+mod http;
 mod items;
 mod json;
 mod located;
+mod locks;
 mod names;
 mod outline;
 mod parameters;
+mod places;
 pub mod problem;
 pub mod quantity;
 mod recursion;
@@ -32,6 +38,8 @@ mod steps;
 mod suggest;
 mod task;
 mod template;
+mod value_from;
+mod volumes;
 mod walk;
 mod yaml;
 mod yaml_out;

@@ -6,11 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::plan::TemplateIx;
 
+use crate::artifacts::ArtifactOutline;
 use crate::config_maps::ConfigMaps;
 use crate::grammar;
 use crate::located::{Entry, Node, Value, quote};
 use crate::names::{Dialect, is_parameter_name};
 use crate::report::Report;
+
+/// The bodies a template may have.
+const BODIES: &str = "container, script, dag, steps, suspend, containerSet, http";
 
 /// The body of a template, by its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,20 +24,34 @@ pub(crate) enum BodyKind {
     Dag,
     Steps,
     Suspend,
+    ContainerSet,
+    Http,
 }
 
 impl BodyKind {
-    pub(crate) const ALL: [(Self, &'static str); 5] = [
+    pub(crate) const ALL: [(Self, &'static str); 7] = [
         (Self::Container, "container"),
         (Self::Script, "script"),
         (Self::Dag, "dag"),
         (Self::Steps, "steps"),
         (Self::Suspend, "suspend"),
+        (Self::ContainerSet, "containerSet"),
+        (Self::Http, "http"),
     ];
 
-    /// Runs a command.
+    /// Is one attempt at a time.
     pub(crate) fn leaf(self) -> bool {
-        matches!(self, Self::Container | Self::Script)
+        self.processes() || self == Self::Http
+    }
+
+    /// Runs commands, which read and write files.
+    pub(crate) fn processes(self) -> bool {
+        matches!(self, Self::Container | Self::Script | Self::ContainerSet)
+    }
+
+    /// Runs tasks.
+    pub(crate) fn composite(self) -> bool {
+        matches!(self, Self::Dag | Self::Steps)
     }
 }
 
@@ -54,6 +72,8 @@ pub(crate) struct Outline<'a> {
     pub(crate) body: Option<(BodyKind, &'a Node)>,
     pub(crate) inputs: Vec<InputOutline<'a>>,
     pub(crate) outputs: Vec<&'a str>,
+    pub(crate) artifacts_in: Vec<ArtifactOutline<'a>>,
+    pub(crate) artifacts_out: Vec<&'a str>,
 }
 
 /// A use of something that only exists after the workflow's end.
@@ -75,6 +95,15 @@ pub(crate) struct Doc<'a> {
     pub(crate) parameters: BTreeSet<&'a str>,
     /// Names outputs are exported under.
     pub(crate) globals: BTreeSet<&'a str>,
+    /// Names artifacts are exported under.
+    pub(crate) artifact_globals: BTreeSet<&'a str>,
+    /// Names of the artifacts the workflow itself is given.
+    pub(crate) given_artifacts: BTreeSet<Box<str>>,
+    /// Names of the volumes of the workflow.
+    pub(crate) volume_names: BTreeSet<Box<str>>,
+    /// A stored template is read without a workflow that uses it: what only that one gives
+    /// (parameters, volumes) cannot be looked up.
+    pub(crate) alone: bool,
     pub(crate) exit_uses: RefCell<Vec<ExitUse<'a>>>,
     /// What came with the document.
     pub(crate) config_maps: ConfigMaps<'a>,
@@ -90,6 +119,10 @@ impl<'a> Doc<'a> {
             by_name: BTreeMap::new(),
             parameters: BTreeSet::new(),
             globals: BTreeSet::new(),
+            artifact_globals: BTreeSet::new(),
+            given_artifacts: BTreeSet::new(),
+            volume_names: BTreeSet::new(),
+            alone: false,
             exit_uses: RefCell::default(),
             config_maps: ConfigMaps::default(),
         };
@@ -171,12 +204,16 @@ impl<'a> Doc<'a> {
             self.report.error("duplicate_name", at, message, "rename one of them");
         }
         let outputs = self.output_names(node);
+        let artifacts_in = node.field("inputs").filter(|node| node.entries().is_some());
+        let artifacts_out = node.field("outputs").filter(|node| node.entries().is_some());
         let outline = Outline {
             name,
             node,
             body: self.body(name, node),
             inputs: self.input_outlines(node),
             outputs,
+            artifacts_in: artifacts_in.map_or(Vec::new(), |node| self.artifact_outlines(node)),
+            artifacts_out: artifacts_out.map_or(Vec::new(), |node| self.artifact_names(node)),
         };
         self.templates.push(outline);
     }
@@ -196,18 +233,18 @@ impl<'a> Doc<'a> {
             };
             if found.is_some() {
                 let message = format!("the template {} has a second body, {key}", quote(name));
-                let hint = "a template is one of container, script, dag, steps, suspend";
+                let hint = format!("a template is one of {BODIES}");
                 self.report.error("conflict", entry, message, hint);
             } else {
                 found = Some((kind, &entry.node));
             }
         }
-        let known_elsewhere = ["containerSet", "resource", "http", "data", "plugin"]
+        let known_elsewhere = ["resource", "data", "plugin", "template", "templateRef"]
             .iter()
             .any(|key| has(key).is_some());
         if found.is_none() && !known_elsewhere {
             let message = format!("the template {} does nothing", quote(name));
-            let hint = "give it one of container, script, dag, steps, suspend";
+            let hint = format!("give it one of {BODIES}");
             self.report.error("missing_field", node, message, hint);
         }
         found
@@ -231,7 +268,7 @@ impl<'a> Doc<'a> {
             };
             out.push(InputOutline {
                 name,
-                optional: item.field("value").or(item.field("default")).is_some(),
+                optional: ["value", "valueFrom", "default"].iter().any(|k| item.field(k).is_some()),
                 choices: self.choices(item),
             });
         }
@@ -281,16 +318,28 @@ pub(crate) fn parameter_name<'a>(
     kind: &grammar::Kind,
     seen: &mut BTreeSet<&'a str>,
 ) -> Option<&'a str> {
+    item_name(report, item, kind, seen, "parameter")
+}
+
+/// The name of a parameter or artifact, checked and new.
+pub(crate) fn item_name<'a>(
+    report: &Report<'a>,
+    item: &'a Node,
+    kind: &grammar::Kind,
+    seen: &mut BTreeSet<&'a str>,
+    what: &str,
+) -> Option<&'a str> {
     let node = report.required(item, kind, "name")?;
     let name = report.string(node)?;
     if !is_parameter_name(name) {
-        let message = format!("{} is no name of a parameter", quote(name));
+        let article = if what.starts_with('a') { "an" } else { "a" };
+        let message = format!("{} is no name of {article} {what}", quote(name));
         let hint = "use letters, digits, - and _, at most 128 of them";
         report.error("bad_name", node, message, hint);
         return None;
     }
     if !seen.insert(name) {
-        let message = format!("the parameter {name} is given twice");
+        let message = format!("the {what} {name} is given twice");
         report.error("duplicate_name", node, message, "keep one of them");
         return None;
     }

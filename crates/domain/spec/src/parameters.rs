@@ -62,6 +62,12 @@ impl<'a> Doc<'a> {
                 self.check_choice(node, &choices);
             }
         }
+        let from = item.field("valueFrom").filter(|_| item.field("value").is_none());
+        if from.is_some() && given.is_none() {
+            let value = self.workflow_value_from(item);
+            // Without one the reason was reported, unless it may be missing.
+            return value.or_else(|| self.absent_value(item, name));
+        }
         let value = given.or_else(|| written.and_then(Node::text));
         let Some(value) = value else {
             let message = format!("the parameter {name} has no value");
@@ -81,5 +87,13 @@ impl<'a> Doc<'a> {
             self.report.error("limit", item, message, "pass a file or a URL");
         }
         Some(value)
+    }
+    /// An optional key of a `ConfigMap` that is not there leaves a parameter without a value.
+    fn absent_value(&self, item: &'a Node, name: &str) -> Option<&'static str> {
+        if !self.report.has_errors() && !self.alone {
+            let message = format!("the parameter {name} has no value");
+            self.report.error("missing_value", item, message, "give it a default");
+        }
+        self.alone.then_some("")
     }
 }

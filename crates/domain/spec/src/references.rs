@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flowforge_expr::RawSegment;
-use flowforge_model::plan::TemplateIx;
+use flowforge_model::plan::{ArtifactRef, TemplateIx};
 use flowforge_model::text::{
     LastRetryField, Reference, Segment, SiblingField, Text, WorkflowField,
 };
@@ -53,10 +53,10 @@ impl Names<'_, '_> {
 }
 
 /// Why a tag names nothing.
-struct Unresolved {
-    code: &'static str,
-    message: String,
-    hint: String,
+pub(crate) struct Unresolved {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) hint: String,
 }
 
 fn unresolved(
@@ -148,9 +148,18 @@ impl<'a> Doc<'a> {
             ["inputs", "parameters", name, ..] if names.template.is_some() => {
                 self.input(name, names).map(drop)
             }
+            ["inputs", "artifacts", name, ..] if names.template.is_some() => {
+                self.input_artifact_name(name, names).map(drop)
+            }
             ["workflow", "parameters", "json", ..] => Ok(()),
             ["workflow", "parameters", name, ..] => self.workflow_parameter(name).map(drop),
             ["inputs", ..] if names.template.is_some() => Ok(()),
+            [root @ ("tasks" | "steps"), task, "outputs", "artifacts", name, ..] => {
+                self.sibling_artifact(node, root, (task, name), names).map(drop)
+            }
+            ["tasks" | "steps", "name"] if names.siblings.is_none() && names.template.is_some() => {
+                Ok(())
+            }
             [root @ ("tasks" | "steps"), name, ..] => {
                 self.sibling_slot(node, root, name, names).map(drop)
             }
@@ -196,6 +205,14 @@ impl<'a> Doc<'a> {
                 Ok(Reference::Sibling { slot, field })
             }
             ["outputs", "parameters", name, "path"] if names.leaf => self.output_path(name, names),
+            ["outputs", "artifacts", name, "path"] if names.leaf => {
+                self.output_artifact_path(name, names)
+            }
+            ["inputs", "artifacts", name, "path"] if names.leaf => {
+                self.input_artifact_name(name, names)?;
+                Ok(Reference::InputArtifactPath((*name).into()))
+            }
+            ["steps" | "tasks", "name"] if names.template.is_some() => Ok(Reference::CallName),
             ["node", "name"] if names.leaf => Ok(Reference::NodeName),
             ["pod", "name"] if names.leaf => Ok(Reference::PodName),
             ["retries"] if names.leaf => Ok(Reference::Retries),
@@ -206,9 +223,21 @@ impl<'a> Doc<'a> {
                 "message" => LastRetryField::Message,
                 _ => return Err(unknown()),
             })),
-            ["inputs" | "outputs", "artifacts", ..]
-            | ["cronworkflow" | "request" | "response", ..]
-            | ["steps" | "tasks", "name"] => Err(unsupported()),
+            ["inputs" | "outputs", "artifacts", ..] => Err(unresolved(
+                "unknown_reference",
+                "an artifact is no text",
+                "name its path inside of its container: {{inputs.artifacts.NAME.path}}",
+            )),
+            ["cronworkflow", ..] => Err(unresolved(
+                "unknown_reference",
+                "only the when of a schedule knows its schedule",
+                "",
+            )),
+            ["request" | "response", ..] => Err(unresolved(
+                "unknown_reference",
+                "only the successCondition of http has a response",
+                "",
+            )),
             _ => Err(unknown()),
         }
     }
@@ -226,7 +255,16 @@ impl<'a> Doc<'a> {
                 return Ok(Reference::WorkflowParameters);
             }
             ["parameters", name] => return self.workflow_parameter(name),
-            ["labels", "json"] | ["labels"] => return Err(unsupported()),
+            ["labels", "json"] | ["labels"] => return Ok(Reference::WorkflowLabels),
+            ["annotations", "json"] | ["annotations"] => return Ok(Reference::WorkflowAnnotations),
+            ["annotations", ..] => {
+                return Ok(Reference::WorkflowAnnotation(after_dot(after_dot(tag)).into()));
+            }
+            ["creationTimestamp", letter] if *letter != "RFC3339" => {
+                return creation_time(letter);
+            }
+            ["serviceAccountName"] => WorkflowField::ServiceAccountName,
+            ["scheduledTime"] => WorkflowField::ScheduledTime,
             ["labels", ..] => {
                 return Ok(Reference::WorkflowLabel(after_dot(after_dot(tag)).into()));
             }
@@ -242,8 +280,13 @@ impl<'a> Doc<'a> {
             ["duration"] => WorkflowField::Duration,
             ["status"] => WorkflowField::Status,
             ["failures"] => WorkflowField::Failures,
-            ["annotations" | "serviceAccountName" | "scheduledTime" | "creationTimestamp", ..]
-            | ["outputs", "artifacts", ..] => return Err(unsupported()),
+            ["outputs", "artifacts", ..] => {
+                return Err(unresolved(
+                    "unknown_reference",
+                    "an artifact is no text",
+                    "pass it on as an artifact, with from",
+                ));
+            }
             _ => return Err(unknown()),
         };
         if let (WorkflowField::Status | WorkflowField::Failures, Some(template)) =
@@ -255,7 +298,7 @@ impl<'a> Doc<'a> {
     }
 
     fn workflow_parameter(&self, name: &str) -> Result<Reference, Unresolved> {
-        if self.parameters.contains(name) {
+        if self.parameters.contains(name) || self.alone {
             return Ok(Reference::WorkflowParameter(name.into()));
         }
         let mut hint = self.report.did_you_mean(name, self.parameters.iter().copied());
@@ -267,7 +310,7 @@ impl<'a> Doc<'a> {
     }
 
     fn workflow_output(&self, name: &str) -> Result<Reference, Unresolved> {
-        if self.globals.contains(name) {
+        if self.globals.contains(name) || self.alone {
             return Ok(Reference::WorkflowOutput(name.into()));
         }
         let message = format!("no output is exported under the globalName {}", quote(name));
@@ -298,6 +341,79 @@ impl<'a> Doc<'a> {
         }
         let hint = self.report.did_you_mean(name, outputs.iter().copied());
         let message = format!("the template has no output {}", quote(name));
+        Err(unresolved("unknown_output", message, hint))
+    }
+
+    fn output_artifact_path(
+        &self,
+        name: &str,
+        names: &Names<'_, 'a>,
+    ) -> Result<Reference, Unresolved> {
+        let outline = names.template.and_then(|ix| self.outline(ix));
+        let artifacts = outline.map_or(&[][..], |outline| &outline.artifacts_out);
+        if artifacts.contains(&name) {
+            return Ok(Reference::OutputArtifactPath(name.into()));
+        }
+        let hint = self.report.did_you_mean(name, artifacts.iter().copied());
+        let message = format!("the template has no output artifact {}", quote(name));
+        Err(unresolved("unknown_output", message, hint))
+    }
+
+    /// An input artifact of the template that holds the text.
+    pub(crate) fn input_artifact_name(
+        &self,
+        name: &str,
+        names: &Names<'_, 'a>,
+    ) -> Result<ArtifactRef, Unresolved> {
+        let outline = names.template.and_then(|ix| self.outline(ix));
+        let inputs = outline.map_or(&[][..], |outline| &outline.artifacts_in);
+        if inputs.iter().any(|input| input.name == name) {
+            return Ok(ArtifactRef::Input(name.into()));
+        }
+        let mut hint = self.report.did_you_mean(name, inputs.iter().map(|input| input.name));
+        if hint.is_empty() {
+            hint = "declare it in inputs.artifacts of the template".to_owned();
+        }
+        let message = format!("there is no input artifact {}", quote(name));
+        Err(unresolved("unknown_artifact", message, hint))
+    }
+
+    /// An artifact of a sibling: its name and the artifact's.
+    pub(crate) fn sibling_artifact(
+        &self,
+        node: &'a Node,
+        root: &str,
+        (task, name): (&str, &str),
+        names: &Names<'_, 'a>,
+    ) -> Result<ArtifactRef, Unresolved> {
+        let slot = self.sibling_slot(node, root, task, names)?;
+        let template = names.siblings.and_then(|(s, _)| *s.templates.get(slot as usize)?);
+        // Without one the template itself is the problem and is reported already.
+        if let Some(outline) = template.and_then(|ix| self.outline(ix))
+            && !outline.artifacts_out.contains(&name)
+        {
+            let known = outline.artifacts_out.iter().copied();
+            let mut hint = self.report.did_you_mean(name, known);
+            if hint.is_empty() {
+                hint = "declare it in outputs.artifacts of that template".to_owned();
+            }
+            let message = format!(
+                "the template {} has no output artifact {}",
+                quote(outline.name),
+                quote(name)
+            );
+            return Err(unresolved("unknown_output", message, hint));
+        }
+        Ok(ArtifactRef::Sibling { slot, name: name.into() })
+    }
+
+    /// An artifact that is exported under a `globalName`.
+    pub(crate) fn workflow_artifact(&self, name: &str) -> Result<ArtifactRef, Unresolved> {
+        if self.artifact_globals.contains(name) || self.alone {
+            return Ok(ArtifactRef::Workflow(name.into()));
+        }
+        let message = format!("no artifact is exported under the globalName {}", quote(name));
+        let hint = self.report.did_you_mean(name, self.artifact_globals.iter().copied());
         Err(unresolved("unknown_output", message, hint))
     }
 
@@ -355,7 +471,15 @@ impl<'a> Doc<'a> {
                 let hint = "only a loop has a list of all its outputs";
                 return Err(unresolved("unknown_reference", message, hint));
             }
-            ["ip" | "hostNodeName"] | ["outputs", "artifacts", ..] => return Err(unsupported()),
+            ["ip"] => SiblingField::Ip,
+            ["hostNodeName"] => SiblingField::HostNodeName,
+            ["outputs", "artifacts", ..] => {
+                return Err(unresolved(
+                    "unknown_reference",
+                    "an artifact is no text",
+                    "pass it on in arguments.artifacts, with from",
+                ));
+            }
             ["outputs", "parameters", name] | ["outputs", name] => {
                 let Some(outline) = outline else {
                     // The template itself is the problem and is reported already.
@@ -392,8 +516,17 @@ fn unknown() -> Unresolved {
     unresolved("unknown_reference", message, hint)
 }
 
-fn unsupported() -> Unresolved {
-    unresolved("unsupported", "this variable is not supported", "")
+/// `workflow.creationTimestamp.F`: letters of strftime that Argo has, and `s`.
+fn creation_time(letter: &str) -> Result<Reference, Unresolved> {
+    let mut chars = letter.chars();
+    match (chars.next(), chars.next()) {
+        (Some(c), None) if "sBbmAadHIMSYypZzL".contains(c) => Ok(Reference::CreationTime(c)),
+        _ => Err(unresolved(
+            "unknown_reference",
+            "there is no such form of a time",
+            "write RFC3339, s or one of the letters Y m d H M S y B b A a I p Z z L",
+        )),
+    }
 }
 
 /// A tag of the document, escaped and cut.

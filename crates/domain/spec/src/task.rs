@@ -42,7 +42,7 @@ impl<'a> Doc<'a> {
             name: name.into(),
             template: template?,
             arguments,
-            artifacts: Vec::new(),
+            artifacts: self.artifact_arguments(node, name, template, &inside),
             hooks: Vec::new(),
             needs: Needs::All(Box::default()),
             when,
@@ -74,16 +74,23 @@ impl<'a> Doc<'a> {
             else {
                 continue;
             };
-            let Some(value) = self.report.required(item, &grammar::ARGUMENT, "value") else {
-                continue;
-            };
             let input = outline.map(|o| (o, o.inputs.iter().find(|i| i.name == argument)));
             match input {
-                Some((_, Some(input))) => self.check_choice(value, &input.choices),
+                Some((_, Some(input))) => {
+                    if let Some(value) = item.field("value") {
+                        self.check_choice(value, &input.choices);
+                    }
+                }
                 Some((outline, None)) => self.unknown_argument(item, argument, outline),
                 None => {}
             }
-            let value = self.text(value, names);
+            let value = match (item.field("value"), item.field("valueFrom")) {
+                (None, Some(from)) => self.given_from(from, false, names),
+                _ => self
+                    .report
+                    .required(item, &grammar::ARGUMENT, "value")
+                    .and_then(|value| self.text(value, names)),
+            };
             out.extend(value.map(|value| (argument.into(), value)));
         }
         if let Some(outline) = outline {

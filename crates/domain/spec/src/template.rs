@@ -34,6 +34,8 @@ impl<'a> Doc<'a> {
                 self.dag(ix, body_node, &mut siblings).map(Body::Dag)
             }
             BodyKind::Steps => self.steps(ix, body_node, &mut siblings).map(Body::Steps),
+            BodyKind::ContainerSet => self.container_set(node, body_node, &leaf),
+            BodyKind::Http => self.http(body_node, &leaf),
         };
         let anywhere = |_: u32, _: &'a Node, _: &str| {};
         let place = OutputPlace {
@@ -49,12 +51,13 @@ impl<'a> Doc<'a> {
             self.retry(node, &retry_names)
         });
         self.refuse_by_kind(node, kind);
+        let init = self.init_containers(node, body.as_ref(), &leaf);
         let template = Template {
             name: name.into(),
             inputs,
-            artifacts_in: Vec::new(),
+            artifacts_in: self.input_artifacts(node, kind, &leaf),
             outputs,
-            artifacts_out: Vec::new(),
+            artifacts_out: self.output_artifacts(node, kind, &place.names),
             body: body?,
             retry: match retry {
                 Some(retry) => Some(retry?),
@@ -64,11 +67,14 @@ impl<'a> Doc<'a> {
             timeout: node.field("timeout").and_then(|node| self.positive_duration(node)),
             parallelism: self.report.optional_u32(node, "parallelism", 1, u32::MAX),
             fail_fast: false,
-            locks: Vec::new(),
-            memoize: None,
-            daemon: false,
-            volumes: Vec::new(),
-            init: Vec::new(),
+            locks: self.locks(node, &leaf),
+            memoize: self.memoize(node, &leaf),
+            daemon: node
+                .field("daemon")
+                .and_then(|node| self.report.boolean(node))
+                .unwrap_or(false),
+            volumes: self.volumes(node, &leaf),
+            init,
         };
         Some(template)
     }
@@ -87,7 +93,7 @@ impl<'a> Doc<'a> {
 
     /// Fields that only make sense with some bodies.
     fn refuse_by_kind(&self, node: &'a Node, kind: BodyKind) {
-        let composite = matches!(kind, BodyKind::Dag | BodyKind::Steps);
+        let composite = kind.composite();
         for key in ["activeDeadlineSeconds", "timeout"] {
             if let Some(field) = node.field(key).filter(|_| composite) {
                 let message = format!("{key} is for templates that run something themselves");
@@ -117,15 +123,16 @@ impl<'a> Doc<'a> {
             .filter_map(|item| {
                 let name = item.field("name")?.text()?;
                 let choices = choices_quietly(item);
-                let default = item.field("value").or(item.field("default"));
-                Some(Input {
-                    name: name.into(),
-                    default: default.and_then(|node| {
-                        self.check_choice(node, &choices);
-                        self.text(node, &Names::WORKFLOW)
-                    }),
-                    choices,
-                })
+                let written = item.field("value").or(item.field("default"));
+                let from = item.field("valueFrom").filter(|_| item.field("value").is_none());
+                let from = from
+                    .and_then(|from| self.given_from(from, written.is_some(), &Names::WORKFLOW));
+                let default = from.or_else(|| {
+                    let node = written?;
+                    self.check_choice(node, &choices);
+                    self.text(node, &Names::WORKFLOW)
+                });
+                Some(Input { name: name.into(), default, choices })
             })
             .collect()
     }
@@ -181,15 +188,7 @@ impl<'a> Doc<'a> {
             name: name.into(),
             source: source?,
             default: from.field("default").and_then(|node| self.text(node, &place.names)),
-            global_name: item.field("globalName").and_then(|node| {
-                let global = self.report.string(node)?;
-                if !crate::names::is_parameter_name(global) {
-                    let message = format!("{} is no name of a parameter", quote(global));
-                    let hint = "use letters, digits, - and _";
-                    self.report.error("bad_name", node, message, hint);
-                }
-                Some(global.into())
-            }),
+            global_name: item.field("globalName").and_then(|node| self.global_name(node)),
         })
     }
 
@@ -199,9 +198,9 @@ impl<'a> Doc<'a> {
         node: &'a Node,
         place: &OutputPlace<'_, 'a>,
     ) -> Option<OutputSource> {
-        let composite = matches!(place.kind, BodyKind::Dag | BodyKind::Steps);
+        let composite = place.kind.composite();
         let (fits, who) = match key {
-            "path" => (place.kind.leaf(), "a container or script"),
+            "path" => (place.kind.processes(), "a container or script"),
             "supplied" => (place.kind == BodyKind::Suspend, "a suspension"),
             _ => (composite, "a dag or steps"),
         };

@@ -82,8 +82,8 @@ fn everything_wrong_is_said_at_once() {
     27:16: command must be a list of strings, found 'sh -c "{{inputs.parameters.cmd}}"' [wrong_type]
         at /templates/sh/container/command
         write it as a list; no shell splits it for you
-    28:7: volumeMounts of a container is not supported [unsupported]
-        at /templates/sh/container/volumeMounts
+    28:7: volumeDevices of a container is not supported: devices are not handed to local processes [unsupported]
+        at /templates/sh/container/volumeDevices
         remove it: a field is never ignored
     29:18: memory requests more than its limit [request_over_limit]
         at /templates/sh/container/resources
@@ -179,8 +179,8 @@ fn fields_and_names_are_checked() {
         (leaf("container: {image: i, env: [{name: A, value: 1}, {name: A}]}"), &["duplicate_name 5:61 /templates/a/container/env/1/name"]),
         (leaf("container: {image: i, env: [{name: FLOWFORGE_TASK_ID}]}"), &["reserved_name 5:40 /templates/a/container/env/0/name"]),
         (leaf("container: {image: i, env: [{name: 'A=B'}]}"), &["bad_name 5:40 /templates/a/container/env/0/name"]),
-        (leaf("container: {image: i, securityContext: {privileged: true}}"), &["unsupported 5:27 /templates/a/container/securityContext"]),
-        (leaf("container: {image: i}\n    volumes: []\n    hostNetwork: true"), &["unsupported 6:5 /templates/a/volumes", "unknown_field 7:5 /templates/a/hostNetwork"]),
+        (leaf("container: {image: i, volumeDevices: []}"), &["unsupported 5:27 /templates/a/container/volumeDevices"]),
+        (leaf("container: {image: i}\n    sidecars: []\n    hostNetwork: true"), &["unsupported 6:5 /templates/a/sidecars", "unknown_field 7:5 /templates/a/hostNetwork"]),
         (leaf("container: {image: i}\n    parallelism: 2"), &["conflict 6:18 /templates/a/parallelism"]),
         (leaf("container: {image: i}\n    activeDeadlineSeconds: 0"), &["out_of_range 6:28 /templates/a/activeDeadlineSeconds"]),
         (leaf("container: {image: i}\n    activeDeadlineSeconds: 1.5"), &["wrong_type 6:28 /templates/a/activeDeadlineSeconds"]),

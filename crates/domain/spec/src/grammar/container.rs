@@ -1,6 +1,11 @@
-//! What leaves run.
+//! What leaves run: containers, sets of them, requests.
 
-use super::{Field, Kind, full, kind, no_effect, refused};
+use super::{Field, Kind, MOUNT, full, kind, no_effect, refused};
+
+/// Why probes change nothing.
+const NO_PROBE: &str = "a process counts as ready once it runs";
+/// Why a choice about terminals and users changes nothing.
+const PLAIN_PROCESS: &str = "a local process is started plainly, by the user of the server";
 
 /// Kubernetes' container.
 const SHARED: &[Field] = &[
@@ -9,34 +14,96 @@ const SHARED: &[Field] = &[
     full("command"),
     full("args"),
     full("env").list(&ENV),
+    full("envFrom").list(&ENV_FROM),
     full("workingDir"),
     full("resources"),
+    full("volumeMounts").list(&MOUNT),
     no_effect("imagePullPolicy", "local processes have no image"),
-    refused("envFrom", ""),
-    refused("ports", ""),
-    refused("volumeMounts", ""),
-    refused("volumeDevices", ""),
-    refused("livenessProbe", ""),
-    refused("readinessProbe", ""),
-    refused("startupProbe", ""),
-    refused("lifecycle", ""),
-    refused("terminationMessagePath", ""),
-    refused("terminationMessagePolicy", ""),
-    refused("securityContext", ""),
-    refused("stdin", ""),
-    refused("stdinOnce", ""),
-    refused("tty", ""),
-    refused("resizePolicy", ""),
-    refused("restartPolicy", ""),
+    no_effect("ports", "local processes have the network of the machine"),
+    no_effect("livenessProbe", "a process that hangs is ended by its deadline"),
+    no_effect("readinessProbe", NO_PROBE),
+    no_effect("startupProbe", NO_PROBE),
+    no_effect("lifecycle", "nothing runs beside a local process"),
+    no_effect("terminationMessagePath", PLAIN_PROCESS),
+    no_effect("terminationMessagePolicy", PLAIN_PROCESS),
+    no_effect("securityContext", PLAIN_PROCESS),
+    no_effect("stdin", PLAIN_PROCESS),
+    no_effect("stdinOnce", PLAIN_PROCESS),
+    no_effect("tty", PLAIN_PROCESS),
+    no_effect("resizePolicy", PLAIN_PROCESS),
+    refused("volumeDevices", "devices are not handed to local processes"),
+    refused("restartPolicy", "write retryStrategy"),
+    refused("restartPolicyRules", "write retryStrategy"),
 ];
 
 pub(crate) static CONTAINER: Kind = kind("a container", &[]).with(SHARED);
 
 pub(crate) static SCRIPT: Kind = kind("a script", &[full("source")]).with(SHARED);
 
+pub(crate) static INIT_CONTAINER: Kind =
+    kind("an init container", &[full("mirrorVolumeMounts")]).with(SHARED);
+
+pub(crate) static MEMBER: Kind =
+    kind("a container of the set", &[full("dependencies")]).with(SHARED);
+
+pub(crate) static CONTAINER_SET: Kind = kind(
+    "a containerSet",
+    &[
+        full("containers").list(&MEMBER),
+        full("volumeMounts").list(&MOUNT),
+        full("retryStrategy").map(&SET_RETRY),
+    ],
+);
+
+pub(crate) static SET_RETRY: Kind =
+    kind("retryStrategy of a set", &[full("duration"), full("retries")]);
+
 pub(crate) static ENV: Kind =
-    kind("a variable", &[full("name"), full("value"), refused("valueFrom", "")]);
+    kind("a variable", &[full("name"), full("value"), full("valueFrom").map(&ENV_VALUE_FROM)]);
+
+pub(crate) static ENV_VALUE_FROM: Kind = kind(
+    "valueFrom of a variable",
+    &[
+        full("secretKeyRef").map(&CONFIG_KEY),
+        full("configMapKeyRef").map(&CONFIG_KEY),
+        refused("fieldRef", "a local process has no pod; use a tag like {{pod.name}}"),
+        refused("resourceFieldRef", "a local process has no pod"),
+        refused("fileKeyRef", "a local process has no pod"),
+    ],
+);
+
+pub(crate) static ENV_FROM: Kind = kind(
+    "envFrom",
+    &[
+        full("prefix"),
+        full("configMapRef").map(&CONFIG_REF),
+        refused("secretRef", "name each variable in env, with a secretKeyRef"),
+    ],
+);
+
+/// Names a whole `ConfigMap`.
+pub(crate) static CONFIG_REF: Kind = kind("a reference", &[full("name"), full("optional")]);
 
 /// Names one key of a `ConfigMap` or secret.
 pub(crate) static CONFIG_KEY: Kind =
     kind("a key reference", &[full("name"), full("key"), full("optional")]);
+
+pub(crate) static HTTP: Kind = kind(
+    "http",
+    &[
+        full("method"),
+        full("url"),
+        full("headers").list(&HEADER),
+        full("timeoutSeconds"),
+        full("body"),
+        full("successCondition"),
+        full("insecureSkipVerify"),
+        refused("bodyFrom", "write the body as a text"),
+    ],
+);
+
+pub(crate) static HEADER: Kind =
+    kind("a header", &[full("name"), full("value"), full("valueFrom").map(&HEADER_VALUE_FROM)]);
+
+pub(crate) static HEADER_VALUE_FROM: Kind =
+    kind("valueFrom of a header", &[full("secretKeyRef").map(&CONFIG_KEY)]);

@@ -1,8 +1,9 @@
 //! Documents as a whole: what stands around the templates.
 
 use super::{
-    Field, HOOK, Kind, NO_ACCOUNT, NO_POD, ONE_MACHINE, RETRY, TEMPLATE, emulated, full, kind,
-    no_effect, refused,
+    ARGUMENT_ARTIFACT, CLAIM_TEMPLATE, Field, GIVEN_FROM, HOOK, Kind, NO_ACCOUNT, NO_POD,
+    ONE_MACHINE, RETRY, SYNCHRONIZATION, TEMPLATE, VOLUME, emulated, full, kind, no_effect,
+    refused,
 };
 
 pub(crate) static NATIVE: Kind = kind(
@@ -23,6 +24,9 @@ pub(crate) static NATIVE: Kind = kind(
         full("suspend"),
         full("priority"),
         full("retryStrategy").map(&RETRY),
+        full("synchronization").map(&SYNCHRONIZATION),
+        full("volumes").list(&VOLUME),
+        full("volumeClaimTemplates").list(&CLAIM_TEMPLATE),
     ],
 )
 .with(NOT_NATIVE);
@@ -32,8 +36,6 @@ const NOT_NATIVE: &[Field] = &[
     refused("serviceAccountName", NO_ACCOUNT),
     refused("automountServiceAccountToken", NO_ACCOUNT),
     refused("executor", NO_ACCOUNT),
-    refused("volumes", ""),
-    refused("volumeClaimTemplates", ""),
     refused("artifactRepositoryRef", ""),
     refused("nodeSelector", ONE_MACHINE),
     refused("affinity", ONE_MACHINE),
@@ -53,7 +55,6 @@ const NOT_NATIVE: &[Field] = &[
     refused("metrics", ""),
     refused("shutdown", ""),
     refused("workflowTemplateRef", ""),
-    refused("synchronization", ""),
     refused("volumeClaimGC", ""),
     refused("podMetadata", NO_POD),
     refused("templateDefaults", ""),
@@ -141,9 +142,9 @@ pub(crate) static SPEC: Kind = kind(
         full("priority"),
         full("retryStrategy").map(&RETRY),
         refused("workflowMetadata", "").map(&WORKFLOW_METADATA),
-        refused("synchronization", ""),
-        refused("volumes", ""),
-        refused("volumeClaimTemplates", ""),
+        full("synchronization").map(&SYNCHRONIZATION),
+        full("volumes").list(&VOLUME),
+        full("volumeClaimTemplates").list(&CLAIM_TEMPLATE),
         refused("volumeClaimGC", ""),
         no_effect("artifactRepositoryRef", "artifacts are kept in the repository of the project"),
         no_effect("artifactGC", "artifacts are kept"),
@@ -249,8 +250,10 @@ pub(crate) static TTL: Kind = kind(
 );
 
 /// The arguments of a workflow.
-pub(crate) static WORKFLOW_ARGUMENTS: Kind =
-    kind("arguments", &[full("parameters").list(&WORKFLOW_PARAMETER), refused("artifacts", "")]);
+pub(crate) static WORKFLOW_ARGUMENTS: Kind = kind(
+    "arguments",
+    &[full("parameters").list(&WORKFLOW_PARAMETER), full("artifacts").list(&ARGUMENT_ARTIFACT)],
+);
 
 pub(crate) static WORKFLOW_PARAMETER: Kind = kind(
     "a parameter",
@@ -260,7 +263,7 @@ pub(crate) static WORKFLOW_PARAMETER: Kind = kind(
         full("default"),
         full("enum"),
         full("description"),
-        refused("valueFrom", ""),
+        full("valueFrom").map(&GIVEN_FROM),
         refused("globalName", "only outputs are exported"),
     ],
 );

@@ -1,6 +1,6 @@
 //! Calls of templates: tasks, steps, hooks.
 
-use super::{Field, Kind, TEMPLATE, full, kind, refused};
+use super::{ARGUMENT_ARTIFACT, Field, GIVEN_FROM, Kind, TEMPLATE, full, kind, refused};
 
 pub(crate) static DAG: Kind =
     kind("a dag", &[full("tasks").list(&TASK), full("target"), full("failFast")]);
@@ -41,8 +41,10 @@ pub(crate) static HOOK: Kind = kind(
 pub(crate) static TEMPLATE_REF: Kind =
     kind("templateRef", &[full("name"), full("template"), full("clusterScope")]);
 
-pub(crate) static ARGUMENTS: Kind =
-    kind("arguments", &[full("parameters").list(&ARGUMENT), refused("artifacts", "")]);
+pub(crate) static ARGUMENTS: Kind = kind(
+    "arguments",
+    &[full("parameters").list(&ARGUMENT), full("artifacts").list(&ARGUMENT_ARTIFACT)],
+);
 
 pub(crate) static ARGUMENT: Kind = kind(
     "an argument",
@@ -50,7 +52,7 @@ pub(crate) static ARGUMENT: Kind = kind(
         full("name"),
         full("value"),
         full("description"),
-        refused("valueFrom", ""),
+        full("valueFrom").map(&GIVEN_FROM),
         refused("default", ""),
         refused("enum", ""),
         refused("globalName", ""),

@@ -1,8 +1,9 @@
 //! Templates: what they take, do and give.
 
 use super::{
-    CONTAINER, DAG, Field, Kind, NO_ACCOUNT, NO_POD, ONE_MACHINE, SCRIPT, STEP, full, kind,
-    no_effect, refused,
+    CONFIG_KEY, CONTAINER, CONTAINER_SET, DAG, Field, HTTP, INIT_CONTAINER, INPUT_ARTIFACT, Kind,
+    MEMOIZE, NO_ACCOUNT, NO_POD, ONE_MACHINE, OUTPUT_ARTIFACT, SCRIPT, STEP, SYNCHRONIZATION,
+    VOLUME, full, kind, no_effect, refused,
 };
 
 pub(crate) static TEMPLATE: Kind = kind(
@@ -18,9 +19,9 @@ pub(crate) static TEMPLATE: Kind = kind(
         full("dag").map(&DAG),
         full("steps").groups(&STEP),
         full("suspend").map(&SUSPEND),
-        refused("containerSet", ""),
+        full("containerSet").map(&CONTAINER_SET),
         refused("resource", "there is no Kubernetes to hold objects"),
-        refused("http", ""),
+        full("http").map(&HTTP),
         refused("data", "lists of remote buckets are not read; list them in a script"),
         refused("plugin", "plugins of Argo's agent are not loaded"),
         full("retryStrategy").map(&RETRY),
@@ -28,13 +29,16 @@ pub(crate) static TEMPLATE: Kind = kind(
         full("timeout"),
         full("parallelism"),
         full("failFast"),
-        refused("daemon", ""),
-        refused("volumes", ""),
-        refused("initContainers", ""),
+        full("daemon"),
+        full("volumes").list(&VOLUME),
+        full("initContainers").list(&INIT_CONTAINER),
         refused("sidecars", "processes beside a task are not started; run a daemon template"),
-        refused("archiveLocation", ""),
-        refused("synchronization", ""),
-        refused("memoize", ""),
+        no_effect(
+            "archiveLocation",
+            "artifacts are kept in the repository of the project, logs always",
+        ),
+        full("synchronization").map(&SYNCHRONIZATION),
+        full("memoize").map(&MEMOIZE),
         no_effect("metrics", "metrics of documents are not collected"),
         no_effect("pendingTimeout", "a local process is never pending"),
         refused("gang", ""),
@@ -66,7 +70,7 @@ const TEMPLATE_POD: &[Field] = &[
 ];
 
 pub(crate) static INPUTS: Kind =
-    kind("inputs", &[full("parameters").list(&INPUT), refused("artifacts", "")]);
+    kind("inputs", &[full("parameters").list(&INPUT), full("artifacts").list(&INPUT_ARTIFACT)]);
 
 pub(crate) static INPUT: Kind = kind(
     "an input",
@@ -76,7 +80,7 @@ pub(crate) static INPUT: Kind = kind(
         full("value"),
         full("enum"),
         full("description"),
-        refused("valueFrom", ""),
+        full("valueFrom").map(&GIVEN_FROM),
         refused("globalName", "only outputs are exported"),
     ],
 );
@@ -85,7 +89,7 @@ pub(crate) static OUTPUTS: Kind = kind(
     "outputs",
     &[
         full("parameters").list(&OUTPUT),
-        refused("artifacts", ""),
+        full("artifacts").list(&OUTPUT_ARTIFACT),
         refused("result", "it is what the task prints"),
         refused("exitCode", "it is what the task ends with"),
     ],
@@ -115,7 +119,23 @@ pub(crate) static VALUE_FROM: Kind = kind(
         refused("jsonPath", "there is no Kubernetes object to read from"),
         refused("jqFilter", "there is no Kubernetes object to read from"),
         refused("event", "workflows are not submitted by event bindings"),
-        refused("configMapKeyRef", ""),
+        refused("configMapKeyRef", "it is for values that are given"),
+    ],
+);
+
+/// Where a value that is given comes from.
+pub(crate) static GIVEN_FROM: Kind = kind(
+    "valueFrom",
+    &[
+        full("configMapKeyRef").map(&CONFIG_KEY),
+        full("expression"),
+        full("default"),
+        refused("path", "it is for outputs of a container"),
+        refused("parameter", "it is for outputs of a dag or steps"),
+        refused("supplied", "it is for outputs of a suspension"),
+        refused("jsonPath", "there is no Kubernetes object to read from"),
+        refused("jqFilter", "there is no Kubernetes object to read from"),
+        refused("event", "workflows are not submitted by event bindings"),
     ],
 );
 

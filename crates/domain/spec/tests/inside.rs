@@ -1,0 +1,398 @@
+//! What stands inside the templates of Argo manifests: bodies, volumes, artifacts, locks.
+
+use flowforge_model::artifact::{Archive, SecretKey};
+use flowforge_model::plan::{
+    ArtifactRef, ArtifactSource, Body, Container, Lock, OutputArtifactSource, Place, PlaceKind,
+    Template, Value, VolumeSource,
+};
+use flowforge_model::text::{Reference, Segment, Text};
+use flowforge_model::time::Millis;
+use flowforge_spec::{Compiled, Options, compile};
+
+/// A manifest whose only template `a` has this body.
+fn manifest(body: &str) -> String {
+    let body = body.replace('\n', "\n    ");
+    format!(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  entrypoint: a\n  templates:\n  - name: a\n    {body}\n"
+    )
+}
+
+fn ok(source: &str) -> Compiled {
+    let result = compile(source, &Options::default());
+    let result = result.map_err(|p| p.list.iter().map(ToString::to_string).collect::<Vec<_>>());
+    result.expect(source)
+}
+
+fn template(body: &str) -> Template {
+    ok(&manifest(body)).plan.templates.remove(0)
+}
+
+fn container(body: &str) -> Container {
+    let Body::Container(container) = template(body).body else { unreachable!("{body}") };
+    container
+}
+
+/// `code line:column message` of every problem.
+fn problems(source: &str) -> Vec<String> {
+    let problems = compile(source, &Options::default()).map(|c| c.plan).expect_err(source);
+    let show =
+        |p: &flowforge_spec::Problem| format!("{} {}:{} {}", p.code, p.line, p.column, p.message);
+    problems.list.iter().map(show).collect()
+}
+
+fn codes(source: &str) -> Vec<&'static str> {
+    let problems = compile(source, &Options::default()).map(|c| c.plan).expect_err(source);
+    problems.list.iter().map(|p| p.code).collect()
+}
+
+fn warnings(source: &str) -> Vec<String> {
+    ok(source)
+        .warnings
+        .iter()
+        .map(|p| format!("{} {}:{} {}", p.code, p.line, p.column, p.message))
+        .collect()
+}
+
+fn secret(name: &str, key: &str) -> SecretKey {
+    SecretKey { name: name.into(), key: key.into(), optional: false }
+}
+
+#[test]
+fn a_container_may_leave_its_command_to_the_image() {
+    let container = container("container: {image: 'x:{{workflow.name}}', args: [hi]}");
+    assert!(container.command.is_empty());
+    assert_eq!(container.args, [Text::plain("hi")]);
+}
+
+#[test]
+fn secrets_of_the_environment_stay_references() {
+    let container = container(
+        "container:\n  image: i\n  env:\n  - {name: P, valueFrom: {secretKeyRef: {name: s, key: k}}}\n  - {name: Q, value: 1}",
+    );
+    assert_eq!(
+        container.env,
+        [
+            ("P".into(), Value::Secret(secret("s", "k"))),
+            ("Q".into(), Value::Text(Text::plain("1")))
+        ]
+    );
+}
+
+#[test]
+fn what_only_a_pod_has_is_named_in_a_warning() {
+    let source = manifest(
+        "container: {image: i, ports: [{containerPort: 80}], securityContext: {}}\nmetrics: {prometheus: []}",
+    );
+    assert_eq!(
+        warnings(&source),
+        [
+            "no_effect 7:27 ports of a container has no effect: local processes have the network of the machine",
+            "no_effect 7:57 securityContext of a container has no effect: a local process is started plainly, by the user of the server",
+            "no_effect 8:5 metrics of a template has no effect: metrics of documents are not collected",
+        ]
+    );
+}
+
+#[test]
+fn what_cannot_be_had_is_refused_by_name_at_its_line() {
+    let rows = [
+        (
+            "resource: {action: create}",
+            "unsupported 7:5 resource of a template is not supported: there is no Kubernetes to hold objects",
+        ),
+        (
+            "container: {image: i}\nsidecars: []",
+            "unsupported 8:5 sidecars of a template is not supported: processes beside a task are not started; run a daemon template",
+        ),
+        (
+            "container: {image: i, env: [{name: A, valueFrom: {fieldRef: {fieldPath: x}}}]}",
+            "unsupported 7:55 fieldRef of valueFrom of a variable is not supported: a local process has no pod; use a tag like {{pod.name}}",
+        ),
+        (
+            "container: {image: i, envFrom: [{secretRef: {name: s}}]}",
+            "unsupported 7:38 secretRef of envFrom is not supported: name each variable in env, with a secretKeyRef",
+        ),
+        (
+            "container: {image: i}\nvolumes: [{name: v, hostPath: {path: /}}]",
+            "unsupported 8:25 hostPath of a volume is not supported: a directory of the host is not handed to tasks",
+        ),
+        (
+            "container: {image: i}\ninputs: {artifacts: [{name: x, path: /x, git: {repo: r}}]}",
+            "unsupported 8:46 git of an input artifact is not supported: repositories are not cloned as artifacts; clone in a container",
+        ),
+        (
+            "http: {url: 'http://x', bodyFrom: {bytes: eA==}}",
+            "unsupported 7:29 bodyFrom of http is not supported: write the body as a text",
+        ),
+        (
+            "container: {image: i}\noutputs: {parameters: [{name: o, valueFrom: {jsonPath: x}}]}",
+            "unsupported 8:50 jsonPath of valueFrom is not supported: there is no Kubernetes object to read from",
+        ),
+        (
+            "container: {image: i, resources: {limits: {cpu: '{{inputs.parameters.x}}'}}}\ninputs: {parameters: [{name: x, value: 1}]}",
+            "unsupported 7:53 resources cannot hold tags",
+        ),
+    ];
+    for (body, expected) in rows {
+        let found = problems(&manifest(body));
+        assert!(found.iter().any(|p| p == expected), "{body}: {found:#?}");
+    }
+}
+
+#[test]
+fn volumes_are_mounted_where_they_are_declared() {
+    let source = manifest(
+        "container: {image: i, volumeMounts: [{name: own, mountPath: /a, subPath: b, readOnly: true}, {name: shared, mountPath: /c}, {name: made, mountPath: /d}]}\nvolumes: [{name: own, emptyDir: {}}]",
+    )
+    .replace(
+        "spec:\n",
+        "spec:\n  volumes:\n  - name: shared\n    persistentVolumeClaim: {claimName: data}\n  - name: keys\n    secret: {secretName: s, items: [{key: k, path: p/q}]}\n  volumeClaimTemplates:\n  - metadata: {name: made}\n    spec: {accessModes: [ReadWriteOnce]}\n",
+    );
+    let compiled = ok(&source);
+    let Body::Container(container) = &compiled.plan.templates[0].body else { panic!() };
+    let mounts: Vec<String> = container
+        .mounts
+        .iter()
+        .map(|m| format!("{} {:?} {:?} {}", m.volume, m.path, m.sub_path, m.read_only))
+        .collect();
+    insta::assert_snapshot!(mounts.join("\n"), @r#"
+    own Plain("/a") Some(Plain("b")) true
+    shared Plain("/c") None false
+    made Plain("/d") None false
+    "#);
+    let sources: Vec<&VolumeSource> = compiled.plan.volumes.iter().map(|v| &v.source).collect();
+    let items = vec![("k".into(), "p/q".into())];
+    assert_eq!(
+        sources,
+        [
+            &VolumeSource::Claim(Text::plain("data")),
+            &VolumeSource::Secret { name: "s".into(), items, optional: false },
+            &VolumeSource::WorkflowClaim,
+        ]
+    );
+    assert_eq!(compiled.plan.templates[0].volumes[0].source, VolumeSource::Empty);
+}
+
+#[test]
+fn a_mount_of_an_undeclared_volume_suggests_a_name() {
+    let source = manifest(
+        "container: {image: i, volumeMounts: [{name: wrok, mountPath: /a}]}\nvolumes: [{name: work, emptyDir: {}}]",
+    );
+    let problems = compile(&source, &Options::default()).map(|c| c.plan).unwrap_err();
+    assert_eq!(problems.list[0].to_string(), "7:49: there is no volume 'wrok' [unknown_volume]");
+    assert_eq!(problems.list[0].hint.as_deref(), Some("did you mean work?"));
+}
+
+#[test]
+fn paths_of_mounts_stay_below_their_root() {
+    for mount in [
+        "mountPath: relative",
+        "mountPath: /",
+        "mountPath: /a/../b",
+        "mountPath: '/a:b'",
+        "mountPath: /a, subPath: ../x",
+        "mountPath: /a, subPath: /etc",
+    ] {
+        let source = manifest(&format!(
+            "container: {{image: i, volumeMounts: [{{name: v, {mount}}}]}}\nvolumes: [{{name: v, emptyDir: {{}}}}]"
+        ));
+        assert_eq!(codes(&source), ["bad_path"], "{mount}");
+    }
+}
+
+#[test]
+fn an_init_container_may_see_the_volumes_of_the_main_one() {
+    let template = template(
+        "container: {image: i, volumeMounts: [{name: v, mountPath: /v}]}\nvolumes: [{name: v, emptyDir: {}}]\ninitContainers:\n- {name: one, image: i, mirrorVolumeMounts: true}\n- {name: two, image: i}",
+    );
+    let seen: Vec<usize> = template.init.iter().map(|c| c.container.mounts.len()).collect();
+    assert_eq!(seen, [1, 0]);
+}
+
+#[test]
+fn members_of_a_set_wait_for_each_other() {
+    let template = template(
+        "containerSet:\n  volumeMounts: [{name: v, mountPath: /v}]\n  retryStrategy: {retries: '2', duration: 5s}\n  containers:\n  - {name: a, image: i}\n  - {name: main, image: i, dependencies: [a]}\nvolumes: [{name: v, emptyDir: {}}]\noutputs: {parameters: [{name: o, valueFrom: {path: /v/o}}]}",
+    );
+    let Body::ContainerSet(set) = template.body else { panic!() };
+    assert_eq!(set.after, [Box::from([]), Box::from([0])]);
+    assert_eq!((set.retries, set.wait), (2, Millis(5000)));
+    assert!(set.members.iter().all(|m| m.container.mounts.len() == 1));
+}
+
+#[test]
+fn a_set_that_cannot_run_is_refused() {
+    let rows = [
+        (
+            "containerSet: {containers: [{name: a, image: i, dependencies: [b]}, {name: b, image: i, dependencies: [a]}]}",
+            "cycle",
+        ),
+        ("containerSet: {containers: [{name: a, image: i, dependencies: [x]}]}", "unknown_task"),
+        (
+            "containerSet: {containers: [{name: a, image: i}, {name: a, image: i}]}",
+            "duplicate_name",
+        ),
+        ("containerSet: {containers: []}", "empty"),
+        (
+            "containerSet: {containers: [{name: a, image: i}]}\noutputs: {parameters: [{name: o, valueFrom: {path: /o}}]}",
+            "missing_main",
+        ),
+    ];
+    for (body, code) in rows {
+        assert_eq!(codes(&manifest(body)), [code], "{body}");
+    }
+}
+
+#[test]
+fn a_request_has_argos_defaults() {
+    let template = template(
+        "http:\n  url: 'https://x/{{workflow.name}}'\n  headers:\n  - {name: A, value: b}\n  - {name: T, valueFrom: {secretKeyRef: {name: s, key: k}}}\n  successCondition: response.statusCode == 201",
+    );
+    let Body::Http(http) = template.body else { panic!() };
+    assert_eq!(http.method, Text::plain("GET"));
+    assert_eq!(http.timeout, Millis(30_000));
+    assert_eq!(http.headers[1], ("T".into(), Value::Secret(secret("s", "k"))));
+    assert_eq!(http.success, Some(Text::plain("response.statusCode == 201")));
+}
+
+#[test]
+fn a_request_that_could_not_be_sent_is_refused() {
+    let rows = [
+        ("http: {url: 'ftp://x'}", "bad_url"),
+        ("http: {url: 'http:///x'}", "bad_url"),
+        ("http: {url: 'http://x y'}", "bad_url"),
+        ("http: {url: 'http://x', method: 'GET /'}", "bad_value"),
+        ("http: {url: 'http://x', headers: [{name: 'a b', value: c}]}", "bad_name"),
+        ("http: {url: 'http://x', headers: [{name: a, value: \"b\\r\\nc: d\"}]}", "bad_value"),
+        (
+            "http: {url: 'http://x', successCondition: 'response.body == \"{{workflow.name}}\"'}",
+            "unsupported",
+        ),
+        ("http: {url: 'http://x', successCondition: 'env.HOME == 1'}", "unknown_reference"),
+        ("http: {url: 'http://x', successCondition: '1 +'}", "bad_expression"),
+        ("http: {}", "missing_field"),
+    ];
+    for (body, code) in rows {
+        assert_eq!(codes(&manifest(body)), [code], "{body}");
+    }
+}
+
+/// A manifest of two templates, `give` and `take`, and a `main` that passes an artifact on.
+fn passing(arguments: &str) -> String {
+    format!(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  entrypoint: main\n  templates:\n  - name: main\n    dag:\n      tasks:\n      - {{name: g, template: give}}\n      - name: t\n        template: take\n        dependencies: [g]\n        arguments: {{artifacts: [{arguments}]}}\n  - name: give\n    container: {{image: i}}\n    outputs: {{artifacts: [{{name: o, path: /o, archive: {{none: {{}}}}, globalName: g}}]}}\n  - name: take\n    container: {{image: i, args: ['{{{{inputs.artifacts.i.path}}}}']}}\n    inputs: {{artifacts: [{{name: i, path: /i, mode: 0644, recurseMode: true}}]}}\n"
+    )
+}
+
+#[test]
+fn artifacts_go_from_task_to_task() {
+    let compiled = ok(&passing("{name: i, from: '{{tasks.g.outputs.artifacts.o}}', subPath: a/b}"));
+    let task = &compiled.plan.templates[0].body.tasks()[1];
+    let from = ArtifactSource::From(
+        ArtifactRef::Sibling { slot: 0, name: "o".into() },
+        Some(Text::plain("a/b")),
+    );
+    assert_eq!(task.artifacts, [("i".into(), from)]);
+    let given = &compiled.plan.templates[1].artifacts_out[0];
+    assert_eq!(given.global_name.as_deref(), Some("g"));
+    let kept =
+        OutputArtifactSource::Path { path: Text::plain("/o"), keep: None, archive: Archive::None };
+    assert_eq!(given.source, kept);
+    let taken = &compiled.plan.templates[2].artifacts_in[0];
+    assert_eq!((taken.mode, taken.recurse, taken.optional), (Some(0o644), true, false));
+    let Body::Container(container) = &compiled.plan.templates[2].body else { panic!() };
+    let path = Segment::Reference(Reference::InputArtifactPath("i".into()));
+    assert_eq!(container.args, [Text::Parts([path].into())]);
+}
+
+#[test]
+fn artifacts_that_nobody_gives_are_named() {
+    let rows = [
+        ("", "missing_argument"),
+        ("{name: i, from: '{{tasks.g.outputs.artifacts.x}}'}", "unknown_output"),
+        ("{name: i, from: '{{tasks.h.outputs.artifacts.o}}'}", "unknown_task"),
+        ("{name: i, from: '{{inputs.artifacts.x}}'}", "unknown_artifact"),
+        ("{name: i, from: '{{workflow.outputs.artifacts.x}}'}", "unknown_output"),
+        ("{name: i, from: x}", "unknown_reference"),
+        ("{name: i, fromExpression: \"tasks['g'].outputs.artifacts.x\"}", "unknown_output"),
+        ("{name: i}", "missing_field"),
+        ("{name: i, raw: {data: a}, http: {url: 'http://x'}}", "conflict"),
+        ("{name: i, raw: {data: '{{tasks.g.outputs.artifacts.o}}'}}", "unknown_reference"),
+    ];
+    for (arguments, code) in rows {
+        assert_eq!(codes(&passing(arguments)), [code], "{arguments}");
+    }
+}
+
+#[test]
+fn places_of_artifacts_are_read() {
+    let place = |place: &str| {
+        let template = template(&format!(
+            "container: {{image: i}}\ninputs: {{artifacts: [{{name: x, path: /x, {place}}}]}}"
+        ));
+        match template.artifacts_in[0].default.clone() {
+            Some(ArtifactSource::Place(place)) => place,
+            other => panic!("{other:?}"),
+        }
+    };
+    let Place { kind, archive, .. } = place("raw: {data: 'hi {{workflow.name}}'}");
+    assert!(matches!(kind, PlaceKind::Raw(Text::Parts(_))));
+    assert_eq!(archive, Archive::None);
+    assert_eq!(place("s3: {key: a/b/}").kind, PlaceKind::Repository(Text::plain("a/b")));
+    let bucket = "s3: {endpoint: 'h:9000', bucket: b, insecure: true, key: k, accessKeySecret: {name: s, key: a}}";
+    let PlaceKind::S3(location, key) = place(bucket).kind else { panic!() };
+    assert_eq!(location.access_key, Some(secret("s", "a")));
+    assert!(location.insecure);
+    assert_eq!(key, Text::plain("k"));
+    assert_eq!(place("http: {url: 'http://x/y'}, archive: {zip: {}}").archive, Archive::Zip);
+}
+
+/// H97: what is known of a key stays below the root of its store.
+#[test]
+fn keys_of_artifacts_stay_below_their_root() {
+    let long = "k".repeat(1025);
+    let keys = [
+        "a/../../b",
+        "..",
+        ".",
+        "/etc/passwd",
+        "a//b",
+        "a/./b",
+        "//",
+        "",
+        "a\\\\b",
+        "a\\nb",
+        "{{workflow.name}}/../x",
+        "../{{workflow.name}}",
+        "a/{{workflow.name}}/..",
+        &long,
+    ];
+    for key in keys {
+        let source = manifest(&format!(
+            "container: {{image: i}}\noutputs: {{artifacts: [{{name: x, path: /x, s3: {{key: \"{key}\"}}}}]}}"
+        ));
+        assert_eq!(codes(&source), ["bad_key"], "{key}");
+    }
+}
+
+#[test]
+fn locks_have_a_scope_and_a_name() {
+    let template = template(
+        "container: {image: i}\nsynchronization:\n  mutex: {name: old}\n  mutexes: [{name: 'c-{{workflow.uid}}', namespace: n}, {name: d, database: true}]",
+    );
+    let lock =
+        |scope: &str, name: &str| Lock { scope: scope.into(), name: Text::plain(name), limit: 1 };
+    assert_eq!(template.locks[0], lock("mutex", "old"));
+    assert_eq!(template.locks[2], lock("database/mutex", "d"));
+    let Text::Parts(parts) = &template.locks[1].name else { panic!() };
+    assert_eq!(parts.len(), 4);
+}
+
+#[test]
+fn a_memo_has_a_key_and_a_cache() {
+    let template = template(
+        "container: {image: i}\nmemoize: {key: 'k-{{workflow.name}}', maxAge: 10s, cache: {configMap: {name: c, key: x}}}",
+    );
+    let memo = template.memoize.unwrap();
+    assert_eq!((&*memo.cache, memo.max_age), ("c", Some(Millis(10_000))));
+}
