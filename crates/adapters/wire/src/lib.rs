@@ -5,17 +5,23 @@
 //! them and keeps words such as statuses as text, so that an old client can read a newer server.
 
 pub mod feed;
+pub mod lock;
+pub mod memo;
 pub mod meta;
 pub mod problem;
 pub mod submit;
 pub mod task;
+pub mod template;
 pub mod time;
 pub mod workflow;
 
 pub use feed::{Event, Feed, LogLine, Page};
+pub use lock::{Lock, LockUser};
+pub use memo::{Cache, Forgotten, Memo};
 pub use meta::{Endpoint, Health, NewProject, Project, Version};
 pub use problem::{Finding, LintReport, Problem};
 pub use submit::{ParameterValue, Resubmit, Resume, Submit};
-pub use task::{Attempt, Task};
+pub use task::{Attempt, Task, TaskArtifact};
+pub use template::{Applied, AppliedTemplate, Template, TemplateRef};
 pub use time::Time;
 pub use workflow::Workflow;

@@ -43,6 +43,9 @@ pub struct Task {
     /// What it gave, by name; the end of its standard output as `result`.
     #[serde(default)]
     pub outputs: BTreeMap<String, String>,
+    /// Artifacts it gave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<TaskArtifact>,
     /// When it became ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queued_at: Option<Time>,
@@ -52,6 +55,23 @@ pub struct Task {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
+}
+
+/// A file or folder that a task gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TaskArtifact {
+    /// Its name.
+    pub name: String,
+    /// Where it is kept: `repository` (of the project), `s3`, `http` or `raw` (in the document);
+    /// expect more.
+    pub store: String,
+    /// Where it is there: the key, `bucket/key`, or the URL; empty for `raw`.
+    #[serde(default)]
+    pub key: String,
+    /// How it is packed there: `none`, `tar_gz` or `zip`; expect more.
+    #[serde(default)]
+    pub archive: String,
 }
 
 /// One try of a task.

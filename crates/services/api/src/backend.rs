@@ -9,11 +9,14 @@ use flowforge_model::event::{Command, TaskRow};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::{
-    AttemptView, Catalog, EventView, ProjectView, TaskCounts, TaskFilter, WorkflowFilter,
-    WorkflowView,
+    AttemptView, CacheView, Catalog, EventView, LockFilter, LockView, MemoView, ProjectView,
+    TaskCounts, TaskFilter, WorkflowFilter, WorkflowView,
 };
 use flowforge_ports::logs::{LogCursor, LogPage, LogQuery, LogStore};
 use flowforge_ports::store::{Inserted, NewWorkflow, Store, StoreError};
+use flowforge_ports::templates::{
+    NewTemplate, Put, StoredTemplate, TemplateFilter, TemplateId, TemplateView, Templates,
+};
 use tokio::runtime::Handle;
 
 pub(crate) type Answer<T> = Result<T, StoreError>;
@@ -31,6 +34,26 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn events(&self, id: WorkflowId, after: u64, limit: u32) -> Answer<Vec<EventView>>;
     fn projects(&self) -> Answer<Vec<ProjectView>>;
     fn create_project(&self, name: String, at: Timestamp) -> Answer<ProjectView>;
+    fn locks(&self, filter: LockFilter, limit: u32, users: u32) -> Answer<Vec<LockView>>;
+    fn caches(&self, project: String, after: Option<String>, limit: u32) -> Answer<Vec<CacheView>>;
+    fn memos(
+        &self,
+        project: String,
+        cache: String,
+        after: i64,
+        limit: u32,
+    ) -> Answer<Vec<MemoView>>;
+    fn forget(&self, project: String, cache: String, key: Option<String>) -> Answer<u64>;
+    fn put(&self, new: Vec<NewTemplate>) -> Answer<Vec<Put>>;
+    fn template(&self, id: TemplateId, version: Option<u32>) -> Answer<StoredTemplate>;
+    fn templates(&self, filter: TemplateFilter, limit: u32) -> Answer<Vec<TemplateView>>;
+    fn versions(
+        &self,
+        id: TemplateId,
+        before: Option<u32>,
+        limit: u32,
+    ) -> Answer<Vec<TemplateView>>;
+    fn delete_template(&self, id: TemplateId, at: Timestamp) -> Answer<()>;
     fn logs(
         &self,
         id: WorkflowId,
@@ -52,7 +75,7 @@ fn wait<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
     Handle::current().block_on(answer)
 }
 
-impl<S: Store + Catalog, L: LogStore> Backend for Joined<S, L> {
+impl<S: Store + Catalog + Templates, L: LogStore> Backend for Joined<S, L> {
     fn insert(&self, new: NewWorkflow) -> Answer<Inserted> {
         wait(self.store.insert(new))
     }
@@ -85,6 +108,44 @@ impl<S: Store + Catalog, L: LogStore> Backend for Joined<S, L> {
     }
     fn create_project(&self, name: String, at: Timestamp) -> Answer<ProjectView> {
         wait(self.store.create_project(name, at))
+    }
+    fn locks(&self, filter: LockFilter, limit: u32, users: u32) -> Answer<Vec<LockView>> {
+        wait(self.store.locks(filter, limit, users))
+    }
+    fn caches(&self, project: String, after: Option<String>, limit: u32) -> Answer<Vec<CacheView>> {
+        wait(self.store.caches(project, after, limit))
+    }
+    fn memos(
+        &self,
+        project: String,
+        cache: String,
+        after: i64,
+        limit: u32,
+    ) -> Answer<Vec<MemoView>> {
+        wait(self.store.memos(project, cache, after, limit))
+    }
+    fn forget(&self, project: String, cache: String, key: Option<String>) -> Answer<u64> {
+        wait(self.store.forget(project, cache, key))
+    }
+    fn put(&self, new: Vec<NewTemplate>) -> Answer<Vec<Put>> {
+        wait(self.store.put(new))
+    }
+    fn template(&self, id: TemplateId, version: Option<u32>) -> Answer<StoredTemplate> {
+        wait(self.store.template(id, version))
+    }
+    fn templates(&self, filter: TemplateFilter, limit: u32) -> Answer<Vec<TemplateView>> {
+        wait(self.store.templates(filter, limit))
+    }
+    fn versions(
+        &self,
+        id: TemplateId,
+        before: Option<u32>,
+        limit: u32,
+    ) -> Answer<Vec<TemplateView>> {
+        wait(self.store.versions(id, before, limit))
+    }
+    fn delete_template(&self, id: TemplateId, at: Timestamp) -> Answer<()> {
+        wait(self.store.delete_template(id, at))
     }
     fn logs(
         &self,

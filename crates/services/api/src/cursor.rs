@@ -9,6 +9,9 @@ use crate::problem::{Code, Failure};
 /// Bytes of the tag: enough to catch a mistake. A cursor is no secret and grants nothing.
 const TAG: usize = 8;
 
+/// The longest cursor: keys of locks may have some KiB.
+const CURSOR_BYTES: usize = 16 * 1024;
+
 /// A list and its filter; cursors are bound to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope([u8; TAG]);
@@ -31,17 +34,21 @@ impl Scope {
 
     /// The key of the row that a cursor is behind.
     pub(crate) fn open<const N: usize>(&self, cursor: &str) -> Result<[u8; N], Failure> {
-        let refused = || {
-            let detail = "the cursor does not belong to this list and filter";
-            Failure::at(Code::BadCursor, "?cursor", detail)
-        };
-        if cursor.len() > 64 {
+        self.bytes(cursor)?.try_into().map_err(|_| refused())
+    }
+
+    /// The same for a key that is text.
+    pub(crate) fn open_text(&self, cursor: &str) -> Result<String, Failure> {
+        String::from_utf8(self.bytes(cursor)?).map_err(|_| refused())
+    }
+
+    fn bytes(&self, cursor: &str) -> Result<Vec<u8>, Failure> {
+        if cursor.len() > CURSOR_BYTES {
             return Err(refused());
         }
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
         let (tag, key) = bytes.split_at_checked(TAG).ok_or_else(refused)?;
-        let key: [u8; N] = key.try_into().map_err(|_| refused())?;
-        if tag == self.tag(&key) { Ok(key) } else { Err(refused()) }
+        if tag == self.tag(key) { Ok(key.to_vec()) } else { Err(refused()) }
     }
 
     fn tag(&self, key: &[u8]) -> [u8; TAG] {
@@ -50,6 +57,11 @@ impl Scope {
         tag.copy_from_slice(&digest[..TAG]);
         tag
     }
+}
+
+fn refused() -> Failure {
+    let detail = "the cursor does not belong to this list and filter";
+    Failure::at(Code::BadCursor, "?cursor", detail)
 }
 
 /// SHA-256 over parts, each with its length before it, so that no two lists of parts are alike.
@@ -80,7 +92,7 @@ mod tests {
             let tampered = String::from_utf8(bytes).unwrap();
             assert!(scope.open::<4>(&tampered).is_err(), "{tampered}");
         }
-        for junk in ["", "=", "%%%", "AAAA", &"A".repeat(10_000)] {
+        for junk in ["", "=", "%%%", "AAAA", &"A".repeat(20_000)] {
             assert!(scope.open::<4>(junk).is_err());
         }
     }

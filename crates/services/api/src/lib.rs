@@ -15,7 +15,9 @@ mod follow;
 mod hub;
 mod json;
 mod linger;
+mod locks;
 mod logs;
+mod memos;
 mod meta;
 mod openapi;
 mod path;
@@ -29,6 +31,7 @@ mod submission;
 mod submit;
 mod suspension;
 mod tasks;
+mod templates;
 mod workflows;
 
 use std::fmt;
@@ -42,6 +45,7 @@ use flowforge_ports::clock::{Clock, SystemClock};
 use flowforge_ports::logs::LogStore;
 use flowforge_ports::nudge::Nudge;
 use flowforge_ports::store::Store;
+use flowforge_ports::templates::Templates;
 use tokio::sync::{Semaphore, watch};
 
 use backend::{Backend, Joined};
@@ -153,7 +157,7 @@ impl fmt::Debug for Api {
 impl Api {
     /// Joins the parts. Whoever commits to the store tells `hub`, so that streams are prompt.
     #[must_use]
-    pub fn new<S: Store + Catalog, L: LogStore>(
+    pub fn new<S: Store + Catalog + Templates, L: LogStore>(
         store: Arc<S>,
         logs: Arc<L>,
         hub: Hub,

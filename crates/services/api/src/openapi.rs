@@ -35,6 +35,9 @@ pub(crate) fn base() -> OpenApi {
         (name = "tasks", description = "Tasks and their attempts"),
         (name = "events", description = "History"),
         (name = "logs", description = "Output of tasks"),
+        (name = "templates", description = "Stored templates and config maps, in versions"),
+        (name = "locks", description = "Mutexes and semaphores"),
+        (name = "memos", description = "Remembered outputs"),
         (name = "projects", description = "Projects"),
         (name = "meta", description = "The server about itself; no token needed"),
     )

@@ -43,8 +43,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     }
 }
 
+/// The two names in a path.
+#[derive(Debug)]
+pub(crate) struct Names(pub(crate) String, pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Names {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| Failure::new(Code::NotFound, Code::NotFound.text()))?;
+        let mut values = params.iter().map(|(_, value)| value.to_owned());
+        let mut next = || values.next().unwrap_or_default();
+        Ok(Self(next(), next()))
+    }
+}
+
 /// One id, one spelling: lower case with hyphens.
-fn workflow_id(text: &str) -> Option<WorkflowId> {
+pub(crate) fn workflow_id(text: &str) -> Option<WorkflowId> {
     let id: WorkflowId = text.parse().ok()?;
     (id.to_string() == text).then_some(id)
 }

@@ -15,9 +15,9 @@ use crate::backend::Backend;
 use crate::body::optional_json;
 use crate::envelope::Fields;
 use crate::path::Name;
-use crate::problem::{Code, Failure};
+use crate::problem::{Code, Failure, shown};
 use crate::query::Query;
-use crate::show;
+use crate::show::{self, Projects};
 
 /// List projects
 #[utoipa::path(
@@ -80,6 +80,19 @@ pub(crate) async fn get(
     let mut both = all.into_iter().filter(|p| p.id == wanted || p.name == wanted);
     let found = both.next().map(show::project).map(Json);
     found.ok_or_else(|| Failure::new(Code::NotFound, "there is no such project"))
+}
+
+/// The name of the project that a query names by id or name; the default one if it names none.
+pub(crate) fn wanted(
+    shared: &Shared,
+    projects: &Projects,
+    wanted: Option<&str>,
+) -> Result<String, Failure> {
+    let wanted = wanted.unwrap_or(&shared.config.default_project);
+    projects.name(wanted).map(str::to_owned).ok_or_else(|| {
+        let detail = format!("there is no project `{}`", shown(wanted));
+        Failure::at(Code::BadParameter, "?project_id", detail)
+    })
 }
 
 /// As a Kubernetes namespace: `[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?`.

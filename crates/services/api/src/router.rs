@@ -20,7 +20,8 @@ use uuid::Uuid;
 use crate::follow::add_retry_after;
 use crate::problem::{Code, Failure};
 use crate::{
-    Shared, actions, auth, events, logs, meta, openapi, projects, submit, tasks, workflows,
+    Shared, actions, auth, events, locks, logs, memos, meta, openapi, projects, submit, tasks,
+    templates, workflows,
 };
 
 fn all() -> (Router<Arc<Shared>>, OpenApi) {
@@ -41,6 +42,13 @@ fn all() -> (Router<Arc<Shared>>, OpenApi) {
         .routes(routes!(tasks::get))
         .routes(routes!(events::list))
         .routes(routes!(logs::list))
+        .routes(routes!(templates::list))
+        .routes(routes!(templates::get, templates::delete))
+        .routes(routes!(templates::versions))
+        .routes(routes!(templates::diff))
+        .routes(routes!(locks::list))
+        .routes(routes!(memos::caches))
+        .routes(routes!(memos::list, memos::forget))
         .routes(routes!(projects::list, projects::create))
         .routes(routes!(projects::get))
         .routes(routes!(meta::alive))

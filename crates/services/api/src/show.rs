@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 
 use crate::backend::{Answer, Backend};
+use flowforge_model::artifact::{Archive, Artifact, Location};
 use flowforge_model::event::{Outputs, Record, TaskRow};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::catalog::{AttemptView, EventView, ProjectView, WorkflowView};
-use flowforge_wire::{Attempt, Event, Project, Task, Time, Workflow};
+use flowforge_ports::catalog::{
+    AttemptView, EventView, LockUser, LockView, ProjectView, WorkflowView,
+};
+use flowforge_wire::{
+    Attempt, Event, Lock, LockUser as WireLockUser, Project, Task, TaskArtifact, Time, Workflow,
+};
 
 fn time(at: Option<Timestamp>) -> Option<Time> {
     at.map(Time)
@@ -41,7 +46,8 @@ impl Projects {
         found.map(|(name, _)| &**name)
     }
 
-    fn id(&self, name: String) -> String {
+    /// The id of the project with this name.
+    pub(crate) fn id(&self, name: String) -> String {
         self.0.get(&name).cloned().unwrap_or(name)
     }
 }
@@ -87,7 +93,8 @@ pub(crate) fn whole_workflow(backend: &dyn Backend, mut view: WorkflowView) -> A
 
 /// A task with its attempts, which are in order.
 pub(crate) fn task(id: WorkflowId, row: TaskRow, attempts: Vec<AttemptView>) -> Task {
-    let TaskRow { node, shape, state } = row;
+    let TaskRow { node, shape, mut state } = row;
+    let artifacts = state.outputs.as_mut().map(|outputs| std::mem::take(&mut outputs.artifacts));
     Task {
         id: id.task(node).to_string(),
         node: node.0,
@@ -102,10 +109,27 @@ pub(crate) fn task(id: WorkflowId, row: TaskRow, attempts: Vec<AttemptView>) -> 
         exit_code: state.exit_code,
         attempts: attempts.into_iter().map(|one| attempt(id, one)).collect(),
         outputs: outputs(state.outputs),
+        artifacts: artifacts.unwrap_or_default().into_iter().map(artifact).collect(),
         queued_at: time(state.queued_at),
         started_at: time(state.started_at),
         finished_at: time(state.finished_at),
     }
+}
+
+/// An artifact and where it is kept. Headers of requests and names of secrets stay inside.
+pub(crate) fn artifact((name, artifact): (String, Artifact)) -> TaskArtifact {
+    let (store, key) = match artifact.location {
+        Location::Repository { key } => ("repository", key),
+        Location::S3(at) => ("s3", format!("{}/{}", at.bucket, at.key)),
+        Location::Http(at) => ("http", at.url),
+        Location::Raw { .. } => ("raw", String::new()),
+    };
+    let archive = match artifact.archive {
+        Archive::None => "none",
+        Archive::TarGz => "tar_gz",
+        Archive::Zip => "zip",
+    };
+    TaskArtifact { name, store: store.to_owned(), key, archive: archive.to_owned() }
 }
 
 fn attempt(id: WorkflowId, view: AttemptView) -> Attempt {
@@ -151,6 +175,29 @@ pub(crate) fn event(view: EventView) -> Event {
             attempt: Some(attempt),
             exit_code,
         },
+    }
+}
+
+/// A lock with those who hold it and those who wait.
+pub(crate) fn lock(view: LockView) -> Lock {
+    let users = |users: Vec<LockUser>| users.into_iter().map(lock_user).collect();
+    Lock {
+        key: view.key,
+        limit: view.limit,
+        holding: view.holding,
+        waiting: view.waiting,
+        holders: users(view.holders),
+        waiters: users(view.waiters),
+    }
+}
+
+fn lock_user(user: LockUser) -> WireLockUser {
+    WireLockUser {
+        workflow_id: user.workflow.to_string(),
+        workflow_name: user.workflow_name,
+        task: user.task_name.unwrap_or_default(),
+        node: user.node.0,
+        since: Time(user.since),
     }
 }
 

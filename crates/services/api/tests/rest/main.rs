@@ -7,9 +7,12 @@
 )]
 
 mod hostile;
+mod locks;
+mod memos;
 mod reading;
 mod routes;
 mod server;
 mod streams;
 mod submitting;
+mod templates;
 mod wire;

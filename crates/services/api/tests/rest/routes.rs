@@ -25,6 +25,9 @@ fn operations() -> Vec<(Method, String, Value)> {
 fn filled(path: &str) -> String {
     path.replace("{id}", "01890a5d-ac96-774b-bcce-b302099a8057")
         .replace("{task}", "a.b")
+        .replace("{kind}", "configmap")
+        .replace("{name}", "absent")
+        .replace("{cache}", "absent")
         .replace("{code}", "not_found")
 }
 
@@ -33,9 +36,18 @@ fn the_description_has_every_route() {
     let mut routes: Vec<String> =
         operations().iter().map(|(method, path, _)| format!("{method} {path}")).collect();
     routes.sort();
-    let expected = "DELETE /api/v1/workflows/{id}
+    let expected = "DELETE /api/v1/memos/{cache}
+DELETE /api/v1/templates/{kind}/{name}
+DELETE /api/v1/workflows/{id}
+GET /api/v1/locks
+GET /api/v1/memos
+GET /api/v1/memos/{cache}
 GET /api/v1/projects
 GET /api/v1/projects/{id}
+GET /api/v1/templates
+GET /api/v1/templates/{kind}/{name}
+GET /api/v1/templates/{kind}/{name}/diff
+GET /api/v1/templates/{kind}/{name}/versions
 GET /api/v1/workflows
 GET /api/v1/workflows/{id}
 GET /api/v1/workflows/{id}/document

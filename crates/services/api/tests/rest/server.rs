@@ -14,7 +14,7 @@ use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::Catalog as _;
-use flowforge_ports::store::{Commit, NewWorkflow, RunChanges, Store as _};
+use flowforge_ports::store::{Commit, LockWrite, MemoWrite, NewWorkflow, RunChanges, Store as _};
 use flowforge_store::SqliteStore;
 use flowforge_svc_api::{Api, ApiConfig, Hub};
 use http_body_util::BodyExt as _;
@@ -194,6 +194,17 @@ impl Server {
             Commit { epoch, at: Timestamp(2000), runs: vec![changes], ..Commit::default() };
         self.store.commit(commit).await.unwrap();
         self.hub.changed(id, seq_before + records);
+    }
+
+    /// Writes what a controller would write of locks and memos.
+    pub(crate) async fn keep(&self, id: WorkflowId, locks: Vec<LockWrite>, memos: Vec<MemoWrite>) {
+        let epoch = self.store.take_over(InstanceId(Uuid::now_v7())).await.unwrap();
+        let seq_before = self.store.workflow(id).await.unwrap().seq;
+        let changes =
+            RunChanges { workflow: Some(id), seq_before, locks, memos, ..RunChanges::default() };
+        let commit =
+            Commit { epoch, at: Timestamp(3000), runs: vec![changes], ..Commit::default() };
+        self.store.commit(commit).await.unwrap();
     }
 
     /// Puts the suspension `wait` as node 2 into this status. The first time also the nodes
