@@ -24,6 +24,7 @@ const LOGSTORE: &str = "flowforge-logstore";
 const WIRE: &str = "flowforge-wire";
 const API: &str = "flowforge-svc-api";
 const CONTROLLER: &str = "flowforge-svc-controller";
+const SVC_CRON: &str = "flowforge-svc-cron";
 const SVC_SCHEDULER: &str = "flowforge-svc-scheduler";
 const EXECUTOR: &str = "flowforge-svc-executor";
 const TESTKIT: &str = "flowforge-testkit";
@@ -46,13 +47,14 @@ pub(crate) const ARROWS: &[Arrows] = &[
     arrows(PROCESS, &[MODEL, PORTS], &[LOGSTORE, TESTKIT]),
     arrows(ARTIFACTS, &[MODEL, PORTS], &[TESTKIT]),
     arrows(LOGSTORE, &[MODEL, PORTS], &[TESTKIT]),
-    arrows(API, &[MODEL, EXPR, SPEC, ENGINE, PORTS, WIRE], SERVICE_TESTS),
+    arrows(API, &[MODEL, EXPR, SPEC, CRON, ENGINE, PORTS, WIRE], SERVICE_TESTS),
     arrows(CONTROLLER, &[MODEL, EXPR, SPEC, ENGINE, PORTS], SERVICE_TESTS),
+    arrows(SVC_CRON, &[MODEL, CRON, SPEC, PORTS], SERVICE_TESTS),
     arrows(SVC_SCHEDULER, &[MODEL, SCHEDULER, PORTS], SERVICE_TESTS),
     arrows(EXECUTOR, &[MODEL, PORTS], SERVICE_TESTS),
     arrows(
         "flowforge",
-        &[MODEL, PORTS, STORE, PROCESS, LOGSTORE, API, CONTROLLER, SVC_SCHEDULER, EXECUTOR],
+        &[MODEL, PORTS, STORE, PROCESS, LOGSTORE, API, CONTROLLER, SVC_CRON, SVC_SCHEDULER, EXECUTOR],
         &[TESTKIT],
     ),
     arrows("ffctl", &[MODEL, SPEC, WIRE], &[TESTKIT]),

@@ -154,6 +154,13 @@ impl Schedule {
         })
     }
 
+    /// The same schedule in the namespace that conditions are to see.
+    #[must_use]
+    pub fn in_namespace(mut self, namespace: &str) -> Self {
+        namespace.clone_into(&mut self.definition.namespace);
+        self
+    }
+
     /// As it was written.
     #[must_use]
     pub fn definition(&self) -> &Definition {
