@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 use flowforge_cron::{Definition, Fault, Place as Where, Schedule};
 use flowforge_model::limits::REPORTED_ERRORS;
 
-use crate::located::{self, Entry, Node, Value};
+use crate::document::Source;
+use crate::library::{DocumentKind, Library, Sheet};
+use crate::located::{self, Document, Entry, Located, Node, Value};
+use crate::merge::Merged;
 use crate::report::Report;
 use crate::{Compiled, Options, Problem, Problems, document, yaml_out};
 
@@ -32,32 +35,35 @@ pub struct CronDocument {
     pub compiled: Compiled,
 }
 
-/// Reads and checks a schedule document, JSON or YAML, with the workflow in it.
+/// Reads and checks the schedule of a text, JSON or YAML, with the workflow in it and the
+/// documents beside it that this refers to.
 ///
 /// # Errors
 /// Every problem of the document, as [`crate::compile`].
 pub fn cron(source: &str, options: &Options) -> Result<CronDocument, Problems> {
-    let located =
-        located::read(source).map_err(|problem| Problems { list: vec![problem], omitted: 0 })?;
-    let manifest =
-        ["apiVersion", "kind", "spec"].iter().any(|key| located.root.field(key).is_some());
+    let Located { documents, faults } = located::read(source)?;
+    let (schedule, mut documents) = only_schedule(documents)?;
+    let manifest = Sheet::of(&schedule.root).kind != DocumentKind::NativeSchedule;
+    let only = [schedule];
     let (read, problems) = {
-        let report = Report::new(&located.root);
-        let read = if manifest {
-            argo::read(&report, &located.root)
-        } else {
-            native::read(&report, &located.root)
-        };
+        let report = Report::new(&only);
+        let [Document { root, .. }] = &only;
+        let read = if manifest { argo::read(&report, root) } else { native::read(&report, root) };
         let warnings = report.warnings();
-        (read.map(|read| (read, warnings)), report.errors(located.faults))
+        (read.map(|read| (read, warnings)), report.errors(faults))
     };
     let Some(((definition, schedule), warnings)) = read else {
         return Err(problems);
     };
-    let (root, moved) =
-        if manifest { argo::workflow(located.root) } else { native::workflow(located.root) };
-    let report = Report::new(&root);
-    let compiled = document::compile(&report, &root, options);
+    let [Document { root, prefix }] = only;
+    let (root, moved) = if manifest { argo::workflow(root) } else { native::workflow(root) };
+    documents.insert(0, Document { root, prefix });
+    let library = Library::of(&documents);
+    let sheet = library.workflow()?;
+    let merged = Merged::of(&sheet, &library)?;
+    let report = Report::new(&documents);
+    let source = Source { sheet, library: &library, merged: &merged };
+    let compiled = document::compile(&report, source, options);
     match (compiled, schedule) {
         (Some(mut compiled), Some(schedule)) if problems.list.is_empty() => {
             for warning in &mut compiled.warnings {
@@ -70,12 +76,42 @@ pub fn cron(source: &str, options: &Options) -> Result<CronDocument, Problems> {
                 labels: definition.labels,
                 annotations: definition.annotations,
                 schedule,
-                workflow: yaml_out::write(&root),
+                workflow: written(&documents),
                 compiled,
             })
         }
         _ => Err(join(problems, report.errors(Vec::new()), &moved)),
     }
+}
+
+/// The one schedule of a text, and the other documents.
+fn only_schedule(mut documents: Vec<Document>) -> Result<(Document, Vec<Document>), Problem> {
+    let is_schedule = |document: &Document| Sheet::of(&document.root).kind.is_schedule();
+    let at = match documents.as_slice() {
+        [_] => 0,
+        several => {
+            let mut found =
+                (0..).zip(several).filter(|(_, one)| is_schedule(one)).map(|(at, _)| at);
+            let first = found.next().unwrap_or(0);
+            if let Some(second) = found.next().and_then(|at: usize| several.get(at)) {
+                let message = "the text holds several schedules".to_owned();
+                let hint = "hand in one at a time, with the templates it refers to";
+                let place = second.root.place;
+                return Err(located::fault("several_documents", place, message, hint));
+            }
+            first
+        }
+    };
+    // The text of a tree is never without documents.
+    let schedule = documents.remove(at);
+    Ok((schedule, documents))
+}
+
+/// Documents as one text.
+fn written(documents: &[Document]) -> String {
+    let texts: Vec<String> =
+        documents.iter().map(|document| yaml_out::write(&document.root)).collect();
+    texts.join("---\n")
 }
 
 /// What a reader found: `None` if it is no schedule at all, no schedule if it has faults.

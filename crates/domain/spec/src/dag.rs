@@ -42,6 +42,7 @@ impl<'a> Doc<'a> {
             self.report.error(code, list, message, "");
             return None;
         }
+        siblings.scope = self.scope(ix);
         // Slots count the tasks that are maps with a name; the others are reported.
         let nodes = self.siblings(items, &grammar::TASK, siblings);
         let (needs, complete) = self.all_needs(&nodes, siblings);
@@ -110,14 +111,7 @@ impl<'a> Doc<'a> {
                 let message = format!("the name {} is given twice in this template", quote(name));
                 self.report.error("duplicate_name", at, message, "rename one of them");
             }
-            let elsewhere = item.field("templateRef").or(item.field("inline"));
-            let template = match elsewhere {
-                Some(_) => None,
-                None => self
-                    .report
-                    .required(item, kind, "template")
-                    .and_then(|node| self.template(node)),
-            };
+            let template = self.callee(siblings.scope, item, kind);
             siblings.names.push(name);
             siblings.templates.push(template);
             siblings.loops.push(is_loop(item));

@@ -1,50 +1,66 @@
 //! The document as a whole.
 
-use flowforge_model::limits::{DESCRIPTION_BYTES, LABELS, NAME_BYTES};
 use flowforge_model::plan::{Call, Plan, TemplateIx, Ttl};
 
 use crate::grammar;
+use crate::library::{DocumentKind, Library, Sheet};
 use crate::located::{Node, quote};
+use crate::merge::Merged;
+use crate::metadata::{self, Head};
 use crate::names::Dialect;
 use crate::outline::Doc;
 use crate::recursion;
 use crate::references::Names;
 use crate::report::Report;
+use crate::scope::OWN;
 use crate::{Compiled, Options};
 
-/// What stands around the spec.
-#[derive(Default)]
-struct Head {
-    name: Option<String>,
-    description: Option<String>,
-    labels: Vec<(String, String)>,
+/// What is compiled, and what it may refer to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) sheet: Sheet<'a>,
+    pub(crate) library: &'a Library<'a>,
+    pub(crate) merged: &'a Merged,
+}
+
+impl<'a> Source<'a> {
+    /// Reads what stands around the spec, and the spec with what it refers to.
+    fn open(&self, report: &'a Report<'a>) -> Option<(Dialect, Head, &'a Node)> {
+        if self.sheet.kind == DocumentKind::Native {
+            let head = metadata::native(report, self.sheet.root)?;
+            return Some((Dialect::Native, head, self.sheet.root));
+        }
+        let head = metadata::manifest(report, &self.sheet);
+        let written = report.required(self.sheet.root, self.sheet.kind.grammar(), "spec")?;
+        let spec = self.merged.spec.as_ref().unwrap_or(written);
+        report.fields(spec, &grammar::SPEC).then_some((Dialect::Argo, head, spec))
+    }
 }
 
 /// Compiles a tree; `None` if errors were reported.
 pub(crate) fn compile<'a>(
     report: &'a Report<'a>,
-    root: &'a Node,
+    source: Source<'a>,
     options: &Options,
 ) -> Option<Compiled> {
-    let manifest = ["apiVersion", "kind", "spec"].iter().any(|key| root.field(key).is_some());
-    let (dialect, head, spec) = if manifest {
-        let (head, spec) = read_manifest(report, root)?;
-        (Dialect::Argo, head, spec)
-    } else {
-        (Dialect::Native, read_native(report, root)?, root)
-    };
-    let mut doc = Doc::read(report, dialect, spec);
+    source.library.check(report);
+    let (dialect, head, spec) = source.open(report)?;
+    let mut doc = Doc::read(report, dialect, spec, (source.library, source.merged));
+    doc.check_stored_spec(spec);
     let parameters = doc.workflow_parameters(spec, &options.parameters);
     let volumes = doc.read_workflow_volumes(spec);
     let artifacts = doc.workflow_artifacts(spec);
     doc.given_artifacts = artifacts.iter().map(|(name, _)| name.clone()).collect();
     let templates = doc.compile_templates();
-    let entrypoint = {
-        let kind = if manifest { &grammar::SPEC } else { &grammar::NATIVE };
-        report.required(spec, kind, "templates");
-        let entrypoint = report.required(spec, kind, "entrypoint");
-        entrypoint.and_then(|node| doc.root_template(node))
+    let kind = match dialect {
+        Dialect::Argo => &grammar::SPEC,
+        Dialect::Native => &grammar::NATIVE,
     };
+    // What a stored spec that is not there would have given is not missed again.
+    let stored = spec.field("workflowTemplateRef").is_some() && source.merged.spec.is_none();
+    let required = |key| if stored { spec.field(key) } else { report.required(spec, kind, key) };
+    required("templates");
+    let entrypoint = required("entrypoint").and_then(|node| doc.root_template(node));
     let on_exit = spec.field("onExit").map(|node| doc.root_template(node));
     let retry = spec
         .field("retryStrategy")
@@ -62,7 +78,7 @@ pub(crate) fn compile<'a>(
         on_exit: on_exit.flatten().map(Call::of),
         hooks: Vec::new(),
         artifacts,
-        annotations: Vec::new(),
+        annotations: head.annotations,
         service_account: None,
         locks: doc.locks(spec, &Names::WORKFLOW),
         volumes,
@@ -86,120 +102,6 @@ pub(crate) fn compile<'a>(
     })
 }
 
-/// Our own form: everything at the top.
-fn read_native<'a>(report: &Report<'a>, root: &'a Node) -> Option<Head> {
-    if !report.fields(root, &grammar::NATIVE) {
-        return None;
-    }
-    let version = report.required(root, &grammar::NATIVE, "version");
-    if let Some(version) = version.filter(|node| node.text() != Some("1.0")) {
-        let message = format!("version {} is not known", version.describe());
-        let hint = "write version: \"1.0\"";
-        report.error("unsupported_version", version, message, hint);
-    }
-    let name = root.field("name").and_then(|node| {
-        let name = report.string(node)?;
-        Dialect::Native.check_name(report, node, name, "a workflow");
-        Some(name.to_owned())
-    });
-    let description = report.optional_string(root, "description");
-    if let Some(node) = root.field("description")
-        && description.is_some_and(|text| text.len() > DESCRIPTION_BYTES)
-    {
-        let message = format!("a description has at most {DESCRIPTION_BYTES} bytes");
-        report.error("limit", node, message, "shorten it");
-    }
-    Some(Head {
-        name,
-        description: description.map(str::to_owned),
-        labels: read_labels(report, root.field("labels")),
-    })
-}
-
-/// Argo's form: `apiVersion`, `kind`, `metadata`, `spec`.
-fn read_manifest<'a>(report: &Report<'a>, root: &'a Node) -> Option<(Head, &'a Node)> {
-    report.fields(root, &grammar::MANIFEST);
-    if let Some(kind) = report.required(root, &grammar::MANIFEST, "kind")
-        && kind.text() != Some("Workflow")
-    {
-        let message = format!("the kind {} is not supported", kind.describe());
-        report.error("unsupported", kind, message, "submit a Workflow");
-        return None;
-    }
-    if let Some(version) = report.required(root, &grammar::MANIFEST, "apiVersion")
-        && version.text() != Some("argoproj.io/v1alpha1")
-    {
-        let message = format!("apiVersion {} is not known", version.describe());
-        let hint = "write argoproj.io/v1alpha1";
-        report.error("unsupported_version", version, message, hint);
-    }
-    let head = match root.field("metadata") {
-        Some(metadata) if report.fields(metadata, &grammar::METADATA) => {
-            read_metadata(report, metadata)
-        }
-        _ => Head::default(),
-    };
-    let spec = report.required(root, &grammar::MANIFEST, "spec")?;
-    report.fields(spec, &grammar::SPEC).then_some((head, spec))
-}
-
-fn read_metadata<'a>(report: &Report<'a>, metadata: &'a Node) -> Head {
-    let mut head =
-        Head { labels: read_labels(report, metadata.field("labels")), ..Head::default() };
-    let named = metadata.field("name").or(metadata.field("generateName"));
-    if let Some(node) = named
-        && let Some(name) = report.string(node)
-    {
-        let label = metadata.field("name").map_or(name.trim_end_matches('-'), |_| name);
-        // Kubernetes allows dots in names of objects; everything else is a label.
-        let fine = label.split('.').all(crate::names::is_dns_label);
-        if !fine || name.len() > NAME_BYTES {
-            let message = format!("{} is no name for a workflow", quote(name));
-            report.error("bad_name", node, message, "use a-z, 0-9, - and . inside");
-        }
-        head.name = Some(name.to_owned());
-    }
-    head
-}
-
-fn read_labels<'a>(report: &Report<'a>, labels: Option<&'a Node>) -> Vec<(String, String)> {
-    let Some(labels) = labels else {
-        return Vec::new();
-    };
-    let Some(entries) = labels.entries() else {
-        let message = format!("expected labels (a map), found {}", labels.describe());
-        report.error("wrong_type", labels, message, "");
-        return Vec::new();
-    };
-    if entries.len() > LABELS {
-        let message = format!("{} labels; at most {LABELS} are kept", entries.len());
-        report.error("limit", labels, message, "remove some");
-    }
-    let mut out = Vec::new();
-    for entry in entries.iter().take(LABELS) {
-        let bad = |c: char| !(c.is_ascii_alphanumeric() || "-_./".contains(c));
-        if entry.key.is_empty() || entry.key.len() > NAME_BYTES || entry.key.contains(bad) {
-            let message = format!("{} is no name for a label", quote(&entry.key));
-            report.error("bad_name", entry, message, "use letters, digits, - _ . and /");
-            continue;
-        }
-        if entry.key.starts_with("flowforge.io/") {
-            let message = format!("{} is reserved", quote(&entry.key));
-            report.error("reserved_name", entry, message, "choose another prefix");
-            continue;
-        }
-        let Some(value) = report.string(&entry.node) else {
-            continue;
-        };
-        if value.len() > NAME_BYTES {
-            let message = format!("a label has at most {NAME_BYTES} bytes");
-            report.error("limit", &entry.node, message, "shorten it");
-        }
-        out.push((entry.key.to_string(), value.to_owned()));
-    }
-    out
-}
-
 impl<'a> Doc<'a> {
     fn compile_templates(&self) -> Vec<flowforge_model::plan::Template> {
         let count = u32::try_from(self.templates.len()).unwrap_or(u32::MAX);
@@ -208,7 +110,7 @@ impl<'a> Doc<'a> {
 
     /// A template that is called by the workflow itself: its inputs are workflow parameters.
     fn root_template(&self, node: &'a Node) -> Option<TemplateIx> {
-        let ix = self.template(node)?;
+        let ix = self.template(OWN, node)?;
         let outline = self.outline(ix)?;
         for input in &outline.inputs {
             if !input.optional && !self.parameters.contains(input.name) {
@@ -233,6 +135,23 @@ impl<'a> Doc<'a> {
             }
         }
         Some(ix)
+    }
+
+    /// Reports a `workflowTemplateRef` that leads nowhere.
+    fn check_stored_spec(&self, spec: &'a Node) {
+        let kind = &grammar::WORKFLOW_TEMPLATE_REF;
+        let Some(node) = spec.field("workflowTemplateRef") else { return };
+        if !self.report.fields(node, kind) {
+            return;
+        }
+        let flag = node.field("clusterScope").and_then(|flag| self.report.boolean(flag));
+        let cluster = flag.unwrap_or(false);
+        if let Some(at) = self.report.required(node, kind, "name")
+            && let Some(name) = self.report.string(at)
+            && self.library.template(cluster, name).is_none()
+        {
+            self.missing_template(at, cluster, name);
+        }
     }
 
     fn ttl(&self, spec: &'a Node) -> Ttl {

@@ -1,27 +1,25 @@
 //! Strict JSON (RFC 8259) to a located tree, iteratively.
 
-use crate::located::{Builder, Located, Place, fault, place};
+use crate::located::{Builder, Place, place};
 use crate::problem::Problem;
 
-/// Reads one JSON document and nothing after it.
+/// Reads one JSON document and nothing after it. Its first line is `line`, from 0.
 ///
 /// # Errors
 /// The first thing that is not JSON.
-pub(crate) fn read(source: &str) -> Result<Located, Problem> {
-    let mut reader = Reader { source, at: 0, line: 0, column: 0, counted: 0 };
-    let mut builder = Builder::default();
+pub(crate) fn read(source: &str, line: usize, builder: &mut Builder) -> Result<(), Problem> {
+    let mut reader = Reader { source, at: 0, line, column: 0, counted: 0 };
     loop {
-        reader.value(&mut builder)?;
-        if !reader.after_value(&mut builder)? {
+        reader.value(builder)?;
+        if !reader.after_value(builder)? {
             break;
         }
     }
     if let Some(c) = reader.peek() {
         let message = format!("not JSON: {c:?} follows the end of the document");
-        return Err(reader.fail(&builder, &message));
+        return Err(reader.fail(builder, &message));
     }
-    let start = place(0, 0);
-    builder.finish().ok_or_else(|| fault("json", start, "the document is empty".to_owned(), ""))
+    builder.end_document()
 }
 
 struct Reader<'a> {

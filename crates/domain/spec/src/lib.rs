@@ -21,8 +21,11 @@ mod graph;
 mod http;
 mod items;
 mod json;
+mod library;
 mod located;
 mod locks;
+mod merge;
+mod metadata;
 mod names;
 mod outline;
 mod parameters;
@@ -34,6 +37,7 @@ mod references;
 mod report;
 mod resources;
 mod retry;
+mod scope;
 mod steps;
 mod suggest;
 mod task;
@@ -47,6 +51,7 @@ mod yaml_out;
 use flowforge_model::plan::Plan;
 
 pub use cron::{CronDocument, cron};
+pub use library::DocumentKind;
 pub use problem::{Problem, Problems};
 
 /// What a submission adds to its document.
@@ -75,18 +80,24 @@ pub struct Compiled {
     pub warnings: Vec<Problem>,
 }
 
-/// Compiles a workflow document, JSON or YAML.
+/// Compiles the workflow of a text: one document, JSON or YAML, or several of YAML with lines `---`
+/// between them. Exactly one is a workflow; `WorkflowTemplate`s, `ClusterWorkflowTemplate`s and
+/// `ConfigMap`s are what it may refer to.
 ///
-/// Work and memory are linear in the text for documents that are accepted.
+/// Work and memory are linear in the text for documents that are accepted. Lines are those of the
+/// whole text, pointers those of the document.
 ///
 /// # Errors
 /// Every problem of the document, in the order of their places, at most
 /// `limits::REPORTED_ERRORS`.
 pub fn compile(source: &str, options: &Options) -> Result<Compiled, Problems> {
-    let located =
-        located::read(source).map_err(|problem| Problems { list: vec![problem], omitted: 0 })?;
-    let report = report::Report::new(&located.root);
-    let compiled = document::compile(&report, &located.root, options);
+    let located = located::read(source).map_err(Problems::from)?;
+    let library = library::Library::of(&located.documents);
+    let sheet = library.workflow()?;
+    let merged = merge::Merged::of(&sheet, &library)?;
+    let report = report::Report::new(&located.documents);
+    let source = document::Source { sheet, library: &library, merged: &merged };
+    let compiled = document::compile(&report, source, options);
     match compiled {
         Some(compiled) if located.faults.is_empty() => Ok(compiled),
         _ => Err(report.errors(located.faults)),

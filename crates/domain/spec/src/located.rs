@@ -5,7 +5,7 @@
 //! nodes, so no input is expensive to refuse.
 
 use flowforge_model::limits::{
-    BODY_BYTES, DOCUMENT_DEPTH, DOCUMENT_KEYS, DOCUMENT_VALUES, DOCUMENT_VALUES_ASIDE,
+    BODY_BYTES, DOCUMENT_DEPTH, DOCUMENT_KEYS, DOCUMENT_VALUES, DOCUMENT_VALUES_ASIDE, DOCUMENTS,
     REPORTED_ERRORS,
 };
 
@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::{json, yaml};
 
 /// Keys at the top of a document that the bulk of it may stand under.
-const BULK: [&str; 3] = ["templates", "spec", "workflow"];
+const BULK: [&str; 4] = ["templates", "spec", "workflow", "items"];
 
 /// Line and column (in characters), both from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,17 +45,27 @@ pub(crate) struct Entry {
     pub(crate) node: Node,
 }
 
-/// A tree and what is wrong with its shape.
+/// The trees of a text and what is wrong with their shape.
 #[derive(Debug)]
 pub(crate) struct Located {
-    pub(crate) root: Node,
+    /// In the order of the text; at least one.
+    pub(crate) documents: Vec<Document>,
     pub(crate) faults: Vec<Problem>,
 }
 
-/// Reads a document: JSON if it begins like a JSON object or list, YAML otherwise.
+/// One of the documents of a text.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) root: Node,
+    /// Before all its pointers: where it stands, if that is inside of a `List`.
+    pub(crate) prefix: String,
+}
+
+/// Reads a text of documents that lines `---` part. A document that begins like a JSON object is
+/// read as JSON, anything else as YAML. Places count lines of the whole text.
 ///
 /// # Errors
-/// The problem that keeps the text from being a tree.
+/// The problem that keeps the text from being trees.
 pub(crate) fn read(source: &str) -> Result<Located, Problem> {
     let start = Place { line: 1, column: 1 };
     if source.len() > BODY_BYTES {
@@ -73,18 +83,60 @@ pub(crate) fn read(source: &str) -> Result<Located, Problem> {
         let message = "the document holds a NUL character".to_owned();
         return Err(fault("nul", place(line, column), message, hint));
     }
-    let mut content = source.trim_start().chars();
+    if source.trim_start().is_empty() {
+        return Err(empty());
+    }
+    let mut builder = Builder::default();
+    let parts = parts(source);
+    if parts.iter().any(|(_, part)| is_json(part)) {
+        for (line, part) in parts {
+            if is_json(part) {
+                json::read(part, line, &mut builder)?;
+            } else {
+                yaml::read(part, line, &mut builder)?;
+            }
+        }
+    } else {
+        yaml::read(source, 0, &mut builder)?;
+    }
+    builder.finish().ok_or_else(empty)
+}
+
+fn empty() -> Problem {
+    let hint = "a document begins with `version: \"1.0\"`";
+    let start = Place { line: 1, column: 1 };
+    fault("empty_document", start, "the document is empty".to_owned(), hint)
+}
+
+/// `{name: x}` is YAML's flow form, `{"name": "x"}` and anything broken like it is JSON.
+fn is_json(part: &str) -> bool {
+    let mut content = part.trim_start().chars();
     let first = content.next();
     let second = content.as_str().trim_start().chars().next();
-    match (first, second) {
-        (None, _) => {
-            let hint = "a document begins with `version: \"1.0\"`";
-            Err(fault("empty_document", start, "the document is empty".to_owned(), hint))
+    matches!((first, second), (Some('{'), Some('"' | '}') | None) | (Some('['), _))
+}
+
+/// The documents of a text with the line (from 0) each begins in. `---` at the beginning of a line
+/// parts documents wherever it stands, as YAML has it.
+fn parts(source: &str) -> Vec<(usize, &str)> {
+    let mut out = Vec::new();
+    let (mut begin, mut begin_line, mut at) = (0_usize, 0_usize, 0_usize);
+    for (line, text) in source.split_inclusive('\n').enumerate() {
+        let marker = text.strip_prefix("---").is_some_and(|rest| {
+            let blank = |c: char| c.is_ascii_whitespace();
+            rest.is_empty() || rest.starts_with(blank)
+        });
+        // YAML wants its directives before the first marker in one piece with it.
+        let before = source.get(begin..at).unwrap_or("");
+        if marker && !before.starts_with('%') {
+            out.push((begin_line, before));
+            begin = at.saturating_add("---".len());
+            begin_line = line;
         }
-        // `{name: x}` is YAML's flow form, `{"name": "x"}` and anything broken like it is JSON.
-        (Some('{'), Some('"' | '}') | None) | (Some('['), _) => json::read(source),
-        _ => yaml::read(source),
+        at = at.saturating_add(text.len());
     }
+    out.push((begin_line, source.get(begin..).unwrap_or("")));
+    out
 }
 
 /// A place from a line and column counted from 0.
@@ -113,6 +165,7 @@ pub(crate) struct Builder {
     /// Those of `nodes` that are not under a key of [`BULK`].
     aside: usize,
     root: Option<Node>,
+    documents: Vec<Document>,
     faults: Vec<Problem>,
 }
 
@@ -186,10 +239,31 @@ impl Builder {
         self.open.is_empty()
     }
 
-    /// The tree, if there is one.
-    pub(crate) fn finish(self) -> Option<Located> {
-        let faults = self.faults;
-        self.root.map(|root| Located { root, faults })
+    /// Ends a document; one without anything in it is none. A `List` is the documents in it.
+    pub(crate) fn end_document(&mut self) -> Result<(), Problem> {
+        let Some(root) = self.root.take().filter(|root| !root.is_null()) else {
+            return Ok(());
+        };
+        let place = root.place;
+        match list_items(root) {
+            Ok(items) => {
+                for (at, root) in items.into_vec().into_iter().enumerate() {
+                    self.documents.push(Document { root, prefix: format!("/items/{at}") });
+                }
+            }
+            Err(root) => self.documents.push(Document { root, prefix: String::new() }),
+        }
+        if self.documents.len() > DOCUMENTS {
+            let message = format!("the text holds more than {DOCUMENTS} documents");
+            return Err(fault("too_large", place, message, "hand in fewer at a time"));
+        }
+        Ok(())
+    }
+
+    /// The trees, if there are any.
+    fn finish(self) -> Option<Located> {
+        let Self { documents, faults, .. } = self;
+        (!documents.is_empty()).then_some(Located { documents, faults })
     }
 
     /// A problem at the place that is being read.
@@ -285,6 +359,22 @@ impl Builder {
             }
         }
         out
+    }
+}
+
+/// The items of a `List` of Kubernetes, or the tree as it was.
+fn list_items(root: Node) -> Result<Box<[Node]>, Node> {
+    let listed = root.field("kind").and_then(Node::text) == Some("List")
+        && matches!(root.field("items").map(|node| &node.value), Some(Value::List(_)));
+    match root.value {
+        Value::Map(entries) if listed => {
+            let items = entries.into_vec().into_iter().find_map(|entry| match entry.node.value {
+                Value::List(items) if &*entry.key == "items" => Some(items),
+                Value::List(_) | Value::Map(_) | Value::Plain(_) | Value::Quoted(_) => None,
+            });
+            Ok(items.unwrap_or_default())
+        }
+        value => Err(Node { place: root.place, value }),
     }
 }
 

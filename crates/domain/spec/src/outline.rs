@@ -9,9 +9,12 @@ use flowforge_model::plan::TemplateIx;
 use crate::artifacts::ArtifactOutline;
 use crate::config_maps::ConfigMaps;
 use crate::grammar;
-use crate::located::{Entry, Node, Value, quote};
+use crate::library::{DocumentKind, Library};
+use crate::located::{Entry, Node, Place, Value, quote};
+use crate::merge::Merged;
 use crate::names::{Dialect, is_parameter_name};
 use crate::report::Report;
+use crate::scope::{OWN, Scope, ScopeIx};
 
 /// The bodies a template may have.
 const BODIES: &str = "container, script, dag, steps, suspend, containerSet, http";
@@ -66,7 +69,13 @@ pub(crate) struct InputOutline<'a> {
 /// A template before its texts are read.
 #[derive(Debug)]
 pub(crate) struct Outline<'a> {
+    /// Its name where it stands; of one that stands inline, the name of its task.
     pub(crate) name: &'a str,
+    /// Its name in the plan, which no other has.
+    pub(crate) full: Box<str>,
+    /// Whose names it uses.
+    pub(crate) scope: ScopeIx,
+    /// With the defaults of the workflow, if it has any.
     pub(crate) node: &'a Node,
     /// The body and where it is; `None` if there is not exactly one.
     pub(crate) body: Option<(BodyKind, &'a Node)>,
@@ -89,8 +98,19 @@ pub(crate) struct ExitUse<'a> {
 pub(crate) struct Doc<'a> {
     pub(crate) report: &'a Report<'a>,
     pub(crate) dialect: Dialect,
+    pub(crate) library: &'a Library<'a>,
+    merged: &'a Merged,
+    /// Those of the workflow, then those that were found from there.
     pub(crate) templates: Vec<Outline<'a>>,
-    pub(crate) by_name: BTreeMap<&'a str, TemplateIx>,
+    full_names: BTreeSet<Box<str>>,
+    /// The workflow's own is the first.
+    pub(crate) scopes: Vec<Scope<'a>>,
+    /// Scopes of stored templates, by whether they are of the cluster, and name.
+    pub(crate) stored: BTreeMap<(bool, &'a str), ScopeIx>,
+    /// Templates that stand inline, by their place.
+    pub(crate) inline: BTreeMap<Place, TemplateIx>,
+    /// Stored templates that were looked for in vain.
+    pub(crate) missing: RefCell<BTreeSet<(bool, &'a str)>>,
     /// Names of `workflow.parameters`.
     pub(crate) parameters: BTreeSet<&'a str>,
     /// Names outputs are exported under.
@@ -110,13 +130,24 @@ pub(crate) struct Doc<'a> {
 }
 
 impl<'a> Doc<'a> {
-    /// Reads the outlines of all templates of `spec`.
-    pub(crate) fn read(report: &'a Report<'a>, dialect: Dialect, spec: &'a Node) -> Self {
+    /// Reads the outlines of all templates of `spec`, and of all others that these call.
+    pub(crate) fn read(
+        report: &'a Report<'a>,
+        dialect: Dialect,
+        spec: &'a Node,
+        (library, merged): (&'a Library<'a>, &'a Merged),
+    ) -> Self {
         let mut doc = Self {
             report,
             dialect,
+            library,
+            merged,
             templates: Vec::new(),
-            by_name: BTreeMap::new(),
+            full_names: BTreeSet::new(),
+            scopes: vec![Scope::default()],
+            stored: BTreeMap::new(),
+            inline: BTreeMap::new(),
+            missing: RefCell::default(),
             parameters: BTreeSet::new(),
             globals: BTreeSet::new(),
             artifact_globals: BTreeSet::new(),
@@ -126,9 +157,17 @@ impl<'a> Doc<'a> {
             exit_uses: RefCell::default(),
             config_maps: ConfigMaps::default(),
         };
+        for sheet in &library.sheets {
+            if sheet.kind == DocumentKind::ConfigMap
+                && let Some(name) = sheet.name().and_then(|(node, _)| node.text())
+            {
+                doc.config_maps.add(name, sheet.root);
+            }
+        }
         if let Some(templates) = spec.field("templates") {
             doc.read_templates(templates);
         }
+        doc.discover(spec);
         doc
     }
 
@@ -136,28 +175,17 @@ impl<'a> Doc<'a> {
         self.templates.get(ix.0 as usize)
     }
 
-    /// The template a field names; reports it if there is none.
-    pub(crate) fn template(&self, node: &'a Node) -> Option<TemplateIx> {
-        let name = self.report.string(node)?;
-        let found = self.by_name.get(name).copied();
-        if found.is_none() {
-            if name.contains("{{") {
-                let message = "a template's name cannot hold tags";
-                self.report.error("unsupported", node, message, "name one template");
-                return None;
-            }
-            let hint = self.report.did_you_mean(name, self.by_name.keys().copied());
-            let message = format!("there is no template {}", quote(name));
-            self.report.error("unknown_template", node, message, hint);
-        }
-        found
+    /// Whose names a template uses.
+    pub(crate) fn scope(&self, ix: TemplateIx) -> ScopeIx {
+        self.outline(ix).map_or(OWN, |outline| outline.scope)
     }
 
     fn read_templates(&mut self, templates: &'a Node) {
         match &templates.value {
             Value::List(items) => {
                 for item in items {
-                    if !self.report.fields(item, &grammar::TEMPLATE) {
+                    if item.entries().is_none() {
+                        self.report.fields(item, &grammar::TEMPLATE);
                         continue;
                     }
                     let field = self.report.required(item, &grammar::TEMPLATE, "name");
@@ -182,7 +210,8 @@ impl<'a> Doc<'a> {
     }
 
     fn read_entry(&mut self, entry: &'a Entry) {
-        if !self.report.fields(&entry.node, &grammar::TEMPLATE) {
+        if entry.node.entries().is_none() {
+            self.report.fields(&entry.node, &grammar::TEMPLATE);
             return;
         }
         if let Some(name) = entry.node.field("name")
@@ -196,18 +225,38 @@ impl<'a> Doc<'a> {
         self.add(&entry.key, &entry.node, &entry.node);
     }
 
+    /// A template of the workflow's own.
     fn add(&mut self, name: &'a str, at: &'a Node, node: &'a Node) {
         self.dialect.check_name(self.report, at, name, "a template");
-        let ix = TemplateIx(u32::try_from(self.templates.len()).unwrap_or(u32::MAX));
-        if self.by_name.insert(name, ix).is_some() {
+        let ix = self.add_outline(OWN, name, name.to_owned(), node);
+        if self.scopes.first_mut().is_some_and(|own| !own.define(name, node, ix)) {
             let message = format!("there are two templates {}", quote(name));
             self.report.error("duplicate_name", at, message, "rename one of them");
         }
+    }
+
+    /// Reads a template of any scope. `full` is its name in the plan, if no other has that.
+    pub(crate) fn add_outline(
+        &mut self,
+        scope: ScopeIx,
+        name: &'a str,
+        mut full: String,
+        node: &'a Node,
+    ) -> TemplateIx {
+        let node = self.merged.templates.get(&node.place).unwrap_or(node);
+        self.report.fields(node, &grammar::TEMPLATE);
+        while self.full_names.contains(&*full) {
+            full.push('+');
+        }
+        self.full_names.insert(full.as_str().into());
+        let ix = TemplateIx(u32::try_from(self.templates.len()).unwrap_or(u32::MAX));
         let outputs = self.output_names(node);
         let artifacts_in = node.field("inputs").filter(|node| node.entries().is_some());
         let artifacts_out = node.field("outputs").filter(|node| node.entries().is_some());
         let outline = Outline {
             name,
+            full: full.into(),
+            scope,
             node,
             body: self.body(name, node),
             inputs: self.input_outlines(node),
@@ -216,6 +265,7 @@ impl<'a> Doc<'a> {
             artifacts_out: artifacts_out.map_or(Vec::new(), |node| self.artifact_names(node)),
         };
         self.templates.push(outline);
+        ix
     }
 
     /// The one body of a template.

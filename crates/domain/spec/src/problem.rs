@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problem {
     /// Stable code, for programs: `unknown_field`, `cycle`, `bad_quantity`, ...
     pub code: &'static str,
@@ -26,6 +26,12 @@ pub struct Problems {
     pub list: Vec<Problem>,
     /// How many more there were.
     pub omitted: usize,
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self { list: vec![problem], omitted: 0 }
+    }
 }
 
 impl fmt::Display for Problem {

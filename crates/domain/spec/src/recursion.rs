@@ -17,7 +17,7 @@ pub(crate) fn check(doc: &Doc<'_>, plan: &Plan) {
         .iter()
         .chain(cycle.first())
         .filter_map(|ix| doc.outline(TemplateIx(*ix)))
-        .map(|outline| outline.name)
+        .map(|outline| &*outline.full)
         .collect();
     let Some(outline) = cycle.first().and_then(|ix| doc.outline(TemplateIx(*ix))) else {
         return;

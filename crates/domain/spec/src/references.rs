@@ -10,12 +10,15 @@ use flowforge_model::text::{
 
 use crate::located::{Node, quote};
 use crate::outline::{Doc, ExitUse};
+use crate::scope::ScopeIx;
 
 /// The tasks of a dag or the steps of a steps template, as texts see them.
 #[derive(Debug, Default)]
 pub(crate) struct Siblings<'a> {
     /// Steps are written `steps.NAME`, tasks `tasks.NAME`.
     pub(crate) steps: bool,
+    /// Whose names they call templates by.
+    pub(crate) scope: ScopeIx,
     pub(crate) by_name: BTreeMap<&'a str, u32>,
     pub(crate) names: Vec<&'a str>,
     /// What each runs, if that is known.

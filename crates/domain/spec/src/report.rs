@@ -2,11 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::ptr;
 
 use flowforge_model::limits::REPORTED_ERRORS;
 
-use crate::located::{Entry, Node, Place, Value, push_token};
+use crate::located::{Document, Entry, Node, Place, Value, push_token};
 use crate::problem::{Problem, Problems};
 use crate::suggest;
 
@@ -45,7 +44,7 @@ struct List<'a> {
 /// Everything found so far. Shared by all readers of one document.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
-    root: &'a Node,
+    documents: &'a [Document],
     errors: RefCell<List<'a>>,
     warnings: RefCell<List<'a>>,
     /// Names that may still be compared to find a "did you mean".
@@ -53,9 +52,9 @@ pub(crate) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn new(root: &'a Node) -> Self {
+    pub(crate) fn new(documents: &'a [Document]) -> Self {
         Self {
-            root,
+            documents,
             errors: RefCell::default(),
             warnings: RefCell::default(),
             comparisons: Cell::new(5_000),
@@ -133,16 +132,20 @@ impl<'a> Report<'a> {
         self.placed(&mut list.items)
     }
 
-    /// Fills in the pointers with one walk over the tree; its depth is bounded.
+    /// Fills in the pointers with one walk over the trees; their depth is bounded. Nodes are known
+    /// by their places, for copies of them may have been merged.
     fn placed(&self, items: &mut Vec<Item<'a>>) -> Vec<Problem> {
-        let mut wanted: BTreeMap<*const Node, Vec<usize>> = BTreeMap::new();
+        let mut wanted: BTreeMap<Identity, Vec<usize>> = BTreeMap::new();
         for (at, item) in items.iter().enumerate() {
-            wanted.entry(ptr::from_ref(item.spot.node)).or_default().push(at);
+            wanted.entry(identity(item.spot.node)).or_default().push(at);
         }
-        let mut path = String::new();
-        if !wanted.is_empty() {
-            walk(self.root, &mut path, &mut |node, pointer| {
-                for at in wanted.remove(&ptr::from_ref(node)).unwrap_or_default() {
+        for document in self.documents {
+            if wanted.is_empty() {
+                break;
+            }
+            let mut path = document.prefix.clone();
+            walk(&document.root, &mut path, &mut |node, pointer| {
+                for at in wanted.remove(&identity(node)).unwrap_or_default() {
                     if let Some(item) = items.get_mut(at) {
                         pointer.clone_into(&mut item.problem.pointer);
                     }
@@ -152,6 +155,20 @@ impl<'a> Report<'a> {
         }
         items.drain(..).map(|item| item.problem).collect()
     }
+}
+
+/// What tells a node from all others: a list or an empty value may stand where something else
+/// begins.
+type Identity = (Place, u8);
+
+fn identity(node: &Node) -> Identity {
+    let shape = match &node.value {
+        Value::Plain(_) if node.is_null() => 0,
+        Value::Plain(_) | Value::Quoted(_) => 1,
+        Value::List(_) => 2,
+        Value::Map(_) => 3,
+    };
+    (node.place, shape)
 }
 
 fn item<'a>(code: &'static str, spot: Spot<'a>, message: String, hint: String) -> Item<'a> {

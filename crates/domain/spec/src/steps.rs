@@ -19,6 +19,7 @@ impl<'a> Doc<'a> {
     ) -> Option<Steps> {
         let groups = self.report.list(node, "lists of steps")?;
         siblings.steps = true;
+        siblings.scope = self.scope(ix);
         let mut nodes = Vec::new();
         let mut group_ends = Vec::new();
         let mut given = 0_usize;

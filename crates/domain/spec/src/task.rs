@@ -8,12 +8,24 @@ use flowforge_model::text::Text;
 
 use crate::grammar;
 use crate::items::item_text;
-use crate::located::{Node, quote};
+use crate::located::{Node, Value, quote};
 use crate::names::Dialect;
 use crate::outline::{Doc, parameter_name};
 use crate::references::Names;
 
 const LOOPS: [&str; 3] = ["withItems", "withParam", "withSequence"];
+
+/// The tasks of a template with a dag, or the steps of all its groups.
+pub(crate) fn sites(template: &Node) -> impl Iterator<Item = &Node> {
+    let tasks =
+        template.field("dag").and_then(|dag| dag.field("tasks")).map_or(&[][..], Node::items);
+    let groups = template.field("steps").map_or(&[][..], Node::items);
+    let steps = groups.iter().flat_map(|group| match &group.value {
+        Value::List(items) => &**items,
+        Value::Map(_) | Value::Plain(_) | Value::Quoted(_) => std::slice::from_ref(group),
+    });
+    tasks.iter().chain(steps)
+}
 
 /// Whether a task is a loop.
 pub(crate) fn is_loop(node: &Node) -> bool {

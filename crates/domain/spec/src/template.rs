@@ -19,7 +19,7 @@ impl<'a> Doc<'a> {
     /// Compiles the template at `ix`; `None` if something in it was reported that leaves a hole.
     pub(crate) fn compile_template(&self, ix: TemplateIx) -> Option<Template> {
         let outline = self.outline(ix)?;
-        let (node, name) = (outline.node, outline.name);
+        let node = outline.node;
         let inputs = self.inputs(node);
         let (kind, body_node) = outline.body?;
         let leaf = Names { template: Some(ix), leaf: kind.leaf(), ..Names::WORKFLOW };
@@ -53,7 +53,7 @@ impl<'a> Doc<'a> {
         self.refuse_by_kind(node, kind);
         let init = self.init_containers(node, body.as_ref(), &leaf);
         let template = Template {
-            name: name.into(),
+            name: outline.full.clone(),
             inputs,
             artifacts_in: self.input_artifacts(node, kind, &leaf),
             outputs,

@@ -1,17 +1,19 @@
-//! YAML to a located tree: one document, no anchors, aliases, tags or merge keys.
+//! YAML to located trees: no anchors, aliases, tags or merge keys.
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
-use crate::located::{Builder, Located, Place, fault, place};
+use crate::located::{Builder, Place, place};
 use crate::problem::Problem;
 
-/// Reads one YAML document.
+/// Reads YAML documents. The first line is `line`, from 0.
 ///
 /// # Errors
 /// The first thing that is not YAML, or is YAML that is not read.
-pub(crate) fn read(source: &str) -> Result<Located, Problem> {
-    let mut builder = Builder::default();
-    let mut documents = 0_u32;
+pub(crate) fn read(source: &str, line: usize, builder: &mut Builder) -> Result<(), Problem> {
+    let spot = |mark: Marker| {
+        let line = mark.line().saturating_sub(1).saturating_add(line);
+        place(line, mark.col())
+    };
     for event in Parser::new_from_str(source) {
         let (event, span) = event.map_err(|e| {
             let hint = "check indentation, quotes and brackets before this place";
@@ -19,38 +21,28 @@ pub(crate) fn read(source: &str) -> Result<Located, Problem> {
         })?;
         let at = spot(span.start);
         match event {
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
-            Event::DocumentStart(_) => {
-                documents = documents.saturating_add(1);
-                if documents > 1 {
-                    let hint = "submit one workflow at a time";
-                    let message = "the text holds several documents".to_owned();
-                    return Err(fault("several_documents", at, message, hint));
-                }
-            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => {}
+            Event::DocumentEnd => builder.end_document()?,
             Event::Alias(_) => {
                 let hint = "write the value out";
                 return Err(builder.fault("yaml_alias", at, "aliases (*) are not read", hint));
             }
             Event::Scalar(text, style, anchor, tag) => {
-                refuse(&builder, at, anchor, tag.is_some())?;
+                refuse(builder, at, anchor, tag.is_some())?;
                 builder.scalar(at, &text, style != ScalarStyle::Plain)?;
             }
             Event::SequenceStart(anchor, tag) => {
-                refuse(&builder, at, anchor, tag.is_some())?;
+                refuse(builder, at, anchor, tag.is_some())?;
                 builder.open_list(at)?;
             }
             Event::MappingStart(anchor, tag) => {
-                refuse(&builder, at, anchor, tag.is_some())?;
+                refuse(builder, at, anchor, tag.is_some())?;
                 builder.open_map(at)?;
             }
             Event::SequenceEnd | Event::MappingEnd => builder.close()?,
         }
     }
-    builder.finish().ok_or_else(|| {
-        let hint = "a document begins with `version: \"1.0\"`";
-        fault("empty_document", place(0, 0), "the document is empty".to_owned(), hint)
-    })
+    Ok(())
 }
 
 fn refuse(builder: &Builder, at: Place, anchor: usize, tag: bool) -> Result<(), Problem> {
@@ -63,8 +55,4 @@ fn refuse(builder: &Builder, at: Place, anchor: usize, tag: bool) -> Result<(), 
         return Err(builder.fault("yaml_tag", at, "tags (!) are not read", hint));
     }
     Ok(())
-}
-
-fn spot(mark: Marker) -> Place {
-    place(mark.line().saturating_sub(1), mark.col())
 }

@@ -175,19 +175,19 @@ mod tests {
 
     fn back(text: &str) -> String {
         let located = located::read(text).unwrap_or_else(|problem| panic!("{problem}\n{text}"));
-        shape(&located.root)
+        shape(&located.documents[0].root)
     }
 
     #[test]
     fn a_document_is_written_for_people() {
         let source = "a: 5\nb: [x, {y: no, z: \"5\"}]\nc:\n  d: |\n    one\n      two\n\n    three\n  e: \"a: b\"\n  f: []\n  g: {}\n  h: ~\n";
         let located = located::read(source).unwrap();
-        let written = write(&located.root);
+        let written = write(&located.documents[0].root);
         assert_eq!(
             written,
             "a: 5\nb:\n  - x\n  - y: no\n    z: \"5\"\nc:\n  d: |\n    one\n      two\n\n    three\n  e: \"a: b\"\n  f: []\n  g: {}\n  h: ~\n"
         );
-        assert_eq!(back(&written), shape(&located.root));
+        assert_eq!(back(&written), shape(&located.documents[0].root));
     }
 
     fn text() -> impl Strategy<Value = String> {

@@ -144,7 +144,7 @@ fn hostile_texts_are_refused_where_they_are() {
         ("a: !!python/object:os.system x\n".to_owned(), "yaml_tag"),
         ("a: !!binary aGk=\n".to_owned(), "yaml_tag"),
         ("<<: {a: b}\n".to_owned(), "merge_key 1:1 "),
-        ("--- a\n".repeat(10_000), "several_documents 2:1 "),
+        ("--- a\n".repeat(10_000), "too_large 1001:5 "),
         ("a: [1, 2\n".to_owned(), "yaml"),
         ("? [a, b]\n: c\n".to_owned(), "bad_key"),
         (format!("a: {}", "x".repeat(17 << 20)), "too_large 1:1 "),
@@ -194,8 +194,9 @@ fn fields_and_names_are_checked() {
         (leaf("container: {image: i}\n    failFast: true"), &["unsupported 6:15 /templates/a/failFast"]),
         ("version: '1.0'\nentrypoint: a\ntemplates: [{name: a, suspend: }, {name: a, suspend: }]\n".to_owned(), &["duplicate_name 3:42 /templates/1/name"]),
         ("version: '1.0'\nentrypoint: A\ntemplates: {A: {suspend: }}\n".to_owned(), &["bad_name 3:16 /templates/A"]),
-        ("apiVersion: argoproj.io/v1alpha1\nkind: CronWorkflow\nspec: {}\n".to_owned(), &["unsupported 2:7 /kind"]),
-        ("apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec: {workflowTemplateRef: {name: x}}\n".to_owned(), &["missing_field 3:7 /spec", "missing_field 3:7 /spec", "unsupported 3:8 /spec/workflowTemplateRef"]),
+        ("apiVersion: argoproj.io/v1alpha1\nkind: CronWorkflow\nspec: {}\n".to_owned(), &["no_workflow 1:1 "]),
+        ("apiVersion: v1\nkind: Secret\n".to_owned(), &["unsupported 2:7 /kind"]),
+        ("apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec: {workflowTemplateRef: {name: x}}\n".to_owned(), &["missing_template 3:36 /spec/workflowTemplateRef/name"]),
     ];
     for (source, expected) in rows {
         assert_eq!(places(&source), expected, "{source}");
@@ -278,7 +279,7 @@ fn graphs_and_references_are_checked() {
             "        - {name: t, template: a, withSequence: {count: 2, format: '%s'}}",
             &["bad_format"],
         ),
-        ("        - {name: t, templateRef: {name: x, template: y}}", &["unsupported"]),
+        ("        - {name: t, templateRef: {name: x, template: y}}", &["missing_template"]),
         ("        - {name: t, template: m}", &["recursion"]),
         (
             "        - {name: s, template: a}\n        - {name: t, template: a, dependencies: [s, {task: s, type: failure}]}",

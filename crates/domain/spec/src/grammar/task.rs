@@ -9,8 +9,8 @@ pub(crate) static DAG: Kind =
 static CALL: [Field; 12] = [
     full("name"),
     full("template"),
-    refused("templateRef", "").map(&TEMPLATE_REF),
-    refused("inline", "").map(&TEMPLATE),
+    full("templateRef").map(&TEMPLATE_REF),
+    full("inline").map(&TEMPLATE),
     full("arguments").map(&ARGUMENTS),
     full("when"),
     full("withItems"),
@@ -32,7 +32,7 @@ pub(crate) static HOOK: Kind = kind(
     "a hook",
     &[
         full("template"),
-        refused("templateRef", "").map(&TEMPLATE_REF),
+        full("templateRef").map(&TEMPLATE_REF),
         full("arguments").map(&ARGUMENTS),
         full("expression"),
     ],
