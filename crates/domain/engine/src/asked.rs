@@ -1,10 +1,13 @@
 //! What users ask of a workflow, and its own deadline.
 
+use std::mem::take;
+
 use flowforge_model::event::{Command, Effect, Ending, NodeKind, Outputs, Timer};
 use flowforge_model::id::NodeIx;
 use flowforge_model::plan::{Body, Dag, OutputSource, Steps};
 use flowforge_model::status::{Reason, TaskChange, TaskStatus, WorkflowChange, WorkflowStatus};
 
+use crate::dag::needed;
 use crate::flow::Step;
 use crate::node::Extra;
 use crate::{Result, StepError};
@@ -91,8 +94,10 @@ impl Step<'_> {
     fn end_node(&mut self, ix: NodeIx) -> Result {
         let node = self.run.node(ix)?;
         let (kind, number) = (node.kind, node.attempt);
+        let asks = node.waits_for_locks() || node.recalling;
         match (node.status, kind) {
             (TaskStatus::Pending, _) => self.end_early(ix),
+            (TaskStatus::Queued, _) if asks => self.end_early(ix),
             (TaskStatus::Queued | TaskStatus::Running, NodeKind::Leaf) => {
                 self.effect(Effect::Stop { node: ix, number });
                 Ok(())
@@ -160,7 +165,7 @@ impl Step<'_> {
     }
 
     /// Values for the `supplied` outputs of a suspension; others are not its to give.
-    fn supply(&mut self, ix: NodeIx, values: &[(String, String)]) -> Result {
+    pub(crate) fn supply(&mut self, ix: NodeIx, values: &[(String, String)]) -> Result {
         let template = self.run.template(self.plan, ix)?;
         let mut parameters = Vec::new();
         for output in &template.outputs {
@@ -199,12 +204,10 @@ impl Step<'_> {
         self.set_workflow_deadline();
         if self.run.is_empty() {
             self.run.state.started_at = Some(self.now);
-            let root = self.add(None, 0, self.plan.entrypoint, None)?;
-            self.begin(root);
-            return Ok(());
+            return self.add_root();
         }
         if self.run.status(NodeIx::ROOT) == Some(TaskStatus::Succeeded) {
-            return self.child_ended(NodeIx::ROOT);
+            return self.tell(NodeIx::ROOT);
         }
         self.reopen_node(NodeIx::ROOT)?;
         self.begin(NodeIx::ROOT);
@@ -220,9 +223,11 @@ impl Step<'_> {
         node.finished_at = None;
         node.failures = 0;
         node.losses = 0;
+        node.over = false;
+        node.bad = false;
         if let Some(extra) = &mut node.extra {
-            let item = extra.item.take();
-            **extra = Extra { item, ..Extra::default() };
+            let (items, hooks) = (take(&mut extra.items), take(&mut extra.hooks));
+            **extra = Extra { items, hooks, ..Extra::default() };
         }
         Ok(())
     }
@@ -250,14 +255,13 @@ impl Step<'_> {
                 }
             }
         }
-        let now = self.now;
-        let node = self.change(ix, TaskChange::Begin)?;
-        node.started_at = Some(now);
+        let node = self.run_now(ix)?;
         if !inputs.is_empty() {
             node.extra().inputs = inputs;
         }
         self.run.recount(self.plan, ix)?;
-        self.wake(ix)
+        self.wake(ix)?;
+        self.look_at_hooks(ix)
     }
 
     /// Reopens a node that did not succeed; one skipped by its `when` only if something it depends
@@ -280,7 +284,11 @@ impl Step<'_> {
     }
 
     fn reopen_dag(&mut self, ix: NodeIx, dag: &Dag) -> Result {
+        let needed = needed(dag);
         for &slot in &dag.order {
+            if !needed.as_ref().is_none_or(|needed| needed.get(slot as usize) == Some(&true)) {
+                continue;
+            }
             let (Some(child), Some(task)) =
                 (self.run.child(ix, slot), dag.tasks.get(slot as usize))
             else {

@@ -20,6 +20,7 @@ impl Step<'_> {
     pub(crate) fn started(&mut self, ix: NodeIx, number: u32, at: Timestamp) -> Result {
         let node = self.run.node(ix).map_err(|_| StepError::Stale("no such task"))?;
         if node.kind != NodeKind::Leaf
+            || node.waits_for_locks()
             || node.attempt != number
             || node.status != TaskStatus::Queued
         {
@@ -34,12 +35,13 @@ impl Step<'_> {
                 extra.message = None;
             }
         }
-        Ok(())
+        self.look_at_hooks(ix)
     }
 
     pub(crate) fn finished(&mut self, ix: NodeIx, number: u32, report: &Report) -> Result {
         let node = self.run.node(ix).map_err(|_| StepError::Stale("no such task"))?;
-        let live = matches!(node.status, TaskStatus::Queued | TaskStatus::Running);
+        let live = matches!(node.status, TaskStatus::Queued | TaskStatus::Running)
+            && !node.waits_for_locks();
         if node.kind != NodeKind::Leaf || node.attempt != number || !live {
             return Err(StepError::Stale("not the current attempt"));
         }
@@ -247,6 +249,10 @@ impl Step<'_> {
     /// A task's `timeout` has passed: what runs is stopped, what waits fails.
     pub(crate) fn timed_out(&mut self, ix: NodeIx) -> Result {
         let node = self.run.node_mut(ix).map_err(|_| StepError::Stale("no such task"))?;
+        if node.waits_for_locks() {
+            let message = "it took longer than its timeout".to_owned();
+            return self.end(ix, TaskChange::Fail, Some(Reason::Timeout), Some(message));
+        }
         match node.status {
             TaskStatus::Queued | TaskStatus::Running if node.kind == NodeKind::Leaf => {
                 node.reason = Some(Reason::Timeout);
@@ -275,6 +281,7 @@ impl Step<'_> {
         if node.kind != NodeKind::Suspend || node.status != TaskStatus::Running {
             return Err(StepError::Stale("not suspended"));
         }
+        self.supply(ix, &[])?;
         self.end(ix, TaskChange::Succeed, None, None)
     }
 }

@@ -1,15 +1,33 @@
 //! Dags: which tasks the end of one frees, and how the whole came out.
 
+use flowforge_model::event::NodeKind;
 use flowforge_model::id::NodeIx;
-use flowforge_model::plan::{Body, Condition, ContinueOn, Dag, DependencyKind, Needs, Outcome};
+use flowforge_model::plan::{
+    Body, Condition, ContinueOn, Dag, DependencyKind, Needs, Outcome, Plan,
+};
 use flowforge_model::status::{Reason, TaskChange, TaskStatus};
 
 use crate::flow::Step;
 use crate::groups::forgiven;
 use crate::node::Node;
+use crate::run::Run;
 use crate::{Result, StepError};
 
 impl Step<'_> {
+    /// Releases the tasks that wait for nothing, and skips those that no target needs.
+    pub(crate) fn begin_dag(&mut self, ix: NodeIx, dag: &Dag) -> Result {
+        let needed = needed(dag);
+        for (slot, child) in self.run.node(ix)?.child_ixs().enumerate() {
+            if needed.as_ref().is_some_and(|needed| needed.get(slot) != Some(&true)) {
+                let message = Some("no target needs it".to_owned());
+                self.end(child, TaskChange::Skip, Some(Reason::Omitted), message)?;
+            } else if self.run.node(child)?.waiting == 0 {
+                self.release(child);
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn free_dependents(&mut self, group: NodeIx, slot: u32) -> Result {
         let Body::Dag(dag) = &self.run.template(self.plan, group)?.body else {
             return Err(StepError::Bug("a dag node without a dag"));
@@ -29,6 +47,9 @@ impl Step<'_> {
     pub(crate) fn decide(&mut self, group: NodeIx, dag: &Dag, slot: u32, child: NodeIx) -> Result {
         if self.run.halting() {
             return self.end_early(child);
+        }
+        if self.run.node(group)?.failing {
+            return self.end(child, TaskChange::Skip, Some(Reason::FailFast), None);
         }
         let task = dag.tasks.get(slot as usize).ok_or(StepError::Bug("no such task"))?;
         let met = match &task.needs {
@@ -80,7 +101,9 @@ impl Step<'_> {
             return false;
         };
         let status = node.status;
-        let mut items = node.child_ixs().filter_map(|ix| self.run.status(ix));
+        let is_loop = node.kind == NodeKind::Loop;
+        let items = node.child_ixs().filter_map(|ix| self.run.status(ix));
+        let mut items = items.filter(|_| is_loop);
         match outcome {
             Outcome::Succeeded => status == TaskStatus::Succeeded,
             Outcome::Failed => status == TaskStatus::Failed && !node.errored(),
@@ -90,7 +113,7 @@ impl Step<'_> {
             Outcome::Daemoned => false,
             Outcome::AnySucceeded => items.any(|status| status == TaskStatus::Succeeded),
             Outcome::AllFailed => {
-                node.children > 0 && items.all(|status| status == TaskStatus::Failed)
+                is_loop && node.children > 0 && items.all(|status| status == TaskStatus::Failed)
             }
         }
     }
@@ -102,39 +125,125 @@ impl Step<'_> {
         let Body::Dag(dag) = &self.run.template(self.plan, ix)?.body else {
             return Err(StepError::Bug("a dag node without a dag"));
         };
-        let mut culprit = None;
-        if self.any_child_bad(ix)? {
-            let bad = self.bad_slots(ix, dag);
-            let failed = dag.targets.iter().any(|&t| bad.get(t as usize).copied().unwrap_or(false));
-            if failed {
-                culprit = self.first_bad_child(ix)?;
-            }
-        }
+        let failed = dag.targets.iter().any(|target| self.run.bad_child(ix, *target));
+        let culprit = if failed { self.first_bad_child(ix)? } else { None };
         self.end_group(ix, culprit)
     }
+}
 
-    fn bad_slots(&self, ix: NodeIx, dag: &Dag) -> Vec<bool> {
-        let mut bad = vec![false; dag.tasks.len()];
-        for &slot in &dag.order {
-            let Some((node, continue_on)) = self.sibling(ix, dag, slot) else {
-                continue;
-            };
-            let is_bad = match node.status {
-                TaskStatus::Failed => !forgiven(node, continue_on),
-                TaskStatus::Cancelled => true,
-                TaskStatus::Skipped => dag.tasks.get(slot as usize).is_some_and(|task| {
-                    task.needs.slots().any(|need| bad.get(need as usize).copied().unwrap_or(false))
-                }),
-                TaskStatus::Pending
-                | TaskStatus::Queued
-                | TaskStatus::Running
-                | TaskStatus::Retrying
-                | TaskStatus::Succeeded => false,
-            };
-            if let Some(cell) = bad.get_mut(slot as usize) {
-                *cell = is_bad;
+impl Run {
+    /// What the end of a node, and of its hooks, means for what fails around it. Returns the group
+    /// in which nothing more begins because of it.
+    pub(crate) fn judge(&mut self, plan: &Plan, ix: NodeIx) -> Result<Option<NodeIx>> {
+        let node = self.node(ix)?;
+        let Some(parent) = node.parent else {
+            return Ok(None);
+        };
+        let (slot, failed) = (node.slot, node.status == TaskStatus::Failed);
+        let mut failing = None;
+        if let Body::Dag(dag) = &self.template(plan, parent)?.body
+            && self.node(parent)?.kind == NodeKind::Dag
+            && self.is_bad(parent, dag, slot)
+        {
+            self.node_mut(ix)?.bad = true;
+            let decides = dag.fail_fast && dag.targets.binary_search(&slot).is_ok();
+            failing = decides.then_some(parent);
+        }
+        if failed && self.node(parent)?.kind != NodeKind::Retry {
+            failing = failing.or(self.failing_fast(plan, ix)?);
+        }
+        if let Some(group) = failing {
+            self.node_mut(group)?.failing = true;
+        }
+        Ok(failing)
+    }
+
+    /// The group of a call that failed, if its template says `failFast`.
+    fn failing_fast(&self, plan: &Plan, ix: NodeIx) -> Result<Option<NodeIx>> {
+        let call = self.call(plan, ix)?;
+        let (Some(group), Some(task)) = (call.group, call.task) else {
+            return Ok(None);
+        };
+        let bad = !forgiven(self.node(ix)?, task.continue_on);
+        Ok((bad && self.template(plan, group)?.fail_fast).then_some(group))
+    }
+
+    fn is_bad(&self, group: NodeIx, dag: &Dag, slot: u32) -> bool {
+        let node = self.child(group, slot).and_then(|child| self.nodes.get(child.index()));
+        let (Some(node), Some(task)) = (node, dag.tasks.get(slot as usize)) else {
+            return false;
+        };
+        match node.status {
+            TaskStatus::Failed => !forgiven(node, task.continue_on),
+            TaskStatus::Cancelled => true,
+            TaskStatus::Skipped => task.needs.slots().any(|need| self.bad_child(group, need)),
+            TaskStatus::Pending
+            | TaskStatus::Queued
+            | TaskStatus::Running
+            | TaskStatus::Retrying
+            | TaskStatus::Succeeded => false,
+        }
+    }
+
+    fn bad_child(&self, group: NodeIx, slot: u32) -> bool {
+        let node = self.child(group, slot).and_then(|child| self.nodes.get(child.index()));
+        node.is_some_and(|node| node.bad)
+    }
+
+    /// Judges all children of a group anew, those of its loops included.
+    pub(crate) fn judge_all(&mut self, plan: &Plan, ix: NodeIx) -> Result {
+        self.node_mut(ix)?.failing = false;
+        let node = self.node(ix)?;
+        let children: Vec<NodeIx> = match (node.kind, &self.template(plan, ix)?.body) {
+            (NodeKind::Dag, Body::Dag(dag)) => {
+                let needed = needed(dag);
+                let counts = |slot: &&u32| {
+                    needed.as_ref().is_none_or(|n| n.get(**slot as usize) == Some(&true))
+                };
+                dag.order.iter().filter(counts).filter_map(|slot| self.child(ix, *slot)).collect()
+            }
+            _ => node.child_ixs().collect(),
+        };
+        for child in children {
+            self.node_mut(child)?.bad = false;
+            if self.node(child)?.kind == NodeKind::Loop {
+                for item in self.node(child)?.child_ixs() {
+                    if self.settled(item) {
+                        let _failing = self.judge(plan, item)?;
+                    }
+                }
+            }
+            if self.settled(child) {
+                let _failing = self.judge(plan, child)?;
             }
         }
-        bad
+        Ok(())
     }
+}
+
+/// The tasks that a dag with a `target` needs: the targets and all they depend on. None if it
+/// needs all of them.
+pub(crate) fn needed(dag: &Dag) -> Option<Vec<bool>> {
+    let count = u32::try_from(dag.tasks.len()).unwrap_or(u32::MAX);
+    let leaves = (0..count).filter(|slot| dag.dependents.row(*slot).is_empty());
+    if leaves.eq(dag.targets.iter().copied()) {
+        return None;
+    }
+    let mut needed = vec![false; dag.tasks.len()];
+    for target in &dag.targets {
+        if let Some(cell) = needed.get_mut(*target as usize) {
+            *cell = true;
+        }
+    }
+    for slot in dag.order.iter().rev() {
+        if needed.get(*slot as usize) != Some(&true) {
+            continue;
+        }
+        for need in dag.tasks.get(*slot as usize).into_iter().flat_map(|t| t.needs.slots()) {
+            if let Some(cell) = needed.get_mut(need as usize) {
+                *cell = true;
+            }
+        }
+    }
+    Some(needed)
 }

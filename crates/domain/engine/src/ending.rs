@@ -58,6 +58,9 @@ impl Step<'_> {
             None => (WorkflowChange::Succeed, None, None),
         };
         let status = self.workflow_change(change)?;
+        if !self.plan.locks.is_empty() {
+            self.effect(Effect::Release { node: NodeIx::ROOT });
+        }
         let now = self.now;
         let state = &mut self.run.state;
         state.reason = reason;

@@ -10,10 +10,9 @@ use std::collections::btree_map::Entry;
 use flowforge_model::event::{Effect, NodeKind, Record, Timer};
 use flowforge_model::id::NodeIx;
 use flowforge_model::limits;
-use flowforge_model::plan::{Body, OutputSource, Plan, Template, TemplateIx};
+use flowforge_model::plan::{Body, Plan, TemplateIx};
 use flowforge_model::status::{Reason, TaskChange, TaskStatus, WorkflowChange, WorkflowStatus};
 use flowforge_model::time::{Millis, Timestamp};
-use serde_json::Value;
 
 use crate::node::Node;
 use crate::run::Run;
@@ -64,7 +63,13 @@ impl<'a> Step<'a> {
             self.effect(Effect::CloseGate);
         }
         self.set_workflow_deadline();
+        self.add_root()
+    }
+
+    /// Begins with the entrypoint.
+    pub(crate) fn add_root(&mut self) -> Result {
         let root = self.add(None, 0, self.plan.entrypoint, None)?;
+        self.run.node_mut(root)?.hooked = !self.plan.hooks.is_empty();
         self.begin(root);
         Ok(())
     }
@@ -203,6 +208,20 @@ impl<'a> Step<'a> {
         })
     }
 
+    /// Whether something failed in the group that a node was called from, so that nothing more
+    /// begins there.
+    fn begins_nothing_more(&self, ix: NodeIx) -> Result<bool> {
+        let mut group = self.run.node(ix)?.parent;
+        while let Some(parent) = group {
+            let node = self.run.node(parent)?;
+            if node.kind != NodeKind::Loop {
+                return Ok(node.failing);
+            }
+            group = node.parent;
+        }
+        Ok(false)
+    }
+
     /// A released node: a loop begins, everything else asks its `when` first.
     fn do_release(&mut self, ix: NodeIx) -> Result {
         if self.run.node(ix)?.status != TaskStatus::Pending {
@@ -210,6 +229,9 @@ impl<'a> Step<'a> {
         }
         if self.run.halting() {
             return self.end_early(ix);
+        }
+        if self.begins_nothing_more(ix)? {
+            return self.end(ix, TaskChange::Skip, Some(Reason::FailFast), None);
         }
         if self.run.node(ix)?.kind == NodeKind::Loop {
             return self.do_begin(ix);
@@ -224,7 +246,12 @@ impl<'a> Step<'a> {
     /// Begins a node at once, or when one of its siblings under `parallelism` has ended.
     pub(crate) fn begin_within_parallelism(&mut self, ix: NodeIx) -> Result {
         if let Some((group, limit)) = self.parallelism_around(ix)? {
-            let extra = self.run.node_mut(group)?.extra();
+            let node = self.run.node_mut(group)?;
+            let failing = node.failing;
+            let extra = node.extra();
+            if failing {
+                return self.end(ix, TaskChange::Skip, Some(Reason::FailFast), None);
+            }
             if extra.active >= limit {
                 extra.held.push_back(ix);
                 return Ok(());
@@ -237,135 +264,6 @@ impl<'a> Step<'a> {
 
     pub(crate) fn parallelism_around(&self, ix: NodeIx) -> Result<Option<(NodeIx, u32)>> {
         parallelism_around(self.plan, self.run, ix)
-    }
-
-    fn do_begin(&mut self, ix: NodeIx) -> Result {
-        if self.run.node(ix)?.status != TaskStatus::Pending {
-            return Ok(());
-        }
-        if self.run.halting() {
-            return self.end_early(ix);
-        }
-        let node = self.run.node(ix)?;
-        if node.children > 0 {
-            return self.go_on(ix);
-        }
-        match node.kind {
-            NodeKind::Leaf => self.begin_leaf(ix),
-            NodeKind::Suspend => self.begin_suspension(ix),
-            NodeKind::Dag | NodeKind::Steps => self.begin_group(ix),
-            NodeKind::Loop => self.begin_loop(ix),
-            NodeKind::Retry => self.begin_tries(ix),
-        }
-    }
-
-    fn begin_leaf(&mut self, ix: NodeIx) -> Result {
-        let timeout = self.run.template(self.plan, ix)?.timeout;
-        if let Some(span) = timeout {
-            self.set_timer(ix, Timer::Timeout, span);
-        }
-        self.queue_attempt(ix)
-    }
-
-    /// Offers the next attempt of a leaf.
-    pub(crate) fn queue_attempt(&mut self, ix: NodeIx) -> Result {
-        let now = self.now;
-        let node = self.change(ix, TaskChange::Ready)?;
-        node.attempt = node.attempt.saturating_add(1);
-        node.queued_at = Some(now);
-        let number = node.attempt;
-        self.effect(Effect::Runnable { node: ix, number });
-        Ok(())
-    }
-
-    fn begin_suspension(&mut self, ix: NodeIx) -> Result {
-        let span = match self.suspension_span(ix)? {
-            Ok(span) => span,
-            Err(fault) => return self.fail(ix, fault),
-        };
-        let now = self.now;
-        let wanted = wanted(self.run.template(self.plan, ix)?);
-        let node = self.change(ix, TaskChange::Begin)?;
-        node.started_at = Some(now);
-        node.reason = Some(Reason::Suspended);
-        if let Some(wanted) = wanted {
-            node.extra().message = Some(wanted);
-        }
-        if let Some(span) = span {
-            self.set_timer(ix, Timer::Suspend, span);
-        }
-        Ok(())
-    }
-
-    fn begin_tries(&mut self, ix: NodeIx) -> Result {
-        let now = self.now;
-        self.change(ix, TaskChange::Begin)?.started_at = Some(now);
-        self.add_try(ix)
-    }
-
-    /// The next try of a group with a retry strategy.
-    pub(crate) fn add_try(&mut self, ix: NodeIx) -> Result {
-        let (template, number) = {
-            let node = self.run.node(ix)?;
-            (node.template, node.children)
-        };
-        let kind = match self.run.template(self.plan, ix)?.body {
-            Body::Steps(_) => NodeKind::Steps,
-            Body::Dag(_)
-            | Body::Container(_)
-            | Body::Script(..)
-            | Body::Suspend(_)
-            | Body::ContainerSet(_)
-            | Body::Http(_) => NodeKind::Dag,
-        };
-        if let Err(fault) = self.room_for(1) {
-            return self.fail(ix, fault);
-        }
-        let child = self.add(Some(ix), number, template, Some(kind))?;
-        let node = self.run.node_mut(ix)?;
-        node.first_child = child.0;
-        node.children = number.saturating_add(1);
-        node.waiting = 1;
-        self.begin(child);
-        Ok(())
-    }
-
-    fn begin_loop(&mut self, ix: NodeIx) -> Result {
-        let items = match self.loop_items(ix)? {
-            Ok(items) => items,
-            // As in Argo: a loop that is not to run needs no items.
-            Err(_) if self.when(ix)? == Ok(false) => {
-                return self.end(ix, TaskChange::Skip, Some(Reason::When), None);
-            }
-            Err(fault) => return self.fail(ix, fault),
-        };
-        if let Err(fault) = self.room_for(items.len()) {
-            return self.fail(ix, fault);
-        }
-        let now = self.now;
-        let template = self.run.node(ix)?.template;
-        self.change(ix, TaskChange::Begin)?.started_at = Some(now);
-        let count = self.add_items(ix, template, items)?;
-        if count == 0 {
-            return self.end(ix, TaskChange::Succeed, None, None);
-        }
-        Ok(())
-    }
-
-    fn add_items(&mut self, ix: NodeIx, template: TemplateIx, items: Vec<Value>) -> Result<u32> {
-        let first = u32::try_from(self.run.nodes.len()).unwrap_or(u32::MAX);
-        let mut count = 0_u32;
-        for item in items {
-            let child = self.add(Some(ix), count, template, None)?;
-            self.run.node_mut(child)?.extra().item = Some(item);
-            self.release(child);
-            count = count.saturating_add(1);
-        }
-        let node = self.run.node_mut(ix)?;
-        node.first_child = if count == 0 { 0 } else { first };
-        node.children = count;
-        node.waiting = count;
-        Ok(count)
     }
 
     /// Whether `more` nodes may be added, and templates nested one deeper.
@@ -395,7 +293,9 @@ impl<'a> Step<'a> {
         message: Option<String>,
     ) -> Result {
         let now = self.now;
-        let timeout = self.run.template(self.plan, ix)?.timeout.is_some();
+        let template = self.run.template(self.plan, ix)?;
+        let (timeout, memoize) = (template.timeout.is_some(), template.memoize.is_some());
+        let locked = self.locked(ix)?;
         let node = self.change(ix, change)?;
         node.finished_at = Some(now);
         node.reason = reason;
@@ -404,9 +304,17 @@ impl<'a> Step<'a> {
             node.extra().message = message.map(|text| cut(text, limits::MESSAGE_BYTES));
             node.extra().inputs = Box::default();
         }
+        node.recalling = false;
         let (queued, kind) = (node.queued_at.is_some(), node.kind);
         if timeout && queued && kind == NodeKind::Leaf {
             self.effect(Effect::ClearTimer { node: ix, timer: Timer::Timeout });
+        }
+        // Those of the workflow are held until it ends itself.
+        if locked && queued && (ix != NodeIx::ROOT || self.plan.locks.is_empty()) {
+            self.effect(Effect::Release { node: ix });
+        }
+        if memoize && change == TaskChange::Succeed && reason.is_none() && self.outermost(ix)? {
+            self.effect(Effect::Memorize { node: ix });
         }
         self.queue.push_back(Work::Ended(ix));
         Ok(())
@@ -417,13 +325,6 @@ impl<'a> Step<'a> {
         let reason = self.ending_reason();
         self.end(ix, TaskChange::Cancel, Some(reason), None)
     }
-}
-
-/// What a suspension asks of the user who resumes it: `needs a value for a, b`.
-fn wanted(template: &Template) -> Option<String> {
-    let supplied = template.outputs.iter().filter(|output| output.source == OutputSource::Supplied);
-    let names: Vec<&str> = supplied.map(|output| &*output.name).collect();
-    (!names.is_empty()).then(|| format!("needs a value for {}", names.join(", ")))
 }
 
 /// `text` cut to at most `bytes` at a character's border.
@@ -448,12 +349,15 @@ pub(crate) fn parallelism_around(
     let Some(parent) = node.parent else {
         return Ok(None);
     };
-    if node.kind == NodeKind::Loop || run.node(parent)?.kind == NodeKind::Retry {
+    if node.kind == NodeKind::Loop
+        || run.node(parent)?.kind == NodeKind::Retry
+        || crate::hooks::place(node.slot).is_some()
+    {
         return Ok(None);
     }
-    let Some(call) = run.call(plan, ix)? else {
+    let Some(group) = run.call(plan, ix)?.group else {
         return Ok(None);
     };
-    let limit = run.template(plan, call.group)?.parallelism;
-    Ok(limit.map(|limit| (call.group, limit.max(1))))
+    let limit = run.template(plan, group)?.parallelism;
+    Ok(limit.map(|limit| (group, limit.max(1))))
 }

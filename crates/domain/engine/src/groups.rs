@@ -29,12 +29,11 @@ impl Step<'_> {
         for (slot, task) in (0_u32..).zip(tasks) {
             let kind = task.repeat.is_some().then_some(NodeKind::Loop);
             let child = self.add(Some(ix), slot, task.template, kind)?;
-            let waiting = u32::try_from(task.needs.slots().count()).unwrap_or(u32::MAX);
-            self.run.node_mut(child)?.waiting = waiting;
+            let node = self.run.node_mut(child)?;
+            node.waiting = u32::try_from(task.needs.slots().count()).unwrap_or(u32::MAX);
+            node.hooked = !task.hooks.is_empty() && node.kind != NodeKind::Loop;
         }
-        let now = self.now;
-        let node = self.change(ix, TaskChange::Begin)?;
-        node.started_at = Some(now);
+        let node = self.run_now(ix)?;
         node.first_child = first;
         node.children = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
         node.waiting = node.children;
@@ -42,21 +41,17 @@ impl Step<'_> {
             node.extra().inputs = inputs;
         }
         match &template.body {
-            Body::Steps(steps) => self.begin_step_group(ix, steps, 0).map(|_| ()),
-            Body::Dag(_)
-            | Body::Container(_)
+            Body::Steps(steps) => {
+                self.begin_step_group(ix, steps, 0)?;
+            }
+            Body::Dag(dag) => self.begin_dag(ix, dag)?,
+            Body::Container(_)
             | Body::Script(..)
             | Body::Suspend(_)
             | Body::ContainerSet(_)
-            | Body::Http(_) => {
-                for child in self.run.node(ix)?.child_ixs() {
-                    if self.run.node(child)?.waiting == 0 {
-                        self.release(child);
-                    }
-                }
-                Ok(())
-            }
+            | Body::Http(_) => return Err(StepError::Bug("not a group")),
         }
+        self.look_at_hooks(ix)
     }
 
     /// Gives the children of a group that went on their turn, or ends it if none is left.
@@ -115,9 +110,20 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// A node has ended: the group around it goes on or ends.
+    /// A node has ended: its hooks are told, then the group around it.
     pub(crate) fn child_ended(&mut self, ix: NodeIx) -> Result {
+        let node = self.run.node_mut(ix)?;
+        node.over = true;
+        if crate::hooks::place(node.slot).is_some() {
+            return self.hook_ended(ix);
+        }
         self.leave_parallelism(ix)?;
+        self.look_at_hooks(ix)?;
+        if self.run.node(ix)?.open_hooks() > 0 { Ok(()) } else { self.tell(ix) }
+    }
+
+    /// A node and its hooks have ended: the group around it goes on or ends.
+    pub(crate) fn tell(&mut self, ix: NodeIx) -> Result {
         let (parent, slot) = {
             let node = self.run.node(ix)?;
             (node.parent, node.slot)
@@ -125,6 +131,9 @@ impl Step<'_> {
         let Some(parent) = parent else {
             return self.root_ended(ix);
         };
+        if let Some(group) = self.run.judge(self.plan, ix)? {
+            self.drop_held(group)?;
+        }
         if !self.counts(parent, slot)? {
             return Ok(());
         }
@@ -178,9 +187,17 @@ impl Step<'_> {
         Ok(())
     }
 
-    fn end_loop(&mut self, ix: NodeIx) -> Result {
-        let culprit = if self.any_child_bad(ix)? { self.first_bad_child(ix)? } else { None };
-        self.end_group(ix, culprit)
+    /// Skips what `parallelism` holds back: something failed first.
+    fn drop_held(&mut self, group: NodeIx) -> Result {
+        let Some(extra) = &mut self.run.node_mut(group)?.extra else {
+            return Ok(());
+        };
+        for held in std::mem::take(&mut extra.held) {
+            if self.run.status(held) == Some(TaskStatus::Pending) {
+                self.end(held, TaskChange::Skip, Some(Reason::FailFast), None)?;
+            }
+        }
+        Ok(())
     }
 
     /// Ends a group: with its outputs, or because of `culprit`.
@@ -199,15 +216,6 @@ impl Step<'_> {
         }
         self.export_globals(ix)?;
         self.end(ix, TaskChange::Succeed, None, None)
-    }
-
-    pub(crate) fn any_child_bad(&self, ix: NodeIx) -> Result<bool> {
-        for child in self.run.node(ix)?.child_ixs() {
-            if matches!(self.run.node(child)?.status, TaskStatus::Failed | TaskStatus::Cancelled) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     pub(crate) fn first_bad_child(&self, ix: NodeIx) -> Result<Option<NodeIx>> {

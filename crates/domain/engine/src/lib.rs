@@ -14,13 +14,19 @@
 
 mod asked;
 mod attempts;
+mod begin;
+mod call;
 mod dag;
 mod ending;
 mod flow;
 mod groups;
-mod items;
+mod hooks;
+mod locks;
+mod loops;
+mod memo;
 mod node;
 mod order;
+mod release;
 mod retry;
 mod rows;
 pub mod run;
@@ -38,6 +44,8 @@ use flowforge_model::plan::Plan;
 use flowforge_model::time::Timestamp;
 
 use crate::flow::Step;
+pub use locks::{LockRequest, lock_requests};
+pub use memo::{Memo, memo};
 pub use order::work_order;
 pub use rows::task_write;
 pub use run::{Context, Run};
@@ -83,9 +91,8 @@ pub fn step(plan: &Plan, run: &mut Run, event: &Event, now: Timestamp) -> Result
         Event::Finished { node, number, report } => step.finished(*node, *number, report)?,
         Event::TimerDue { node, timer } => step.timer_due(*node, *timer)?,
         Event::Asked(command) => step.asked(command)?,
-        Event::Granted { .. } | Event::Recalled { .. } => {
-            return Err(StepError::Stale("nothing was asked"));
-        }
+        Event::Granted { node } => step.granted(*node)?,
+        Event::Recalled { node, hit } => step.recalled(*node, hit.as_deref())?,
     }
     step.settle()
 }

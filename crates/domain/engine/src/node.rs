@@ -5,7 +5,8 @@ use flowforge_model::id::NodeIx;
 use flowforge_model::plan::TemplateIx;
 use flowforge_model::status::{Reason, TaskStatus};
 use flowforge_model::time::Timestamp;
-use serde_json::Value;
+
+use crate::loops::Items;
 
 /// One node of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,16 @@ pub(crate) struct Node {
     pub(crate) group: u32,
     /// It is one of the children under way that a `parallelism` around it counts.
     pub(crate) counted: bool,
+    /// It or its task has hooks.
+    pub(crate) hooked: bool,
+    /// Its end was told to its hooks.
+    pub(crate) over: bool,
+    /// Of a dag task: its end, or the end of what it needed, is not good for the dag.
+    pub(crate) bad: bool,
+    /// Of a group: nothing more begins in it, because something failed.
+    pub(crate) failing: bool,
+    /// It asks for remembered outputs. Answered before anything is stored.
+    pub(crate) recalling: bool,
     /// Number of the latest attempt, from 1 over all generations.
     pub(crate) attempt: u32,
     pub(crate) failures: u32,
@@ -46,8 +57,12 @@ pub(crate) struct Node {
 pub(crate) struct Extra {
     pub(crate) message: Option<String>,
     pub(crate) outputs: Option<Outputs>,
-    /// The loop item this node runs for.
-    pub(crate) item: Option<Value>,
+    /// Of a loop that has begun.
+    pub(crate) items: Items,
+    /// Its hooks that have begun, over all generations.
+    pub(crate) hooks: Vec<NodeIx>,
+    /// Hooks whose end it waits for.
+    pub(crate) open_hooks: u32,
     /// Of a running dag or steps template: its input parameters.
     pub(crate) inputs: Box<[(Box<str>, Box<str>)]>,
     /// Of a running dag or steps template with `parallelism`: children under way.
@@ -75,6 +90,11 @@ impl Node {
             children: 0,
             group: 0,
             counted: false,
+            hooked: false,
+            over: false,
+            bad: false,
+            failing: false,
+            recalling: false,
             attempt: 0,
             failures: 0,
             losses: 0,
@@ -88,10 +108,6 @@ impl Node {
 
     pub(crate) fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
-    }
-
-    pub(crate) fn item(&self) -> Option<&Value> {
-        self.extra.as_ref().and_then(|extra| extra.item.as_ref())
     }
 
     pub(crate) fn outputs(&self) -> Option<&Outputs> {
@@ -109,6 +125,11 @@ impl Node {
     /// Its children, in order.
     pub(crate) fn child_ixs(&self) -> impl Iterator<Item = NodeIx> + use<> {
         (self.first_child..self.first_child.saturating_add(self.children)).map(NodeIx)
+    }
+
+    /// It is ready, but others hold its locks.
+    pub(crate) fn waits_for_locks(&self) -> bool {
+        self.status == TaskStatus::Queued && self.reason == Some(Reason::Lock)
     }
 
     /// It failed by the engine or executor, not by the user's code (Argo's `Error`).

@@ -1,12 +1,14 @@
 //! From nodes to rows and back. Everything a node keeps besides its row is derived, by the same
 //! count that a later generation uses.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use flowforge_model::event::{NodeKind, TaskRow, TaskShape, TaskState, TaskWrite, WorkflowState};
 use flowforge_model::id::NodeIx;
 use flowforge_model::plan::{Body, Needs, Plan, TemplateIx};
 use flowforge_model::status::TaskStatus;
+use serde_json::Value;
 
 use crate::node::{Extra, Node};
 use crate::run::{Context, Run};
@@ -42,7 +44,7 @@ fn shape(plan: &Plan, run: &Run, ix: NodeIx, node: &Node) -> Option<TaskShape> {
         kind: node.kind,
         name: run.name(plan, ix).ok()?,
         template: plan.template(node.template)?.name.to_string(),
-        item: node.item().cloned(),
+        item: run.item(ix).map(Cow::into_owned),
     })
 }
 
@@ -61,7 +63,8 @@ impl Run {
             (0_u32..).zip(&plan.templates).map(|(ix, t)| (&*t.name, TemplateIx(ix))).collect();
         let generation = state.generation;
         let mut run = Self { context, state, nodes: Vec::with_capacity(tasks.len()), exit: None };
-        for row in tasks {
+        let mut items: BTreeMap<NodeIx, Vec<Value>> = BTreeMap::new();
+        for mut row in tasks {
             if row.node.index() != run.nodes.len() {
                 return Err(StepError::Bug("a task row is missing"));
             }
@@ -73,20 +76,30 @@ impl Run {
             {
                 run.exit = Some(row.node);
             }
-            run.adopt(row.node, row.shape.parent)?;
+            run.adopt(row.node, row.shape.parent, row.shape.slot)?;
+            if let (Some(parent), Some(item)) = (row.shape.parent, row.shape.item.take()) {
+                items.entry(parent).or_default().push(item);
+            }
             run.nodes.push(node_of(row.shape, row.state, template));
         }
         for index in 0..run.nodes.len() {
             let ix = NodeIx(u32::try_from(index).unwrap_or(u32::MAX));
+            if let Some(items) = items.remove(&ix) {
+                run.keep_items(plan, ix, items)?;
+            }
             run.derive(plan, ix)?;
         }
         Ok(run)
     }
 
     /// Tells `parent` of its child: children stand in a row, tries count up to the latest.
-    fn adopt(&mut self, ix: NodeIx, parent: Option<NodeIx>) -> Result {
+    fn adopt(&mut self, ix: NodeIx, parent: Option<NodeIx>, slot: u32) -> Result {
         let Some(parent) = parent else { return Ok(()) };
         let node = self.node_mut(parent).map_err(|_| StepError::Bug("a task before its group"))?;
+        if crate::hooks::place(slot).is_some() {
+            node.extra().hooks.push(ix);
+            return Ok(());
+        }
         if node.children == 0 || node.kind == NodeKind::Retry {
             node.first_child = ix.0;
         }
@@ -95,6 +108,18 @@ impl Run {
     }
 
     fn derive(&mut self, plan: &Plan, ix: NodeIx) -> Result {
+        let hooked = !self.hooks(plan, ix)?.is_empty();
+        let open = self.node(ix)?.hooks().iter();
+        let open = open.filter(|hook| self.status(**hook).is_some_and(|s| !s.terminal())).count();
+        let node = self.node_mut(ix)?;
+        node.hooked = hooked;
+        node.over = node.status.terminal();
+        if open > 0 {
+            node.extra().open_hooks = u32::try_from(open).unwrap_or(u32::MAX);
+        }
+        if matches!(node.kind, NodeKind::Dag | NodeKind::Steps) && node.children > 0 {
+            self.judge_all(plan, ix)?;
+        }
         let node = self.node(ix)?;
         let group = node.status == TaskStatus::Running
             && !matches!(node.kind, NodeKind::Leaf | NodeKind::Suspend);
@@ -156,8 +181,11 @@ impl Run {
             | NodeKind::Leaf
             | NodeKind::Suspend => node.child_ixs().collect(),
         };
-        let open =
-            |run: &Self, ix: &NodeIx| run.status(*ix).is_some_and(|status| !status.terminal());
+        let open = |run: &Self, ix: &NodeIx| !run.settled(*ix);
+        if matches!(node.kind, NodeKind::Dag | NodeKind::Steps) {
+            self.judge_all(plan, ix)?;
+        }
+        let node = self.node(ix)?;
         match &plan.template(node.template).ok_or(StepError::Bug("no such template"))?.body {
             Body::Dag(dag) if node.kind == NodeKind::Dag => {
                 for (task, &child) in dag.tasks.iter().zip(&children) {
@@ -196,10 +224,9 @@ impl Run {
     }
 
     fn open_needs(&self, group: NodeIx, needs: &Needs) -> u32 {
-        let open = needs.slots().filter(|&slot| {
-            let status = self.child(group, slot).and_then(|child| self.status(child));
-            status.is_some_and(|status| !status.terminal())
-        });
+        let open = needs
+            .slots()
+            .filter(|&slot| self.child(group, slot).is_some_and(|child| !self.settled(child)));
         u32::try_from(open.count()).unwrap_or(u32::MAX)
     }
 }
@@ -215,13 +242,9 @@ fn node_of(shape: TaskShape, state: TaskState, template: TemplateIx) -> Node {
     node.queued_at = state.queued_at;
     node.started_at = state.started_at;
     node.finished_at = state.finished_at;
-    if state.message.is_some() || state.outputs.is_some() || shape.item.is_some() {
-        let extra = Extra {
-            message: state.message,
-            outputs: state.outputs,
-            item: shape.item,
-            ..Extra::default()
-        };
+    if state.message.is_some() || state.outputs.is_some() {
+        let (message, outputs) = (state.message, state.outputs);
+        let extra = Extra { message, outputs, ..Extra::default() };
         node.extra = Some(Box::new(extra));
     }
     node

@@ -3,7 +3,7 @@
 
 use flowforge_model::event::{Ending, NodeKind, WorkflowState};
 use flowforge_model::id::{NodeIx, WorkflowId};
-use flowforge_model::plan::{Body, NamedContainer, Plan, Task, Template};
+use flowforge_model::plan::{Body, NamedContainer, Plan, Template};
 use flowforge_model::resources::{Bytes, MilliCpu, ResourceList};
 use flowforge_model::status::TaskStatus;
 use flowforge_model::time::Timestamp;
@@ -37,16 +37,6 @@ pub struct Run {
     pub(crate) nodes: Vec<Node>,
     /// The exit handler of this generation, once it has begun.
     pub(crate) exit: Option<NodeIx>,
-}
-
-/// A call of a template: who asks for a node, and with what.
-pub(crate) struct Call<'p> {
-    /// The dag or steps node that holds the task.
-    pub(crate) group: NodeIx,
-    /// The task as the plan has it.
-    pub(crate) task: &'p Task,
-    /// The loop node between them, if any.
-    pub(crate) item: Option<NodeIx>,
 }
 
 impl Run {
@@ -126,31 +116,6 @@ impl Run {
         (slot < node.children).then(|| NodeIx(node.first_child.saturating_add(slot)))
     }
 
-    /// Who asks for `ix`; none for the root and for exit handlers.
-    pub(crate) fn call<'p>(&self, plan: &'p Plan, ix: NodeIx) -> Result<Option<Call<'p>>> {
-        let (mut at, mut item) = (ix, None);
-        loop {
-            let node = self.node(at)?;
-            let Some(parent) = node.parent else {
-                return Ok(None);
-            };
-            match self.node(parent)?.kind {
-                NodeKind::Loop => item = Some(at),
-                NodeKind::Retry => {}
-                NodeKind::Dag | NodeKind::Steps => {
-                    let tasks = self.template(plan, parent)?.body.tasks();
-                    let task =
-                        tasks.get(node.slot as usize).ok_or(StepError::Bug("no such task"))?;
-                    return Ok(Some(Call { group: parent, task, item }));
-                }
-                NodeKind::Leaf | NodeKind::Suspend => {
-                    return Err(StepError::Bug("child of a leaf"));
-                }
-            }
-            at = parent;
-        }
-    }
-
     /// Nothing new may begin: what is asked for is the end (of everything, or of all but the exit
     /// handlers).
     pub(crate) fn halting(&self) -> bool {
@@ -178,8 +143,17 @@ impl Run {
                 }
                 break;
             };
+            if let Some(place) = crate::hooks::place(node.slot) {
+                let hook = self.hooks(plan, parent)?.get(place);
+                let hook = hook.ok_or(StepError::Bug("no such hook"))?;
+                pieces.push(crate::hooks::name(hook, node.slot));
+                at = parent;
+                continue;
+            }
             match self.node(parent)?.kind {
-                NodeKind::Loop => pieces.push(format!("({}:{})", node.slot, display(node.item()))),
+                NodeKind::Loop => {
+                    pieces.push(format!("({}:{})", node.slot, display(self.item(at).as_deref())));
+                }
                 NodeKind::Retry => pieces.push(format!("({})", node.slot)),
                 NodeKind::Dag | NodeKind::Steps | NodeKind::Leaf | NodeKind::Suspend => {
                     let tasks = self.template(plan, parent)?.body.tasks();

@@ -23,6 +23,8 @@ pub(crate) struct View<'a> {
     node: NodeIx,
     inputs: &'a [(Box<str>, Box<str>)],
     item: Option<&'a Value>,
+    /// The node that stands for the task at this slot: the one that is hooked, or runs for an item.
+    task: Option<(u32, NodeIx)>,
     now: Timestamp,
 }
 
@@ -34,20 +36,36 @@ impl<'a> View<'a> {
         inputs: &'a [(Box<str>, Box<str>)],
         now: Timestamp,
     ) -> Self {
-        Self { plan, run, node, inputs, item: None, now }
+        Self { plan, run, node, inputs, item: None, task: None, now }
     }
 
     pub(crate) fn with_item(self, item: Option<&'a Value>) -> Self {
         Self { item, ..self }
     }
 
+    pub(crate) fn with_task(self, task: Option<(u32, NodeIx)>) -> Self {
+        Self { task, ..self }
+    }
+
+    pub(crate) fn value(&self, source: &str) -> Result<Value, RenderError> {
+        flowforge_expr::evaluate(source, &self.root(source))
+            .map_err(|cause| RenderError::Expression { source_text: source.to_owned(), cause })
+    }
+
     /// Evaluates an expression; a text stays as it is, anything else becomes JSON.
     pub(crate) fn expression(&self, source: &str) -> Result<String, RenderError> {
-        match flowforge_expr::evaluate(source, &self.root(source)) {
-            Ok(Value::Null) => Err(RenderError::Nil(source.to_owned())),
-            Ok(Value::String(text)) => Ok(text),
-            Ok(other) => Ok(other.to_string()),
-            Err(cause) => Err(RenderError::Expression { source_text: source.to_owned(), cause }),
+        match self.value(source)? {
+            Value::Null => Err(RenderError::Nil(source.to_owned())),
+            Value::String(text) => Ok(text),
+            other => Ok(other.to_string()),
+        }
+    }
+
+    /// The node that stands for the task at a slot.
+    fn sibling_node(&self, slot: u32) -> Option<NodeIx> {
+        match self.task {
+            Some((own, node)) if own == slot => Some(node),
+            Some(_) | None => self.run.child(self.node, slot),
         }
     }
 
@@ -71,7 +89,7 @@ impl<'a> View<'a> {
             }
             WorkflowField::Priority => context.priority.to_string().into(),
             WorkflowField::CreationTimestamp => context.created_at.rfc3339().into(),
-            WorkflowField::Status => self.outcome_so_far()?.into(),
+            WorkflowField::Status => self.outcome_so_far().into(),
             WorkflowField::Failures => self.failures().into(),
             WorkflowField::Duration => {
                 let span = self.now.since(self.run.state.started_at?).0;
@@ -84,12 +102,21 @@ impl<'a> View<'a> {
         })
     }
 
-    /// How the main part ended, for the exit handler.
-    fn outcome_so_far(&self) -> Option<&'static str> {
+    /// How the workflow stands, for its hooks, or how its main part ended, for its exit handler.
+    fn outcome_so_far(&self) -> &'static str {
+        let Some(root) = self.run.nodes.get(NodeIx::ROOT.index()) else {
+            return "Pending";
+        };
         if self.run.state.ending.is_some() {
-            return Some("Failed");
+            return "Failed";
         }
-        Some(argo_word(self.run.nodes.get(NodeIx::ROOT.index())?))
+        match root.status {
+            TaskStatus::Pending => "Pending",
+            TaskStatus::Queued if root.waits_for_locks() => "Pending",
+            TaskStatus::Queued | TaskStatus::Running | TaskStatus::Retrying => "Running",
+            TaskStatus::Succeeded | TaskStatus::Skipped => "Succeeded",
+            TaskStatus::Failed | TaskStatus::Cancelled => failed_word(root),
+        }
     }
 
     fn failures(&self) -> String {
@@ -113,7 +140,7 @@ impl<'a> View<'a> {
     }
 
     fn sibling_field(&self, slot: u32, field: &SiblingField) -> Option<Cow<'a, str>> {
-        let ix = self.run.child(self.node, slot)?;
+        let ix = self.sibling_node(slot)?;
         let node = self.run.nodes.get(ix.index())?;
         match field {
             SiblingField::Output(name) if node.kind == NodeKind::Loop => {
@@ -237,8 +264,8 @@ impl Scope for View<'_> {
             Reference::InputArtifactPath(name) => self.input_artifact_path(name),
             Reference::OutputArtifactPath(name) => self.output_artifact_path(name),
             Reference::CallName => {
-                let call = self.run.call(self.plan, self.node).ok()??;
-                Some(Cow::Borrowed(&*call.task.name))
+                let call = self.run.call(self.plan, self.node).ok()?;
+                Some(Cow::Borrowed(&*call.task?.name))
             }
             Reference::WorkflowOutput(name) => {
                 let outputs = self.run.state.outputs.as_ref()?;
@@ -292,7 +319,7 @@ impl Scope for View<'_> {
             }
             let field =
                 |field| self.sibling_field(slot, &field).map(|v| Value::from(v.into_owned()));
-            let child = self.run.child(self.node, slot);
+            let child = self.sibling_node(slot);
             let node = child.and_then(|child| self.run.nodes.get(child.index()));
             let Some(node) = node else { continue };
             siblings.insert(

@@ -9,7 +9,9 @@ mod stories;
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::attempt::{Failure, FailureClass, Report};
-use flowforge_model::event::{Command, Effect, Event, Record, TaskRow, Timer, WorkflowState};
+use flowforge_model::event::{
+    Command, Effect, Event, NodeKind, Outputs, Record, TaskRow, Timer, WorkflowState,
+};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::plan::{
     Body, Call, Container, Dag, Dependency, DependencyKind, Needs, Output, OutputSource, Plan,
@@ -20,7 +22,7 @@ use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::text::Text;
 use flowforge_model::time::Timestamp;
 
-use crate::{Changes, Context, Run, StepError, step, task_write};
+use crate::{Changes, Context, LockRequest, Run, StepError, lock_requests, memo, step, task_write};
 
 /// Template 0 of every test plan: a leaf.
 const LEAF: TemplateIx = TemplateIx(0);
@@ -125,6 +127,13 @@ struct World {
     timers: BTreeMap<(NodeIx, Timer), Timestamp>,
     stopping: BTreeSet<NodeIx>,
     gate_closed: bool,
+    /// Locks that nodes wait for and hold, and those that others hold.
+    wanted: BTreeMap<NodeIx, Vec<LockRequest>>,
+    held: BTreeMap<NodeIx, Vec<LockRequest>>,
+    taken: BTreeSet<String>,
+    /// Questions for remembered outputs, and what is remembered by key.
+    asked: Vec<NodeIx>,
+    memory: BTreeMap<String, Outputs>,
     /// Attempts ever offered.
     offered: BTreeSet<(NodeIx, u32)>,
     story: Vec<String>,
@@ -151,6 +160,11 @@ impl World {
             timers: BTreeMap::new(),
             stopping: BTreeSet::new(),
             gate_closed: false,
+            wanted: BTreeMap::new(),
+            held: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            asked: Vec::new(),
+            memory: BTreeMap::new(),
             offered: BTreeSet::new(),
             story: Vec::new(),
         }
@@ -162,8 +176,36 @@ impl World {
         world
     }
 
-    /// One step; stores what it says to store, then checks everything that must always hold.
+    /// One event and the answers to what the run asks for because of it, each a step; checks
+    /// everything that must always hold.
     fn feed(&mut self, event: &Event) -> Result<(), StepError> {
+        let before = self.run.clone();
+        self.one_step(event)?;
+        while let Some(node) = self.asked.pop() {
+            let memo = memo(&self.plan, &self.run, node).unwrap().unwrap();
+            let hit = self.memory.get(&memo.key).cloned().map(Box::new);
+            self.one_step(&Event::Recalled { node, hit })?;
+        }
+        self.check(&before);
+        if let Some(node) = self.next_lock_holder() {
+            self.feed(&Event::Granted { node })?;
+        }
+        Ok(())
+    }
+
+    /// A node whose locks are free.
+    fn next_lock_holder(&mut self) -> Option<NodeIx> {
+        let held = self.held.values().flatten().map(|lock| &*lock.key);
+        let busy: BTreeSet<&str> = held.chain(self.taken.iter().map(|key| &**key)).collect();
+        let mut wanted = self.wanted.iter();
+        let free = wanted.find(|(_, locks)| locks.iter().all(|lock| !busy.contains(&*lock.key)));
+        let node = *free?.0;
+        let locks = self.wanted.remove(&node)?;
+        self.held.insert(node, locks);
+        Some(node)
+    }
+
+    fn one_step(&mut self, event: &Event) -> Result<(), StepError> {
         let before = self.run.clone();
         let changes = match step(&self.plan, &mut self.run, event, self.now) {
             Ok(changes) => changes,
@@ -175,7 +217,6 @@ impl World {
         };
         self.store(&changes);
         self.carry_out(&changes);
-        self.check(&before);
         Ok(())
     }
 
@@ -241,10 +282,21 @@ impl World {
                 Effect::CloseGate => self.gate_closed = true,
                 Effect::OpenGate => self.gate_closed = false,
                 Effect::Delete => {}
-                Effect::Acquire { .. }
-                | Effect::Release { .. }
-                | Effect::Recall { .. }
-                | Effect::Memorize { .. } => panic!("no plan of these tests has locks or memos"),
+                Effect::Acquire { node } => {
+                    let locks = lock_requests(&self.plan, &self.run, node).unwrap();
+                    assert!(self.wanted.insert(node, locks).is_none(), "{node:?} asks twice");
+                }
+                Effect::Release { node } => {
+                    let had = self.wanted.remove(&node).or(self.held.remove(&node));
+                    // A root that had succeeded in an earlier generation is not locked again.
+                    assert!(had.is_some() || node == NodeIx::ROOT, "{node:?} releases nothing");
+                }
+                Effect::Recall { node } => self.asked.push(node),
+                Effect::Memorize { node } => {
+                    let memo = memo(&self.plan, &self.run, node).unwrap().unwrap();
+                    let outputs = self.run.node(node).unwrap().outputs().cloned();
+                    self.memory.insert(memo.key, outputs.unwrap_or_default());
+                }
             }
         }
     }
@@ -259,7 +311,9 @@ impl World {
         }
         assert!(restored == live, "restored differs");
         for (index, node) in self.run.nodes.iter().enumerate() {
-            let mut children = node.child_ixs().filter_map(|child| self.run.status(child));
+            let tries = node.kind == NodeKind::Retry;
+            let children = node.child_ixs().filter(|_| !tries);
+            let mut children = children.filter_map(|child| self.run.status(child));
             let cut_short = children.any(|status| status == TaskStatus::Cancelled);
             assert!(
                 node.status != TaskStatus::Succeeded || !cut_short,
@@ -278,6 +332,8 @@ impl World {
         }
         if self.run.state.status.terminal() {
             assert!(self.live.is_empty(), "ended with live attempts {:?}", self.live);
+            let locks = (self.wanted.is_empty(), self.held.is_empty());
+            assert_eq!(locks, (true, true), "ended with locks");
             let open: Vec<String> = (0..self.run.nodes.len())
                 .filter(|&index| !self.run.nodes[index].status.terminal())
                 .map(|index| self.name(index))
@@ -285,7 +341,8 @@ impl World {
             assert!(open.is_empty(), "ended with open tasks {open:?}");
         } else {
             let suspended = self.run.nodes.iter().any(|n| n.reason == Some(Reason::Suspended));
-            let something = !self.live.is_empty() || !self.timers.is_empty() || suspended;
+            let locked = !self.wanted.is_empty();
+            let something = !self.live.is_empty() || !self.timers.is_empty() || suspended || locked;
             assert!(something, "nothing will ever happen again: {:#?}", self.story);
         }
     }

@@ -9,8 +9,9 @@ use flowforge_model::status::Reason;
 use flowforge_model::text::{Reference, Text};
 
 use crate::Result;
+use crate::call::{Call, Caller};
 use crate::flow::Step;
-use crate::run::{Call, Run};
+use crate::run::Run;
 use crate::scope::View;
 
 /// Input parameters with their values, in the order of the template.
@@ -112,10 +113,10 @@ pub(crate) fn inputs_of(plan: &Plan, run: &Run, ix: NodeIx) -> Result<Valued<Inp
     if template.inputs.is_empty() {
         return Ok(Ok(Box::default()));
     }
-    let call = run.call(plan, ix)?;
+    let caller = run.caller(plan, ix)?;
     let mut values: Vec<(Box<str>, Box<str>)> = Vec::with_capacity(template.inputs.len());
     for input in &template.inputs {
-        match input_value(plan, run, ix, (call.as_ref(), input))? {
+        match input_value(plan, run, ix, (&caller, input))? {
             Ok(value) => values.push((input.name.clone(), value)),
             Err(fault) => return Ok(Err(fault)),
         }
@@ -127,13 +128,13 @@ fn input_value(
     plan: &Plan,
     run: &Run,
     ix: NodeIx,
-    (call, input): (Option<&Call<'_>>, &Input),
+    (caller, input): (&Caller<'_>, &Input),
 ) -> Result<Valued<Box<str>>> {
-    let given = match call {
-        Some(call) => argument(plan, run, call, &input.name)?,
-        // The entrypoint takes the workflow's own parameters.
-        None => Ok(plan.parameter(&input.name).map(str::to_owned)),
-    };
+    let mut given = argument(plan, run, caller, &input.name);
+    if given == Ok(None) && caller.call.group.is_none() {
+        // What the workflow calls takes its parameters.
+        given = Ok(plan.parameter(&input.name).map(str::to_owned));
+    }
     let value = match (given, &input.default) {
         (Ok(Some(value)), _) => value,
         (Ok(None), Some(default)) => {
@@ -176,30 +177,24 @@ fn check(input: &Input, value: String) -> Valued<Box<str>> {
 
 /// The value a call gives for an input: none if it gives none, or if it is nothing but the output
 /// of a task that did not run.
-fn argument(plan: &Plan, run: &Run, call: &Call<'_>, name: &str) -> Result<Valued<Option<String>>> {
-    let Some((_, text)) = call.task.arguments.iter().find(|(n, _)| **n == *name) else {
-        return Ok(Ok(None));
+fn argument(plan: &Plan, run: &Run, caller: &Caller<'_>, name: &str) -> Valued<Option<String>> {
+    let Some(text) = caller.call.argument(name) else {
+        return Ok(None);
     };
     if let Text::Plain(value) = text {
-        return Ok(Ok(Some(value.to_string())));
+        return Ok(Some(value.to_string()));
     }
-    let group = run.node(call.group)?;
-    let item = match call.item {
-        Some(item) => run.node(item)?.item(),
-        None => None,
-    };
-    let view =
-        View::new(plan, run, call.group, group.inputs(), run.context.created_at).with_item(item);
-    Ok(match flowforge_expr::render(text, &view) {
+    match flowforge_expr::render(text, &caller.view(plan, run, run.context.created_at)) {
         Ok(value) => Ok(Some(value.into_owned())),
-        Err(RenderError::Unresolved(_)) if absent(run, call.group, text) => Ok(None),
+        Err(RenderError::Unresolved(_)) if absent(run, &caller.call, text) => Ok(None),
         Err(error) => Err(error.into()),
-    })
+    }
 }
 
-/// Whether a text is just a reference to an output of a sibling that was skipped.
-fn absent(run: &Run, group: NodeIx, text: &Text) -> bool {
-    let Some(Reference::Sibling { slot, .. }) = text.as_reference() else {
+/// Whether a text is just a reference to an output of a sibling that has ended without it.
+fn absent(run: &Run, call: &Call<'_>, text: &Text) -> bool {
+    let (Some(Reference::Sibling { slot, .. }), Some(group)) = (text.as_reference(), call.group)
+    else {
         return false;
     };
     let child = run.child(group, *slot).and_then(|child| run.nodes.get(child.index()));

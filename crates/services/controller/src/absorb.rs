@@ -165,11 +165,10 @@ impl<S: Store, A: Admission> Controller<S, A> {
                 self.admission.gate(id, true);
             }
             Effect::Delete => pending.delete = true,
-            // No plan asks for locks or memos before the parts that grant them are in place.
-            Effect::Acquire { .. }
-            | Effect::Release { .. }
-            | Effect::Recall { .. }
-            | Effect::Memorize { .. } => {}
+            Effect::Acquire { node } => self.acquire(turn, id, node),
+            Effect::Release { node } => self.release(turn, id, node),
+            Effect::Recall { node } => turn.recalls.push_back((id, node)),
+            Effect::Memorize { node } => self.memorize(turn, id, node),
         }
     }
 }

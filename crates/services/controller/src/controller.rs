@@ -133,6 +133,9 @@ impl<S: Store, A: Admission> Controller<S, A> {
         let mut turn = Turn::new(now);
         self.set_troubled_aside(&mut turn).await?;
         self.settle_open(&mut turn);
+        if self.careful() {
+            self.grant(&mut turn);
+        }
         let mut facts = std::mem::take(&mut self.carried);
         let mut plans = BTreeMap::new();
         let mut ask = std::mem::take(&mut self.unread);
@@ -153,10 +156,16 @@ impl<S: Store, A: Admission> Controller<S, A> {
             self.take_intents(&mut turn, plans).await?;
         }
         self.fire_timers(&mut turn).await?;
+        self.answer(&mut turn).await?;
         if !self.draining {
             self.admit(&mut turn);
         }
         self.finish(turn).await
+    }
+
+    /// Commits are made one by one.
+    pub(crate) fn careful(&self) -> bool {
+        self.careful > 0
     }
 
     /// Brings a workflow into memory. `false` if there is none, or it is (to be) set aside.
@@ -193,7 +202,8 @@ impl<S: Store, A: Admission> Controller<S, A> {
             .map(|(key, instance)| (*key, *instance, queued_at(&stored, key.node)))
             .collect();
         let (timers, gate_closed) = (stored.timers.clone(), stored.gate_closed);
-        let live = match Live::restore(stored, plan, self.config.default_retry.as_ref()) {
+        let locks = stored.locks.clone();
+        let mut live = match Live::restore(stored, plan, self.config.default_retry.as_ref()) {
             Ok(live) => live,
             Err(why) => {
                 self.trouble(id, why);
@@ -201,6 +211,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
             }
         };
         self.admission.gate(id, !gate_closed);
+        self.take_locks(&mut live, locks);
         for row in timers {
             self.timers.set(row);
         }
@@ -378,7 +389,8 @@ impl<S: Store, A: Admission> Controller<S, A> {
         }
         turned.next_timer = self.timers.next();
         let due = turned.next_timer.is_some_and(|at| at <= turn.now);
-        let left = !self.carried.is_empty() || !self.troubled.is_empty();
+        let granted_next = self.careful() && turn.locks_moved;
+        let left = !self.carried.is_empty() || !self.troubled.is_empty() || granted_next;
         turned.again = self.unread || due || left;
         turned
     }

@@ -10,6 +10,7 @@
 
 mod absorb;
 mod admit;
+mod answers;
 mod controller;
 mod guard;
 mod live;

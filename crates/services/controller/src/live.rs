@@ -1,6 +1,6 @@
 //! A workflow in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flowforge_engine::{Context, Run, StepError};
@@ -11,7 +11,7 @@ use flowforge_model::plan::{Plan, RetryStrategy};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::Ready;
-use flowforge_ports::store::StoredRun;
+use flowforge_ports::store::{LockRow, StoredRun};
 use flowforge_spec::Options;
 
 use crate::guard::guarded;
@@ -25,6 +25,8 @@ pub(crate) struct Live {
     pub(crate) seq: u64,
     /// Attempts that were admitted and have not ended.
     pub(crate) open: BTreeSet<AttemptKey>,
+    /// Locks that its nodes hold or wait for.
+    pub(crate) locks: BTreeMap<NodeIx, Vec<LockRow>>,
 }
 
 impl Live {
@@ -62,6 +64,7 @@ impl Live {
             run,
             seq: stored.seq,
             open: stored.open.into_iter().map(|(key, _)| key).collect(),
+            locks: BTreeMap::new(),
         })
     }
 

@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::attempt::{AttemptKey, Report};
-use flowforge_model::event::{Record, Timer};
+use flowforge_model::event::{Outputs, Record, Timer};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::time::Timestamp;
-use flowforge_ports::store::RunChanges;
+use flowforge_ports::store::{LockRow, LockWrite, RunChanges};
 
+use crate::answers::memo_writes;
 use crate::live::Live;
 
 /// Changes of one workflow that are not committed yet.
@@ -29,6 +30,10 @@ pub(crate) struct Pending {
     pub(crate) ended: Vec<(AttemptKey, Report)>,
     /// Timers to set, or to clear if there is no time.
     pub(crate) timers: BTreeMap<(NodeIx, Timer), Option<Timestamp>>,
+    /// All locks of the nodes whose locks changed.
+    pub(crate) locks: BTreeMap<NodeIx, Vec<LockRow>>,
+    /// Outputs to remember, by cache and key.
+    pub(crate) memos: BTreeMap<(String, String), Outputs>,
     pub(crate) delete: bool,
     /// Intents that are done when this is committed.
     pub(crate) intents: Vec<i64>,
@@ -58,7 +63,7 @@ impl Pending {
             timers_set: Vec::new(),
             timers_cleared: Vec::new(),
             locks: Vec::new(),
-            memos: Vec::new(),
+            memos: memo_writes(std::mem::take(&mut self.memos)),
             delete: self.delete,
         };
         for ((node, timer), at) in &self.timers {
@@ -66,6 +71,9 @@ impl Pending {
                 Some(at) => changes.timers_set.push((*node, *timer, *at)),
                 None => changes.timers_cleared.push((*node, *timer)),
             }
+        }
+        for (node, rows) in std::mem::take(&mut self.locks) {
+            changes.locks.push(LockWrite { node, rows });
         }
         let nothing =
             RunChanges { workflow: Some(id), seq_before: live.seq, ..RunChanges::default() };

@@ -4,14 +4,16 @@
 //! reads what the store holds of it and marks it `FAILED` with reason `quarantined`: no attempt
 //! of it stays open, no timer stays set, and its tasks are left as they were found.
 
+use std::collections::BTreeSet;
+
 use flowforge_model::attempt::{AttemptKey, FailureClass, Report};
 use flowforge_model::event::{Record, WorkflowState};
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::limits;
 use flowforge_model::status::{Reason, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::Admission;
-use flowforge_ports::store::{RunChanges, Store, StoreError, StoredRun};
+use flowforge_ports::store::{LockWrite, RunChanges, Store, StoreError, StoredRun};
 
 use crate::ControllerError;
 use crate::controller::Controller;
@@ -106,6 +108,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
 
     fn forget(&mut self, stored: &StoredRun) {
         self.timers.clear_workflow(stored.id);
+        self.forget_locks(stored);
         for key in &stored.runnable {
             self.admission.withdraw(*key);
         }
@@ -123,6 +126,8 @@ fn quarantined(stored: StoredRun, why: String, now: Timestamp) -> RunChanges {
     let report = Report::failed(now, FailureClass::Lost, Reason::Quarantined, message.clone());
     let ended = stored.open.iter().map(|(key, _)| (*key, report.clone()));
     let timers = stored.timers.iter().map(|row| (row.node, row.timer));
+    let nodes: BTreeSet<NodeIx> = stored.locks.iter().map(|row| row.node).collect();
+    let nodes = nodes.into_iter();
     let mut changes = RunChanges {
         workflow: Some(stored.id),
         gate_closed: Some(true),
@@ -130,6 +135,7 @@ fn quarantined(stored: StoredRun, why: String, now: Timestamp) -> RunChanges {
         unrunnable: stored.runnable.clone(),
         ended: ended.collect(),
         timers_cleared: timers.collect(),
+        locks: nodes.map(|node| LockWrite { node, rows: Vec::new() }).collect(),
         ..RunChanges::default()
     };
     if !stored.state.status.terminal() {

@@ -1,14 +1,16 @@
 //! What goes into a turn, what comes out, and what lies between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use flowforge_model::attempt::{AttemptKey, Fact, WorkOrder};
-use flowforge_model::id::WorkflowId;
+use flowforge_model::event::Outputs;
+use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::nudge::Nudge;
 use flowforge_ports::store::RunChanges;
 
+use crate::answers::MemoKey;
 use crate::pending::Pending;
 
 /// News for a controller. Timers need none: every turn looks at them.
@@ -55,6 +57,12 @@ pub(crate) struct Turn {
     /// Intents that are done and belong to no run in memory.
     pub(crate) intents: Vec<i64>,
     pub(crate) admissions: Vec<AttemptKey>,
+    /// Nodes that ask for remembered outputs.
+    pub(crate) recalls: VecDeque<(WorkflowId, NodeIx)>,
+    /// Outputs that are remembered once this is committed.
+    pub(crate) memos: BTreeMap<MemoKey, Outputs>,
+    /// Somebody asked for locks or released some.
+    pub(crate) locks_moved: bool,
     /// Attempts taken off the queue, whose engine has not been told that they ended.
     pub(crate) withdrawn: Vec<AttemptKey>,
     pub(crate) turned: Turned,
@@ -68,6 +76,9 @@ impl Turn {
             aside: Vec::new(),
             intents: Vec::new(),
             admissions: Vec::new(),
+            recalls: VecDeque::new(),
+            memos: BTreeMap::new(),
+            locks_moved: false,
             withdrawn: Vec::new(),
             turned: Turned::default(),
         }

@@ -1,11 +1,50 @@
-use flowforge_model::plan::Backoff;
+use flowforge_model::plan::{Backoff, Hook, Lock, Memoize, Sequence};
 use flowforge_model::time::Millis;
 use proptest::prelude::*;
 
 use super::*;
 
-/// A random plan: three levels of dags, steps, loops and tries over one leaf, with timers.
+/// A random plan: three levels of dags, steps, loops and tries over one leaf, with timers, hooks,
+/// locks and remembered outputs.
 fn plans() -> impl Strategy<Value = Plan> {
+    (bare_plans(), any::<[u8; 4]>(), any::<bool>()).prop_map(|(mut plan, dice, hook)| {
+        for (level, (template, die)) in plan.templates.iter_mut().zip(dice).enumerate() {
+            // Inner locks are other ones than outer ones: nobody waits for himself.
+            if die % 4 == 0 {
+                template.locks.push(lock(&format!("level{level}")));
+            }
+            if die & 24 == 8 {
+                let key = Text::plain(&level.to_string());
+                template.memoize = Some(Memoize { key, cache: "c".into(), max_age: None });
+            }
+            template.fail_fast = die & 32 != 0;
+            if let Body::Dag(dag) = &mut template.body {
+                dag.fail_fast = die & 64 != 0;
+                if die > 220 {
+                    dag.targets = vec![0];
+                }
+            }
+        }
+        if dice[0] > 200 {
+            plan.locks.push(lock("workflow"));
+        }
+        if hook {
+            let status = if dice[1] % 2 == 0 { "Running" } else { "Succeeded" };
+            plan.hooks.push(Hook {
+                name: "told".into(),
+                call: Call::of(LEAF),
+                expression: Some(format!("workflow.status == '{status}'").into()),
+            });
+        }
+        plan
+    })
+}
+
+fn lock(name: &str) -> Lock {
+    Lock { scope: "mutex".into(), name: Text::plain(name), limit: 1 }
+}
+
+fn bare_plans() -> impl Strategy<Value = Plan> {
     let level = |level: u32| {
         (groups(level), proptest::option::of(0..3_u32), proptest::option::of(1..4_u32))
     };
@@ -56,7 +95,14 @@ fn groups(level: u32) -> impl Strategy<Value = Body> {
                 needs.dedup_by_key(|need| need.slot);
                 let mut task = task(&format!("t{slot}"), TemplateIx(template), needs);
                 task.continue_on.failed = bits == 7;
+                task.hooks = hooks(&task.name, kinds[2], dag);
                 match items {
+                    Some(count) if kinds[0] % 2 == 0 => {
+                        let (start, format) = (None, Some("n%02d".into()));
+                        let count = Some(Text::plain(&count.to_string()));
+                        let numbers = Sequence { count, start, end: None, format };
+                        Task { repeat: Some(Box::new(Repeat::Sequence(numbers))), ..task }
+                    }
                     Some(count) => repeated(task, count),
                     None => task,
                 }
@@ -76,6 +122,20 @@ fn groups(level: u32) -> impl Strategy<Value = Body> {
             Body::Steps(steps_of(groups))
         }
     })
+}
+
+fn hooks(task: &str, die: u8, dag: bool) -> Vec<Hook> {
+    let mut hooks = Vec::new();
+    if die % 8 < 2 {
+        hooks.push(Hook { name: "exit".into(), call: Call::of(LEAF), expression: None });
+    }
+    if die % 4 == 1 {
+        let kind = if dag { "tasks" } else { "steps" };
+        let status = if die > 99 { "Running" } else { "Failed" };
+        let expression = Some(format!("{kind}.{task}.status == '{status}'").into());
+        hooks.push(Hook { name: "seen".into(), call: Call::of(LEAF), expression });
+    }
+    hooks
 }
 
 /// One thing that happens to a run; numbers pick among what is possible.
