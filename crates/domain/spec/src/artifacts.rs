@@ -297,8 +297,8 @@ impl<'a> Doc<'a> {
             (Some(from), None) => self.artifact_from(from, part, names),
             (None, Some(node)) => {
                 let source = self.report.string(node)?;
-                self.expression(node, source, names);
-                Some(ArtifactSource::Expression(source.into(), part))
+                let source = self.expression(node, source, names)?;
+                Some(ArtifactSource::Expression(source, part))
             }
             (None, None) => self.place(item, names).map(ArtifactSource::Place),
             (Some(_), Some(second)) => {

@@ -81,7 +81,7 @@ fn string<'a>(doc: &Doc<'a>, node: &'a Node, text: &str, names: &Names<'_, 'a>, 
 }
 
 /// A part of a string as a term of an expression that adds up strings.
-fn term(part: &Segment, names: &Names<'_, '_>) -> String {
+pub(crate) fn term(part: &Segment, names: &Names<'_, '_>) -> String {
     let reference = match part {
         Segment::Literal(text) => return json_string(text),
         Segment::Expression(source) => return format!("string({source})"),

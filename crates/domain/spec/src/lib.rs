@@ -40,6 +40,7 @@ mod retry;
 mod scope;
 mod steps;
 mod suggest;
+mod tagged;
 mod task;
 mod template;
 mod value_from;

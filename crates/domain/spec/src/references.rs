@@ -9,6 +9,7 @@ use flowforge_model::text::{
 };
 
 use crate::located::{Node, quote};
+use crate::names::Dialect;
 use crate::outline::{Doc, ExitUse};
 use crate::scope::ScopeIx;
 
@@ -98,37 +99,55 @@ impl<'a> Doc<'a> {
         for part in parts {
             out.push(match part {
                 RawSegment::Literal(text) => Segment::Literal(text.into()),
-                RawSegment::Reference(tag) => match self.reference(node, tag, names) {
-                    Ok(reference) => Segment::Reference(reference),
-                    Err(e) => {
-                        let message = format!("{{{{{}}}}}: {}", tag_for_message(tag), e.message);
-                        self.report.error(e.code, node, message, e.hint);
-                        continue;
-                    }
+                RawSegment::Reference(tag) => match self.tag(node, tag, names) {
+                    Some(reference) => Segment::Reference(reference),
+                    None => continue,
                 },
-                RawSegment::Expression(source) => {
-                    self.expression(node, source, names);
-                    Segment::Expression(source.into())
-                }
+                RawSegment::Expression(source) => match self.expression(node, source, names) {
+                    Some(source) => Segment::Expression(source),
+                    None => continue,
+                },
             });
         }
         Some(Text::Parts(out.into()))
     }
 
-    /// Checks an expression and the names in it.
-    pub(crate) fn expression(&self, node: &'a Node, source: &str, names: &Names<'_, 'a>) {
-        if source.contains("{{") {
-            let message = format!("{} holds tags inside of an expression", quote(source));
-            let hint = "name the value itself: workflow.parameters.x, inputs.parameters['a-b']";
-            self.report.error("unsupported", node, message, hint);
-            return;
+    /// What the plain tag at `node` names; reports it if that is nothing.
+    pub(crate) fn tag(
+        &self,
+        node: &'a Node,
+        tag: &str,
+        names: &Names<'_, 'a>,
+    ) -> Option<Reference> {
+        match self.reference(node, tag, names) {
+            Ok(reference) => Some(reference),
+            Err(e) => {
+                let message = format!("{{{{{}}}}}: {}", tag_for_message(tag), e.message);
+                self.report.error(e.code, node, message, e.hint);
+                None
+            }
         }
+    }
+
+    /// Checks an expression and the names in it. Gives it without the tags it may hold.
+    pub(crate) fn expression(
+        &self,
+        node: &'a Node,
+        source: &str,
+        names: &Names<'_, 'a>,
+    ) -> Option<Box<str>> {
+        let tagless = source.contains("{{").then(|| self.without_tags(node, source, names));
+        let tagless = match tagless {
+            Some(tagless) => Some(tagless?),
+            None => None,
+        };
+        let source = tagless.as_deref().unwrap_or(source);
         let paths = match flowforge_expr::names(source) {
             Ok(paths) => paths,
             Err(cause) => {
                 let message = format!("{} is no expression: {cause}", quote(source));
                 self.report.error("bad_expression", node, message, "");
-                return;
+                return None;
             }
         };
         for path in paths {
@@ -138,6 +157,7 @@ impl<'a> Doc<'a> {
                 self.report.error(e.code, node, message, e.hint);
             }
         }
+        Some(source.into())
     }
 
     /// The parts of a name that are certain to be wrong; missing leaves are nil at run time.
@@ -292,9 +312,12 @@ impl<'a> Doc<'a> {
             }
             _ => return Err(unknown()),
         };
-        if let (WorkflowField::Status | WorkflowField::Failures, Some(template)) =
-            (field, names.template)
-        {
+        // Argo's manifests may ask for the status at any time: it is Running until the end.
+        let late = match field {
+            WorkflowField::Status => self.dialect == Dialect::Native,
+            field => field == WorkflowField::Failures,
+        };
+        if let (true, Some(template)) = (late, names.template) {
             self.exit_uses.borrow_mut().push(ExitUse { template, node, tag: tag.into() });
         }
         Ok(Reference::Workflow(field))

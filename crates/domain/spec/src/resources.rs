@@ -3,6 +3,7 @@
 use flowforge_model::resources::{Bytes, MilliCpu, ResourceList, Resources};
 
 use crate::located::{Node, quote};
+use crate::names::Dialect;
 use crate::outline::Doc;
 use crate::quantity::Quantity;
 
@@ -91,6 +92,10 @@ impl<'a> Doc<'a> {
                 "cpu" => out.cpu = self.quantity(&entry.node).map(Quantity::milli_cpu),
                 "memory" => out.memory = self.memory(&entry.node),
                 GPU => out.gpu = self.devices(&entry.node),
+                "ephemeral-storage" if self.dialect == Dialect::Argo => {
+                    let message = "ephemeral-storage is not limited for local processes";
+                    self.report.warning("no_effect", entry, message, "");
+                }
                 "ephemeral-storage" | "claims" => self.refuse_resource(entry, key),
                 _ if key.contains('/') || key.starts_with("hugepages-") => {
                     self.refuse_resource(entry, key);

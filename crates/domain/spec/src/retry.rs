@@ -19,8 +19,7 @@ impl<'a> Doc<'a> {
         }
         let expression = node.field("expression").and_then(|node| {
             let source = self.report.string(node)?;
-            self.expression(node, source, names);
-            Some(source.into())
+            self.expression(node, source, names)
         });
         let policy = match node.field("retryPolicy") {
             Some(node) => self.retry_policy(node)?,

@@ -143,7 +143,11 @@ impl<'a> Doc<'a> {
         }
         let text = self.text_of(node, source, names)?;
         if let Some(Err(cause)) = text.as_plain().map(flowforge_expr::when) {
-            self.report.error("bad_condition", node, cause.to_string(), "");
+            match self.dialect {
+                Dialect::Native => self.report.error("bad_condition", node, cause.to_string(), ""),
+                // As in Argo: an error when it is decided.
+                Dialect::Argo => self.report.warning("bad_condition", node, cause.to_string(), ""),
+            }
         }
         Some(text)
     }

@@ -6,6 +6,7 @@ use flowforge_model::text::Text;
 
 use crate::grammar;
 use crate::located::{Node, quote};
+use crate::names::Dialect;
 use crate::outline::{BodyKind, Doc};
 use crate::references::{Names, Siblings};
 
@@ -59,13 +60,17 @@ impl<'a> Doc<'a> {
             outputs,
             artifacts_out: self.output_artifacts(node, kind, &place.names),
             body: body?,
-            retry: match retry {
+            // A suspension has nothing to retry.
+            retry: match retry.filter(|_| kind != BodyKind::Suspend) {
                 Some(retry) => Some(retry?),
                 None => None,
             },
             active_deadline: self.seconds(node, "activeDeadlineSeconds", 1),
             timeout: node.field("timeout").and_then(|node| self.positive_duration(node)),
-            parallelism: self.report.optional_u32(node, "parallelism", 1, u32::MAX),
+            parallelism: self
+                .report
+                .optional_u32(node, "parallelism", 1, u32::MAX)
+                .filter(|_| kind.composite()),
             fail_fast: false,
             locks: self.locks(node, &leaf),
             memoize: self.memoize(node, &leaf),
@@ -105,11 +110,25 @@ impl<'a> Doc<'a> {
         if let Some(field) = node.field("parallelism").filter(|_| !composite) {
             let message = "parallelism is for templates with a dag or steps";
             let hint = "set it on the template that holds the tasks, or on the whole workflow";
-            self.report.error("conflict", field, message, hint);
+            self.misplaced(field, message, hint);
         }
         if let Some(field) = node.field("retryStrategy").filter(|_| kind == BodyKind::Suspend) {
             let message = "a suspension has nothing to retry";
-            self.report.error("conflict", field, message, "remove retryStrategy");
+            self.misplaced(field, message, "remove retryStrategy");
+        }
+        if let Some(field) = node.field("daemon").filter(|_| !kind.processes())
+            && self.report.boolean(field) == Some(true)
+        {
+            let message = "only a container can be a daemon";
+            self.report.error("conflict", field, message, "set it on the template that runs it");
+        }
+    }
+
+    /// A field where it says nothing: Argo accepts it.
+    fn misplaced(&self, field: &'a Node, message: &str, hint: &str) {
+        match self.dialect {
+            Dialect::Native => self.report.error("conflict", field, message, hint),
+            Dialect::Argo => self.report.warning("no_effect", field, message, hint),
         }
     }
 
@@ -221,8 +240,7 @@ impl<'a> Doc<'a> {
             "parameter" => self.text(node, &place.names).map(OutputSource::Parameter),
             "expression" => {
                 let source = self.report.string(node)?;
-                self.expression(node, source, &place.names);
-                Some(OutputSource::Expression(source.into()))
+                self.expression(node, source, &place.names).map(OutputSource::Expression)
             }
             _ => Some(OutputSource::Supplied),
         }

@@ -29,8 +29,8 @@ impl<'a> Doc<'a> {
             },
             (None, Some(node)) => {
                 let source = self.report.string(node)?;
-                self.expression(node, source, names);
-                Some(Text::Parts([Segment::Expression(source.into())].into()))
+                let source = self.expression(node, source, names)?;
+                Some(Text::Parts([Segment::Expression(source)].into()))
             }
             _ => {
                 // Refused sources were reported by name.

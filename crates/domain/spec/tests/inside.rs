@@ -3,7 +3,7 @@
 use flowforge_model::artifact::{Archive, SecretKey};
 use flowforge_model::plan::{
     ArtifactRef, ArtifactSource, Body, Container, Lock, OutputArtifactSource, Place, PlaceKind,
-    Template, Value, VolumeSource,
+    RetryPolicy, Template, Value, VolumeSource,
 };
 use flowforge_model::text::{Reference, Segment, Text};
 use flowforge_model::time::Millis;
@@ -395,4 +395,115 @@ fn a_memo_has_a_key_and_a_cache() {
     );
     let memo = template.memoize.unwrap();
     assert_eq!((&*memo.cache, memo.max_age), ("c", Some(Millis(10_000))));
+}
+
+fn retry_expression(expression: &str) -> String {
+    let template = template(&format!(
+        "container: {{image: i}}\ninputs: {{parameters: [{{name: a-b, value: 1}}]}}\nretryStrategy:\n  expression: {expression}"
+    ));
+    template.retry.unwrap().expression.unwrap().into()
+}
+
+#[test]
+fn a_tag_inside_of_an_expression_becomes_a_name() {
+    let rows = [
+        (
+            "'{{inputs.parameters.a-b}} == true'",
+            "fromJSON(string(inputs[\"parameters\"][\"a-b\"])) == true",
+        ),
+        (
+            "\"'{{inputs.parameters.a-b}}x' == lastRetry.message\"",
+            "('' + string(inputs[\"parameters\"][\"a-b\"]) + 'x') == lastRetry.message",
+        ),
+        ("\"'{{' == lastRetry.message\"", "'{{' == lastRetry.message"),
+        ("\"'{{}}' == '{{ {{x'\"", "'{{}}' == '{{ {{x'"),
+    ];
+    for (expression, expected) in rows {
+        assert_eq!(retry_expression(expression), expected);
+    }
+}
+
+#[test]
+fn an_expression_is_wrong_where_its_names_are() {
+    let rows = [
+        ("'{{inputs.parameters.x}} == true'", "unknown_parameter"),
+        ("'{{=1}} == 1'", "unsupported"),
+        ("'tasks.a.status == 1'", "unknown_reference"),
+        ("'{{item}} == 1'", "unknown_reference"),
+    ];
+    for (expression, code) in rows {
+        let body = format!("container: {{image: i}}\nretryStrategy: {{expression: {expression}}}");
+        assert_eq!(codes(&manifest(&body)), [code], "{expression}");
+    }
+}
+
+#[test]
+fn retries_have_argos_defaults() {
+    let retry = |strategy: &str| {
+        template(&format!("container: {{image: i}}\nretryStrategy: {strategy}")).retry.unwrap()
+    };
+    assert_eq!(retry("{}").limit, None);
+    assert_eq!(retry("{}").policy, RetryPolicy::OnFailure);
+    assert_eq!(retry("{limit: '3'}").limit, Some(3));
+    assert_eq!(retry("{expression: 'true'}").policy, RetryPolicy::Always);
+    let backoff =
+        retry("{backoff: {duration: '1', factor: '2', cap: 1m, maxDuration: 1h}}").backoff.unwrap();
+    assert_eq!((backoff.duration, backoff.factor_milli), (Millis(1000), 2000));
+    assert!(template("container: {image: i}").retry.is_none());
+    assert_eq!(
+        warnings(&manifest("container: {image: i}\nretryStrategy: {affinity: {}}")).len(),
+        1
+    );
+}
+
+/// H33, H35: numbers and spans out of bounds, and tags where they would come too late.
+#[test]
+fn bounds_hold_for_manifests() {
+    let rows = [
+        ("container: {image: i}\nretryStrategy: {limit: 2147483648}", "out_of_range"),
+        ("container: {image: i}\nretryStrategy: {limit: -1}", "out_of_range"),
+        ("container: {image: i}\nretryStrategy: {limit: '{{workflow.name}}'}", "unsupported"),
+        (
+            "container: {image: i}\nretryStrategy: {backoff: {duration: 1s, factor: 1e308}}",
+            "out_of_range",
+        ),
+        ("container: {image: i}\nactiveDeadlineSeconds: 0", "out_of_range"),
+        ("container: {image: i}\nactiveDeadlineSeconds: 999999999999", "out_of_range"),
+        ("container: {image: i}\nactiveDeadlineSeconds: '{{workflow.name}}'", "unsupported"),
+        ("container: {image: i}\ntimeout: -1s", "bad_duration"),
+        ("container: {image: i}\ntimeout: P1Y", "bad_duration"),
+        ("container: {image: i}\ntimeout: 9999999999h", "bad_duration"),
+        ("container: {image: i, resources: {limits: {memory: 1e308}}}", "bad_quantity"),
+        ("container: {image: i, resources: {limits: {cpu: -1}}}", "bad_quantity"),
+        ("container: {image: i, resources: {limits: {cpu: 0x1}}}", "bad_quantity"),
+        (
+            "container: {image: i}\nmemoize: {key: k, maxAge: soon, cache: {configMap: {name: c}}}",
+            "bad_duration",
+        ),
+        ("suspend: {duration: ' 5 m'}", "bad_duration"),
+        ("suspend: {}\ndaemon: true", "conflict"),
+        (
+            "container: {image: i}\nsynchronization: {mutexes: [{name: a}, {name: a}]}",
+            "duplicate_name",
+        ),
+        ("container: {image: i}\nsynchronization: {semaphores: [{}]}", "conflict"),
+        (
+            "container: {image: i}\nsynchronization: {semaphores: [{database: {key: k}}]}",
+            "missing_config_map",
+        ),
+        ("container: {image: i, env: [{name: 'a=b', value: x}]}", "bad_name"),
+        (
+            "container: {image: i, env: [{name: A, valueFrom: {secretKeyRef: {name: ../s, key: k}}}]}",
+            "bad_name",
+        ),
+    ];
+    for (body, code) in rows {
+        assert_eq!(codes(&manifest(body)), [code], "{body}");
+    }
+}
+
+#[test]
+fn a_constant_condition_that_cannot_be_decided_fails_when_it_runs() {
+    let source = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  entrypoint: m\n  templates:\n  - name: m\n    steps: [[{name: a, template: w, when: foo-bar == foo-bar}]]\n  - {name: w, suspend: {}}\n";
+    assert_eq!(ok(source).warnings[0].code, "bad_condition");
 }
