@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod kept;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -106,6 +108,17 @@ pub(crate) enum Command {
     Resubmit(Resubmit),
     /// Check workflow files, without a server
     Lint(Lint),
+    /// Store workflow templates and config maps, and show and compare their versions
+    #[command(subcommand)]
+    Template(kept::Template),
+    /// Show who holds which lock and who waits for it
+    Locks(kept::Locks),
+    /// Show what caches remember, and make them forget
+    #[command(subcommand)]
+    Memo(kept::Memo),
+    /// Download artifacts
+    #[command(subcommand)]
+    Artifact(kept::Artifact),
     /// Print a completion script
     Completion {
         /// The shell
@@ -390,6 +403,13 @@ mod tests {
             "ffctl cancel",
             "ffctl resume @latest --output-value a=b",
             "ffctl logs x --since yesterday",
+            "ffctl template",
+            "ffctl template get pod/x",
+            "ffctl template list --kind pod",
+            "ffctl template diff x --from -1",
+            "ffctl memo forget c",
+            "ffctl memo forget c k --all",
+            "ffctl artifact get w t",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

@@ -1,5 +1,6 @@
 //! Requests to the server, and what its answers mean for us.
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -22,6 +23,20 @@ const QUIET: Duration = Duration::from_secs(45);
 const ANSWER_BYTES: u64 = 1 << 30;
 /// Rows per page: the most the server gives.
 pub(crate) const PAGE: &str = "1000";
+
+/// One part of a path, with everything escaped that would mean something in it.
+pub(crate) fn part(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _written = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
 
 /// Pairs of a query.
 pub(crate) type Query<'a> = &'a [(&'a str, &'a str)];
@@ -72,6 +87,48 @@ impl Client {
         let request = self.agent.get(self.address(path));
         let request = self.let_in(request.query_pairs(query.iter().copied()));
         self.read(request.call())
+    }
+
+    /// An answer that is text.
+    pub(crate) fn text(&self, path: &str, query: Query<'_>) -> Result<String, Failure> {
+        let bytes = self.bytes(self.open(path, query)?.into_body())?;
+        String::from_utf8(bytes).map_err(|_| {
+            Failure::new(Exit::Server, format!("{} answers with what is no text", self.url()))
+        })
+    }
+
+    /// An answer whose body is still to be read.
+    pub(crate) fn open(&self, path: &str, query: Query<'_>) -> Result<Response<Body>, Failure> {
+        let request = self.agent.get(self.address(path));
+        let request = self.let_in(request.query_pairs(query.iter().copied()));
+        self.accept(request.call())
+    }
+
+    /// Posts documents.
+    pub(crate) fn post_yaml<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: Query<'_>,
+        text: &str,
+    ) -> Result<T, Failure> {
+        let request = self.agent.post(self.address(path));
+        let request = self.let_in(request.query_pairs(query.iter().copied()));
+        self.read(request.header("content-type", "application/yaml").send(text))
+    }
+
+    /// Deletes something; what the server says about it, if it says anything.
+    pub(crate) fn delete<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: Query<'_>,
+    ) -> Result<Option<T>, Failure> {
+        let request = self.agent.delete(self.address(path));
+        let request = self.let_in(request.query_pairs(query.iter().copied()));
+        let answer = self.accept(request.call())?;
+        if answer.status().as_u16() == 204 {
+            return Ok(None);
+        }
+        self.read(Ok(answer)).map(Some)
     }
 
     /// Posts JSON, or nothing.
@@ -153,18 +210,22 @@ impl Client {
         &self,
         answer: Result<Response<Body>, ureq::Error>,
     ) -> Result<T, Failure> {
-        let mut body = self.accept(answer)?.into_body();
+        let bytes = self.bytes(self.accept(answer)?.into_body())?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            let url = self.url();
+            let what = format!("{url} does not answer like a FlowForge server: {error}");
+            Failure::new(Exit::Server, what)
+        })
+    }
+
+    fn bytes(&self, mut body: Body) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
         body.with_config()
             .limit(ANSWER_BYTES)
             .reader()
             .read_to_end(&mut bytes)
             .map_err(|error| self.broken(&error.into()))?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            let url = self.url();
-            let what = format!("{url} does not answer like a FlowForge server: {error}");
-            Failure::new(Exit::Server, what)
-        })
+        Ok(bytes)
     }
 
     /// Only answers of success; the others say what is wrong.

@@ -1,7 +1,8 @@
 //! `get`: one workflow and its tasks.
 
-use crate::args::{self, Waiting};
+use crate::args::{self, Form, Waiting};
 use crate::exit::{Exit, Failure};
+use crate::locks;
 use crate::output::Context;
 use crate::report;
 use crate::resolve;
@@ -15,6 +16,13 @@ pub(crate) fn run(context: &mut Context, args: &args::Get) -> Result<Exit, Failu
         return submit::wait(context, &client, &workflow, waiting);
     }
     let tasks = client.tasks(&workflow.id)?;
-    report::print(context, &workflow, &tasks)?;
+    // A server that knows of no locks has none to show.
+    let locks = match context.form() {
+        Form::Table | Form::Wide if !workflow.is_finished() => {
+            locks::all(&client, Some(&workflow)).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    report::print_with(context, &workflow, (&tasks, &locks))?;
     Ok(Exit::Ok)
 }

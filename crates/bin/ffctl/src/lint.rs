@@ -1,6 +1,6 @@
 //! `lint`: checks workflow files without a server, and shows findings with their place.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flowforge_spec::{Options, Problem, Problems};
 use flowforge_wire::{Finding, LintReport};
@@ -24,9 +24,18 @@ struct Checked {
 }
 
 pub(crate) fn run(context: &mut Context, args: &args::Lint) -> Result<Exit, Failure> {
+    files(context, &args.files, &args.parameters)
+}
+
+/// Checks files, with these values of parameters.
+pub(crate) fn files(
+    context: &mut Context,
+    files: &[PathBuf],
+    parameters: &[(String, String)],
+) -> Result<Exit, Failure> {
     let mut all = Vec::new();
     let mut unread = false;
-    for path in &args.files {
+    for path in files {
         let file = name_of(path);
         let source = match source::read(path) {
             Ok(source) => source,
@@ -37,7 +46,7 @@ pub(crate) fn run(context: &mut Context, args: &args::Lint) -> Result<Exit, Fail
                 continue;
             }
         };
-        let report = check(&source, args.parameters.clone());
+        let report = check(&source, parameters.to_vec());
         if context.form().human() {
             print(context, &file, &source, &report)?;
         }

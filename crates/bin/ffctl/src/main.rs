@@ -5,6 +5,7 @@
 
 mod actions;
 mod args;
+mod artifact;
 mod client;
 mod endpoint;
 mod exit;
@@ -12,7 +13,9 @@ mod follow;
 mod get;
 mod lint;
 mod list;
+mod locks;
 mod logs;
+mod memo;
 mod output;
 mod paint;
 mod report;
@@ -23,6 +26,7 @@ mod server;
 mod source;
 mod sse;
 mod submit;
+mod template;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -35,6 +39,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory as _, Parser as _};
 
+use args::kept::Artifact;
 use args::{Args, Command};
 use endpoint::{Environment, Place};
 use exit::{Exit, Failure};
@@ -87,6 +92,10 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<Exit, Failure> {
         Command::Retry(args) => actions::retry(context, args),
         Command::Resubmit(args) => actions::resubmit(context, args),
         Command::Lint(args) => lint::run(context, args),
+        Command::Template(command) => template::run(context, command),
+        Command::Locks(args) => locks::run(context, args),
+        Command::Memo(command) => memo::run(context, command),
+        Command::Artifact(Artifact::Get(args)) => artifact::get(context, args),
         Command::Version => version::run(context),
         Command::Completion { shell } => {
             let mut script = Vec::new();

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use flowforge_wire::{Attempt, Task, Time, Workflow};
+use flowforge_wire::{Attempt, Lock, Task, TaskArtifact, Time, Workflow};
 use serde::Serialize;
 
 use crate::args::Form;
 use crate::exit::Failure;
 use crate::list::{age, lasted, plain};
+use crate::locks;
 use crate::output::Context;
 use crate::paint::{cut, shown, span};
 use crate::tree::note;
 
 /// Columns of a message in the narrow table.
 const MESSAGE_COLUMNS: usize = 60;
+/// Artifacts that are shown without being asked for.
+const ARTIFACTS_SHOWN: usize = 20;
 /// Columns of an output in the table.
 const OUTPUT_COLUMNS: usize = 100;
 
@@ -50,6 +53,7 @@ struct TaskReport<'a> {
     finished_at: Option<Time>,
     attempts: Vec<AttemptReport<'a>>,
     outputs: &'a BTreeMap<String, String>,
+    artifacts: &'a [TaskArtifact],
 }
 
 #[derive(Debug, Serialize)]
@@ -96,6 +100,7 @@ fn task_report(task: &Task) -> TaskReport<'_> {
         finished_at: task.finished_at,
         attempts: task.attempts.iter().map(attempt_report).collect(),
         outputs: &task.outputs,
+        artifacts: &task.artifacts,
     }
 }
 
@@ -116,14 +121,27 @@ pub(crate) fn print(
     workflow: &Workflow,
     tasks: &[Task],
 ) -> Result<(), Failure> {
+    print_with(context, workflow, (tasks, &[]))
+}
+
+/// The same with the locks that its tasks hold or wait for.
+pub(crate) fn print_with(
+    context: &mut Context,
+    workflow: &Workflow,
+    (tasks, locks): (&[Task], &[Lock]),
+) -> Result<(), Failure> {
     match context.form() {
         Form::Json | Form::Yaml => context.document(&report(workflow, tasks)),
         Form::Name => Ok(context.out.line(&shown(&workflow.id))?),
-        Form::Table | Form::Wide => people(context, workflow, tasks),
+        Form::Table | Form::Wide => people(context, workflow, (tasks, locks)),
     }
 }
 
-fn people(context: &mut Context, workflow: &Workflow, tasks: &[Task]) -> Result<(), Failure> {
+fn people(
+    context: &mut Context,
+    workflow: &Workflow,
+    (tasks, locks): (&[Task], &[Lock]),
+) -> Result<(), Failure> {
     let now = crate::now();
     let paint = context.out.paint;
     let mut facts = vec![
@@ -135,6 +153,9 @@ fn people(context: &mut Context, workflow: &Workflow, tasks: &[Task]) -> Result<
     ];
     if let Some(why) = note(workflow.reason.as_deref(), workflow.message.as_deref()) {
         facts.push(("Message", shown(&why).into_owned()));
+    }
+    for (what, waits) in group_waits(workflow, (tasks, locks)) {
+        facts.push(("Waits", shown(&format!("{what} is {waits}")).into_owned()));
     }
     if !workflow.labels.is_empty() {
         facts.push(("Labels", plain(&workflow.labels)));
@@ -148,9 +169,42 @@ fn people(context: &mut Context, workflow: &Workflow, tasks: &[Task]) -> Result<
     }
     if !tasks.is_empty() {
         context.out.line("")?;
-        task_table(context, tasks, now)?;
+        task_table(context, workflow, (tasks, locks), now)?;
     }
+    artifacts(context, tasks)?;
     outputs(context, workflow)
+}
+
+/// What waits for a lock but is no row of the table: groups, and the workflow itself.
+fn group_waits(workflow: &Workflow, (tasks, locks): (&[Task], &[Lock])) -> Vec<(String, String)> {
+    let mine = locks.iter().flat_map(|lock| &lock.waiters);
+    let mine = mine.filter(|user| user.workflow_id == workflow.id);
+    let groups = mine.filter(|user| tasks.iter().all(|task| task.node != user.node));
+    let groups: BTreeMap<u32, &str> = groups.map(|user| (user.node, &*user.task)).collect();
+    let named = groups.into_iter().filter_map(|(node, task)| {
+        let what = if task.is_empty() { "the workflow" } else { task };
+        Some((what.to_owned(), locks::waits(locks, &workflow.id, node)?))
+    });
+    named.collect()
+}
+
+/// Artifacts that tasks gave, a line each.
+fn artifacts(context: &mut Context, tasks: &[Task]) -> Result<(), Failure> {
+    let all = tasks.iter().flat_map(|task| task.artifacts.iter().map(move |one| (task, one)));
+    let count = all.clone().count();
+    if count == 0 {
+        return Ok(());
+    }
+    context.out.line("")?;
+    if context.form() != Form::Wide && count > ARTIFACTS_SHOWN {
+        let text = format!("{count} artifacts: -o wide shows them");
+        return Ok(context.out.line(&text)?);
+    }
+    let row = |(task, one): (&Task, &TaskArtifact)| {
+        let texts = [&task.name, &one.name, &one.store, &one.key];
+        texts.map(|text| shown(text).into_owned()).to_vec()
+    };
+    Ok(context.table(&["TASK", "ARTIFACT", "STORE", "KEY"], all.map(row).collect())?)
 }
 
 /// The outputs of a workflow, a line each.
@@ -170,13 +224,19 @@ pub(crate) fn outputs(context: &mut Context, workflow: &Workflow) -> Result<(), 
     Ok(())
 }
 
-fn task_table(context: &mut Context, tasks: &[Task], now: i64) -> Result<(), Failure> {
+fn task_table(
+    context: &mut Context,
+    workflow: &Workflow,
+    (tasks, locks): (&[Task], &[Lock]),
+    now: i64,
+) -> Result<(), Failure> {
     let wide = context.form() == Form::Wide;
     let head = ["TASK", "STATUS", "TRIES", "EXIT", "DURATION", "MESSAGE"];
     let head_wide = ["TEMPLATE", "ID"];
     let rows = tasks.iter().map(|task| {
-        let why = note(task.reason.as_deref(), task.message.as_deref()).unwrap_or_default();
-        let why = shown(&why).into_owned();
+        let waits = locks::waits(locks, &workflow.id, task.node);
+        let why = waits.or_else(|| note(task.reason.as_deref(), task.message.as_deref()));
+        let why = shown(&why.unwrap_or_default()).into_owned();
         let mut row = vec![
             shown(&task.name).into_owned(),
             shown(&task.status).into_owned(),

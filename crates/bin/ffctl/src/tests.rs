@@ -1,5 +1,7 @@
 //! Commands against a server of a few lines that gives canned answers.
 
+mod kept;
+
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -20,6 +22,8 @@ const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 enum Say {
     /// A status and a body.
     Json(u16, Value),
+    /// A text of this kind.
+    Text(&'static str, String),
     /// A stream that ends with its text.
     Stream(String),
     /// Nothing: the connection is closed.
@@ -102,6 +106,7 @@ fn read(socket: &TcpStream) -> Option<Asked> {
 fn answer(socket: &mut TcpStream, say: Say) {
     let (status, kind, body) = match say {
         Say::Json(status, value) => (status, "application/json", value.to_string()),
+        Say::Text(kind, text) => (200, kind, text),
         Say::Stream(text) => (200, "text/event-stream", text),
         Say::HangUp => return,
     };
