@@ -16,7 +16,7 @@ use crate::library::{DocumentKind, Library, Sheet};
 use crate::located::{self, Document, Entry, Located, Node, Value};
 use crate::merge::Merged;
 use crate::report::Report;
-use crate::{Compiled, Options, Problem, Problems, document, yaml_out};
+use crate::{Compiled, Options, Problem, Problems, yaml_out};
 
 /// A schedule document that is fine.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ pub fn cron(source: &str, options: &Options) -> Result<CronDocument, Problems> {
     let merged = Merged::of(&sheet, &library)?;
     let report = Report::new(&documents);
     let source = Source { sheet, library: &library, merged: &merged };
-    let compiled = document::compile(&report, source, options);
+    let compiled = source.compile(&report, options).compiled;
     match (compiled, schedule) {
         (Some(mut compiled), Some(schedule)) if problems.list.is_empty() => {
             for warning in &mut compiled.warnings {

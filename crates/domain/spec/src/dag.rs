@@ -83,7 +83,7 @@ impl<'a> Doc<'a> {
             tasks,
             targets,
             order,
-            fail_fast: false,
+            fail_fast: self.fail_fast(node),
         })
     }
 

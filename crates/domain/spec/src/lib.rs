@@ -18,7 +18,9 @@ mod document;
 mod environment;
 mod grammar;
 mod graph;
+mod hooks;
 mod http;
+mod inspect;
 mod items;
 mod json;
 mod library;
@@ -38,6 +40,7 @@ mod report;
 mod resources;
 mod retry;
 mod scope;
+mod settings;
 mod steps;
 mod suggest;
 mod tagged;
@@ -52,6 +55,9 @@ mod yaml_out;
 use flowforge_model::plan::Plan;
 
 pub use cron::{CronDocument, cron};
+pub use inspect::{
+    DocumentInfo, Missing, StoredTemplate, documents, missing, template, workflow_of,
+};
 pub use library::DocumentKind;
 pub use problem::{Problem, Problems};
 
@@ -98,8 +104,7 @@ pub fn compile(source: &str, options: &Options) -> Result<Compiled, Problems> {
     let merged = merge::Merged::of(&sheet, &library)?;
     let report = report::Report::new(&located.documents);
     let source = document::Source { sheet, library: &library, merged: &merged };
-    let compiled = document::compile(&report, source, options);
-    match compiled {
+    match source.compile(&report, options).compiled {
         Some(compiled) if located.faults.is_empty() => Ok(compiled),
         _ => Err(report.errors(located.faults)),
     }

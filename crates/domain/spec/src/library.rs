@@ -201,10 +201,10 @@ impl<'a> Library<'a> {
     }
 
     /// Reports documents that are none of a workflow, names that are taken, and what stands around
-    /// the specs.
-    pub(crate) fn check(&self, report: &Report<'a>) {
+    /// the specs of all but `main`.
+    pub(crate) fn check(&self, report: &Report<'a>, main: &Sheet<'a>) {
         let mut seen = BTreeSet::new();
-        for sheet in &self.sheets {
+        for sheet in self.sheets.iter().filter(|sheet| sheet.root.place != main.root.place) {
             match sheet.kind {
                 DocumentKind::Native | DocumentKind::Workflow => continue,
                 DocumentKind::Other => {

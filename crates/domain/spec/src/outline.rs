@@ -130,7 +130,7 @@ pub(crate) struct Doc<'a> {
 }
 
 impl<'a> Doc<'a> {
-    /// Reads the outlines of all templates of `spec`, and of all others that these call.
+    /// Reads the outlines of all templates of `spec`; [`Self::discover`] finds those these call.
     pub(crate) fn read(
         report: &'a Report<'a>,
         dialect: Dialect,
@@ -167,7 +167,6 @@ impl<'a> Doc<'a> {
         if let Some(templates) = spec.field("templates") {
             doc.read_templates(templates);
         }
-        doc.discover(spec);
         doc
     }
 

@@ -68,7 +68,8 @@ impl<'a> Doc<'a> {
             // Without one the reason was reported, unless it may be missing.
             return value.or_else(|| self.absent_value(item, name));
         }
-        let value = given.or_else(|| written.and_then(Node::text));
+        let alone = self.alone.then_some("");
+        let value = given.or_else(|| written.and_then(Node::text)).or(alone);
         let Some(value) = value else {
             let message = format!("the parameter {name} has no value");
             let hint = format!("give it one here, or with the submission ({name}=...)");
@@ -88,6 +89,7 @@ impl<'a> Doc<'a> {
         }
         Some(value)
     }
+
     /// An optional key of a `ConfigMap` that is not there leaves a parameter without a value.
     fn absent_value(&self, item: &'a Node, name: &str) -> Option<&'static str> {
         if !self.report.has_errors() && !self.alone {

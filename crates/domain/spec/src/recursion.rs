@@ -34,7 +34,10 @@ pub(crate) fn check_exit_uses<'a>(doc: &Doc<'a>, plan: &Plan) {
         return;
     }
     let mut reached = vec![false; plan.templates.len()];
-    let mut open: Vec<u32> = plan.on_exit.iter().map(|call| call.template.0).collect();
+    let of_workflow = plan.on_exit.iter().chain(plan.hooks.iter().map(|hook| &hook.call));
+    let of_tasks = plan.templates.iter().flat_map(|template| template.body.tasks());
+    let of_tasks = of_tasks.flat_map(|task| &task.hooks).map(|hook| &hook.call);
+    let mut open: Vec<u32> = of_workflow.chain(of_tasks).map(|call| call.template.0).collect();
     while let Some(ix) = open.pop() {
         let Some(seen) = reached.get_mut(ix as usize).filter(|seen| !**seen) else {
             continue;
@@ -52,10 +55,16 @@ pub(crate) fn check_exit_uses<'a>(doc: &Doc<'a>, plan: &Plan) {
     }
 }
 
-/// The templates some tasks call, each once.
+/// The templates some tasks and their exit hooks call, each once.
 fn callees(tasks: &[Task], counts: fn(&Task) -> bool) -> Vec<u32> {
-    let mut out: Vec<u32> =
-        tasks.iter().filter(|task| counts(task)).map(|task| task.template.0).collect();
+    let tasks = tasks.iter().filter(|task| counts(task));
+    let called = |task: &Task| {
+        // Any other hook has a condition.
+        let hooks = task.hooks.iter().filter(|hook| hook.expression.is_none());
+        let hooks: Vec<u32> = hooks.map(|hook| hook.call.template.0).collect();
+        hooks.into_iter().chain([task.template.0])
+    };
+    let mut out: Vec<u32> = tasks.flat_map(called).collect();
     out.sort_unstable();
     out.dedup();
     out

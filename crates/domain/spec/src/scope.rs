@@ -239,7 +239,11 @@ impl<'a> Doc<'a> {
             };
         }
         let message = format!("there is no {kind} {}", quote(name));
-        self.report.error("missing_template", at, message, hint);
+        if self.alone {
+            self.report.warning("missing_template", at, message, hint);
+        } else {
+            self.report.error("missing_template", at, message, hint);
+        }
     }
 }
 

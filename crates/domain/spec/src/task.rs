@@ -55,7 +55,7 @@ impl<'a> Doc<'a> {
             template: template?,
             arguments,
             artifacts: self.artifact_arguments(node, name, template, &inside),
-            hooks: Vec::new(),
+            hooks: self.task_hooks(node, name, &inside),
             needs: Needs::All(Box::default()),
             when,
             repeat: repeat.map(Box::new),
@@ -64,7 +64,7 @@ impl<'a> Doc<'a> {
     }
 
     /// Values for the inputs of `template`, all of which must have one.
-    fn arguments(
+    pub(crate) fn arguments(
         &self,
         node: &'a Node,
         name: &str,

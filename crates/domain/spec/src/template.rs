@@ -25,15 +25,11 @@ impl<'a> Doc<'a> {
         let (kind, body_node) = outline.body?;
         let leaf = Names { template: Some(ix), leaf: kind.leaf(), ..Names::WORKFLOW };
         let mut siblings = Siblings::default();
-        self.refuse_fail_fast(node);
         let body = match kind {
             BodyKind::Container => self.container(body_node, &leaf).map(Body::Container),
             BodyKind::Script => self.script(body_node, &leaf),
             BodyKind::Suspend => self.suspend(body_node, &leaf),
-            BodyKind::Dag => {
-                self.refuse_fail_fast(body_node);
-                self.dag(ix, body_node, &mut siblings).map(Body::Dag)
-            }
+            BodyKind::Dag => self.dag(ix, body_node, &mut siblings).map(Body::Dag),
             BodyKind::Steps => self.steps(ix, body_node, &mut siblings).map(Body::Steps),
             BodyKind::ContainerSet => self.container_set(node, body_node, &leaf),
             BodyKind::Http => self.http(body_node, &leaf),
@@ -71,7 +67,7 @@ impl<'a> Doc<'a> {
                 .report
                 .optional_u32(node, "parallelism", 1, u32::MAX)
                 .filter(|_| kind.composite()),
-            fail_fast: false,
+            fail_fast: self.fail_fast(node),
             locks: self.locks(node, &leaf),
             memoize: self.memoize(node, &leaf),
             daemon: node
@@ -84,16 +80,10 @@ impl<'a> Doc<'a> {
         Some(template)
     }
 
-    /// Branches that do not depend on a failure always run on: asking for anything else is not
-    /// ignored.
-    fn refuse_fail_fast(&self, node: &'a Node) {
-        let Some(field) = node.field("failFast") else { return };
-        if self.report.boolean(field) == Some(true) {
-            let message = "failFast: true is not supported yet: what does not depend on a failed \
-                           task runs on"
-                .to_owned();
-            self.report.error("unsupported", field, message, "leave it out, or write false");
-        }
+    /// Whether nothing more begins after a failure: Argo's default, not ours.
+    pub(crate) fn fail_fast(&self, node: &'a Node) -> bool {
+        let given = node.field("failFast").and_then(|field| self.report.boolean(field));
+        given.unwrap_or(self.dialect == Dialect::Argo)
     }
 
     /// Fields that only make sense with some bodies.

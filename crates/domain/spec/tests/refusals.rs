@@ -191,7 +191,6 @@ fn fields_and_names_are_checked() {
         (leaf("container: {image: i}\n    retryStrategy: {limit: -1}"), &["out_of_range 6:28 /templates/a/retryStrategy/limit"]),
         (leaf("container: {image: i}\n    retryStrategy: {backoff: {duration: 1s, factor: 1e308}}"), &["out_of_range 6:53 /templates/a/retryStrategy/backoff/factor"]),
         (leaf("container: {image: i}\n    failFast: 'true'"), &["wrong_type 6:15 /templates/a/failFast"]),
-        (leaf("container: {image: i}\n    failFast: true"), &["unsupported 6:15 /templates/a/failFast"]),
         ("version: '1.0'\nentrypoint: a\ntemplates: [{name: a, suspend: }, {name: a, suspend: }]\n".to_owned(), &["duplicate_name 3:42 /templates/1/name"]),
         ("version: '1.0'\nentrypoint: A\ntemplates: {A: {suspend: }}\n".to_owned(), &["bad_name 3:16 /templates/A"]),
         ("apiVersion: argoproj.io/v1alpha1\nkind: CronWorkflow\nspec: {}\n".to_owned(), &["no_workflow 1:1 "]),

@@ -17,8 +17,8 @@ static CALL: [Field; 12] = [
     full("withParam"),
     full("withSequence").map(&SEQUENCE),
     full("continueOn").map(&CONTINUE_ON),
-    refused("hooks", "").named(&HOOK),
-    refused("onExit", ""),
+    full("hooks").named(&HOOK),
+    full("onExit"),
 ];
 
 pub(crate) static TASK: Kind =
