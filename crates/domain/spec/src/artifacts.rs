@@ -34,7 +34,9 @@ impl<'a> Doc<'a> {
             };
             let has = |key: &str| item.field(key).is_some();
             let optional = item.field("optional").and_then(Node::text) == Some("true");
-            let placed = has("from") || grammar::PLACES.into_iter().any(has);
+            // A place that is refused is reported where it stands.
+            let mut refused = grammar::INPUT_ARTIFACT.refused_keys();
+            let placed = has("from") || grammar::PLACES.into_iter().any(has) || refused.any(has);
             out.push(ArtifactOutline { name, optional: optional || placed });
         }
         out

@@ -50,6 +50,7 @@ mod value_from;
 mod volumes;
 mod walk;
 mod yaml;
+mod yaml_indent;
 mod yaml_out;
 
 use flowforge_model::plan::Plan;

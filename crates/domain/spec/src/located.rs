@@ -10,6 +10,7 @@ use flowforge_model::limits::{
 };
 
 use crate::problem::Problem;
+use crate::yaml_indent::{self, Shifts};
 use crate::{json, yaml};
 
 /// Keys at the top of a document that the bulk of it may stand under.
@@ -86,6 +87,17 @@ pub(crate) fn read(source: &str) -> Result<Located, Problem> {
     if source.trim_start().is_empty() {
         return Err(empty());
     }
+    match read_documents(source, &Shifts::default()) {
+        Err(problem) if problem.code == "yaml" => match yaml_indent::repair(source) {
+            Some((text, shifts)) => read_documents(&text, &shifts),
+            None => Err(problem),
+        },
+        read => read,
+    }
+}
+
+/// Reads a text in which blanks were put at the beginning of lines.
+fn read_documents(source: &str, shifts: &Shifts) -> Result<Located, Problem> {
     let mut builder = Builder::default();
     let parts = parts(source);
     if parts.iter().any(|(_, part)| is_json(part)) {
@@ -93,11 +105,11 @@ pub(crate) fn read(source: &str) -> Result<Located, Problem> {
             if is_json(part) {
                 json::read(part, line, &mut builder)?;
             } else {
-                yaml::read(part, line, &mut builder)?;
+                yaml::read(part, line, shifts, &mut builder)?;
             }
         }
     } else {
-        yaml::read(source, 0, &mut builder)?;
+        yaml::read(source, 0, shifts, &mut builder)?;
     }
     builder.finish().ok_or_else(empty)
 }

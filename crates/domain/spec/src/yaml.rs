@@ -4,15 +4,21 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use crate::located::{Builder, Place, place};
 use crate::problem::Problem;
+use crate::yaml_indent::Shifts;
 
 /// Reads YAML documents. The first line is `line`, from 0.
 ///
 /// # Errors
 /// The first thing that is not YAML, or is YAML that is not read.
-pub(crate) fn read(source: &str, line: usize, builder: &mut Builder) -> Result<(), Problem> {
+pub(crate) fn read(
+    source: &str,
+    line: usize,
+    shifts: &Shifts,
+    builder: &mut Builder,
+) -> Result<(), Problem> {
     let spot = |mark: Marker| {
         let line = mark.line().saturating_sub(1).saturating_add(line);
-        place(line, mark.col())
+        place(line, shifts.written(line, mark.col()))
     };
     for event in Parser::new_from_str(source) {
         let (event, span) = event.map_err(|e| {

@@ -507,3 +507,19 @@ fn a_constant_condition_that_cannot_be_decided_fails_when_it_runs() {
     let source = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  entrypoint: m\n  templates:\n  - name: m\n    steps: [[{name: a, template: w, when: foo-bar == foo-bar}]]\n  - {name: w, suspend: {}}\n";
     assert_eq!(ok(source).warnings[0].code, "bad_condition");
 }
+
+#[test]
+fn lines_in_quotes_and_brackets_may_be_indented_too_little() {
+    let source = manifest(
+        "container:\n  image: i\n  command: [sh, -c]\n  args: ['\n  echo \"a b\"\n  '\n  ]\n  env: [{name: A, value: \"x\n y\\\n z\"}]",
+    );
+    let Body::Container(container) = &ok(&source).plan.templates[0].body else { panic!() };
+    assert_eq!(container.args, [Text::plain(" echo \"a b\" ")]);
+    assert_eq!(container.env[0].1, Value::Text(Text::plain("x yz")));
+    let wrong = source.replace("\n     z\"}]", "\n     z\", nme: y}]");
+    assert_ne!(source, wrong);
+    assert_eq!(problems(&wrong), ["unknown_field 16:10 a variable has no field 'nme'"]);
+    let broken = source.replace("'\n      ]", "'\n      ");
+    assert_ne!(source, broken);
+    assert_eq!(codes(&broken), ["yaml"]);
+}
