@@ -24,6 +24,7 @@ use flowforge_svc_api::{Api, ApiConfig, Hub};
 use flowforge_svc_controller::{
     Config as ControllerConfig, ControllerError, Inbox, Mailbox, Serve, mailbox,
 };
+use flowforge_svc_cron::{Config as CronConfig, Mailbox as Schedules};
 use flowforge_svc_executor::{Executor, Ledger};
 use flowforge_svc_scheduler::LocalAdmission;
 use tokio::net::TcpListener;
@@ -184,6 +185,7 @@ struct Server {
     executor: Arc<Executor<AnyRunner, SystemClock>>,
     controller: JoinHandle<Result<(), ControllerError>>,
     keeper: JoinHandle<()>,
+    schedules: JoinHandle<()>,
 }
 
 impl Server {
@@ -212,6 +214,7 @@ impl Server {
         let (keeper, keeper_thread) = Keeper::start(Arc::clone(&logs), Arc::clone(&store))?;
         keeper.sweep(data.logs());
         let (mailbox, inbox) = mailbox();
+        let (schedules, due) = flowforge_svc_cron::mailbox();
         let ledger = Arc::new(Ledger::new(mailbox.clone()));
         let instance = InstanceId(Uuid::now_v7());
         let around = Surroundings {
@@ -233,6 +236,7 @@ impl Server {
             executor: Arc::clone(&executor),
             hub: hub.clone(),
             keeper,
+            schedules: schedules.clone(),
             ready: Mutex::new(Some(ready)),
         };
         let serve = Serve {
@@ -250,8 +254,11 @@ impl Server {
         if runtime.block_on(is_ready).is_err() {
             return Err(failure(controller));
         }
+        let config = CronConfig { default_retry: settings.default_retry() };
+        let (look, nudge) = (Arc::clone(&store), mailbox.clone());
+        let cron = crate::schedules::start(look, config, nudge, due, stop.clone())?;
         let token = token(settings)?;
-        let api = api(settings, &token, mailbox, (store, logs, hub));
+        let api = api(settings, &token, (mailbox, schedules), (store, logs, hub));
         Ok(Self {
             data,
             url,
@@ -263,6 +270,7 @@ impl Server {
             executor,
             controller,
             keeper: keeper_thread,
+            schedules: cron,
         })
     }
 
@@ -287,12 +295,14 @@ impl Server {
         drop(endpoint);
         let controlled = self.controller.join();
         self.executor.shut_down();
+        let scheduled = self.schedules.join();
         // The last owner of the keeper's sender is gone with the controller.
         let kept = self.keeper.join();
         served.context("cannot answer requests")?;
         controlled
             .map_err(|_| anyhow!("the controller panicked"))?
             .context("the controller ended")?;
+        scheduled.map_err(|_| anyhow!("the thread for schedules panicked"))?;
         kept.map_err(|_| anyhow!("the thread for logs panicked"))
     }
 }
@@ -326,18 +336,10 @@ where
         .name("controller".to_owned())
         .spawn(move || {
             // However this thread ends, nothing goes on without it.
-            let _guard = StopOnDrop(stop.clone());
+            let _guard = stop.clone().on_drop();
             runtime.block_on(async { Box::pin(serve.run(inbox, stop.stopped())).await })
         })
         .context("cannot start the controller")
-}
-
-struct StopOnDrop(Stop);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
 }
 
 /// Why the controller ended before it was ready.
@@ -352,12 +354,13 @@ fn failure(controller: JoinHandle<Result<(), ControllerError>>) -> anyhow::Error
 fn api(
     settings: &Settings,
     token: &str,
-    mailbox: Mailbox,
+    (mailbox, schedules): (Mailbox, Schedules),
     (store, logs, hub): (Arc<SqliteStore>, Arc<Logs>, Hub),
 ) -> Api {
     let mut config = ApiConfig::new(token.to_owned());
     config.default_retry = settings.default_retry();
     config.limits.drain = DRAIN;
     config.nudge = Arc::new(move |nudge| mailbox.nudge(nudge));
+    config.schedule_changed = Arc::new(move |id| schedules.changed(id));
     Api::new(store, logs, hub, config)
 }

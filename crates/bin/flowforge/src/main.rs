@@ -9,6 +9,7 @@ mod executors;
 mod keeper;
 mod noop;
 mod outlet;
+mod schedules;
 mod stop;
 mod telemetry;
 

@@ -6,6 +6,7 @@ use flowforge_ports::clock::SystemClock;
 use flowforge_ports::runner::Runner;
 use flowforge_svc_api::Hub;
 use flowforge_svc_controller::{Outlet, Turned};
+use flowforge_svc_cron::Mailbox as Schedules;
 use flowforge_svc_executor::Executor;
 use tokio::sync::oneshot;
 
@@ -17,6 +18,7 @@ pub(crate) struct HandOut<R> {
     pub(crate) executor: Arc<Executor<R, SystemClock>>,
     pub(crate) hub: Hub,
     pub(crate) keeper: Keeper,
+    pub(crate) schedules: Schedules,
     /// Told once, after the first turn.
     pub(crate) ready: Mutex<Option<oneshot::Sender<()>>>,
 }
@@ -44,9 +46,11 @@ impl<R: Runner> Outlet for HandOut<R> {
         }
         for workflow in turned.ended {
             self.keeper.seal(workflow);
+            self.schedules.ended(workflow);
         }
         for workflow in turned.deleted {
             self.keeper.delete(workflow);
+            self.schedules.ended(workflow);
         }
     }
 

@@ -10,7 +10,22 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(watch::Sender<bool>);
 
+/// Stops everything when dropped, however its thread ends.
+#[derive(Debug)]
+pub(crate) struct StopOnDrop(Stop);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 impl Stop {
+    /// A guard that stops everything when it is dropped.
+    pub(crate) fn on_drop(self) -> StopOnDrop {
+        StopOnDrop(self)
+    }
+
     pub(crate) fn new() -> Self {
         Self(watch::Sender::new(false))
     }

@@ -68,18 +68,21 @@ impl ScheduleState {
     }
 
     /// The state after the document was replaced at `now`. As with Argo, a new set of schedules
-    /// owes nothing from before; a schedule that had stopped is looked at afresh.
+    /// owes nothing from before; a schedule that had stopped is looked at afresh if its stop
+    /// condition is another one. An old document that cannot be read any more is another one.
     #[must_use]
-    pub fn replaced(&self, old: &Schedule, new: &Schedule, now: Timestamp) -> Self {
+    pub fn replaced(&self, old: Option<&Schedule>, new: &Schedule, now: Timestamp) -> Self {
         let mut state = self.clone();
-        let same = old.definition.schedules == new.definition.schedules
-            && old.definition.timezone == new.definition.timezone;
+        let old = old.map(|old| &old.definition);
+        let same = old.is_some_and(|old| {
+            old.schedules == new.definition.schedules && old.timezone == new.definition.timezone
+        });
         if !same {
             state.anchor = now;
             state.considered_to = state.considered_to.max(now);
             state.held = None;
         }
-        if old.definition.stop != new.definition.stop {
+        if old.is_none_or(|old| old.stop != new.definition.stop) {
             state.phase = Phase::Active;
         }
         state

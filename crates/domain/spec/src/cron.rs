@@ -114,6 +114,33 @@ fn written(documents: &[Document]) -> String {
     texts.join("---\n")
 }
 
+/// Reads when something is to run, and nothing of what: much less work than [`cron`].
+///
+/// # Errors
+/// Every problem outside of the workflow.
+pub fn schedule(source: &str) -> Result<Schedule, Problems> {
+    let Located { documents, faults } = located::read(source)?;
+    let (document, _) = only_schedule(documents)?;
+    let only = [document];
+    let report = Report::new(&only);
+    let [Document { root, .. }] = &only;
+    let native = Sheet::of(root).kind == DocumentKind::NativeSchedule;
+    let read = if native { native::read(&report, root) } else { argo::read(&report, root) };
+    let problems = report.errors(faults);
+    match read.and_then(|(_, schedule)| schedule) {
+        Some(schedule) if problems.list.is_empty() => Ok(schedule),
+        _ => Err(problems),
+    }
+}
+
+/// Whether a text is meant to be a schedule, right or wrong.
+#[must_use]
+pub fn is_schedule(source: &str) -> bool {
+    located::read(source).is_ok_and(|located| {
+        located.documents.iter().any(|one| Sheet::of(&one.root).kind.is_schedule())
+    })
+}
+
 /// What a reader found: `None` if it is no schedule at all, no schedule if it has faults.
 type Read = Option<(Definition, Option<Schedule>)>;
 

@@ -55,7 +55,7 @@ mod yaml_out;
 
 use flowforge_model::plan::Plan;
 
-pub use cron::{CronDocument, cron};
+pub use cron::{CronDocument, cron, is_schedule, schedule};
 pub use inspect::{
     DocumentInfo, Missing, StoredTemplate, documents, missing, template, workflow_of,
 };

@@ -223,3 +223,12 @@ fn examples_of_argo_are_read() {
     println!("{read} CronWorkflows");
     assert!(read >= 1, "{read}");
 }
+
+#[test]
+fn when_is_read_without_what() {
+    let broken = ARGO.replace("entrypoint: main", "entrypoint: mian");
+    assert_eq!(flowforge_spec::schedule(&broken).unwrap().definition().name, "nightly");
+    assert!(flowforge_spec::schedule(&ARGO.replace("@every 90m", "@often")).is_err());
+    assert!(flowforge_spec::is_schedule(&broken) && flowforge_spec::is_schedule(NATIVE));
+    assert!(!flowforge_spec::is_schedule("version: '1.0'") && !flowforge_spec::is_schedule("["));
+}

@@ -6,13 +6,14 @@ use std::io;
 use std::sync::Arc;
 
 use flowforge_model::event::{Command, TaskRow};
-use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::id::{NodeIx, ScheduleId, WorkflowId};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::{
     AttemptView, CacheView, Catalog, EventView, LockFilter, LockView, MemoView, ProjectView,
     TaskCounts, TaskFilter, WorkflowFilter, WorkflowView,
 };
 use flowforge_ports::logs::{LogCursor, LogPage, LogQuery, LogStore};
+use flowforge_ports::schedules::{PutSchedule, ScheduleRow, ScheduleRun, Schedules};
 use flowforge_ports::store::{Inserted, NewWorkflow, Store, StoreError};
 use flowforge_ports::templates::{
     NewTemplate, Put, StoredTemplate, TemplateFilter, TemplateId, TemplateView, Templates,
@@ -54,6 +55,17 @@ pub(crate) trait Backend: Send + Sync + 'static {
         limit: u32,
     ) -> Answer<Vec<TemplateView>>;
     fn delete_template(&self, id: TemplateId, at: Timestamp) -> Answer<()>;
+    fn put_schedule(&self, put: PutSchedule) -> Answer<ScheduleRow>;
+    fn schedule_named(&self, project: String, name: String) -> Answer<ScheduleRow>;
+    fn schedule(&self, id: ScheduleId) -> Answer<ScheduleRow>;
+    fn schedules(
+        &self,
+        project: Option<String>,
+        after: Option<ScheduleId>,
+        limit: u32,
+    ) -> Answer<Vec<ScheduleRow>>;
+    fn delete_schedule(&self, id: ScheduleId) -> Answer<()>;
+    fn schedule_runs(&self, id: ScheduleId, limit: u32) -> Answer<Vec<ScheduleRun>>;
     fn logs(
         &self,
         id: WorkflowId,
@@ -75,7 +87,7 @@ fn wait<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
     Handle::current().block_on(answer)
 }
 
-impl<S: Store + Catalog + Templates, L: LogStore> Backend for Joined<S, L> {
+impl<S: Store + Catalog + Templates + Schedules, L: LogStore> Backend for Joined<S, L> {
     fn insert(&self, new: NewWorkflow) -> Answer<Inserted> {
         wait(self.store.insert(new))
     }
@@ -146,6 +158,29 @@ impl<S: Store + Catalog + Templates, L: LogStore> Backend for Joined<S, L> {
     }
     fn delete_template(&self, id: TemplateId, at: Timestamp) -> Answer<()> {
         wait(self.store.delete_template(id, at))
+    }
+    fn put_schedule(&self, put: PutSchedule) -> Answer<ScheduleRow> {
+        wait(self.store.put_schedule(put))
+    }
+    fn schedule_named(&self, project: String, name: String) -> Answer<ScheduleRow> {
+        wait(self.store.schedule_named(project, name))
+    }
+    fn schedule(&self, id: ScheduleId) -> Answer<ScheduleRow> {
+        wait(self.store.schedule(id))
+    }
+    fn schedules(
+        &self,
+        project: Option<String>,
+        after: Option<ScheduleId>,
+        limit: u32,
+    ) -> Answer<Vec<ScheduleRow>> {
+        wait(self.store.schedules(project, after, limit))
+    }
+    fn delete_schedule(&self, id: ScheduleId) -> Answer<()> {
+        wait(self.store.delete_schedule(id))
+    }
+    fn schedule_runs(&self, id: ScheduleId, limit: u32) -> Answer<Vec<ScheduleRun>> {
+        wait(self.store.schedule_runs(id, limit))
     }
     fn logs(
         &self,

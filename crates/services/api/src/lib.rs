@@ -25,6 +25,7 @@ mod problem;
 mod projects;
 mod query;
 mod router;
+mod schedules;
 mod serve;
 mod show;
 mod submission;
@@ -38,12 +39,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowforge_model::id::ScheduleId;
 use flowforge_model::plan::RetryStrategy;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::Catalog;
 use flowforge_ports::clock::{Clock, SystemClock};
 use flowforge_ports::logs::LogStore;
 use flowforge_ports::nudge::Nudge;
+use flowforge_ports::schedules::Schedules;
 use flowforge_ports::store::Store;
 use flowforge_ports::templates::Templates;
 use tokio::sync::{Semaphore, watch};
@@ -114,6 +117,8 @@ pub struct ApiConfig {
     pub clock: Arc<dyn Clock>,
     /// Called after each new intent; must not block.
     pub nudge: Arc<dyn Fn(Nudge) + Send + Sync>,
+    /// Called after a schedule was written or deleted; must not block.
+    pub schedule_changed: Arc<dyn Fn(ScheduleId) + Send + Sync>,
 }
 
 impl ApiConfig {
@@ -128,6 +133,7 @@ impl ApiConfig {
             limits: Limits::default(),
             clock: Arc::new(SystemClock),
             nudge: Arc::new(|_| {}),
+            schedule_changed: Arc::new(|_| {}),
         }
     }
 }
@@ -157,7 +163,7 @@ impl fmt::Debug for Api {
 impl Api {
     /// Joins the parts. Whoever commits to the store tells `hub`, so that streams are prompt.
     #[must_use]
-    pub fn new<S: Store + Catalog + Templates, L: LogStore>(
+    pub fn new<S: Store + Catalog + Templates + Schedules, L: LogStore>(
         store: Arc<S>,
         logs: Arc<L>,
         hub: Hub,

@@ -35,6 +35,7 @@ pub(crate) fn base() -> OpenApi {
         (name = "tasks", description = "Tasks and their attempts"),
         (name = "events", description = "History"),
         (name = "logs", description = "Output of tasks"),
+        (name = "schedules", description = "Workflows that start again and again"),
         (name = "templates", description = "Stored templates and config maps, in versions"),
         (name = "locks", description = "Mutexes and semaphores"),
         (name = "memos", description = "Remembered outputs"),
@@ -70,7 +71,7 @@ pub(crate) fn complete(openapi: &mut OpenApi) {
     let components = openapi.components.get_or_insert_default();
     components.responses.insert("Problem".to_owned(), problem.into());
     for item in openapi.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.delete];
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
         for operation in operations.into_iter().flatten() {
             // Handlers are called alike in different modules; names of operations are unique.
             if let (Some(name), Some(tags)) = (&mut operation.operation_id, &operation.tags) {

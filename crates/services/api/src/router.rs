@@ -20,8 +20,8 @@ use uuid::Uuid;
 use crate::follow::add_retry_after;
 use crate::problem::{Code, Failure};
 use crate::{
-    Shared, actions, auth, events, locks, logs, memos, meta, openapi, projects, submit, tasks,
-    templates, workflows,
+    Shared, actions, auth, events, locks, logs, memos, meta, openapi, projects, schedules, submit,
+    tasks, templates, workflows,
 };
 
 fn all() -> (Router<Arc<Shared>>, OpenApi) {
@@ -42,6 +42,11 @@ fn all() -> (Router<Arc<Shared>>, OpenApi) {
         .routes(routes!(tasks::get))
         .routes(routes!(events::list))
         .routes(routes!(logs::list))
+        .routes(routes!(schedules::apply, schedules::list))
+        .routes(routes!(schedules::get, schedules::delete))
+        .routes(routes!(schedules::document))
+        .routes(routes!(schedules::suspend))
+        .routes(routes!(schedules::resume))
         .routes(routes!(templates::list))
         .routes(routes!(templates::get, templates::delete))
         .routes(routes!(templates::versions))

@@ -45,7 +45,7 @@ impl Default for Origin {
 }
 
 impl Origin {
-    fn finding(&self, problem: flowforge_spec::Problem) -> Finding {
+    pub(crate) fn finding(&self, problem: flowforge_spec::Problem) -> Finding {
         let column =
             if problem.line <= 1 { problem.column + self.column - 1 } else { problem.column };
         Finding {

@@ -152,6 +152,7 @@ fn a_time_zone_may_stand_before_the_expression() {
         assert_eq!(own.next_after(after, after), plain.next_after(after, after));
         assert_eq!(Cron::parse(source, Some(&berlin)).unwrap_err(), CronError::TwoZones);
     }
+    assert_eq!(berlin.show(at("2026-06-01T10:00:00Z")), "2026-06-01T12:00:00+02:00");
     for bad in ["Local", "Mars/Olympus", "", "../../etc/passwd", "Etc/Unknown"] {
         assert!(Zone::parse(bad).is_err(), "{bad}");
     }

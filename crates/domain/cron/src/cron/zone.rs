@@ -1,5 +1,6 @@
 //! Time zones by name, from the database of the build.
 
+use flowforge_model::time::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use crate::error::{CronError, cut};
@@ -31,6 +32,13 @@ impl Zone {
     #[must_use]
     pub fn name(&self) -> &str {
         self.0.iana_name().unwrap_or("UTC")
+    }
+
+    /// An instant as clocks show it there: `2026-03-08T01:59:00-08:00`.
+    #[must_use]
+    pub fn show(&self, at: Timestamp) -> String {
+        let at = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
+        at.to_zoned(self.0.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
     }
 
     /// Seconds to add to UTC at an instant; `None` beyond the year 9999.

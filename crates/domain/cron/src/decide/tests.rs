@@ -176,10 +176,10 @@ fn new_schedules_owe_nothing_from_before() {
     let changed =
         Definition { schedules: vec!["@every 7s".into()], ..story.schedule.definition().clone() };
     let changed = Schedule::compile(changed).unwrap();
-    let state = story.state.replaced(&story.schedule, &changed, Timestamp(10 * MINUTE));
+    let state = story.state.replaced(Some(&story.schedule), &changed, Timestamp(10 * MINUTE));
     let decision = due(id(), &changed, &state, Timestamp(10 * MINUTE + 7000));
     assert_eq!(decision.fires.len(), 1);
-    let same = story.state.replaced(&story.schedule, &story.schedule, Timestamp(10 * MINUTE));
+    let same = story.state.replaced(Some(&story.schedule), &story.schedule, Timestamp(10 * MINUTE));
     assert_eq!(same, story.state);
 }
 

@@ -11,6 +11,7 @@ mod locks;
 mod memos;
 mod reading;
 mod routes;
+mod schedules;
 mod server;
 mod streams;
 mod submitting;

@@ -37,6 +37,7 @@ fn the_description_has_every_route() {
         operations().iter().map(|(method, path, _)| format!("{method} {path}")).collect();
     routes.sort();
     let expected = "DELETE /api/v1/memos/{cache}
+DELETE /api/v1/schedules/{name}
 DELETE /api/v1/templates/{kind}/{name}
 DELETE /api/v1/workflows/{id}
 GET /api/v1/locks
@@ -44,6 +45,9 @@ GET /api/v1/memos
 GET /api/v1/memos/{cache}
 GET /api/v1/projects
 GET /api/v1/projects/{id}
+GET /api/v1/schedules
+GET /api/v1/schedules/{name}
+GET /api/v1/schedules/{name}/document
 GET /api/v1/templates
 GET /api/v1/templates/{kind}/{name}
 GET /api/v1/templates/{kind}/{name}/diff
@@ -67,6 +71,7 @@ GET /readyz
 GET /version
 POST /api/v1/lint
 POST /api/v1/projects
+POST /api/v1/schedules
 POST /api/v1/workflows
 POST /api/v1/workflows/{id}/cancel
 POST /api/v1/workflows/{id}/pause
@@ -74,7 +79,9 @@ POST /api/v1/workflows/{id}/resubmit
 POST /api/v1/workflows/{id}/resume
 POST /api/v1/workflows/{id}/retry
 POST /api/v1/workflows/{id}/stop
-POST /api/v1/workflows/{id}/terminate";
+POST /api/v1/workflows/{id}/terminate
+PUT /api/v1/schedules/{name}/resume
+PUT /api/v1/schedules/{name}/suspend";
     assert_eq!(routes.join("\n"), expected);
 }
 
