@@ -59,6 +59,7 @@ pub(crate) const ARROWS: &[Arrows] = &[
             PORTS,
             STORE,
             PROCESS,
+            ARTIFACTS,
             LOGSTORE,
             API,
             CONTROLLER,
@@ -68,6 +69,7 @@ pub(crate) const ARROWS: &[Arrows] = &[
         ],
         &[TESTKIT],
     ),
+    arrows("ff-run", &[PROCESS], &[MODEL, PORTS]),
     arrows("ffctl", &[MODEL, SPEC, WIRE], &[TESTKIT]),
     arrows(
         TESTKIT,
@@ -138,6 +140,7 @@ pub(crate) const KEPT: &[Kept] = &[
     kept("utoipa", &[WIRE, API], "the OpenAPI document is the api's"),
     kept("utoipa-axum", &[API], "the OpenAPI document is the api's"),
     kept("ureq", &["ffctl", TESTKIT], "HTTP is asked by clients"),
+    kept("nix", &[PROCESS], "unshare, which rustix offers as unsafe only"),
     kept("tar", &[ARTIFACTS], "archives are packed and unpacked in one place"),
     kept("flate2", &[ARTIFACTS], "archives are packed and unpacked in one place"),
     kept("clap", &["flowforge", "ffctl", TESTKIT, "xtask"], "arguments are for programs"),

@@ -1,35 +1,40 @@
 //! One attempt, from the work order to the report.
 
+use std::cell::OnceCell;
 use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
-use flowforge_model::attempt::{Fact, FactKind, Failure, FailureClass, Report, WorkOrder};
+use flowforge_model::attempt::{Fact, FactKind, Failure, FailureClass, Report, Work, WorkOrder};
 use flowforge_model::status::Reason;
 
-use crate::capture::{Capture, Captured};
+use crate::capture::Captured;
 use crate::command::{self, Argv};
-use crate::directory::Directory;
-use crate::environment;
-use crate::outputs::Outputs;
+use crate::launch::Setting;
+use crate::program::{self, Outcome, Ran, Start};
 use crate::runner::Context;
-use crate::supervise::{Ask, Bounds, Cause, Control, Ended, Running};
+use crate::supervise::{Ask, Cause, Control, Ended};
 use crate::survivors::end_marked;
+use crate::volumes::Scratch;
+use crate::{artifacts, environment, outputs};
 
 /// Exit codes that mean that trying again may help: killed, terminated, connection lost (ssh and
 /// Argo's list).
 const TRANSIENT: [i32; 3] = [137, 143, 255];
 
-/// Runs the attempt to its end and reports it. Its directory is removed after the report, so that
-/// nothing waits for that.
+/// Runs the attempt to its end and reports it. Its directories are removed after the report, so
+/// that nothing waits for that.
 pub(crate) fn run(context: &Context, order: &WorkOrder, control: &Control) {
-    let mut directory = None;
-    let report = attempt(context, order, control, &mut directory).unwrap_or_else(|failure| {
-        let Failure { class, reason, message } = failure;
-        Report::failed(context.clock.now(), class, reason, message)
-    });
+    let setting = OnceCell::new();
+    let done = attempt(context, order, control, &setting);
+    let (report, outcome) = match done {
+        Ok((report, outcome)) => (report, Some(outcome)),
+        Err(Failure { class, reason, message }) => {
+            (Report::failed(context.clock.now(), class, reason, message), None)
+        }
+    };
     context.facts.deliver(Fact { key: order.key, kind: FactKind::Finished(Box::new(report)) });
+    drop(outcome);
 }
 
 /// The failure of an attempt that was told to end.
@@ -51,86 +56,80 @@ fn ended_by(cause: Cause) -> Failure {
     Failure { class, reason, message: message.to_owned() }
 }
 
-fn attempt<'a>(
+fn attempt<'s, 'a>(
     context: &'a Context,
-    order: &WorkOrder,
+    order: &'a WorkOrder,
     control: &Control,
-    place: &mut Option<Directory<'a>>,
-) -> Result<Report, Failure> {
-    let config = &context.config;
-    let process = order.main().ok_or_else(|| not_possible("this is no process"))?;
-    let made = context
-        .directories
-        .create(process)
-        .map_err(|error| spawn_failed("no working directory", &error))?;
-    let directory = place.insert(made);
-    let outputs = Outputs::prepare(&order.outputs, &directory.cwd)?;
-    let environment = environment::build(config, (order, process), &directory.path)?;
-    let path = environment::path(&environment);
-    let argv = command::resolve(process, directory.script.as_deref(), path, &directory.cwd)?;
-    let command = prepare(&argv, &environment, directory);
-    if let Some(ask) = control.asked() {
-        return Err(told(ask));
-    }
-    let running = Running::spawn(command).map_err(|error| refused(&error, &argv, path))?;
-    let started = Instant::now();
-    let started_at = context.clock.now();
-    context.facts.deliver(Fact { key: order.key, kind: FactKind::Started(started_at) });
-    let bounds = Bounds {
-        deadline: order.deadline.and_then(|span| started.checked_add(span.into())),
-        grace: Duration::from(config.grace),
+    place: &'s OnceCell<Setting<'a>>,
+) -> Result<(Report, Outcome<'s>), Failure> {
+    let Work::Run(program) = &order.work else {
+        return Err(not_possible("this is no process"));
     };
-    let mut capture = Capture::new(&*context.logs, &*context.clock, order.key);
-    let ended = running.watch(control, &bounds, &mut capture);
-    let finished_at = context.clock.now();
-    let captured = capture.finish(finished_at);
-    let ended = ended.map_err(|error| spawn_failed("lost sight of the process", &error))?;
-    if ended.escaped {
-        end_marked(&format!("{}={}", environment::ATTEMPT, order.attempt));
-    }
-    let mut report = Report {
-        started_at: Some(started_at),
-        finished_at,
-        exit_code: exit_code(ended.status),
-        failure: verdict(&ended, &captured),
-        outputs: Vec::new(),
-        artifacts: Vec::new(),
-        result: captured.result,
-    };
-    if let (None, Some(outputs)) = (&report.failure, outputs) {
-        match outputs.collect(&order.outputs) {
-            Ok(values) => report.outputs = values,
-            Err(failure) => report.failure = Some(failure),
-        }
-    }
-    Ok(report)
+    outputs::check(&order.outputs)?;
+    artifacts::check_outputs(&order.artifacts_out)?;
+    let made = context.directories.create();
+    let directory = made.map_err(|error| spawn_failed("no working directory", &error))?;
+    let scratch = Scratch::new(&context.config, order);
+    let setting = place.get_or_init(|| Setting { context, order, directory, scratch });
+    let start = Start::default();
+    let mut outcome = program::run(setting, program, control, &start);
+    let report = report(setting, &mut outcome, (&start, control));
+    Ok((report, outcome))
 }
 
-/// The standard library spawns such a command without `fork`: an absolute program, no closure to
-/// run in the child, no other user.
-fn prepare(
-    argv: &Argv,
-    environment: &environment::Environment,
-    directory: &Directory<'_>,
-) -> Command {
-    let mut command = Command::new(&argv.program);
-    if let Some((name, arguments)) = argv.words.split_first() {
-        command.arg0(name).args(arguments);
+/// What is told of processes that have ended; collects what they left.
+fn report(
+    setting: &Setting<'_>,
+    outcome: &mut Outcome<'_>,
+    (start, control): (&Start, &Control),
+) -> Report {
+    let Setting { context, order, .. } = setting;
+    let Outcome { failure, main, others } = outcome;
+    if main.iter().chain(&*others).any(|ran| ran.escaped) {
+        end_marked(&format!("{}={}", environment::ATTEMPT, order.attempt));
     }
-    command
-        .env_clear()
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .current_dir(&directory.cwd)
-        .stdin(Stdio::null())
-        .process_group(0);
-    command
+    let ended = main.iter().chain(&*others).map(|ran| ran.finished_at).max();
+    let mut report = Report {
+        started_at: start.at(),
+        finished_at: ended.unwrap_or_else(|| context.clock.now()),
+        exit_code: main.as_ref().and_then(|ran| exit_code(ran.status)),
+        failure: failure.take(),
+        outputs: Vec::new(),
+        artifacts: Vec::new(),
+        result: None,
+    };
+    if let Some(main) = main {
+        if report.failure.is_none() {
+            report.failure = collect(setting, main, &mut report, control).err();
+        }
+        report.result = main.captured.result.take();
+    }
+    report
+}
+
+fn collect(
+    setting: &Setting<'_>,
+    main: &Ran<'_>,
+    report: &mut Report,
+    control: &Control,
+) -> Result<(), Failure> {
+    let Setting { context, order, .. } = setting;
+    let Some(places) = &main.places else {
+        return Ok(());
+    };
+    let paths = &main.launch.paths;
+    report.outputs = outputs::collect(places, &order.outputs, &paths.parameters)?;
+    let outputs = &order.artifacts_out;
+    let from = (places, control);
+    report.artifacts = artifacts::keep(&*context.artifacts, from, outputs, &paths.artifacts)?;
+    Ok(())
 }
 
 fn exit_code(status: ExitStatus) -> Option<i32> {
     status.code().or_else(|| Some(128 + status.signal()?))
 }
 
-fn verdict(ended: &Ended, captured: &Captured) -> Option<Failure> {
+pub(crate) fn verdict(ended: &Ended, captured: &Captured) -> Option<Failure> {
     if let Some(cause) = ended.cause {
         return Some(ended_by(cause));
     }
@@ -175,7 +174,7 @@ fn signal_name(signal: i32) -> String {
     format!(" ({name})")
 }
 
-fn refused(error: &io::Error, argv: &Argv, path: &str) -> Failure {
+pub(crate) fn refused(error: &io::Error, argv: &Argv, path: &str) -> Failure {
     use io::ErrorKind as K;
     match error.kind() {
         K::ArgumentListTooLong => Failure {
@@ -198,11 +197,11 @@ fn refused(error: &io::Error, argv: &Argv, path: &str) -> Failure {
     }
 }
 
-fn not_possible(why: &str) -> Failure {
+pub(crate) fn not_possible(why: &str) -> Failure {
     Failure { class: FailureClass::Error, reason: Reason::NotPossible, message: why.to_owned() }
 }
 
-fn spawn_failed(what: &str, error: &io::Error) -> Failure {
+pub(crate) fn spawn_failed(what: &str, error: &io::Error) -> Failure {
     Failure {
         class: FailureClass::Error,
         reason: Reason::SpawnFailed,

@@ -10,6 +10,14 @@ use flowforge_model::time::Millis;
 pub struct ProcessConfig {
     /// Each attempt gets a directory below it, removed at its end. Absolute.
     pub work_dir: PathBuf,
+    /// Claims are folders below it, made when they are first used. Absolute.
+    pub volumes_dir: PathBuf,
+    /// The program and arguments that call [`crate::exec_task`]: processes that need paths of
+    /// their own are started through it. Empty: no process gets them.
+    pub helper: Vec<String>,
+    /// What images start, beside those that are known: the name of an image, with or without
+    /// registry and tag, and the words that go before the arguments.
+    pub images: Vec<(String, Vec<String>)>,
     /// Attempts at a time; more wait. At least 1.
     pub concurrency: usize,
     /// From the polite signal to the hard one.

@@ -26,11 +26,16 @@ pub(crate) struct Directories {
 pub(crate) struct Directory<'a> {
     /// Absolute.
     pub(crate) path: PathBuf,
+    home: &'a Directories,
+}
+
+/// What a directory holds for one process.
+#[derive(Debug)]
+pub(crate) struct Prepared {
     /// Where the process begins.
     pub(crate) cwd: PathBuf,
     /// The script, if there is one.
     pub(crate) script: Option<PathBuf>,
-    home: &'a Directories,
 }
 
 impl Directories {
@@ -38,20 +43,14 @@ impl Directories {
         Self { folder, made: AtomicU64::new(0), spare: Mutex::default() }
     }
 
-    /// Makes a directory, only for this user, and stages the script in it.
-    pub(crate) fn create(&self, process: &Process) -> io::Result<Directory<'_>> {
-        let path = match self.spare().pop() {
+    /// Makes a directory, only for this user.
+    pub(crate) fn create(&self) -> io::Result<Directory<'_>> {
+        let spare = self.spare().pop();
+        let path = match spare {
             Some(path) => path,
             None => self.make()?,
         };
-        let mut directory = Directory { cwd: path.clone(), path, script: None, home: self };
-        if let Some(wanted) = &process.working_dir {
-            directory.enter(wanted)?;
-        }
-        if let Some(source) = &process.script {
-            directory.script = Some(stage(&directory.path, source)?);
-        }
-        Ok(directory)
+        Ok(Directory { path, home: self })
     }
 
     fn make(&self) -> io::Result<PathBuf> {
@@ -100,21 +99,34 @@ fn remove(path: &Path) {
 }
 
 impl Directory<'_> {
-    /// A relative working directory is made inside; an absolute one must be there.
-    fn enter(&mut self, wanted: &str) -> io::Result<()> {
+    /// Stages the script and finds where the process begins. A relative working directory is made
+    /// inside; an absolute one must be there, unless it will be `mapped`.
+    pub(crate) fn prepare(&self, process: &Process, mapped: bool) -> io::Result<Prepared> {
+        let wanted = process.working_dir.as_deref().filter(|wanted| !wanted.is_empty());
+        let cwd = match wanted {
+            Some(wanted) => self.enter(wanted, mapped)?,
+            None => self.path.clone(),
+        };
+        let script = process.script.as_ref().map(|source| stage(&self.path, source)).transpose()?;
+        Ok(Prepared { cwd, script })
+    }
+
+    fn enter(&self, wanted: &str, mapped: bool) -> io::Result<PathBuf> {
         let relative = Path::new(wanted);
-        self.cwd.push(relative);
-        if relative.is_absolute() {
-            return match self.cwd.metadata() {
-                Ok(meta) if meta.is_dir() => Ok(()),
-                Ok(_) => Err(refused(format!("{wanted} is not a directory"))),
-                Err(error) => Err(refused(format!("{wanted}: {error}"))),
-            };
-        }
+        let cwd = self.path.join(relative);
         if relative.components().any(|c| c == Component::ParentDir) {
             return Err(refused(format!("{wanted} leads out of the attempt's own")));
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.cwd)
+        if !relative.is_absolute() {
+            DirBuilder::new().recursive(true).mode(0o700).create(&cwd)?;
+            return Ok(cwd);
+        }
+        match cwd.metadata() {
+            Ok(meta) if meta.is_dir() => Ok(cwd),
+            _ if mapped => Ok(cwd),
+            Ok(_) => Err(refused(format!("{wanted} is not a directory"))),
+            Err(error) => Err(refused(format!("{wanted}: {error}"))),
+        }
     }
 }
 
@@ -125,7 +137,7 @@ fn refused(why: String) -> io::Error {
 fn stage(directory: &Path, source: &str) -> io::Result<PathBuf> {
     let path = directory.join(".flowforge-script");
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o700);
+    options.write(true).create(true).truncate(true).mode(0o700);
     options.open(&path)?.write_all(source.as_bytes())?;
     Ok(path)
 }

@@ -6,6 +6,7 @@ use flowforge_model::artifact::{Given, SecretKey};
 use flowforge_model::attempt::{Failure, FailureClass, Process, WorkOrder};
 use flowforge_model::limits;
 use flowforge_model::status::Reason;
+use flowforge_ports::secrets::Secrets;
 
 use crate::config::ProcessConfig;
 
@@ -19,24 +20,37 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// Names and values in order; of equal names the last one counts.
 pub(crate) type Environment = Vec<(String, String)>;
 
-/// The base, then the user's, then ours: a user cannot pretend to be another task.
+/// The base and what Argo tells, then the user's, then ours: a user cannot pretend to be another
+/// task.
 pub(crate) fn build(
     config: &ProcessConfig,
+    secrets: &dyn Secrets,
     (order, process): (&WorkOrder, &Process),
-    directory: &Path,
+    temporary: &Path,
 ) -> Result<Environment, Failure> {
-    let mut all = Vec::with_capacity(config.inherit_env.len() + process.env.len() + 16);
+    let mut all = Vec::with_capacity(config.inherit_env.len() + process.env.len() + 20);
     all.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
     all.extend(config.inherit_env.iter().cloned());
-    all.push(("TMPDIR".to_owned(), directory.to_string_lossy().into_owned()));
+    all.push(("TMPDIR".to_owned(), temporary.to_string_lossy().into_owned()));
+    let argos = [
+        ("ARGO_CONTAINER_NAME", process.name.clone()),
+        ("ARGO_NODE_ID", order.task.to_string()),
+        ("ARGO_POD_NAME", order.attempt.to_string()),
+        ("ARGO_WORKFLOW_UID", order.key.workflow.to_string()),
+    ];
+    all.extend(argos.map(|(name, value)| (name.to_owned(), value)));
     for (name, value) in &process.env {
         let value = match value {
             Given::Text(text) => text.clone(),
-            Given::Secret(secret) => return Err(no_secret(secret)),
+            Given::Secret(secret) => match read(secrets, secret)? {
+                Some(value) => value,
+                None => continue,
+            },
         };
         check(name, &value)?;
         all.push((name.clone(), value));
     }
+    all.extend(marks(config, order));
     let ours = [
         ("FLOWFORGE_TASK_ID", order.task.to_string()),
         ("FLOWFORGE_WORKFLOW_ID", order.key.workflow.to_string()),
@@ -47,22 +61,51 @@ pub(crate) fn build(
         ("FLOWFORGE_LOG_ENDPOINT", config.log_endpoint.clone()),
         ("FLOWFORGE_AUTH_TOKEN", String::new()),
         ("FLOWFORGE_INSTANCE_ID", config.instance.to_string()),
-        (ATTEMPT, order.attempt.to_string()),
-        (DATA_DIR, config.data_dir_id.clone()),
     ];
     all.extend(ours.map(|(name, value)| (name.to_owned(), value)));
     Ok(all)
 }
 
-fn no_secret(secret: &SecretKey) -> Failure {
-    let message = format!("the secret {} is not here", secret.name);
-    Failure { class: FailureClass::Error, reason: Reason::SecretMissing, message }
+/// By what processes of an attempt are found, from their first moment on.
+pub(crate) fn marks(config: &ProcessConfig, order: &WorkOrder) -> [(String, String); 2] {
+    [(ATTEMPT, order.attempt.to_string()), (DATA_DIR, config.data_dir_id.clone())]
+        .map(|(name, value)| (name.to_owned(), value))
+}
+
+/// The value of a secret's key; none if it is not there and need not be.
+fn read(secrets: &dyn Secrets, wanted: &SecretKey) -> Result<Option<String>, Failure> {
+    let SecretKey { name, key, optional } = wanted;
+    let failure = |reason, message| Failure { class: FailureClass::Error, reason, message };
+    let found = secrets.secret(name);
+    match found.as_ref().and_then(|keys| keys.get(key)) {
+        Some(value) => match String::from_utf8(value.clone()) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => {
+                let message = format!("the key {key} of the secret {name} is not UTF-8 text");
+                Err(failure(Reason::SecretMissing, message))
+            }
+        },
+        None if *optional => Ok(None),
+        None => {
+            let what = if found.is_some() { "has no key" } else { "is not here, with its key" };
+            let message = format!(
+                "the secret {name} {what} {key}: write the value to the file {name}/{key} in the \
+                 server's directory of secrets"
+            );
+            Err(failure(Reason::SecretMissing, message))
+        }
+    }
+}
+
+/// The value of a variable.
+pub(crate) fn value<'e>(environment: &'e Environment, wanted: &str) -> Option<&'e str> {
+    let last = environment.iter().rev().find(|(name, _)| name == wanted);
+    last.map(|(_, value)| value.as_str())
 }
 
 /// Where the task's programs are looked for.
 pub(crate) fn path(environment: &Environment) -> &str {
-    let last = environment.iter().rev().find(|(name, _)| name == "PATH");
-    last.map_or(DEFAULT_PATH, |(_, value)| value)
+    value(environment, "PATH").unwrap_or(DEFAULT_PATH)
 }
 
 fn check(name: &str, value: &str) -> Result<(), Failure> {

@@ -5,26 +5,37 @@
 //! the making of its directory to its report, and reads its output itself: no hand-over, no
 //! second process. Start at [`ProcessRunner`], then `attempt`, then `supervise`.
 //!
-//! What a process cannot be given without a mount namespace is refused by name and never
-//! approximated: see `outputs`. A process that leaves its group (`setsid`) is found by its
+//! A process that needs paths of its own (`/tmp/out`, a volume) is started through a helper that
+//! gives it a root of its own: see `mapping`, and [`exec_task`] for the helper. Where the system
+//! does not allow that, such a task is refused by name and never approximated. A process that leaves its group (`setsid`) is found by its
 //! environment, see [`end_survivors`]; one that also clears its environment is not found.
 
+mod artifacts;
 mod attempt;
 mod capture;
 mod command;
 mod config;
+mod confine;
 mod directory;
 mod environment;
+mod images;
+mod launch;
+mod mapping;
 mod outputs;
+mod program;
 mod runner;
+mod secrets;
 mod supervise;
 mod survivors;
+mod volumes;
 
 #[cfg(test)]
 mod tests;
 
 pub use config::ProcessConfig;
-pub use runner::ProcessRunner;
+pub use confine::exec_task;
+pub use runner::{ProcessPorts, ProcessRunner};
+pub use secrets::DirectorySecrets;
 pub use survivors::end_survivors;
 
 /// What keeps a runner from being built.

@@ -1,15 +1,14 @@
-//! Output files.
+//! What a process wrote: output files, and the places of artifacts.
 //!
-//! An output's path is relative to the directory the process begins in. An absolute path is
-//! refused before the process starts: without a mount namespace two tasks that write `/tmp/out`
-//! would read each other's. Files are opened beneath that directory without following a symbolic
-//! link, only regular ones are read, and never more than the limit. A hard link is read: the
-//! process runs as this user and could have copied the file.
+//! A relative path is below the directory the process begins in, an absolute one below the root
+//! that the process had for itself. Nothing is looked up through a symbolic link, only regular
+//! files become values, and never more than the limit is read. A hard link is read: the process
+//! runs as this user and could have copied the file.
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
-use std::path::{Component, Path};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use flowforge_model::attempt::{Failure, FailureClass, OutputFile};
 use flowforge_model::limits;
@@ -17,117 +16,157 @@ use flowforge_model::status::Reason;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-/// The place outputs are read from, held open from before the process starts, so that it cannot
+use crate::mapping;
+
+/// The places outputs are read from, held open from before the process starts, so that it cannot
 /// put another directory there.
 #[derive(Debug)]
-pub(crate) struct Outputs {
-    directory: OwnedFd,
+pub(crate) struct Places {
+    cwd: OwnedFd,
+    own: Option<Own>,
 }
 
-impl Outputs {
-    /// Checks the paths; `None` if there is nothing to collect.
-    pub(crate) fn prepare(files: &[OutputFile], cwd: &Path) -> Result<Option<Self>, Failure> {
-        if files.is_empty() {
-            return Ok(None);
-        }
-        for file in files {
-            check_path(file)?;
-        }
+/// A root of its own.
+#[derive(Debug)]
+struct Own {
+    root: OwnedFd,
+    /// Keeps what was mounted there when the process has ended.
+    _namespace: OwnedFd,
+}
+
+impl Places {
+    /// Of a process that sees what the machine has.
+    pub(crate) fn local(cwd: &Path) -> Result<Self, Failure> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(CWD, cwd, flags, Mode::empty()).map_err(|error| {
+        let cwd = rustix::fs::openat(CWD, cwd, flags, Mode::empty()).map_err(|error| {
             let message = format!("cannot open the working directory {}: {error}", cwd.display());
             failure(Reason::SpawnFailed, message)
         })?;
-        Ok(Some(Self { directory }))
+        Ok(Self { cwd, own: None })
     }
 
-    /// Reads all files, in order.
-    pub(crate) fn collect(&self, files: &[OutputFile]) -> Result<Vec<(String, String)>, Failure> {
-        let mut all = Vec::with_capacity(files.len());
-        let mut total = 0;
-        for file in files {
-            let value = match self.read(file)? {
-                Some(value) => value,
-                None => default(file)?,
+    /// Of a process with a root of its own.
+    pub(crate) fn mapped(cwd: OwnedFd, root: OwnedFd, namespace: OwnedFd) -> Self {
+        Self { cwd, own: Some(Own { root, _namespace: namespace }) }
+    }
+
+    /// Opens what is there without following a link; none if nothing is.
+    fn open(&self, path: &Path, flags: OFlags) -> Result<Option<OwnedFd>, String> {
+        let (from, path) = self.from(path)?;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let flags = flags | OFlags::CLOEXEC;
+        loop {
+            return match rustix::fs::openat2(from, path, flags, Mode::empty(), resolve) {
+                Ok(file) => Ok(Some(file)),
+                Err(Errno::AGAIN | Errno::INTR) => continue,
+                Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+                Err(Errno::LOOP) => Err("leads through a symbolic link".to_owned()),
+                Err(Errno::XDEV) => Err("leads out of the directory".to_owned()),
+                Err(error) => Err(io::Error::from(error).to_string()),
             };
-            total += value.len();
-            if total > limits::OUTPUTS_TOTAL_BYTES {
-                let message = format!(
-                    "the outputs together have more than {} bytes: keep large data in files",
-                    limits::OUTPUTS_TOTAL_BYTES
-                );
-                return Err(failure(Reason::OutputTooLarge, message));
-            }
-            all.push((file.name.clone(), value));
         }
-        Ok(all)
     }
 
-    /// The value of one file without one trailing newline; `None` if there is no such file.
-    fn read(&self, output: &OutputFile) -> Result<Option<String>, Failure> {
-        let OutputFile { name, path, .. } = output;
-        let Some(file) = self.open(output)? else {
+    fn from<'a>(&self, path: &'a Path) -> Result<(BorrowedFd<'_>, &'a Path), String> {
+        match (path.strip_prefix("/"), &self.own) {
+            (Err(_), _) => Ok((self.cwd.as_fd(), path)),
+            (Ok(path), Some(own)) => {
+                let here = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+                Ok((own.root.as_fd(), here))
+            }
+            (Ok(_), None) => Err("is absolute, and the process had no root of its own".to_owned()),
+        }
+    }
+
+    /// Finds a file, folder or link; none if there is none.
+    pub(crate) fn find(&self, path: &Path) -> Result<Option<Found>, String> {
+        let Some(name) = path.file_name() else {
+            return Err("names no file".to_owned());
+        };
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let folder = OFlags::PATH | OFlags::DIRECTORY;
+        let Some(parent) = self.open(parent.unwrap_or(Path::new(".")), folder)? else {
             return Ok(None);
         };
-        let mut bytes = Vec::new();
-        let cap = limits::OUTPUT_BYTES as u64 + 1;
-        File::from(file)
-            .take(cap)
-            .read_to_end(&mut bytes)
-            .map_err(|error| invalid(output, &error.to_string()))?;
-        if bytes.len() > limits::OUTPUT_BYTES {
-            let message = format!(
-                "output {name}: {path} has more than {} bytes: keep large data in files",
-                limits::OUTPUT_BYTES
-            );
-            return Err(failure(Reason::OutputTooLarge, message));
-        }
-        if bytes.last() == Some(&b'\n') {
-            bytes.pop();
-        }
-        String::from_utf8(bytes).map(Some).map_err(|_| invalid(output, "is not UTF-8 text"))
-    }
-
-    fn open(&self, output: &OutputFile) -> Result<Option<OwnedFd>, Failure> {
-        // NONBLOCK: opening a FIFO must not wait for a writer.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let path = output.path.as_str();
-        let opened = loop {
-            match rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), resolve) {
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                other => break other,
-            }
-        };
-        let file = match opened {
-            Ok(file) => file,
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-            Err(Errno::LOOP) => return Err(invalid(output, "leads through a symbolic link")),
-            Err(Errno::XDEV) => return Err(invalid(output, "leads out of the directory")),
-            Err(error) => return Err(invalid(output, &io::Error::from(error).to_string())),
-        };
-        let meta = rustix::fs::fstat(&file).map_err(|e| invalid(output, &e.to_string()))?;
-        if FileType::from_raw_mode(meta.st_mode) == FileType::RegularFile {
-            Ok(Some(file))
-        } else {
-            Err(invalid(output, "is not a regular file"))
-        }
+        // The folder may be in a root that nobody else sees: it is named by its descriptor.
+        let path = PathBuf::from(format!("/proc/self/fd/{}", parent.as_raw_fd())).join(name);
+        Ok(path.symlink_metadata().is_ok().then_some(Found { path, _parent: parent }))
     }
 }
 
-fn check_path(output: &OutputFile) -> Result<(), Failure> {
-    let path = Path::new(&output.path);
-    if path.is_absolute() {
-        let why = "is absolute, which a local process cannot have for itself: \
-                   write to a path relative to the working directory, such as ";
-        let base = path.file_name().map_or("out".into(), |n| n.to_string_lossy());
-        return Err(invalid(output, &format!("{why}{base}")));
-    }
-    let up = path.components().any(|c| matches!(c, Component::ParentDir));
-    if up || path.file_name().is_none() || output.path.contains('\0') {
-        return Err(invalid(output, "does not name a file in the working directory"));
+/// Something that a process left.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Where this process finds it, as long as this lives.
+    pub(crate) path: PathBuf,
+    _parent: OwnedFd,
+}
+
+/// Checks the paths of outputs before anything starts.
+pub(crate) fn check(files: &[OutputFile]) -> Result<(), Failure> {
+    for file in files {
+        if let Some(why) = mapping::refused(&file.path) {
+            return Err(invalid(file, why));
+        }
     }
     Ok(())
+}
+
+/// Reads all files, in order; `paths` are where they are, without links.
+pub(crate) fn collect(
+    places: &Places,
+    files: &[OutputFile],
+    paths: &[PathBuf],
+) -> Result<Vec<(String, String)>, Failure> {
+    let mut all = Vec::with_capacity(files.len());
+    let mut total = 0;
+    for (file, path) in files.iter().zip(paths) {
+        let value = match read(places, file, path)? {
+            Some(value) => value,
+            None => default(file)?,
+        };
+        total += value.len();
+        if total > limits::OUTPUTS_TOTAL_BYTES {
+            let message = format!(
+                "the outputs together have more than {} bytes: keep large data in files",
+                limits::OUTPUTS_TOTAL_BYTES
+            );
+            return Err(failure(Reason::OutputTooLarge, message));
+        }
+        all.push((file.name.clone(), value));
+    }
+    Ok(all)
+}
+
+/// The value of one file without one trailing newline; `None` if there is no such file.
+fn read(places: &Places, output: &OutputFile, at: &Path) -> Result<Option<String>, Failure> {
+    let OutputFile { name, path, .. } = output;
+    // NONBLOCK: opening a FIFO must not wait for a writer.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let Some(file) = places.open(at, flags).map_err(|why| invalid(output, &why))? else {
+        return Ok(None);
+    };
+    let meta = rustix::fs::fstat(&file).map_err(|e| invalid(output, &e.to_string()))?;
+    if FileType::from_raw_mode(meta.st_mode) != FileType::RegularFile {
+        return Err(invalid(output, "is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    let cap = limits::OUTPUT_BYTES as u64 + 1;
+    File::from(file)
+        .take(cap)
+        .read_to_end(&mut bytes)
+        .map_err(|error| invalid(output, &error.to_string()))?;
+    if bytes.len() > limits::OUTPUT_BYTES {
+        let message = format!(
+            "output {name}: {path} has more than {} bytes: keep large data in files",
+            limits::OUTPUT_BYTES
+        );
+        return Err(failure(Reason::OutputTooLarge, message));
+    }
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    }
+    String::from_utf8(bytes).map(Some).map_err(|_| invalid(output, "is not UTF-8 text"))
 }
 
 fn default(output: &OutputFile) -> Result<String, Failure> {

@@ -10,23 +10,28 @@ use std::time::Duration;
 use flowforge_model::attempt::{Fact, FactKind, Failure, FailureClass, Report, WorkOrder};
 use flowforge_model::id::AttemptId;
 use flowforge_model::status::Reason;
+use flowforge_ports::artifacts::Artifacts;
 use flowforge_ports::clock::Clock;
 use flowforge_ports::logs::LogStore;
 use flowforge_ports::runner::{FactSink, Runner};
+use flowforge_ports::secrets::Secrets;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::attempt::{run, told};
 use crate::directory::Directories;
+use crate::mapping::stage::Stages;
 use crate::supervise::{Ask, Control};
 use crate::{ProcessConfig, ProcessError, end_survivors};
 
 /// A worker with nothing to do ends after this long.
 const IDLE: Duration = Duration::from_secs(10);
-/// Bytes of a worker's stack: nothing recurses, and there may be a thousand of them.
-const STACK_BYTES: usize = 256 * 1024;
-/// Open files of one attempt: two pipes with both ends, the process, the wake-up, the directory
-/// outputs are read from and a file in it.
-const FILES_PER_ATTEMPT: u64 = 8;
+/// Bytes of a worker's stack: packing an artifact takes up to 256 KiB, unoptimised more. Only what
+/// is used takes memory: there may be a thousand workers.
+const STACK_BYTES: usize = 1024 * 1024;
+/// Open files of one attempt: two pipes with both ends, the process, the wake-up, the directories
+/// outputs are read from and a file in them, the root and the namespace, and while it starts a
+/// socket with both ends.
+const FILES_PER_ATTEMPT: u64 = 13;
 /// Open files for everything else in this process.
 const FILES_BESIDE: u64 = 256;
 
@@ -38,13 +43,37 @@ pub struct ProcessRunner {
     shared: Arc<Shared>,
 }
 
+/// What a runner uses.
+#[derive(Clone)]
+pub struct ProcessPorts {
+    /// Where attempts are reported.
+    pub facts: Arc<dyn FactSink>,
+    /// Where their output goes.
+    pub logs: Arc<dyn LogStore>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where secrets are read from.
+    pub secrets: Arc<dyn Secrets>,
+    /// Where artifacts are fetched from and kept.
+    pub artifacts: Arc<dyn Artifacts>,
+}
+
+impl fmt::Debug for ProcessPorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessPorts").finish_non_exhaustive()
+    }
+}
+
 /// What an attempt is run with.
 pub(crate) struct Context {
     pub(crate) config: ProcessConfig,
     pub(crate) directories: Directories,
+    pub(crate) stages: Stages,
     pub(crate) facts: Arc<dyn FactSink>,
     pub(crate) logs: Arc<dyn LogStore>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) secrets: Arc<dyn Secrets>,
+    pub(crate) artifacts: Arc<dyn Artifacts>,
 }
 
 struct Shared {
@@ -74,12 +103,7 @@ impl ProcessRunner {
     ///
     /// # Errors
     /// `WorkDir`, `OpenFiles`.
-    pub fn new(
-        config: ProcessConfig,
-        facts: Arc<dyn FactSink>,
-        logs: Arc<dyn LogStore>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, ProcessError> {
+    pub fn new(config: ProcessConfig, ports: ProcessPorts) -> Result<Self, ProcessError> {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -87,12 +111,12 @@ impl ProcessRunner {
             .map_err(|source| ProcessError::WorkDir { path: config.work_dir.clone(), source })?;
         allow_open_files(config.concurrency)?;
         let directories = Directories::new(config.work_dir.clone());
+        let stages = Stages::new(config.work_dir.clone());
+        let ProcessPorts { facts, logs, clock, secrets, artifacts } = ports;
+        let context =
+            Context { config, directories, stages, facts, logs, clock, secrets, artifacts };
         Ok(Self {
-            shared: Arc::new(Shared {
-                context: Context { config, directories, facts, logs, clock },
-                queue: Mutex::default(),
-                changed: Condvar::new(),
-            }),
+            shared: Arc::new(Shared { context, queue: Mutex::default(), changed: Condvar::new() }),
         })
     }
 }
@@ -164,6 +188,7 @@ impl Runner for ProcessRunner {
         }
         drop(queue);
         shared.context.directories.clear();
+        shared.context.stages.clear();
         if !again {
             // Those that left their groups.
             end_survivors(&shared.context.config.data_dir_id);

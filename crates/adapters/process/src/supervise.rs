@@ -4,6 +4,7 @@ use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flowforge_ports::logs::Stream;
@@ -37,12 +38,15 @@ pub(crate) enum Ask {
 pub(crate) struct Control {
     asked: AtomicU8,
     wake: OwnedFd,
+    /// Those of other processes of the same attempt: they are asked the same.
+    others: Mutex<Vec<Arc<Control>>>,
 }
 
 impl Control {
     pub(crate) fn new() -> io::Result<Self> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Self { asked: AtomicU8::new(0), wake: rustix::event::eventfd(0, flags)? })
+        let wake = rustix::event::eventfd(0, flags)?;
+        Ok(Self { asked: AtomicU8::new(0), wake, others: Mutex::default() })
     }
 
     /// Asks; the stronger demand wins.
@@ -54,6 +58,32 @@ impl Control {
         self.asked.fetch_max(level, Ordering::SeqCst);
         // Can only fail if it was asked 2^64 times.
         rustix::io::write(&self.wake, &1_u64.to_ne_bytes()).ok();
+        for other in &*self.others() {
+            other.ask(ask);
+        }
+    }
+
+    /// Another control that is asked what this one is asked, and was.
+    pub(crate) fn another(&self) -> io::Result<Arc<Self>> {
+        let other = Arc::new(Self::new()?);
+        self.others().push(Arc::clone(&other));
+        if let Some(ask) = self.asked() {
+            other.ask(ask);
+        }
+        Ok(other)
+    }
+
+    fn others(&self) -> MutexGuard<'_, Vec<Arc<Self>>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sleeps, but not longer than until something is asked.
+    pub(crate) fn sleep(&self, span: Duration) -> io::Result<()> {
+        let until = Instant::now() + span;
+        while self.asked().is_none() && Instant::now() < until {
+            poll_until(&mut [PollFd::new(&self.wake, PollFlags::IN)], Some(until))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn asked(&self) -> Option<Ask> {
@@ -66,6 +96,7 @@ impl Control {
 
     /// Makes ready for the next attempt.
     pub(crate) fn reset(&self) {
+        self.others().clear();
         if self.asked.swap(0, Ordering::SeqCst) != 0 {
             self.quiet();
         }
@@ -147,6 +178,19 @@ impl Running {
                 child.wait()?;
                 Err(error.into())
             }
+        }
+    }
+
+    /// Closes this side's copy of what the process was given as its standard input.
+    pub(crate) fn let_go_of_stdin(&mut self) {
+        self.command.stdin(Stdio::null());
+    }
+
+    /// Ends a process that is not to be watched.
+    pub(crate) fn abandon(mut self) {
+        let ended = signal_group(self.pid, Signal::KILL).and_then(|()| self.child.wait());
+        if let Err(error) = ended {
+            tracing::warn!(%error, "cannot end a process that did not become a task");
         }
     }
 

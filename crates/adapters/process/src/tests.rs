@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flowforge_model::artifact::Given;
+use flowforge_model::artifact::{Artifact, Given, StageIn, StageOut};
 use flowforge_model::attempt::{
     AttemptKey, Fact, FactKind, Failure, FailureClass, Main, OutputFile, Process, Report, Work,
     WorkOrder,
@@ -21,11 +21,12 @@ use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::resources::Resources;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Millis;
+use flowforge_ports::artifacts::{ArtifactError, Artifacts};
 use flowforge_ports::clock::SystemClock;
 use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore, Stream};
 use flowforge_ports::runner::{FactSink, Runner};
 
-use crate::{ProcessConfig, ProcessRunner};
+use crate::{DirectorySecrets, ProcessConfig, ProcessPorts, ProcessRunner};
 
 /// Longer than anything here takes, so that a test that hangs ends.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,6 +55,22 @@ impl LogStore for Recorder {
     }
     fn delete(&self, _: WorkflowId) -> io::Result<()> {
         Ok(())
+    }
+}
+
+struct NoArtifacts;
+
+impl Artifacts for NoArtifacts {
+    fn fetch(&self, _: &StageIn, _: &Path, _: &dyn Fn() -> bool) -> Result<bool, ArtifactError> {
+        unreachable!("nothing here has artifacts")
+    }
+    fn keep(
+        &self,
+        _: &Path,
+        _: &StageOut,
+        _: &dyn Fn() -> bool,
+    ) -> Result<Option<Artifact>, ArtifactError> {
+        unreachable!("nothing here has artifacts")
     }
 }
 
@@ -88,6 +105,9 @@ impl Rig {
         let logs = Arc::new(Recorder::default());
         let config = ProcessConfig {
             work_dir: dir.path().join("work"),
+            volumes_dir: dir.path().join("volumes"),
+            helper: Vec::new(),
+            images: vec![("acme/shell".to_owned(), vec!["sh".to_owned(), "-c".to_owned()])],
             concurrency,
             grace,
             instance: "01890a5d-ac96-774b-bcce-b302099a8058".parse::<InstanceId>().unwrap(),
@@ -98,9 +118,14 @@ impl Rig {
             project_id: "default".to_owned(),
             inherit_env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
         };
-        let sink = Arc::new(Sink(Mutex::new(sender)));
-        let store = Arc::clone(&logs) as Arc<dyn LogStore>;
-        let runner = ProcessRunner::new(config, sink, store, Arc::new(SystemClock)).unwrap();
+        let ports = ProcessPorts {
+            facts: Arc::new(Sink(Mutex::new(sender))),
+            logs: Arc::<Recorder>::clone(&logs),
+            clock: Arc::new(SystemClock),
+            secrets: Arc::new(DirectorySecrets::new(dir.path().join("secrets"))),
+            artifacts: Arc::new(NoArtifacts),
+        };
+        let runner = ProcessRunner::new(config, ports).unwrap();
         Self { runner, facts, logs, dir, workflow: workflow(), next: 0 }
     }
 

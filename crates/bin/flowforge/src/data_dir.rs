@@ -6,6 +6,10 @@
 //! flowforge.db   all workflows
 //! logs/          what tasks wrote
 //! work/          where tasks run
+//! artifacts/     files that tasks left for others
+//! volumes/       claims, below their project; those of workflows below workflows/
+//! secrets/       read for tasks: NAME/KEY. Made by whoever has some.
+//! scratch/       files on their way; none of them has a name
 //! endpoint.json  where the server answers, while it does
 //! ```
 
@@ -63,6 +67,22 @@ impl DataDir {
 
     pub(crate) fn work(&self) -> PathBuf {
         self.path.join("work")
+    }
+
+    pub(crate) fn artifacts(&self) -> PathBuf {
+        self.path.join("artifacts")
+    }
+
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.path.join("scratch")
+    }
+
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.path.join("volumes")
+    }
+
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.path.join("secrets")
     }
 
     /// Removes what attempts of a server that was killed left where they ran: no attempt begins

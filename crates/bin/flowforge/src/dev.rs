@@ -217,13 +217,8 @@ impl Server {
         let (schedules, due) = flowforge_svc_cron::mailbox();
         let ledger = Arc::new(Ledger::new(mailbox.clone()));
         let instance = InstanceId(Uuid::now_v7());
-        let around = Surroundings {
-            data: &data,
-            instance,
-            concurrency: settings.concurrency,
-            url: &url,
-            environment: &environment,
-        };
+        let around =
+            Surroundings { data: &data, instance, settings, url: &url, environment: &environment };
         let sink = Arc::<Ledger>::clone(&ledger);
         let runner = if options.no_op_executor {
             AnyRunner::NoOp(NoOp::new(sink))

@@ -1,16 +1,19 @@
 //! The runner of tasks: local processes, or none for measurements.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use flowforge_artifacts::{Repository, Setup, Stores};
 use flowforge_model::attempt::WorkOrder;
 use flowforge_model::id::{AttemptId, InstanceId};
 use flowforge_model::time::Millis;
 use flowforge_ports::clock::SystemClock;
 use flowforge_ports::logs::LogStore;
 use flowforge_ports::runner::{FactSink, Runner};
-use flowforge_process::{ProcessConfig, ProcessRunner};
+use flowforge_process::{DirectorySecrets, ProcessConfig, ProcessPorts, ProcessRunner};
 
+use crate::config::Settings;
 use crate::data_dir::DataDir;
 use crate::noop::NoOp;
 
@@ -29,7 +32,7 @@ pub(crate) enum AnyRunner {
 pub(crate) struct Surroundings<'a> {
     pub(crate) data: &'a DataDir,
     pub(crate) instance: InstanceId,
-    pub(crate) concurrency: u32,
+    pub(crate) settings: &'a Settings,
     pub(crate) url: &'a str,
     pub(crate) environment: &'a [(String, String)],
 }
@@ -47,9 +50,13 @@ impl AnyRunner {
             .filter(|(name, _)| INHERITED.contains(&name.as_str()))
             .cloned()
             .collect();
+        let settings = around.settings;
         let config = ProcessConfig {
             work_dir: around.data.work(),
-            concurrency: usize::try_from(around.concurrency).unwrap_or(usize::MAX),
+            volumes_dir: around.data.volumes(),
+            helper: helper(&settings.ff_run)?,
+            images: settings.images.clone(),
+            concurrency: usize::try_from(settings.concurrency).unwrap_or(usize::MAX),
             grace: GRACE,
             instance: around.instance,
             data_dir_id: around.data.id().to_string(),
@@ -59,10 +66,42 @@ impl AnyRunner {
             project_id: "default".to_owned(),
             inherit_env,
         };
-        let runner = ProcessRunner::new(config, sink, logs, Arc::new(SystemClock))
-            .context("cannot run tasks")?;
+        let artifacts = Stores::open(Setup {
+            repository: Repository::Directory(around.data.artifacts()),
+            scratch: around.data.scratch(),
+        })
+        .context("cannot open the artifacts")?;
+        let secrets = match settings.secrets_dir.as_str() {
+            "" => around.data.secrets(),
+            path => PathBuf::from(path),
+        };
+        let ports = ProcessPorts {
+            facts: sink,
+            logs,
+            clock: Arc::new(SystemClock),
+            secrets: Arc::new(DirectorySecrets::new(secrets)),
+            artifacts: Arc::new(artifacts),
+        };
+        let runner = ProcessRunner::new(config, ports).context("cannot run tasks")?;
         Ok(Self::Process(runner))
     }
+}
+
+/// What starts tasks that see paths of their own: what is configured, `ff-run` beside this
+/// program, or this program itself.
+fn helper(configured: &str) -> anyhow::Result<Vec<String>> {
+    let named = |path: &Path, arguments: &[&str]| {
+        let path = path.to_string_lossy().into_owned();
+        [path].into_iter().chain(arguments.iter().map(|word| (*word).to_owned())).collect()
+    };
+    match configured {
+        "none" => return Ok(Vec::new()),
+        "" => {}
+        path => return Ok(named(Path::new(path), &[])),
+    }
+    let this = std::env::current_exe().context("cannot find this program")?;
+    let beside = this.with_file_name("ff-run");
+    if beside.is_file() { Ok(named(&beside, &[])) } else { Ok(named(&this, &["exec-task"])) }
 }
 
 impl Runner for AnyRunner {

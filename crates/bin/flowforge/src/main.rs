@@ -36,6 +36,9 @@ enum Command {
     Doctor(doctor::Options),
     /// Prints the version.
     Version,
+    /// Becomes a task that sees paths of its own, as standard input tells. For the server.
+    #[command(hide = true)]
+    ExecTask,
 }
 
 /// Wrong usage or configuration.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Dev(options) => dev::run(&options),
         Command::Doctor(options) => doctor::run(&options),
+        Command::ExecTask => Ok(flowforge_process::exec_task()),
         Command::Version => say(&format!("flowforge {}\n", env!("CARGO_PKG_VERSION"))),
     };
     done.unwrap_or_else(|error| {

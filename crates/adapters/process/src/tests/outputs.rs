@@ -57,19 +57,27 @@ fn no_output_is_collected_of_a_failed_process() {
 }
 
 #[test]
-fn an_absolute_output_path_is_refused_before_the_process_starts() {
+fn an_output_path_that_cannot_be_is_refused_before_the_process_starts() {
+    let mut rig = Rig::new(1);
+    for path in ["../x", "a/../../x", "", ".", "/", "/tmp/../x", "a\0b"] {
+        let report = collect(&mut rig, "echo ran", path);
+        assert_eq!(failed(&report).1, Reason::OutputInvalid, "{path}");
+        assert_eq!(report.started_at, None);
+    }
+    assert_eq!(rig.texts(Stream::Stdout), [""; 0]);
+}
+
+#[test]
+fn without_namespaces_a_task_with_paths_of_its_own_is_refused_by_name() {
     let mut rig = Rig::new(1);
     let report = collect(&mut rig, "echo ran", "/tmp/out");
     let (class, reason, message) = failed(&report);
-    assert_eq!((class, reason), (FailureClass::Error, Reason::OutputInvalid));
-    assert!(message.starts_with("output out: /tmp/out is absolute"), "{message}");
-    assert!(message.ends_with("such as out"), "{message}");
+    assert_eq!((class, reason), (FailureClass::Error, Reason::NotPossible));
+    assert!(message.starts_with("/tmp/out must be this task's own"), "{message}");
+    assert!(message.contains("executor.ff_run"), "{message}");
     assert_eq!(report.started_at, None);
-    for path in ["../x", "a/../../x", "", "."] {
-        let report = collect(&mut rig, "echo ran", path);
-        assert_eq!(failed(&report).1, Reason::OutputInvalid, "{path}");
-    }
-    assert_eq!(rig.texts(Stream::Stdout), [""; 0]);
+    // The others run as before.
+    assert_eq!(collect(&mut rig, "echo v > out", "out").failure, None);
 }
 
 #[test]

@@ -34,6 +34,10 @@ fn the_environment_is_ours_and_the_users_and_nothing_else() {
     assert_eq!(
         lines,
         [
+            "ARGO_CONTAINER_NAME=main".to_owned(),
+            format!("ARGO_NODE_ID={task}"),
+            format!("ARGO_POD_NAME={attempt}"),
+            format!("ARGO_WORKFLOW_UID={}", order.key.workflow),
             "FLOWFORGE_API_ENDPOINT=http://127.0.0.1:1".to_owned(),
             format!("FLOWFORGE_ATTEMPT_ID={attempt}"),
             "FLOWFORGE_AUTH_TOKEN=".to_owned(),
@@ -104,6 +108,37 @@ fn an_image_alone_starts_its_own_program_which_ends_at_once() {
 }
 
 #[test]
+fn an_image_that_is_configured_starts_what_it_is_told() {
+    let mut rig = Rig::new(1);
+    let mut order = rig.order(&[]);
+    main_of(&mut order).image = "acme/shell".to_owned();
+    main_of(&mut order).args = vec!["echo \"$@\"".to_owned(), "x".to_owned(), "hi".to_owned()];
+    assert_eq!(rig.run(&order).result.as_deref(), Some("hi"));
+}
+
+#[test]
+fn a_program_of_an_image_that_is_elsewhere_here_is_found_by_its_name() {
+    let mut rig = Rig::new(1);
+    for (image, program) in [("python:3", "/opt/none/bin/true"), ("busybox", "/nowhere/ash")] {
+        let mut order = rig.order(&[program]);
+        main_of(&mut order).image = image.to_owned();
+        assert_eq!(rig.run(&order).failure, None, "{program}");
+    }
+    let mut order = rig.order(&["/opt/none/bin/true"]);
+    main_of(&mut order).image = "ghcr.io/acme/tool".to_owned();
+    assert_eq!(failed(&rig.run(&order)).1, Reason::CommandNotFound);
+}
+
+#[test]
+fn the_shell_of_an_image_knows_what_that_of_busybox_knows() {
+    let mut rig = Rig::new(1);
+    let mut order = rig.order(&["sh", "-c", "echo $((RANDOM >= 0 && RANDOM + RANDOM > 0))"]);
+    assert_eq!(rig.run(&order).result.as_deref(), Some("1"));
+    order = rig.order(&["sh", "-c", "test -n \"$RANDOM\" && echo yes"]);
+    assert_eq!(rig.run(&order).result.as_deref(), Some("yes"));
+}
+
+#[test]
 fn a_program_that_is_not_there_says_where_it_was_looked_for() {
     let mut rig = Rig::new(1);
     let mut order = rig.order(&["no-such-program"]);
@@ -162,12 +197,18 @@ fn a_working_directory_is_made_inside_or_must_be_there() {
     order = rig.order(&["pwd"]);
     main_of(&mut order).working_dir = Some("/usr".to_owned());
     assert_eq!(rig.run(&order).result.as_deref(), Some("/usr"));
-    for bad in ["/no/such/place", "../up", "/etc/passwd"] {
+    let bad = [
+        // It could be made in a root of its own.
+        ("/no/such/place", Reason::NotPossible),
+        ("../up", Reason::SpawnFailed),
+        ("/etc/passwd", Reason::SpawnFailed),
+    ];
+    for (bad, why) in bad {
         let mut order = rig.order(&["pwd"]);
         main_of(&mut order).working_dir = Some(bad.to_owned());
         let report = rig.run(&order);
         let (_, reason, message) = failed(&report);
-        assert_eq!(reason, Reason::SpawnFailed);
+        assert_eq!(reason, why);
         assert!(message.contains(bad), "{message}");
     }
 }

@@ -14,6 +14,13 @@ pub(crate) struct Settings {
     pub(crate) http_port: u16,
     /// Tasks that run at a time.
     pub(crate) concurrency: u32,
+    /// What starts tasks that see paths of their own; empty means what comes with this program,
+    /// `none` that no task gets them.
+    pub(crate) ff_run: String,
+    /// What images start: a name and the words before the arguments.
+    pub(crate) images: Vec<(String, Vec<String>)>,
+    /// Where secrets are read from; empty means the data directory's own.
+    pub(crate) secrets_dir: String,
     pub(crate) retry_limit: u32,
     pub(crate) retry_policy: RetryPolicy,
     pub(crate) log_level: LevelFilter,
@@ -51,6 +58,9 @@ impl Default for Settings {
             bind: IpAddr::from([127, 0, 0, 1]),
             http_port: 8080,
             concurrency: default_concurrency(),
+            ff_run: String::new(),
+            images: Vec::new(),
+            secrets_dir: String::new(),
             retry_limit: 3,
             retry_policy: RetryPolicy::OnTransient,
             log_level: LevelFilter::INFO,
@@ -85,6 +95,24 @@ pub(super) const SETTINGS: &[Setting] = &[
         secret: false,
         set: |s, v| number(v, 1, CONCURRENCY).map(|n| s.concurrency = n),
         get: |s| s.concurrency.to_string(),
+    },
+    Setting {
+        path: "executor.ff_run",
+        secret: false,
+        set: |s, v| program(v).map(|program| s.ff_run = program),
+        get: |s| s.ff_run.clone(),
+    },
+    Setting {
+        path: "executor.images",
+        secret: false,
+        set: |s, v| images(v).map(|images| s.images = images),
+        get: |s| show_images(&s.images),
+    },
+    Setting {
+        path: "executor.secrets_dir",
+        secret: false,
+        set: |s, v| absolute(v).map(|path| s.secrets_dir = path),
+        get: |s| s.secrets_dir.clone(),
     },
     Setting {
         path: "retry.default_limit",
@@ -159,6 +187,43 @@ fn word<T: Copy>(value: &str, words: &[(&str, T)]) -> Result<T, String> {
 fn name<T: PartialEq>(value: &T, words: &[(&str, T)]) -> String {
     let found = words.iter().find(|(_, meaning)| meaning == value);
     found.map_or_else(String::new, |(word, _)| (*word).to_owned())
+}
+
+fn program(value: &str) -> Result<String, String> {
+    if matches!(value, "" | "none") || std::path::Path::new(value).is_absolute() {
+        Ok(value.to_owned())
+    } else {
+        Err("an absolute path, none, or empty for what comes with this program".to_owned())
+    }
+}
+
+fn absolute(value: &str) -> Result<String, String> {
+    if value.is_empty() || std::path::Path::new(value).is_absolute() {
+        Ok(value.to_owned())
+    } else {
+        Err("an absolute path, or empty for the one in the data directory".to_owned())
+    }
+}
+
+/// `NAME=WORD WORD; NAME=WORD`.
+fn images(value: &str) -> Result<Vec<(String, Vec<String>)>, String> {
+    let wanted = || "images and what they start, such as `tool=run --fast; other=x`".to_owned();
+    let mut images = Vec::new();
+    for entry in value.split(';').map(str::trim).filter(|entry| !entry.is_empty()) {
+        let (name, words) = entry.split_once('=').ok_or_else(wanted)?;
+        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+        if name.trim().is_empty() || words.is_empty() {
+            return Err(wanted());
+        }
+        images.push((name.trim().to_owned(), words));
+    }
+    Ok(images)
+}
+
+fn show_images(images: &[(String, Vec<String>)]) -> String {
+    let entries: Vec<String> =
+        images.iter().map(|(name, words)| format!("{name}={}", words.join(" "))).collect();
+    entries.join("; ")
 }
 
 fn token(value: &str) -> Result<String, String> {

@@ -34,6 +34,7 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
     let environment = [
         ("FLOWFORGE_SERVER_HTTP_PORT", "3"),
         ("FLOWFORGE_EXECUTOR_CONCURRENCY", "4"),
+        ("FLOWFORGE_EXECUTOR_IMAGES", " tool = run  --fast;x=y;"),
         ("FLOWFORGE_AUTH_TOKEN", "0123456789abcdef"),
     ];
     let printed = read(file, &environment, &[("--listen", "server.http_port", "5")]).unwrap();
@@ -41,6 +42,8 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
         printed,
         "server:\n  bind: 127.0.0.1  # default\n  http_port: 5  # --listen\n\
          executor:\n  concurrency: 4  # FLOWFORGE_EXECUTOR_CONCURRENCY\n\
+         \x20 ff_run: \"\"  # default\n  images: tool=run --fast; x=y  # FLOWFORGE_EXECUTOR_IMAGES\n\
+         \x20 secrets_dir: \"\"  # default\n\
          retry:\n  default_limit: 9  # flowforge.yaml:5\n  default_policy: OnTransient  # default\n\
          logging:\n  level: info  # default\n  format: console  # default\n\
          auth:\n  token: \"********\"  # FLOWFORGE_AUTH_TOKEN\n"
@@ -56,7 +59,7 @@ fn json_is_read_as_well() {
 #[test]
 fn every_mistake_names_its_key_and_its_source() {
     let known = "known are server.bind, server.http_port, executor.concurrency, \
-                 retry.default_limit, retry.default_policy, logging.level, logging.format, \
+                 executor.ff_run, executor.images, executor.secrets_dir, retry.default_limit, retry.default_policy, logging.level, logging.format, \
                  auth.token";
     let cases = [
         ("sever:\n  http_port: 1\n", format!("flowforge.yaml:2: unknown key sever.http_port; {known}")),
