@@ -120,8 +120,8 @@ pub struct Template {
 /// A lock. One with a limit of 1 is a mutex.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lock {
-    /// Where its name counts: `mutex`, or what the name of a semaphore is below
-    /// (`configmap/NAME/KEY`, `database/KEY`).
+    /// Where its name counts: `mutex` and `database/mutex`, or what holds the limit of a semaphore:
+    /// `configmap/NAME` and `database`, whose keys are the names.
     pub scope: Box<str>,
     /// Its name within the scope; may hold tags.
     pub name: Text,

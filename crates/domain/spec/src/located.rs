@@ -88,10 +88,12 @@ pub(crate) fn read(source: &str) -> Result<Located, Problem> {
         return Err(empty());
     }
     match read_documents(source, &Shifts::default()) {
-        Err(problem) if problem.code == "yaml" => match yaml_indent::repair(source) {
-            Some((text, shifts)) => read_documents(&text, &shifts),
-            None => Err(problem),
-        },
+        Err(problem) if problem.message.contains(yaml_indent::TOO_LITTLE) => {
+            match yaml_indent::repair(source) {
+                Some((text, shifts)) => read_documents(&text, &shifts),
+                None => Err(problem),
+            }
+        }
         read => read,
     }
 }

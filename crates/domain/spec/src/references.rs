@@ -313,10 +313,8 @@ impl<'a> Doc<'a> {
             _ => return Err(unknown()),
         };
         // Argo's manifests may ask for the status at any time: it is Running until the end.
-        let late = match field {
-            WorkflowField::Status => self.dialect == Dialect::Native,
-            field => field == WorkflowField::Failures,
-        };
+        let late = field == WorkflowField::Failures
+            || (field == WorkflowField::Status && self.dialect == Dialect::Native);
         if let (true, Some(template)) = (late, names.template) {
             self.exit_uses.borrow_mut().push(ExitUse { template, node, tag: tag.into() });
         }

@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use saphyr_parser::{Parser, ScanError};
 
 /// Largest text that is repaired: it is read again for every place that is wrong.
-const BYTES: usize = 256 * 1024;
+const BYTES: usize = 128 * 1024;
 /// Places that are repaired.
-const PLACES: usize = 32;
+const PLACES: usize = 16;
 /// Blanks that are deeper than any block.
 const DEEP: usize = 256;
+
+/// What the reader says of such lines.
+pub(crate) const TOO_LITTLE: &str = "invalid indentation";
 
 /// Blanks put at the beginning of lines, by line from 0.
 #[derive(Debug, Default)]
