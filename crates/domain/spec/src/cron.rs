@@ -63,6 +63,7 @@ pub fn cron(source: &str, options: &Options) -> Result<CronDocument, Problems> {
     let merged = Merged::of(&sheet, &library)?;
     let report = Report::new(&documents);
     let source = Source { sheet, library: &library, merged: &merged };
+    library.check(&report, Some(&sheet));
     let compiled = source.compile(&report, options).compiled;
     match (compiled, schedule) {
         (Some(mut compiled), Some(schedule)) if problems.list.is_empty() => {
@@ -81,6 +82,15 @@ pub fn cron(source: &str, options: &Options) -> Result<CronDocument, Problems> {
             })
         }
         _ => Err(join(problems, report.errors(Vec::new()), &moved)),
+    }
+}
+
+/// Reports what is wrong with a schedule but for its workflow.
+pub(crate) fn check<'a>(report: &Report<'a>, sheet: &Sheet<'a>) {
+    if sheet.kind == DocumentKind::NativeSchedule {
+        native::read(report, sheet.root);
+    } else {
+        argo::read(report, sheet.root);
     }
 }
 

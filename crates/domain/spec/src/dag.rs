@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use flowforge_expr::ConditionError;
 use flowforge_model::limits::{EDGES_PER_WORKFLOW, NODES_PER_WORKFLOW};
 use flowforge_model::plan::{Dag, Dependency, DependencyKind, Needs, Rows, TemplateIx};
+use flowforge_model::text::{Reference, Segment, Text};
 
 use crate::grammar;
 use crate::graph;
@@ -288,12 +289,10 @@ impl<'a> Doc<'a> {
             return edges.leaves();
         };
         let mut out = Vec::new();
-        if target.text().is_some_and(|text| text.contains("{{")) {
-            let message = "the target of a dag cannot hold tags";
-            self.report.error("unsupported", target, message, "name the tasks");
+        let Some(names) = self.target_names(target) else {
             return out;
-        }
-        for name in self.report.string(target).unwrap_or("").split_whitespace() {
+        };
+        for name in names.split_whitespace() {
             match siblings.by_name.get(name) {
                 Some(slot) => out.push(*slot),
                 None => {
@@ -306,6 +305,30 @@ impl<'a> Doc<'a> {
         out.sort_unstable();
         out.dedup();
         out
+    }
+
+    /// The names in `target`, where parameters of the workflow have their values.
+    fn target_names(&self, target: &'a Node) -> Option<String> {
+        let mut out = String::new();
+        for segment in match self.text(target, &Names::WORKFLOW)? {
+            Text::Plain(text) => return Some(text.into()),
+            Text::Parts(parts) => parts,
+        } {
+            match segment {
+                Segment::Literal(text) => out.push_str(&text),
+                Segment::Reference(Reference::WorkflowParameter(name)) => {
+                    let value = self.values.iter().find(|(known, _)| *known == name);
+                    out.push_str(value.map_or("", |(_, value)| value));
+                }
+                Segment::Reference(_) | Segment::Expression(_) => {
+                    let message = "the target of a dag is known before anything runs";
+                    let hint = "name the tasks, or a parameter of the workflow";
+                    self.report.error("unsupported", target, message, hint);
+                    return None;
+                }
+            }
+        }
+        Some(out)
     }
 
     fn check_indirect(

@@ -35,7 +35,6 @@ pub(crate) struct Outcome {
 impl<'a> Source<'a> {
     /// Compiles it.
     pub(crate) fn compile(&self, report: &'a Report<'a>, options: &Options) -> Outcome {
-        self.library.check(report, &self.sheet);
         let Some((dialect, head, spec)) = self.open(report) else {
             return Outcome { compiled: None, missing: Vec::new() };
         };
@@ -45,7 +44,7 @@ impl<'a> Source<'a> {
         let stored_spec_is_there = doc.check_stored_spec(spec);
         let plan = self.plan(&mut doc, (spec, stored_spec_is_there), options);
         let priority = doc.priority(spec);
-        let labels = doc.all_labels(spec, head.labels, &plan.parameters);
+        let labels = doc.all_labels(spec, head.labels);
         let missing = doc.all_missing();
         if !report.has_errors() {
             recursion::check(&doc, &plan);
@@ -77,8 +76,12 @@ impl<'a> Source<'a> {
             // What stands around it is read with the schedule.
             let spec = self.merged.spec.as_ref().or(self.sheet.spec())?;
             let native = self.sheet.kind == DocumentKind::NativeSchedule;
-            let dialect = if native { Dialect::Native } else { Dialect::Argo };
-            return Some((dialect, Head::default(), spec));
+            let (dialect, kind) = if native {
+                (Dialect::Native, &grammar::NATIVE)
+            } else {
+                (Dialect::Argo, &grammar::SPEC)
+            };
+            return report.fields(spec, kind).then(|| (dialect, Head::default(), spec));
         }
         let head = metadata::manifest(report, &self.sheet);
         let written = report.required(self.sheet.root, self.sheet.kind.grammar(), "spec")?;
@@ -89,6 +92,7 @@ impl<'a> Source<'a> {
     fn plan(&self, doc: &mut Doc<'a>, (spec, whole): (&'a Node, bool), options: &Options) -> Plan {
         let report = doc.report;
         let parameters = doc.workflow_parameters(spec, &options.parameters);
+        doc.values.clone_from(&parameters);
         let volumes = doc.read_workflow_volumes(spec);
         let artifacts = doc.workflow_artifacts(spec);
         doc.given_artifacts = artifacts.iter().map(|(name, _)| name.clone()).collect();

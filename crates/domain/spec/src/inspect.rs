@@ -9,7 +9,7 @@ use crate::merge::Merged;
 use crate::metadata;
 use crate::problem::{Problem, Problems};
 use crate::report::Report;
-use crate::{Options, yaml_out};
+use crate::{Options, cron, yaml_out};
 
 /// A document of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +92,48 @@ pub fn missing(source: &str) -> Vec<Missing> {
         out.extend(source.compile(&report, &Options::default()).missing);
     }
     out.into_iter().collect()
+}
+
+/// Checks every document of a text for itself, with the others to refer to. Gives the warnings.
+///
+/// # Errors
+/// Every problem of every document, in the order of their places, at most
+/// `limits::REPORTED_ERRORS`.
+pub fn lint(source: &str, options: &Options) -> Result<Vec<Problem>, Problems> {
+    let Located { documents, faults } = located::read(source)?;
+    let library = Library::of(&documents);
+    let around = Report::new(&documents);
+    library.check(&around, None);
+    let mut problems = Problems { list: faults, omitted: 0 };
+    let mut warnings = Vec::new();
+    let mut keep = |report: &Report<'_>, compiled: Vec<Problem>| {
+        warnings.extend(compiled);
+        warnings.extend(report.warnings());
+        problems.add(report.errors(Vec::new()));
+    };
+    for sheet in library.sheets.iter().filter(|sheet| sheet.kind.holds_spec()) {
+        let report = Report::new(&documents);
+        if sheet.kind.is_schedule() {
+            cron::check(&report, sheet);
+        } else if sheet.kind.is_template() {
+            metadata::require_name(&report, sheet);
+        }
+        let merged = match Merged::of(sheet, &library) {
+            Ok(merged) => merged,
+            Err(problem) => {
+                report.error(problem.code, sheet.root, problem.message, "");
+                Merged::default()
+            }
+        };
+        let source = Source { sheet: *sheet, library: &library, merged: &merged };
+        let compiled = source.compile(&report, options).compiled;
+        keep(&report, compiled.map(|compiled| compiled.warnings).unwrap_or_default());
+    }
+    keep(&around, Vec::new());
+    warnings.sort_by_key(|problem| (problem.line, problem.column));
+    warnings.dedup();
+    problems.sort();
+    if problems.list.is_empty() { Ok(warnings) } else { Err(problems) }
 }
 
 /// Checks a document that is to be kept: its templates as far as they can be checked without the

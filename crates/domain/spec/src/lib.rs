@@ -9,6 +9,7 @@
 )]
 
 mod artifacts;
+mod census;
 mod config_maps;
 mod container;
 mod container_set;
@@ -55,9 +56,10 @@ mod yaml_out;
 
 use flowforge_model::plan::Plan;
 
+pub use census::{Census, Construct, Level, census};
 pub use cron::{CronDocument, cron, is_schedule, schedule};
 pub use inspect::{
-    DocumentInfo, Missing, StoredTemplate, documents, missing, template, workflow_of,
+    DocumentInfo, Missing, StoredTemplate, documents, lint, missing, template, workflow_of,
 };
 pub use library::DocumentKind;
 pub use problem::{Problem, Problems};
@@ -105,6 +107,7 @@ pub fn compile(source: &str, options: &Options) -> Result<Compiled, Problems> {
     let merged = merge::Merged::of(&sheet, &library)?;
     let report = report::Report::new(&located.documents);
     let source = document::Source { sheet, library: &library, merged: &merged };
+    library.check(&report, Some(&sheet));
     match source.compile(&report, options).compiled {
         Some(compiled) if located.faults.is_empty() => Ok(compiled),
         _ => Err(report.errors(located.faults)),

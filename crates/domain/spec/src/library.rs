@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::grammar::{self, Kind};
 use crate::located::{Document, Node, quote};
+use crate::metadata;
 use crate::problem::Problem;
 use crate::report::Report;
 
@@ -52,6 +53,11 @@ impl DocumentKind {
     #[must_use]
     pub fn is_schedule(self) -> bool {
         matches!(self, Self::CronWorkflow | Self::NativeSchedule)
+    }
+
+    /// Has a spec with templates.
+    pub(crate) fn holds_spec(self) -> bool {
+        self.is_workflow() || self.is_schedule() || self.is_template()
     }
 
     /// Holds templates for others.
@@ -200,34 +206,43 @@ impl<'a> Library<'a> {
         problem("no_workflow", first, &message, hint)
     }
 
-    /// Reports documents that are none of a workflow, names that are taken, and what stands around
-    /// the specs of all but `main`.
-    pub(crate) fn check(&self, report: &Report<'a>, main: &Sheet<'a>) {
+    /// Reports documents that nothing can be done with, names that are taken, and what stands
+    /// around the specs of all but `main`. Without one all specs are read for themselves, and what
+    /// stands around them with them.
+    pub(crate) fn check(&self, report: &Report<'a>, main: Option<&Sheet<'a>>) {
         let mut seen = BTreeSet::new();
-        for sheet in self.sheets.iter().filter(|sheet| sheet.root.place != main.root.place) {
+        for sheet in &self.sheets {
+            let read = main.is_none_or(|main| main.root.place == sheet.root.place);
+            let at = sheet.root.field("kind").unwrap_or(sheet.root);
             match sheet.kind {
                 DocumentKind::Native | DocumentKind::Workflow => continue,
                 DocumentKind::Other => {
                     let found = unsupported(sheet);
-                    let at = sheet.root.field("kind").unwrap_or(sheet.root);
                     report.error(found.code, at, found.message, found.hint.unwrap_or_default());
                     continue;
                 }
                 DocumentKind::CronWorkflow | DocumentKind::NativeSchedule => {
-                    let at = sheet.root.field("kind").unwrap_or(sheet.root);
-                    let message = "the schedule beside the workflow is not stored";
-                    let hint = "store it with a request of its own";
-                    report.warning("no_effect", at, message, hint);
+                    if !read {
+                        let message = "the schedule beside the workflow is not stored";
+                        let hint = "store it with a request of its own";
+                        report.warning("no_effect", at, message, hint);
+                    }
                     continue;
                 }
-                DocumentKind::WorkflowTemplate
-                | DocumentKind::ClusterWorkflowTemplate
-                | DocumentKind::ConfigMap => {}
+                DocumentKind::ConfigMap => {
+                    metadata::library_head(report, sheet);
+                }
+                DocumentKind::WorkflowTemplate | DocumentKind::ClusterWorkflowTemplate if !read => {
+                    metadata::library_head(report, sheet);
+                }
+                DocumentKind::WorkflowTemplate | DocumentKind::ClusterWorkflowTemplate => {}
             }
-            let Some(name) = crate::metadata::library_head(report, sheet) else { continue };
-            let at = sheet.name().map_or(sheet.root, |(node, _)| node);
-            let message = format!("there are two documents {} {}", sheet.kind.name(), quote(&name));
+            let Some((at, name)) = sheet.name().and_then(|(at, _)| Some((at, at.text()?))) else {
+                continue;
+            };
             if !seen.insert((sheet.kind, name)) {
+                let kind = sheet.kind.name();
+                let message = format!("there are two documents {kind} {}", quote(name));
                 report.error("duplicate_document", at, message, "remove one of them");
             }
         }

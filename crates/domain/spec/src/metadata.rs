@@ -84,21 +84,18 @@ pub(crate) fn manifest<'a>(report: &Report<'a>, sheet: &Sheet<'a>) -> Head {
     }
 }
 
-/// The name of a document that others refer to; reports what is wrong around its spec.
-pub(crate) fn library_head<'a>(report: &Report<'a>, sheet: &Sheet<'a>) -> Option<String> {
-    let head = manifest(report, sheet);
-    require_name(report, sheet).then_some(())?;
-    head.name
+/// Reports what is wrong around the spec of a document that others refer to.
+pub(crate) fn library_head<'a>(report: &Report<'a>, sheet: &Sheet<'a>) {
+    manifest(report, sheet);
+    require_name(report, sheet);
 }
 
 /// Reports a document that cannot be referred to.
-pub(crate) fn require_name<'a>(report: &Report<'a>, sheet: &Sheet<'a>) -> bool {
-    let named = matches!(sheet.name(), Some((_, false)));
-    if !named {
+pub(crate) fn require_name<'a>(report: &Report<'a>, sheet: &Sheet<'a>) {
+    if !matches!(sheet.name(), Some((_, false))) {
         let message = format!("a {} needs a name to be referred to", sheet.kind.name());
         report.error("missing_field", sheet.root, message, "add metadata.name");
     }
-    named
 }
 
 fn read<'a>(report: &Report<'a>, metadata: &'a Node, sheet: &Sheet<'a>) -> Head {

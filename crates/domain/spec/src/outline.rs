@@ -113,6 +113,8 @@ pub(crate) struct Doc<'a> {
     pub(crate) missing: RefCell<BTreeSet<(bool, &'a str)>>,
     /// Names of `workflow.parameters`.
     pub(crate) parameters: BTreeSet<&'a str>,
+    /// The same with their values.
+    pub(crate) values: Vec<(Box<str>, Box<str>)>,
     /// Names outputs are exported under.
     pub(crate) globals: BTreeSet<&'a str>,
     /// Names artifacts are exported under.
@@ -149,6 +151,7 @@ impl<'a> Doc<'a> {
             inline: BTreeMap::new(),
             missing: RefCell::default(),
             parameters: BTreeSet::new(),
+            values: Vec::new(),
             globals: BTreeSet::new(),
             artifact_globals: BTreeSet::new(),
             given_artifacts: BTreeSet::new(),

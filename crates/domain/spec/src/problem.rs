@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use flowforge_model::limits::REPORTED_ERRORS;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problem {
@@ -31,6 +33,23 @@ pub struct Problems {
 impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {
         Self { list: vec![problem], omitted: 0 }
+    }
+}
+
+impl Problems {
+    /// Adds those of another part of the text; [`Self::sort`] has to follow.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.list.extend(more.list);
+        self.omitted = self.omitted.saturating_add(more.omitted);
+    }
+
+    /// In the order of their places, each once, no more than are reported.
+    pub(crate) fn sort(&mut self) {
+        self.list.sort_by_key(|problem| (problem.line, problem.column));
+        self.list.dedup();
+        let more = self.list.len().saturating_sub(REPORTED_ERRORS);
+        self.list.truncate(REPORTED_ERRORS);
+        self.omitted = self.omitted.saturating_add(more);
     }
 }
 

@@ -53,7 +53,6 @@ impl<'a> Doc<'a> {
         &self,
         spec: &'a Node,
         own: Vec<(String, String)>,
-        parameters: &[(Box<str>, Box<str>)],
     ) -> Vec<(String, String)> {
         let kind = &grammar::WORKFLOW_METADATA;
         let Some(metadata) =
@@ -79,19 +78,14 @@ impl<'a> Doc<'a> {
             else {
                 continue;
             };
-            let value = self.label(spec, node, (&labels, parameters));
+            let value = self.label(spec, node, &labels);
             computed.extend(value.map(|value| (entry.key.to_string(), value)));
         }
         over(labels, computed)
     }
 
     /// The value of an expression of what is known before the workflow begins.
-    fn label(
-        &self,
-        spec: &'a Node,
-        node: &'a Node,
-        (labels, parameters): (&[(String, String)], &[(Box<str>, Box<str>)]),
-    ) -> Option<String> {
+    fn label(&self, spec: &'a Node, node: &'a Node, labels: &[(String, String)]) -> Option<String> {
         let source = self.report.string(node)?;
         self.expression(node, source, &Names::WORKFLOW);
         if self.report.has_errors() || self.alone {
@@ -101,7 +95,7 @@ impl<'a> Doc<'a> {
             Json::Object(pairs.map(|(key, value)| (key, Json::String(value))).collect())
         };
         let parameters =
-            parameters.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+            self.values.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         let mut workflow = Map::new();
         workflow.insert("parameters".to_owned(), map(&mut { parameters }));
         workflow.insert("labels".to_owned(), map(&mut labels.iter().cloned()));

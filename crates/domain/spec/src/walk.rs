@@ -3,7 +3,7 @@
 use flowforge_model::limits::REPORTED_ERRORS;
 use flowforge_model::time::Millis;
 
-use crate::grammar::{Kind, Support};
+use crate::grammar::{Field, Kind, Support};
 use crate::located::{Entry, Node, Value, quote};
 use crate::report::Report;
 
@@ -79,7 +79,9 @@ impl<'a> Report<'a> {
         for entry in entries {
             let key = &*entry.key;
             let field = kind.field(key);
-            if field.is_some_and(|f| matches!(f.support, Support::Full | Support::Emulated(_))) {
+            let done = |f: &Field| matches!(f.support, Support::Full | Support::Emulated(_));
+            // Nothing is asked for where null is written.
+            if field.is_some_and(|field| done(field) || entry.node.is_null()) {
                 continue;
             }
             // The first ones of a map come first in the document: no later one would be shown.

@@ -206,3 +206,39 @@ fn templates_that_call_each_other_across_documents_for_ever_are_refused() {
     let guarded = source.replace("{name: s,", "{name: s, when: 'a == b',");
     assert_eq!(names(&ok(&guarded).plan), ["main", "lib/t"]);
 }
+
+#[test]
+fn lines_inside_of_quotes_and_brackets_may_stand_anywhere() {
+    let source = workflow(
+        "  entrypoint: a\n  templates:\n  - name: a\n    container:\n      image: i\n      args: ['\n  one \"x\"\n two'' é\n', \"a\n\\\"b\", [\n ]]\n      nope: x\n",
+    );
+    assert_eq!(
+        problems(&source),
+        [
+            "wrong_type 14:7 /spec/templates/0/container/args/2",
+            "unknown_field 16:7 /spec/templates/0/container/nope"
+        ]
+    );
+    let fine = source.replace(", [\n ]]\n      nope: x", "\n]");
+    let plan = ok(&fine).plan;
+    let Body::Container(container) = &plan.templates[0].body else { panic!() };
+    let args: Vec<_> = container.args.iter().map(|text| text.as_plain().unwrap()).collect();
+    assert_eq!(args, [" one \"x\" two' é ", "a \"b"]);
+}
+
+#[test]
+fn the_target_of_a_dag_may_be_a_parameter() {
+    let dag = |target: &str| {
+        let source = workflow(&format!(
+            "  entrypoint: a\n  arguments: {{parameters: [{{name: t, value: y x}}]}}\n  templates:\n  - name: a\n    inputs: {{parameters: [{{name: t, default: d}}]}}\n    dag:\n      target: '{target}'\n      tasks: [{{name: x, inline: {{suspend: {{}}}}}}, {{name: y, inline: {{suspend: {{}}}}}}, {{name: z, inline: {{suspend: {{}}}}}}]\n"
+        ));
+        compile(&source, &Options::default()).map(|compiled| {
+            let Body::Dag(dag) = &compiled.plan.templates[0].body else { panic!() };
+            dag.targets.clone()
+        })
+    };
+    assert_eq!(dag("{{workflow.parameters.t}}").unwrap(), [0, 1]);
+    assert_eq!(dag("z {{workflow.parameters.t}}").unwrap(), [0, 1, 2]);
+    assert_eq!(dag("{{workflow.name}}").unwrap_err().list[0].code, "unsupported");
+    assert!(dag("{{inputs.parameters.t}}").is_err());
+}

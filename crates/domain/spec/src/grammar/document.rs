@@ -95,11 +95,6 @@ pub(crate) static CONFIG_MAP: Kind = kind(
     ],
 );
 
-pub(crate) static LIST: Kind = kind(
-    "a list",
-    &[full("apiVersion"), full("kind"), no_effect("metadata", "a list has none"), full("items")],
-);
-
 /// Why what Kubernetes writes into metadata changes nothing.
 const KUBERNETES: &str = "Kubernetes keeps it for itself";
 
