@@ -110,9 +110,18 @@ pub(crate) fn pure(name: &str) -> bool {
 
 /// All that a pure crate may use from outside: data, errors, parsing. A new name here is an
 /// argument that the crate has no clock, no I/O and no threads. jiff is there for the calendar of
-/// instants that are arguments.
-pub(crate) const PURE_MAY: &[&str] =
-    &["jiff", "regex-lite", "saphyr-parser", "serde", "serde_json", "thiserror", "uuid"];
+/// instants that are arguments, sha1 and sha2 for digests of texts in expressions.
+pub(crate) const PURE_MAY: &[&str] = &[
+    "jiff",
+    "regex-lite",
+    "saphyr-parser",
+    "serde",
+    "serde_json",
+    "sha1",
+    "sha2",
+    "thiserror",
+    "uuid",
+];
 /// And in its tests.
 pub(crate) const PURE_TESTS_MAY: &[&str] = &["insta", "proptest"];
 /// The ports name no technology.

@@ -57,14 +57,7 @@ impl When {
                 Part::Expression(source) => {
                     let value = flowforge_expr::evaluate(source, &env)
                         .map_err(|error| format!("{{{{={}}}}}: {error}", cut(source)))?;
-                    match value {
-                        Json::String(value) => text.push_str(&value),
-                        Json::Null
-                        | Json::Bool(_)
-                        | Json::Number(_)
-                        | Json::Array(_)
-                        | Json::Object(_) => text.push_str(&value.to_string()),
-                    }
+                    text.push_str(&value.into_text().unwrap_or_else(|| "nil".to_owned()));
                 }
             }
         }
@@ -93,11 +86,8 @@ impl StopCondition {
         definition: &Definition,
         state: &ScheduleState,
     ) -> Result<bool, String> {
-        let value = flowforge_expr::evaluate(&self.0, &environment(definition, state))
-            .map_err(|error| format!("'{}': {error}", cut(&self.0)))?;
-        value.as_bool().ok_or_else(|| {
-            format!("'{}' is {}, neither true nor false", cut(&self.0), cut(&value.to_string()))
-        })
+        let env = environment(definition, state);
+        flowforge_expr::decide(&self.0, &env).map_err(|error| error.to_string())
     }
 }
 

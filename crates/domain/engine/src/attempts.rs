@@ -1,6 +1,5 @@
 //! Attempts of leaves: started, finished, tried again; and the timers of single tasks.
 
-use flowforge_expr::Scope as _;
 use flowforge_model::attempt::{FailureClass, Report};
 use flowforge_model::event::{Effect, NodeKind, Outputs, Timer};
 use flowforge_model::id::NodeIx;
@@ -8,12 +7,11 @@ use flowforge_model::limits;
 use flowforge_model::plan::{RetryPolicy, RetryStrategy};
 use flowforge_model::status::{Reason, TaskChange, TaskStatus};
 use flowforge_model::time::{Millis, Timestamp};
-use serde_json::{Value, json};
 
 use crate::flow::{Step, cut};
 use crate::node::is_error;
 use crate::retry::backoff;
-use crate::scope::View;
+use crate::scope::{Retried, View};
 use crate::{Result, StepError};
 
 impl Step<'_> {
@@ -159,23 +157,17 @@ impl Step<'_> {
             return Ok(Ok(true));
         };
         let node = self.run.node(ix)?;
-        let mut env = View::new(self.plan, self.run, ix, node.inputs(), self.now).root(source);
+        let view = View::new(self.plan, self.run, ix, node.inputs(), self.now);
         let ran = self.now.since(node.started_at.unwrap_or(self.now));
-        let last = json!({
-            "exitCode": node.exit_code.unwrap_or(-1).to_string(),
-            "status": if is_error(reason) { "Error" } else { "Failed" },
-            "duration": (ran.0 / 1000).to_string(),
-            "message": message,
-        });
-        if let Some(names) = env.as_object_mut() {
-            names.insert("lastRetry".to_owned(), last);
-            let retries = node.failures.saturating_sub(1).to_string();
-            names.insert("retries".to_owned(), Value::from(retries));
-        }
-        Ok(match flowforge_expr::evaluate(source, &env) {
-            Ok(Value::Bool(again)) => Ok(again),
-            Ok(_) | Err(_) => Err(()),
-        })
+        let env = Retried {
+            view: &view,
+            exit_code: node.exit_code.unwrap_or(-1).to_string(),
+            status: if is_error(reason) { "Error" } else { "Failed" },
+            duration: (ran.0 / 1000).to_string(),
+            message,
+            retries: node.failures.saturating_sub(1).to_string(),
+        };
+        Ok(flowforge_expr::decide(source, &env).map_err(drop))
     }
 
     /// The wait before the next try; none if `maxDuration` leaves no room for it.

@@ -124,18 +124,10 @@ impl Step<'_> {
             return Ok(Ok(true));
         };
         let caller = self.run.caller_of_hook(self.plan, ix, hook)?;
-        let value = caller.view(self.plan, self.run, self.now).value(source);
-        Ok(match value {
-            Ok(serde_json::Value::Bool(yes)) => Ok(yes),
-            Ok(other) => {
-                let message = format!("hook {}: {other} is neither true nor false", hook.name);
-                Err(Fault::new(Reason::ExpressionError, message))
-            }
-            Err(error) => {
-                let message = format!("hook {}: {error}", hook.name);
-                Err(Fault::new(Reason::ExpressionError, message))
-            }
-        })
+        let view = caller.view(self.plan, self.run, self.now);
+        Ok(flowforge_expr::decide(source, &view).map_err(|error| {
+            Fault::new(Reason::ExpressionError, format!("hook {}: {error}", hook.name))
+        }))
     }
 
     /// A hook has ended: its node may have been waiting for that.

@@ -1,8 +1,10 @@
 //! What the tags of a template see: the inputs of the instance, its children, the workflow.
 
+mod environment;
+
 use std::borrow::Cow;
 
-use flowforge_expr::{RenderError, Scope};
+use flowforge_expr::Scope;
 use flowforge_model::event::NodeKind;
 use flowforge_model::id::NodeIx;
 use flowforge_model::plan::{Body, OutputArtifactSource, OutputSource, Plan};
@@ -13,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::node::Node;
 use crate::run::Run;
+pub(crate) use environment::Retried;
 
 /// The names visible to the text of one instance of a template.
 #[derive(Clone, Copy)]
@@ -45,20 +48,6 @@ impl<'a> View<'a> {
 
     pub(crate) fn with_task(self, task: Option<(u32, NodeIx)>) -> Self {
         Self { task, ..self }
-    }
-
-    pub(crate) fn value(&self, source: &str) -> Result<Value, RenderError> {
-        flowforge_expr::evaluate(source, &self.root(source))
-            .map_err(|cause| RenderError::Expression { source_text: source.to_owned(), cause })
-    }
-
-    /// Evaluates an expression; a text stays as it is, anything else becomes JSON.
-    pub(crate) fn expression(&self, source: &str) -> Result<String, RenderError> {
-        match self.value(source)? {
-            Value::Null => Err(RenderError::Nil(source.to_owned())),
-            Value::String(text) => Ok(text),
-            other => Ok(other.to_string()),
-        }
     }
 
     /// The node that stands for the task at a slot.
@@ -291,79 +280,6 @@ impl Scope for View<'_> {
             Reference::Retries => Some(self.own()?.failures.to_string().into()),
             Reference::LastRetry(field) => self.last_retry(*field),
         }
-    }
-
-    fn root(&self, source: &str) -> Value {
-        let strings = |pairs: &[(Box<str>, Box<str>)]| -> Map<String, Value> {
-            pairs.iter().map(|(n, v)| (n.to_string(), Value::from(&**v))).collect()
-        };
-        let text = |reference: Reference| self.reference(&reference).map(Cow::into_owned);
-        let mut siblings = Map::new();
-        let tasks = self.own().and_then(|node| self.plan.template(node.template));
-        let (is_dag, tasks) = match tasks.map(|template| &template.body) {
-            Some(body @ Body::Dag(_)) => (true, body.tasks()),
-            Some(body) => (false, body.tasks()),
-            None => (false, &[] as &[_]),
-        };
-        // A dag may have a hundred thousand tasks, and an expression names a few of them.
-        let named = flowforge_expr::names(source).unwrap_or_default();
-        let names = |base: &str, key: &str| {
-            let mut paths = named.iter().filter(|path| path.first().is_some_and(|n| *n == base));
-            paths.any(|path| path.get(1).is_none_or(|n| *n == key))
-        };
-        let base = if is_dag { "tasks" } else { "steps" };
-        let any = named.iter().any(|path| path.first().is_some_and(|n| *n == base));
-        for (slot, task) in (0_u32..).zip(tasks).filter(|_| any) {
-            if !names(base, &task.name) {
-                continue;
-            }
-            let field =
-                |field| self.sibling_field(slot, &field).map(|v| Value::from(v.into_owned()));
-            let child = self.sibling_node(slot);
-            let node = child.and_then(|child| self.run.nodes.get(child.index()));
-            let Some(node) = node else { continue };
-            siblings.insert(
-                task.name.to_string(),
-                json!({
-                    "status": argo_word(node),
-                    "exitCode": field(SiblingField::ExitCode),
-                    "message": field(SiblingField::Message),
-                    "startedAt": field(SiblingField::StartedAt),
-                    "finishedAt": field(SiblingField::FinishedAt),
-                    "outputs": {
-                        "result": field(SiblingField::Result),
-                        "exitCode": field(SiblingField::ExitCode),
-                        "parameters": parameters(node),
-                    },
-                }),
-            );
-        }
-        let failures = names("workflow", "failures").then(|| self.failures());
-        let outputs = self.run.state.outputs.iter().flat_map(|o| &o.parameters);
-        let outputs: Map<String, Value> =
-            outputs.map(|(n, v)| (n.clone(), Value::from(v.clone()))).collect();
-        json!({
-            "workflow": {
-                "name": self.run.context.name,
-                "uid": self.run.context.id.to_string(),
-                "namespace": self.run.context.project,
-                "parameters": strings(&self.plan.parameters),
-                "status": text(Reference::Workflow(WorkflowField::Status)),
-                "failures": failures,
-                "creationTimestamp": text(Reference::Workflow(WorkflowField::CreationTimestamp)),
-                "outputs": { "parameters": outputs },
-            },
-            "inputs": { "parameters": strings(self.inputs) },
-            "item": self.item,
-            (base): siblings,
-            "retries": text(Reference::Retries),
-            "lastRetry": {
-                "exitCode": text(Reference::LastRetry(LastRetryField::ExitCode)),
-                "status": text(Reference::LastRetry(LastRetryField::Status)),
-                "duration": text(Reference::LastRetry(LastRetryField::Duration)),
-                "message": text(Reference::LastRetry(LastRetryField::Message)),
-            },
-        })
     }
 }
 

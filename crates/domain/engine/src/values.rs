@@ -34,7 +34,9 @@ impl From<RenderError> for Fault {
     fn from(error: RenderError) -> Self {
         let reason = match error {
             RenderError::Unresolved(_) => Reason::Unresolved,
-            RenderError::Expression { .. } | RenderError::Nil(_) => Reason::ExpressionError,
+            RenderError::Expression { .. } | RenderError::NotBool { .. } | RenderError::Nil(_) => {
+                Reason::ExpressionError
+            }
         };
         Self::new(reason, error.to_string())
     }
@@ -94,7 +96,7 @@ fn output_value(view: &View<'_>, output: &Output) -> Valued<Option<String>> {
         OutputSource::Parameter(text) => {
             flowforge_expr::render(text, view).map(|value| Some(value.into_owned()))
         }
-        OutputSource::Expression(source) => view.expression(source).map(Some),
+        OutputSource::Expression(source) => flowforge_expr::expression(source, view).map(Some),
         OutputSource::Path(_) | OutputSource::Supplied => Ok(None),
     };
     match (value, &output.default) {

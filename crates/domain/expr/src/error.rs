@@ -16,6 +16,14 @@ pub enum RenderError {
         /// Why it failed.
         cause: EvalError,
     },
+    /// An expression that decides something is not true and not false.
+    #[error("{source_text} is {value}, neither true nor false")]
+    NotBool {
+        /// The expression, cut.
+        source_text: String,
+        /// The value it has.
+        value: String,
+    },
     /// An expression came out as nil.
     #[error("{{{{={0}}}}} has no value (nil); give it one with ??")]
     Nil(String),
@@ -55,31 +63,51 @@ pub enum WhenError {
 /// An expression could not be evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvalError {
-    /// It does not parse.
+    /// It does not parse, names something unknown or has types that do not fit: it never has a
+    /// value, whatever the values of its names.
     #[error("{message} at character {at}")]
-    Syntax {
+    Compile {
         /// What is wrong.
         message: String,
         /// Character, from 1.
         at: usize,
     },
-    /// A value has the wrong type, a name is unknown, a conversion fails.
+    /// It has no value with these values of its names.
+    #[error("{message} at character {at}")]
+    Run {
+        /// What is wrong.
+        message: String,
+        /// Character, from 1.
+        at: usize,
+    },
+    /// The source itself is more than is allowed.
     #[error("{0}")]
-    Value(String),
-    /// It would take more than is allowed.
+    SourceLimit(&'static str),
+    /// Evaluating it would take more than is allowed.
     #[error("{0}")]
-    Limit(&'static str),
+    RunLimit(&'static str),
 }
 
 impl EvalError {
     /// The source is longer than an expression may be.
-    pub(crate) const TOO_LONG: Self = Self::Limit("longer than 4096 bytes");
+    pub(crate) const TOO_LONG: Self = Self::SourceLimit("longer than 4096 bytes");
     /// Parentheses, lists, calls or operators are nested too deeply.
-    pub(crate) const TOO_DEEP: Self = Self::Limit("nested deeper than 32 levels");
+    pub(crate) const TOO_DEEP: Self = Self::SourceLimit("nested deeper than 32 levels");
     /// The step budget is used up.
-    pub(crate) const TOO_SLOW: Self = Self::Limit("takes more than 100000 steps");
+    pub(crate) const TOO_SLOW: Self = Self::RunLimit("takes more than 100000 steps");
     /// The memory budget is used up.
-    pub(crate) const TOO_BIG: Self = Self::Limit("needs more than 4 MiB of memory");
+    pub(crate) const TOO_BIG: Self = Self::RunLimit("needs more than 4 MiB of memory");
+    /// Lists and maps are nested too deeply.
+    pub(crate) const TOO_NESTED: Self = Self::RunLimit("its values nest deeper than 64 levels");
+
+    /// `COMPILE-ERR` if no values could save the expression, else `RUN-ERR`.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Compile { .. } | Self::SourceLimit(_) => "COMPILE-ERR",
+            Self::Run { .. } | Self::RunLimit(_) => "RUN-ERR",
+        }
+    }
 }
 
 const _: () = assert!(

@@ -33,8 +33,10 @@ mod when;
 
 pub use depends::condition;
 pub use error::{ConditionError, EvalError, RenderError, TagError, WhenError};
-pub use lang::{evaluate, names, parse_check};
+pub use lang::{
+    Ambient, Entry, Environment, Outcome, Program, Root, check, evaluate, names, parse_check,
+};
 pub use reference::human;
-pub use render::{Scope, render};
+pub use render::{Scope, decide, expression, render};
 pub use tags::{RawSegment, parse_text};
 pub use when::when;

@@ -15,15 +15,27 @@ const STATE_BYTES: usize = 16;
 /// In words: the pattern does not parse, or matching could take too long.
 pub(crate) fn matches(pattern: &str, text: &str) -> Result<(bool, usize), String> {
     let (regex, size) = compile(pattern)?;
+    let visits = visits(size, text)?;
+    Ok((regex.is_match(text), visits))
+}
+
+/// The visits that looking for a pattern of `size` in `text` may take.
+///
+/// # Errors
+/// In words: more than a match may take.
+pub(crate) fn visits(size: usize, text: &str) -> Result<usize, String> {
     let visits = (size / STATE_BYTES).saturating_mul(text.len());
     if visits > VISITS {
         return Err("the pattern or the text is too large to match".to_owned());
     }
-    Ok((regex.is_match(text), visits))
+    Ok(visits)
 }
 
 /// Compiles a pattern to the smallest program size that holds it.
-fn compile(pattern: &str) -> Result<(Regex, usize), String> {
+///
+/// # Errors
+/// In words: it does not parse, or no size holds it.
+pub(crate) fn compile(pattern: &str) -> Result<(Regex, usize), String> {
     let mut error = String::new();
     for size in SIZES {
         match RegexBuilder::new(pattern).size_limit(size).nest_limit(32).build() {

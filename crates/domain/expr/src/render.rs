@@ -3,20 +3,15 @@
 use std::borrow::Cow;
 
 use flowforge_model::text::{Reference, Segment, Text};
-use serde_json::Value as Json;
 
 use crate::error::{RenderError, cut};
-use crate::lang::go_float;
+use crate::lang::{Environment, Outcome};
 
-/// What the tags of a text stand for, where the text is used.
-pub trait Scope {
+/// What the tags of a text stand for, where the text is used: plain ones by [`Self::reference`],
+/// the names of expressions by the [`Environment`].
+pub trait Scope: Environment {
     /// The value of a plain tag; `None` if it has none here.
     fn reference(&self, reference: &Reference) -> Option<Cow<'_, str>>;
-
-    /// The environment of the `{{=expression}}` `source`: nested objects `inputs`, `workflow`,
-    /// `tasks`, `steps`, `item`, ...; all leaves are strings. What the expression does not
-    /// [name](crate::names) may be left out.
-    fn root(&self, source: &str) -> Json;
 
     /// How a sibling is written, `tasks.a` or `steps.a`: for messages only.
     fn sibling(&self, slot: u32) -> Option<String> {
@@ -46,46 +41,62 @@ pub fn render<'t>(text: &'t Text, scope: &dyn Scope) -> Result<Cow<'t, str>, Ren
                 out.push_str(&value);
             }
             Segment::Expression(source) => {
-                let root = &scope.root(source);
-                push_expression(&mut out, source, root)?;
+                out.push_str(&expression(source, scope)?);
             }
         }
     }
     Ok(Cow::Owned(out))
 }
 
-/// Appends the value of an expression: a string as it is, anything else as compact JSON.
-fn push_expression(out: &mut String, source: &str, root: &Json) -> Result<(), RenderError> {
-    let value = crate::evaluate(source, root)
+/// The value of an expression as a text: a string as it is, anything else as compact JSON.
+///
+/// # Errors
+/// It fails, or it is nil.
+pub fn expression(source: &str, env: &dyn Environment) -> Result<String, RenderError> {
+    let value = crate::evaluate(source, env)
         .map_err(|cause| RenderError::Expression { source_text: cut(source), cause })?;
-    match value {
-        Json::Null => return Err(RenderError::Nil(cut(source))),
-        Json::String(text) => out.push_str(&text),
-        Json::Number(number) if number.is_f64() => {
-            out.push_str(&go_float(number.as_f64().unwrap_or(0.0)));
-        }
-        other @ (Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_)) => {
-            out.push_str(&other.to_string());
-        }
+    value.into_text().ok_or_else(|| RenderError::Nil(cut(source)))
+}
+
+/// What an expression decides.
+///
+/// # Errors
+/// It fails, or it is neither true nor false.
+pub fn decide(source: &str, env: &dyn Environment) -> Result<bool, RenderError> {
+    let value = crate::evaluate(source, env)
+        .map_err(|cause| RenderError::Expression { source_text: cut(source), cause })?;
+    if let Outcome::Bool(value) = value {
+        return Ok(value);
     }
-    Ok(())
+    let value = value.into_text().map_or_else(|| "nil".to_owned(), |text| cut(&text));
+    Err(RenderError::NotBool { source_text: cut(source), value })
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::*;
+    use crate::lang::Entry;
 
     struct One(String);
+
+    impl Environment for One {
+        fn entry(&self, path: &[&str]) -> Entry<'_> {
+            match path {
+                ["inputs"] | ["inputs", "parameters"] => Entry::Map,
+                ["inputs", "parameters", "x"] => Entry::Text(Cow::Borrowed(&self.0)),
+                _ => Entry::Absent,
+            }
+        }
+        fn keys(&self, _path: &[&str]) -> Vec<String> {
+            Vec::new()
+        }
+    }
 
     impl Scope for One {
         fn reference(&self, reference: &Reference) -> Option<Cow<'_, str>> {
             matches!(reference, Reference::Input(_)).then(|| Cow::Borrowed(self.0.as_str()))
-        }
-        fn root(&self, _source: &str) -> Json {
-            json!({"inputs": {"parameters": {"x": self.0}}})
         }
         fn sibling(&self, _slot: u32) -> Option<String> {
             Some("tasks.a".into())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use flowforge_expr::Outcome;
 use flowforge_model::plan::Ttl;
 use serde_json::{Map, Value as Json};
 
@@ -110,9 +111,10 @@ impl<'a> Doc<'a> {
         }
         let env = Json::Object(Map::from_iter([("workflow".to_owned(), Json::Object(workflow))]));
         match flowforge_expr::evaluate(source, &env) {
-            Ok(Json::String(value)) => Some(value),
+            Ok(Outcome::Text(value)) => Some(value),
             Ok(other) => {
-                let message = format!("{} gives {other}, no string", quote(source));
+                let shown = other.into_text().unwrap_or_else(|| "nil".to_owned());
+                let message = format!("{} gives {shown}, no string", quote(source));
                 self.report.error("bad_expression", node, message, "use string(...)");
                 None
             }

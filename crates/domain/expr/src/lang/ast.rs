@@ -1,38 +1,72 @@
 //! The tree of an expression. Chains of operators and accesses are flat, so its depth is bounded
 //! by the nesting the parser allows.
 
+use super::builtins::Builtin;
+
 #[derive(Debug)]
-pub(super) enum Node {
+pub(super) struct Node {
+    pub(super) kind: Kind,
+    /// The byte it begins at, or the one of its operator.
+    pub(super) at: u32,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
     Nil,
     Bool(bool),
     Int(i64),
     Float(f64),
-    Text(String),
+    Text(Box<str>),
     /// A root of the environment or a variable of `let`.
-    Name(String),
+    Name(Box<str>),
     /// `#`, `#acc`, `#index`
-    Pointer(String),
+    Pointer(Box<str>),
     Access(Box<Node>, Vec<Step>),
-    Call(String, Vec<Node>),
+    /// A function that takes values.
+    Call(&'static Builtin, Vec<Node>),
+    /// A builtin that evaluates its second argument once per item.
+    Each(Each, Vec<Node>),
+    /// A call of something that is no function.
+    Unknown(Box<str>, Vec<Node>),
     Not(Box<Node>),
     Negate(Box<Node>),
+    Plus(Box<Node>),
     /// Operators of one level, grouped to the left.
-    Chain(Box<Node>, Vec<(Operator, Node)>),
+    Chain(Box<Node>, Vec<Link>),
+    /// `a < b <= c`: every pair must hold.
+    Between(Box<Node>, Vec<Link>),
     If(Box<[Node; 3]>),
-    Let(String, Box<[Node; 2]>),
+    Let(Box<str>, Box<[Node; 2]>),
+    Sequence(Vec<Node>),
     List(Vec<Node>),
     Map(Vec<(Node, Node)>),
 }
 
+/// An operator and what stands right of it.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) operator: Operator,
+    pub(super) at: u32,
+    pub(super) right: Node,
+}
+
 /// One access of a chain like `a.b?.c[0][1:2].d()`.
 #[derive(Debug)]
-pub(super) enum Step {
-    /// `.key` or `[key]`; with `?.` nil ends the chain.
-    Member { key: Node, optional: bool },
+pub(super) struct Step {
+    pub(super) at: u32,
+    pub(super) kind: StepKind,
+}
+
+#[derive(Debug)]
+pub(super) enum StepKind {
+    /// `.key`; with `?.` nil ends the chain.
+    Field { key: Box<str>, optional: bool },
+    /// `[key]`
+    Index { key: Node, optional: bool },
     /// `[from:to]`
     Slice(Option<Node>, Option<Node>),
     /// `.name(args)`
-    Method(String, Vec<Node>),
+    Method { name: Box<str>, args: Vec<Node>, optional: bool },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +99,68 @@ pub(super) enum Operator {
     Coalesce,
 }
 
+/// The builtins with a predicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Each {
+    All,
+    None,
+    Any,
+    One,
+    Filter,
+    Map,
+    Count,
+    Sum,
+    Find,
+    FindIndex,
+    FindLast,
+    FindLastIndex,
+    GroupBy,
+    SortBy,
+    Reduce,
+}
+
+impl Each {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "all" => Self::All,
+            "none" => Self::None,
+            "any" => Self::Any,
+            "one" => Self::One,
+            "filter" => Self::Filter,
+            "map" => Self::Map,
+            "count" => Self::Count,
+            "sum" => Self::Sum,
+            "find" => Self::Find,
+            "findIndex" => Self::FindIndex,
+            "findLast" => Self::FindLast,
+            "findLastIndex" => Self::FindLastIndex,
+            "groupBy" => Self::GroupBy,
+            "sortBy" => Self::SortBy,
+            "reduce" => Self::Reduce,
+            _ => return None,
+        })
+    }
+
+    /// How many arguments it takes, at least and at most.
+    pub(super) fn arguments(self) -> (usize, usize) {
+        match self {
+            Self::Count | Self::Sum => (1, 2),
+            Self::SortBy | Self::Reduce => (2, 3),
+            Self::All
+            | Self::None
+            | Self::Any
+            | Self::One
+            | Self::Filter
+            | Self::Map
+            | Self::Find
+            | Self::FindIndex
+            | Self::FindLast
+            | Self::FindLastIndex
+            | Self::GroupBy => (2, 2),
+        }
+    }
+}
+
 impl Operator {
     /// How tightly it binds, as in expr-lang.
     pub(super) fn level(self) -> u32 {
@@ -95,6 +191,10 @@ impl Operator {
         }
     }
 
+    pub(super) fn is_comparison(self) -> bool {
+        matches!(self, Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual)
+    }
+
     /// The operator after `not`.
     pub(super) fn negated(self) -> Option<Self> {
         match self {
@@ -106,67 +206,75 @@ impl Operator {
             _ => None,
         }
     }
-}
 
-/// Collects the paths into the environment; `bound` holds the variables around `node`.
-pub(super) fn names(node: &Node, bound: &mut Vec<String>, out: &mut Vec<Vec<String>>) {
-    match node {
-        Node::Nil
-        | Node::Bool(_)
-        | Node::Int(_)
-        | Node::Float(_)
-        | Node::Text(_)
-        | Node::Pointer(_) => {}
-        Node::Name(name) => {
-            if !bound.contains(name) {
-                out.push(vec![name.clone()]);
-            }
+    /// The operator as it is written, without `not`.
+    pub(super) fn symbol(self) -> &'static str {
+        match self {
+            Self::Or => "||",
+            Self::And => "&&",
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+            Self::In | Self::NotIn => "in",
+            Self::Matches | Self::NotMatches => "matches",
+            Self::Contains | Self::NotContains => "contains",
+            Self::StartsWith | Self::NotStartsWith => "startsWith",
+            Self::EndsWith | Self::NotEndsWith => "endsWith",
+            Self::Range => "..",
+            Self::Add => "+",
+            Self::Subtract => "-",
+            Self::Multiply => "*",
+            Self::Divide => "/",
+            Self::Modulo => "%",
+            Self::Power => "**",
+            Self::Coalesce => "??",
         }
-        Node::Access(base, steps) => {
-            match &**base {
-                Node::Name(name) if !bound.contains(name) => out.push(path(name, steps)),
-                other => names(other, bound, out),
-            }
-            for step in steps {
-                match step {
-                    Step::Member { key, .. } => names(key, bound, out),
-                    Step::Slice(from, to) => {
-                        for node in [from, to].into_iter().flatten() {
-                            names(node, bound, out);
-                        }
-                    }
-                    Step::Method(_, args) => args.iter().for_each(|arg| names(arg, bound, out)),
-                }
-            }
-        }
-        Node::Call(_, args) | Node::List(args) => {
-            args.iter().for_each(|arg| names(arg, bound, out));
-        }
-        Node::Not(inner) | Node::Negate(inner) => names(inner, bound, out),
-        Node::Chain(first, rest) => {
-            names(first, bound, out);
-            rest.iter().for_each(|(_, node)| names(node, bound, out));
-        }
-        Node::If(parts) => parts.iter().for_each(|part| names(part, bound, out)),
-        Node::Let(name, parts) => {
-            let [value, body] = &**parts;
-            names(value, bound, out);
-            bound.push(name.clone());
-            names(body, bound, out);
-            bound.pop();
-        }
-        Node::Map(entries) => entries.iter().for_each(|(key, value)| {
-            names(key, bound, out);
-            names(value, bound, out);
-        }),
     }
 }
 
-/// The keys of a chain as far as they are constant.
-fn path(name: &str, steps: &[Step]) -> Vec<String> {
-    let keys = steps.iter().map_while(|step| match step {
-        Step::Member { key: Node::Text(key), .. } => Some(key.clone()),
-        Step::Member { .. } | Step::Slice(..) | Step::Method(..) => None,
-    });
-    std::iter::once(name.to_owned()).chain(keys).collect()
+/// Calls `visit` for a node and all below it.
+pub(super) fn walk<'n>(node: &'n Node, visit: &mut dyn FnMut(&'n Node)) {
+    visit(node);
+    let mut all = |nodes: &'n [Node]| nodes.iter().for_each(|node| walk(node, visit));
+    match &node.kind {
+        Kind::Nil
+        | Kind::Bool(_)
+        | Kind::Int(_)
+        | Kind::Float(_)
+        | Kind::Text(_)
+        | Kind::Name(_)
+        | Kind::Pointer(_) => {}
+        Kind::Access(base, steps) => {
+            walk(base, visit);
+            for step in steps {
+                match &step.kind {
+                    StepKind::Field { .. } => {}
+                    StepKind::Index { key, .. } => walk(key, visit),
+                    StepKind::Slice(from, to) => {
+                        [from, to].into_iter().flatten().for_each(|node| walk(node, visit));
+                    }
+                    StepKind::Method { args, .. } => args.iter().for_each(|a| walk(a, visit)),
+                }
+            }
+        }
+        Kind::Call(_, args)
+        | Kind::Each(_, args)
+        | Kind::Unknown(_, args)
+        | Kind::List(args)
+        | Kind::Sequence(args) => all(args),
+        Kind::Not(inner) | Kind::Negate(inner) | Kind::Plus(inner) => walk(inner, visit),
+        Kind::Chain(first, links) | Kind::Between(first, links) => {
+            walk(first, visit);
+            links.iter().for_each(|link| walk(&link.right, visit));
+        }
+        Kind::If(parts) => all(&**parts),
+        Kind::Let(_, parts) => all(&**parts),
+        Kind::Map(entries) => entries.iter().for_each(|(key, value)| {
+            walk(key, visit);
+            walk(value, visit);
+        }),
+    }
 }

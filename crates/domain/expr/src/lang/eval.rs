@@ -1,448 +1,279 @@
 //! Evaluates the tree of an expression, counting steps and bytes.
 
+mod access;
+mod each;
+mod operators;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use flowforge_model::limits::{EXPRESSION_MEMORY, EXPRESSION_STEPS};
-use serde_json::Value as Json;
 
-use super::ast::{Node, Operator, Step};
-use super::value::{Value, truncate};
-use super::{closures, functions};
+use super::ast::{Kind, Node};
+use super::environment::{Ambient, Entry, Environment};
+use super::fault::{Fault, fail};
+use super::value::{Key, Str, Value};
 use crate::error::EvalError;
+pub(super) use each::descending;
+pub(super) use operators::overflow;
 
-/// The value of an expression.
+/// A value, or why there is none.
+pub(super) type Outcome<'e> = Result<Value<'e>, Fault>;
+
+/// The value of an expression; nothing in it has to be read from the environment any more.
 ///
 /// # Errors
-/// A wrong type, an unknown name, or a limit.
-pub(super) fn evaluate<'e>(node: &Node, env: &'e Json) -> Result<Value<'e>, EvalError> {
+/// A wrong type or a limit.
+pub(super) fn evaluate<'e>(node: &'e Node, env: &'e dyn Environment) -> Outcome<'e> {
     let mut run = Run {
         env,
         steps: EXPRESSION_STEPS,
         memory: EXPRESSION_MEMORY,
         variables: Vec::new(),
         frames: Vec::new(),
+        drawn: 0,
     };
-    run.value(node)
+    let value = run.value(node)?;
+    run.settle(value)
 }
 
 /// One evaluation.
 pub(super) struct Run<'e> {
-    env: &'e Json,
+    env: &'e dyn Environment,
     steps: u64,
     memory: usize,
-    variables: Vec<(String, Value<'e>)>,
-    pub(super) frames: Vec<Frame<'e>>,
+    variables: Vec<(&'e str, Value<'e>)>,
+    frames: Vec<Frame<'e>>,
+    /// Random numbers given so far.
+    drawn: u64,
 }
 
-/// What `#`, `#index` and `#acc` are inside a closure.
-pub(super) struct Frame<'e> {
-    pub(super) item: Value<'e>,
-    pub(super) index: usize,
-    pub(super) acc: Option<Value<'e>>,
-}
-
-pub(super) fn fail<T>(message: impl Into<String>) -> Result<T, EvalError> {
-    Err(EvalError::Value(message.into()))
+/// What `#`, `#index` and `#acc` are inside a predicate.
+struct Frame<'e> {
+    item: Value<'e>,
+    index: usize,
+    acc: Option<Value<'e>>,
 }
 
 impl<'e> Run<'e> {
-    /// Takes steps from the budget.
-    pub(super) fn spend(&mut self, steps: usize) -> Result<(), EvalError> {
+    /// Takes `steps` from the budget.
+    pub(super) fn spend(&mut self, steps: usize) -> Result<(), Fault> {
         let steps = u64::try_from(steps).unwrap_or(u64::MAX);
         self.steps = self.steps.checked_sub(steps).ok_or(EvalError::TOO_SLOW)?;
         Ok(())
     }
 
-    /// Takes bytes from the budget, and a step for every 64 of them.
-    pub(super) fn allocate(&mut self, bytes: usize) -> Result<(), EvalError> {
+    /// Takes `bytes` from the budget.
+    pub(super) fn allocate(&mut self, bytes: usize) -> Result<(), Fault> {
         self.memory = self.memory.checked_sub(bytes).ok_or(EvalError::TOO_BIG)?;
-        self.spend(bytes / 64)
+        Ok(())
     }
 
-    /// Pays for a string that may have been copied from the environment.
-    fn copied(&mut self, value: Value<'e>) -> Result<Value<'e>, EvalError> {
-        if let Value::Text(text) = &value {
-            self.spend(text.len() / 64)?;
-        }
-        Ok(value)
-    }
-
-    /// A new string.
-    pub(super) fn string(&mut self, text: &str) -> Result<Value<'e>, EvalError> {
+    /// A new text.
+    pub(super) fn string(&mut self, text: &str) -> Outcome<'e> {
         self.allocate(text.len())?;
         Ok(Value::text(text))
     }
 
     /// A new list.
-    pub(super) fn list(&mut self, items: Vec<Value<'e>>) -> Result<Value<'e>, EvalError> {
+    pub(super) fn list(&mut self, items: Vec<Value<'e>>) -> Outcome<'e> {
         self.allocate(items.len().saturating_mul(size_of::<Value<'_>>()))?;
         Value::list(items)
     }
 
-    pub(super) fn value(&mut self, node: &Node) -> Result<Value<'e>, EvalError> {
+    /// A new list of texts.
+    pub(super) fn texts<'t>(&mut self, texts: impl Iterator<Item = &'t str>) -> Outcome<'e> {
+        let mut items = Vec::new();
+        for text in texts {
+            self.allocate(size_of::<Value<'_>>())?;
+            items.push(self.string(text)?);
+        }
+        Value::list(items)
+    }
+
+    pub(super) fn ambient(&self) -> Ambient {
+        self.env.ambient()
+    }
+
+    /// A random number derived from the seed: splitmix64.
+    pub(super) fn draw(&mut self) -> u64 {
+        self.drawn = self.drawn.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.ambient().seed.wrapping_add(self.drawn);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// The value of a node. A failure without a place gets the node's.
+    fn value(&mut self, node: &'e Node) -> Outcome<'e> {
         self.spend(1)?;
-        match node {
-            Node::Nil => Ok(Value::Nil),
-            Node::Bool(value) => Ok(Value::Bool(*value)),
-            Node::Int(value) => Ok(Value::Int(*value)),
-            Node::Float(value) => Ok(Value::Float(*value)),
-            Node::Text(text) => self.string(text),
-            Node::Name(name) => {
-                let value = self.name(name)?;
-                self.copied(value)
+        match &node.kind {
+            Kind::Nil => Ok(Value::Nil),
+            Kind::Bool(value) => Ok(Value::Bool(*value)),
+            Kind::Int(value) => Ok(Value::Int(*value)),
+            Kind::Float(value) => Ok(Value::Float(*value)),
+            Kind::Text(text) => Ok(Value::Text(Str::Borrowed(text))),
+            Kind::Name(name) => self.name(name),
+            Kind::Pointer(name) => self.pointer(name),
+            Kind::Access(base, steps) => self.access(base, steps),
+            Kind::Call(builtin, args) => {
+                let args = self.settled(args)?;
+                let weight: usize = args.iter().map(Value::weight).sum();
+                self.spend(weight)?;
+                (builtin.call)(self, &args).map_err(|fault| fault.at(node.at))
             }
-            Node::Pointer(name) => self.pointer(name),
-            Node::Access(base, steps) => {
-                let value = self.access(base, steps)?;
-                self.copied(value)
+            Kind::Each(each, args) => self.each(*each, args).map_err(|fault| fault.at(node.at)),
+            Kind::Unknown(name, _) => {
+                fail(format!("there is no function {}", crate::error::cut(name)))
+                    .map_err(|fault: Fault| fault.at(node.at))
             }
-            Node::Call(name, args) => self.call(name, args),
-            Node::Not(inner) => match self.value(inner)? {
+            Kind::Not(inner) => match self.value(inner)? {
                 Value::Bool(value) => Ok(Value::Bool(!value)),
-                other => fail(format!("! needs a bool, not a {}", other.kind())),
+                other => self.refuse(node, "!", &other),
             },
-            Node::Negate(inner) => match self.value(inner)? {
-                Value::Int(value) => value.checked_neg().map_or(overflow(), |v| Ok(Value::Int(v))),
+            Kind::Negate(inner) => match self.value(inner)? {
+                Value::Int(value) => match value.checked_neg() {
+                    Some(value) => Ok(Value::Int(value)),
+                    None => overflow().map_err(|fault: Fault| fault.at(node.at)),
+                },
                 Value::Float(value) => Ok(Value::Float(-value)),
-                other => fail(format!("- needs a number, not a {}", other.kind())),
+                other => self.refuse(node, "-", &other),
             },
-            Node::Chain(first, rest) => {
+            Kind::Plus(inner) => self.value(inner),
+            Kind::Chain(first, links) => {
                 let mut left = self.value(first)?;
-                for (operator, right) in rest {
-                    left = self.step(left, *operator, right)?;
+                for link in links {
+                    left = self.link(left, link).map_err(|fault| fault.at(link.at))?;
                 }
                 Ok(left)
             }
-            Node::If(parts) => {
+            Kind::Between(first, links) => self.between(first, links),
+            Kind::If(parts) => {
                 let [condition, yes, no] = &**parts;
                 match self.value(condition)? {
                     Value::Bool(true) => self.value(yes),
                     Value::Bool(false) => self.value(no),
-                    other => fail(format!("? needs a bool, not a {}", other.kind())),
+                    other => self.refuse(condition, "?", &other),
                 }
             }
-            Node::Let(name, parts) => {
+            Kind::Let(name, parts) => {
                 let [value, body] = &**parts;
                 let value = self.value(value)?;
-                self.variables.push((name.clone(), value));
+                self.variables.push((name, value));
                 let result = self.value(body);
                 self.variables.pop();
                 result
             }
-            Node::List(nodes) => {
-                let items: Result<Vec<_>, _> = nodes.iter().map(|node| self.value(node)).collect();
-                self.list(items?)
+            Kind::Sequence(nodes) => nodes.iter().try_fold(Value::Nil, |_, node| self.value(node)),
+            Kind::List(nodes) => {
+                let items = self.settled(nodes)?;
+                self.list(items)
             }
-            Node::Map(nodes) => self.map(nodes),
+            Kind::Map(entries) => self.map(entries),
         }
     }
 
-    fn map(&mut self, nodes: &[(Node, Node)]) -> Result<Value<'e>, EvalError> {
-        let mut entries: BTreeMap<Rc<str>, Value<'e>> = BTreeMap::new();
-        for (key, value) in nodes {
-            let Value::Text(key) = self.value(key)? else {
-                return fail("a key of a map must be a string");
-            };
-            self.allocate(2 * size_of::<Value<'_>>())?;
-            let value = self.value(value)?;
-            entries.insert(key, value);
+    fn refuse(&self, node: &Node, sign: &str, value: &Value<'_>) -> Outcome<'e> {
+        let kind = value.kind();
+        fail(format!("invalid operation: {sign} {kind}")).map_err(|fault: Fault| fault.at(node.at))
+    }
+
+    /// The values of nodes, read from the environment.
+    fn settled(&mut self, nodes: &'e [Node]) -> Result<Vec<Value<'e>>, Fault> {
+        let mut out = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let value = self.value(node)?;
+            out.push(self.settle(value)?);
+        }
+        Ok(out)
+    }
+
+    /// Reads a map of the environment; anything else stays as it is.
+    pub(super) fn settle(&mut self, value: Value<'e>) -> Outcome<'e> {
+        let Value::Place(path) = value else {
+            return Ok(value);
+        };
+        let env = self.env;
+        let names: Vec<&str> = path.iter().map(|name| &**name).collect();
+        let mut entries = BTreeMap::new();
+        for key in env.keys(&names) {
+            self.spend(1)?;
+            self.allocate(key.len().saturating_add(size_of::<Value<'_>>()))?;
+            let below = self.place(&[&names[..], &[key.as_str()]].concat())?;
+            let below = self.settle(below)?;
+            entries.insert(Key::text(&key), below);
         }
         Value::map(entries)
     }
 
-    fn name(&self, name: &str) -> Result<Value<'e>, EvalError> {
-        if let Some((_, value)) = self.variables.iter().rev().find(|(n, _)| n == name) {
-            return Ok(value.clone());
-        }
-        match self.env.get(name) {
-            Some(json) => Ok(Value::of_env(json)),
-            None => fail(format!("unknown name {}", crate::error::cut(name))),
+    /// What stands at a path of the environment.
+    fn place(&mut self, path: &[&str]) -> Outcome<'e> {
+        let env = self.env;
+        Ok(match env.entry(path) {
+            Entry::Absent => Value::Nil,
+            Entry::Text(Cow::Borrowed(text)) => Value::Text(Str::Borrowed(text)),
+            Entry::Text(Cow::Owned(text)) => Value::Text(Str::Shared(text.into())),
+            Entry::Map => Value::Place(path.iter().map(|name| Box::from(*name)).collect()),
+            Entry::Json(json) => {
+                self.allocate(size_of::<Value<'_>>().saturating_mul(weight(json)))?;
+                Value::of_env(json)?
+            }
+        })
+    }
+
+    fn variable(&self, name: &str) -> Option<&Value<'e>> {
+        self.variables.iter().rev().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    fn name(&mut self, name: &'e str) -> Outcome<'e> {
+        match self.variable(name) {
+            Some(value) => Ok(value.clone()),
+            None if name == "$env" => Ok(Value::Place(Rc::new([]))),
+            None if name == "sprig" => Value::map(BTreeMap::new()),
+            None => self.place(&[name]),
         }
     }
 
-    fn pointer(&self, name: &str) -> Result<Value<'e>, EvalError> {
+    fn pointer(&self, name: &str) -> Outcome<'e> {
         let Some(frame) = self.frames.last() else {
-            return fail("# only has a value inside a closure");
+            return fail("# only has a value inside a predicate");
         };
         match (name, &frame.acc) {
             ("", _) => Ok(frame.item.clone()),
-            ("index", _) => Ok(functions::count(frame.index)),
+            ("index", _) => Ok(super::value::count(frame.index)),
             ("acc", Some(acc)) => Ok(acc.clone()),
             _ => fail(format!("#{} has no value here", crate::error::cut(name))),
         }
     }
 
-    fn access(&mut self, base: &Node, steps: &[Step]) -> Result<Value<'e>, EvalError> {
-        let mut value = self.value(base)?;
-        for step in steps {
-            self.spend(1)?;
-            value = match step {
-                Step::Member { key, optional } => {
-                    if *optional && matches!(value, Value::Nil) {
-                        return Ok(Value::Nil);
-                    }
-                    let key = self.value(key)?;
-                    member(&value, &key)?
+    fn map(&mut self, nodes: &'e [(Node, Node)]) -> Outcome<'e> {
+        let mut entries: BTreeMap<Key, Value<'e>> = BTreeMap::new();
+        for (key, value) in nodes {
+            let name = match self.value(key)? {
+                Value::Text(Str::Borrowed(text)) => Key::text(text),
+                Value::Text(Str::Shared(text)) => Key::Text(Rc::clone(&text)),
+                other => {
+                    let message =
+                        format!("a key of a map must be a string, not a {}", other.kind());
+                    return fail(message).map_err(|fault: Fault| fault.at(key.at));
                 }
-                Step::Slice(from, to) => {
-                    let from = from.as_ref().map(|node| self.value(node)).transpose()?;
-                    let to = to.as_ref().map(|node| self.value(node)).transpose()?;
-                    self.slice(&value, from.as_ref(), to.as_ref())?
-                }
-                Step::Method(name, args) => match value {
-                    Value::Duration(nanos) if args.is_empty() => {
-                        functions::duration_method(nanos, name)?
-                    }
-                    other => {
-                        let name = crate::error::cut(name);
-                        return fail(format!("a {} has no function {name}", other.kind()));
-                    }
-                },
             };
+            self.allocate(2 * size_of::<Value<'_>>())?;
+            let value = self.value(value)?;
+            let value = self.settle(value)?;
+            entries.insert(name, value);
         }
-        Ok(value)
-    }
-
-    fn slice(
-        &mut self,
-        value: &Value<'e>,
-        from: Option<&Value<'e>>,
-        to: Option<&Value<'e>>,
-    ) -> Result<Value<'e>, EvalError> {
-        let Some(length) = value.length().filter(|_| value.kind() != "map") else {
-            return fail(format!("a {} cannot be sliced", value.kind()));
-        };
-        let bound = |bound: Option<&Value<'e>>, default: usize| match bound {
-            None => Ok(default),
-            Some(Value::Int(at)) => Ok(position(*at, length).min(length)),
-            Some(other) => fail(format!("{} is no bound of a slice", other.kind())),
-        };
-        let (from, to) = (bound(from, 0)?, bound(to, length)?);
-        let count = to.saturating_sub(from);
-        if let Value::Text(text) = value {
-            let part: String = text.chars().skip(from).take(count).collect();
-            return self.string(&part);
-        }
-        self.spend(length)?;
-        let items = value.items().unwrap_or_default();
-        self.list(items.into_iter().skip(from).take(count).collect())
-    }
-
-    fn call(&mut self, name: &str, args: &[Node]) -> Result<Value<'e>, EvalError> {
-        if let Some(result) = closures::call(self, name, args) {
-            return result;
-        }
-        let values: Result<Vec<_>, _> = args.iter().map(|arg| self.value(arg)).collect();
-        functions::call(self, name, &values?)
-    }
-
-    /// One operator of a chain; the right side is evaluated only if it matters.
-    fn step(
-        &mut self,
-        left: Value<'e>,
-        operator: Operator,
-        right: &Node,
-    ) -> Result<Value<'e>, EvalError> {
-        use Operator as O;
-        match (operator, &left) {
-            (O::And, Value::Bool(false)) | (O::Or, Value::Bool(true)) => return Ok(left),
-            (O::And | O::Or, Value::Bool(_)) | (O::Coalesce, Value::Nil) => {
-                let right = self.value(right)?;
-                return match (operator, &right) {
-                    (O::Coalesce, _) | (_, Value::Bool(_)) => Ok(right),
-                    (_, other) => fail(format!("&& and || need bools, not a {}", other.kind())),
-                };
-            }
-            (O::And | O::Or, other) => {
-                return fail(format!("&& and || need bools, not a {}", other.kind()));
-            }
-            (O::Coalesce, _) => return Ok(left),
-            _ => {}
-        }
-        let right = self.value(right)?;
-        match operator {
-            O::Range => self.range(&left, &right),
-            O::Add | O::Subtract | O::Multiply | O::Divide | O::Modulo | O::Power => {
-                self.arithmetic(operator, &left, &right)
-            }
-            _ => self.relation(operator, &left, &right).map(Value::Bool),
-        }
-    }
-
-    fn range(&mut self, left: &Value<'e>, right: &Value<'e>) -> Result<Value<'e>, EvalError> {
-        let (Value::Int(from), Value::Int(to)) = (left, right) else {
-            return fail(format!("no range from a {} to a {}", left.kind(), right.kind()));
-        };
-        let count = to.saturating_sub(*from).saturating_add(1).max(0);
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        // Asked for before a single item is made.
-        self.spend(count)?;
-        self.allocate(count.saturating_mul(size_of::<Value<'_>>()))?;
-        Value::list((*from..=*to).map(Value::Int).collect())
-    }
-
-    fn relation(
-        &mut self,
-        operator: Operator,
-        left: &Value<'e>,
-        right: &Value<'e>,
-    ) -> Result<bool, EvalError> {
-        use Operator as O;
-        self.spend(left.weight().saturating_add(right.weight()))?;
-        Ok(match operator {
-            O::Equal => left.equals(right),
-            O::NotEqual => !left.equals(right),
-            O::In => contains(right, left)?,
-            O::NotIn => !contains(right, left)?,
-            O::Less | O::LessOrEqual | O::Greater | O::GreaterOrEqual => {
-                let comparable = (left.number().is_some() && right.number().is_some())
-                    || left.kind() == right.kind();
-                match left.compare(right) {
-                    Some(order) if comparable => match operator {
-                        O::Less => order.is_lt(),
-                        O::LessOrEqual => order.is_le(),
-                        O::Greater => order.is_gt(),
-                        _ => order.is_ge(),
-                    },
-                    _ => {
-                        return fail(format!(
-                            "a {} cannot be compared with a {}",
-                            left.kind(),
-                            right.kind()
-                        ));
-                    }
-                }
-            }
-            _ => {
-                let (Value::Text(text), Value::Text(part)) = (left, right) else {
-                    return fail(format!(
-                        "needs two strings, not {} and {}",
-                        left.kind(),
-                        right.kind()
-                    ));
-                };
-                match operator {
-                    O::Contains => text.contains(&**part),
-                    O::NotContains => !text.contains(&**part),
-                    O::StartsWith => text.starts_with(&**part),
-                    O::NotStartsWith => !text.starts_with(&**part),
-                    O::EndsWith => text.ends_with(&**part),
-                    O::NotEndsWith => !text.ends_with(&**part),
-                    _ => {
-                        // Compiling a pattern costs like a thousand steps, 40 visits like one.
-                        self.spend(1000)?;
-                        let (found, visits) =
-                            crate::pattern::matches(part, text).map_err(EvalError::Value)?;
-                        self.spend(visits / 40)?;
-                        found == (operator == O::Matches)
-                    }
-                }
-            }
-        })
-    }
-
-    fn arithmetic(
-        &mut self,
-        operator: Operator,
-        left: &Value<'e>,
-        right: &Value<'e>,
-    ) -> Result<Value<'e>, EvalError> {
-        use Operator as O;
-        match (operator, left, right) {
-            (O::Add, Value::Text(a), Value::Text(b)) => {
-                self.allocate(a.len().saturating_add(b.len()))?;
-                return Ok(Value::Text([&**a, &**b].concat().into()));
-            }
-            (O::Add | O::Subtract | O::Multiply | O::Modulo, Value::Int(a), Value::Int(b)) => {
-                let result = match operator {
-                    O::Add => a.checked_add(*b),
-                    O::Subtract => a.checked_sub(*b),
-                    O::Multiply => a.checked_mul(*b),
-                    _ if *b == 0 => return fail("division by zero"),
-                    _ => a.checked_rem(*b),
-                };
-                return result.map_or(overflow(), |value| Ok(Value::Int(value)));
-            }
-            _ => {}
-        }
-        let sign = match operator {
-            O::Add => "+",
-            O::Subtract => "-",
-            O::Multiply => "*",
-            O::Divide => "/",
-            O::Modulo => "%",
-            _ => "**",
-        };
-        let (Some(a), Some(b), true) = (left.number(), right.number(), sign != "%") else {
-            let (left, right) = (left.kind(), right.kind());
-            return fail(format!("invalid operation: {left} {sign} {right}"));
-        };
-        Ok(Value::Float(match operator {
-            O::Add => a + b,
-            O::Subtract => a - b,
-            O::Multiply => a * b,
-            O::Divide => a / b,
-            _ => a.powf(b),
-        }))
+        Value::map(entries)
     }
 }
 
-pub(super) fn overflow<T>() -> Result<T, EvalError> {
-    fail("the number is too large")
-}
-
-/// An index from the start, or from the end if negative; may be past the end.
-fn position(at: i64, length: usize) -> usize {
-    let back = usize::try_from(at.unsigned_abs()).unwrap_or(usize::MAX);
-    if at < 0 { length.saturating_sub(back) } else { back }
-}
-
-/// `value[key]`
-pub(super) fn member<'e>(value: &Value<'e>, key: &Value<'e>) -> Result<Value<'e>, EvalError> {
-    let shown = |key: &Value<'_>| match key {
-        Value::Text(text) => crate::error::cut(text),
-        other => other.number().map_or(String::new(), super::go_float),
-    };
-    match (value, key) {
-        (Value::Nil, _) => fail(format!("cannot fetch {} from nil", shown(key))),
-        (_, Value::Text(name)) if value.kind() == "map" => {
-            Ok(value.field(name).unwrap_or(Value::Nil))
-        }
-        (_, Value::Int(_) | Value::Float(_)) if value.kind() == "array" => {
-            let at = match key {
-                Value::Int(at) => *at,
-                other => truncate(other.number().unwrap_or(0.0)),
-            };
-            let length = value.length().unwrap_or(0);
-            let past = at < 0 && at.unsigned_abs() > u64::try_from(length).unwrap_or(0);
-            let position = position(at, length);
-            let item = match value {
-                Value::List(list) => list.items.get(position).cloned(),
-                Value::Env(Json::Array(items)) => items.get(position).map(Value::of_env),
-                _ => None,
-            };
-            match item.filter(|_| !past) {
-                Some(item) => Ok(item),
-                None => fail(format!("index {at} is out of range (length {length})")),
-            }
-        }
-        _ => fail(format!("cannot fetch {} from a {}", shown(key), value.kind())),
-    }
-}
-
-/// `item in container`
-fn contains<'e>(container: &Value<'e>, item: &Value<'e>) -> Result<bool, EvalError> {
-    if let Some(items) = container.items() {
-        return Ok(items.iter().any(|other| other.equals(item)));
-    }
-    match (container, item) {
-        (Value::Nil, _) => Ok(false),
-        (_, Value::Text(key)) if container.kind() == "map" => Ok(match container {
-            Value::Map(map) => map.entries.contains_key(key),
-            Value::Env(json) => json.get(&**key).is_some(),
-            _ => false,
-        }),
-        _ => fail(format!("in needs an array or a map, not a {}", container.kind())),
+/// Values of a JSON value, itself included.
+fn weight(json: &serde_json::Value) -> usize {
+    use serde_json::Value as Json;
+    match json {
+        Json::Array(items) => items.iter().map(weight).sum::<usize>().saturating_add(1),
+        Json::Object(fields) => fields.values().map(weight).sum::<usize>().saturating_add(1),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => 1,
     }
 }

@@ -1,206 +1,295 @@
-//! Tokens of an expression.
+//! Tokens of an expression, as expr-lang's `lexer/state.go` reads them.
 
-use crate::error::EvalError;
+use std::borrow::Cow;
+
+use super::fault::Fault;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Token {
-    Int(i64),
-    Float(f64),
-    Text(String),
-    Word(String),
-    /// `#`, `#acc`, `#index`
-    Pointer(String),
-    /// Operators and brackets.
-    Sign(&'static str),
+pub(super) enum Token<'s> {
+    /// A name; also `true`, `false` and `nil`.
+    Name(&'s str),
+    /// A number as it is written.
+    Number(&'s str),
+    /// A string, its escapes replaced.
+    Text(Cow<'s, str>),
+    /// Operators, keywords and punctuation.
+    Sign(&'s str),
+    /// `( ) [ ] { }`
+    Bracket(char),
+    End,
 }
 
-/// A token and the character it begins at, from 1.
-pub(super) type Placed = (Token, usize);
+/// A token and the byte it begins at.
+pub(super) type Placed<'s> = (Token<'s>, u32);
 
-/// Longest first.
-const SIGNS: [&str; 35] = [
-    "==", "!=", "<=", ">=", "&&", "||", "**", "??", "?.", "..", "(", ")", "[", "]", "{", "}", "<",
-    ">", "!", "+", "-", "*", "/", "%", "^", "?", ":", ",", ".", "|", ";", "=", "#", "&", "~",
+const KEYWORDS: [&str; 11] = [
+    "not",
+    "in",
+    "or",
+    "and",
+    "matches",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "let",
+    "if",
+    "else",
 ];
 
-/// Reads all tokens.
+/// Reads all tokens; the last one is [`Token::End`].
 ///
 /// # Errors
 /// The first character that begins no token, or a broken literal.
-pub(super) fn tokens(source: &str) -> Result<Vec<Placed>, EvalError> {
-    let mut lexer = Lexer { source, at: 0, chars: 1 };
-    let mut out = Vec::new();
+pub(super) fn tokens(source: &str) -> Result<Vec<Placed<'_>>, Fault> {
+    let mut lexer = Lexer { source, at: 0 };
+    let mut out = Vec::with_capacity(source.len() / 3 + 2);
     loop {
-        let blanks = lexer.rest().len() - lexer.rest().trim_start().len();
-        lexer.skip(blanks);
-        let start = lexer.chars;
-        match lexer.token()? {
-            Some(token) => out.push((token, start)),
-            None => return Ok(out),
+        lexer.blanks()?;
+        let start = lexer.place();
+        let token = lexer.token()?;
+        let end = token == Token::End;
+        out.push((token, start));
+        if end {
+            return Ok(out);
         }
     }
 }
 
-struct Lexer<'a> {
-    source: &'a str,
-    at: usize,
-    /// Characters read, plus one.
-    chars: usize,
+pub(super) fn is_alphabetic(c: char) -> bool {
+    matches!(c, '_' | '$') || c.is_alphabetic()
 }
 
-impl<'a> Lexer<'a> {
-    fn rest(&self) -> &'a str {
+pub(super) fn is_alphanumeric(c: char) -> bool {
+    is_alphabetic(c) || c.is_numeric()
+}
+
+struct Lexer<'s> {
+    source: &'s str,
+    at: usize,
+}
+
+impl<'s> Lexer<'s> {
+    fn rest(&self) -> &'s str {
         self.source.get(self.at..).unwrap_or("")
     }
 
-    fn skip(&mut self, bytes: usize) -> &'a str {
+    fn place(&self) -> u32 {
+        u32::try_from(self.at).unwrap_or(u32::MAX)
+    }
+
+    fn skip(&mut self, bytes: usize) -> &'s str {
         let read = self.rest().get(..bytes).unwrap_or("");
         self.at = self.at.saturating_add(bytes);
-        self.chars = self.chars.saturating_add(read.chars().count());
         read
     }
 
-    fn error<T>(&self, message: impl Into<String>) -> Result<T, EvalError> {
-        Err(EvalError::Syntax { message: message.into(), at: self.chars })
+    fn error<T>(&self, message: impl Into<String>) -> Result<T, Fault> {
+        Err(Fault::Compile(message.into(), self.place()))
     }
 
     /// Reads while `part` holds.
-    fn run(&mut self, part: fn(char) -> bool) -> &'a str {
+    fn run(&mut self, part: fn(char) -> bool) -> &'s str {
         let rest = self.rest();
         let end = rest.find(|c| !part(c)).unwrap_or(rest.len());
         self.skip(end)
     }
 
-    fn token(&mut self) -> Result<Option<Token>, EvalError> {
-        let mut chars = self.rest().chars();
-        let Some(first) = chars.next() else {
-            return Ok(None);
-        };
-        let second = chars.next().unwrap_or(' ');
-        if first.is_ascii_digit() || (first == '.' && second.is_ascii_digit()) {
-            return self.number().map(Some);
-        }
-        if matches!(first, '\'' | '"' | '`') {
-            return self.text(first).map(|text| Some(Token::Text(text)));
-        }
-        if first.is_alphabetic() || matches!(first, '_' | '$') {
-            let word = self.run(|c| c.is_alphanumeric() || matches!(c, '_' | '$'));
-            return Ok(Some(Token::Word(word.to_owned())));
-        }
-        if first == '#' {
-            self.skip(1);
-            let name = self.run(|c| c.is_alphanumeric() || c == '_');
-            return Ok(Some(Token::Pointer(name.to_owned())));
-        }
-        let rest = self.rest();
-        match SIGNS.into_iter().find(|sign| rest.starts_with(sign)) {
-            Some(sign) => {
-                self.skip(sign.len());
-                Ok(Some(Token::Sign(sign)))
-            }
-            None => self.error(format!("unexpected {first:?}")),
-        }
-    }
-
-    fn number(&mut self) -> Result<Token, EvalError> {
-        let rest = self.rest();
-        for (prefix, radix) in [("0x", 16), ("0X", 16), ("0b", 2), ("0o", 8)] {
-            if rest.starts_with(prefix) {
-                self.skip(2);
-                let digits = self.run(|c| c.is_ascii_alphanumeric() || c == '_').replace('_', "");
-                return match i64::from_str_radix(&digits, radix) {
-                    Ok(value) => Ok(Token::Int(value)),
-                    Err(_) => self.error("not a number"),
+    /// Blanks and comments.
+    fn blanks(&mut self) -> Result<(), Fault> {
+        loop {
+            let rest = self.rest();
+            let Some(first) = rest.chars().next() else {
+                return Ok(());
+            };
+            if first.is_whitespace() {
+                self.skip(first.len_utf8());
+            } else if rest.starts_with("//") {
+                self.skip(rest.find('\n').unwrap_or(rest.len()));
+            } else if let Some(comment) = rest.strip_prefix("/*") {
+                let Some(end) = comment.find("*/") else {
+                    return self.error("unclosed comment");
                 };
-            }
-        }
-        let digit = |c: char| c.is_ascii_digit() || c == '_';
-        let mut text = self.run(digit).to_owned();
-        let mut float = false;
-        let rest = self.rest();
-        // `1..3` is a range, not `1.` and `.3`.
-        if rest.starts_with('.') && !rest.starts_with("..") {
-            text.push_str(self.skip(1));
-            text.push_str(self.run(digit));
-            float = true;
-        }
-        let rest = self.rest();
-        if let Some(tail) = rest.strip_prefix(['e', 'E']) {
-            let unsigned = tail.strip_prefix(['+', '-']).unwrap_or(tail);
-            if unsigned.starts_with(|c: char| c.is_ascii_digit()) {
-                text.push_str(self.skip(rest.len() - unsigned.len()));
-                text.push_str(self.run(digit));
-                float = true;
-            }
-        }
-        if self.rest().starts_with(|c: char| c.is_alphabetic()) {
-            return self.error("a letter follows a number");
-        }
-        let text = text.replace('_', "");
-        if float {
-            match text.parse::<f64>() {
-                Ok(value) if value.is_finite() => Ok(Token::Float(value)),
-                _ => self.error("not a number"),
-            }
-        } else {
-            match text.parse() {
-                Ok(value) => Ok(Token::Int(value)),
-                Err(_) => self.error("the number is too large"),
+                self.skip(end.saturating_add(4));
+            } else {
+                return Ok(());
             }
         }
     }
 
-    fn text(&mut self, quote: char) -> Result<String, EvalError> {
+    fn token(&mut self) -> Result<Token<'s>, Fault> {
+        let rest = self.rest();
+        let mut chars = rest.chars();
+        let Some(first) = chars.next() else {
+            return Ok(Token::End);
+        };
+        let second = chars.next().unwrap_or('\0');
+        let sign = |length: usize| Token::Sign(rest.get(..length).unwrap_or(""));
+        let length = match first {
+            '\'' | '"' => return self.text(first),
+            '`' => return self.raw(),
+            'b' | 'B' if matches!(second, '\'' | '"') => {
+                return self.error("bytes literals are not supported");
+            }
+            '0'..='9' => return self.number(),
+            '.' if second.is_ascii_digit() => return self.number(),
+            '.' => 1 + usize::from(second == '.'),
+            '?' => 1 + usize::from(matches!(second, '.' | '?')),
+            '|' | ':' | '#' => 1 + usize::from(first == second),
+            ',' | ';' | '%' | '+' | '-' | '^' | '/' => 1,
+            '&' | '!' | '=' | '*' | '<' | '>' => 1 + usize::from(matches!(second, '&' | '=' | '*')),
+            '(' | ')' | '[' | ']' | '{' | '}' => {
+                self.skip(1);
+                return Ok(Token::Bracket(first));
+            }
+            c if is_alphanumeric(c) => {
+                let word = self.run(is_alphanumeric);
+                return Ok(match KEYWORDS.contains(&word) {
+                    true => Token::Sign(word),
+                    false => Token::Name(word),
+                });
+            }
+            other => return self.error(format!("unrecognized character {other:?}")),
+        };
+        let token = sign(length);
+        self.skip(length);
+        Ok(token)
+    }
+
+    fn number(&mut self) -> Result<Token<'s>, Fault> {
+        let rest = self.rest();
+        let start = self.at;
+        let decimal = |c: char| c.is_ascii_digit() || c == '_';
+        let digits: fn(char) -> bool = match rest.get(..2) {
+            Some("0x" | "0X") => |c| c.is_ascii_hexdigit() || c == '_',
+            Some("0o" | "0O") => |c| matches!(c, '0'..='7' | '_'),
+            Some("0b" | "0B") => |c| matches!(c, '0' | '1' | '_'),
+            _ => decimal,
+        };
+        if rest.starts_with('0') && rest.get(1..2).is_some_and(|c| "xXoObB".contains(c)) {
+            self.skip(2);
+        }
+        self.run(digits);
+        // `1..3` is a range, not `1.` and `.3`.
+        if self.rest().starts_with('.') {
+            if self.rest().starts_with("..") {
+                return Ok(Token::Number(self.source.get(start..self.at).unwrap_or("")));
+            }
+            self.skip(1);
+            self.run(digits);
+        }
+        if self.rest().starts_with(['e', 'E']) {
+            self.skip(1);
+            if self.rest().starts_with(['+', '-']) {
+                self.skip(1);
+            }
+            self.run(digits);
+        }
+        if self.rest().chars().next().is_some_and(is_alphanumeric) {
+            return self.error("bad number syntax: a letter follows a number");
+        }
+        Ok(Token::Number(self.source.get(start..self.at).unwrap_or("")))
+    }
+
+    /// A string in backquotes; two of them are one.
+    fn raw(&mut self) -> Result<Token<'s>, Fault> {
         self.skip(1);
+        let mut at = 0;
+        let rest = self.rest();
+        let mut doubled = false;
+        while let Some(quote) = rest.get(at..).and_then(|tail| tail.find('`')) {
+            let end = at.saturating_add(quote);
+            if rest.get(end.saturating_add(1)..).is_some_and(|tail| tail.starts_with('`')) {
+                doubled = true;
+                at = end.saturating_add(2);
+                continue;
+            }
+            let text = rest.get(..end).unwrap_or("");
+            self.skip(end.saturating_add(1));
+            return Ok(Token::Text(match doubled {
+                true => text.replace("``", "`").into(),
+                false => Cow::Borrowed(text),
+            }));
+        }
+        self.at = self.source.len();
+        self.error("literal not terminated")
+    }
+
+    fn text(&mut self, quote: char) -> Result<Token<'s>, Fault> {
+        self.skip(1);
+        let rest = self.rest();
+        let Some(end) = rest.find([quote, '\\', '\n', '\r']) else {
+            self.at = self.source.len();
+            return self.error("literal not terminated");
+        };
+        if rest.get(end..).is_some_and(|tail| tail.starts_with(quote)) {
+            self.skip(end.saturating_add(1));
+            return Ok(Token::Text(Cow::Borrowed(rest.get(..end).unwrap_or(""))));
+        }
         let mut out = String::new();
         loop {
             let rest = self.rest();
             let Some(c) = rest.chars().next() else {
-                return self.error("a string is not closed");
+                return self.error("literal not terminated");
             };
-            if c == quote {
-                self.skip(1);
-                return Ok(out);
-            }
-            if c == '\\' && quote != '`' {
-                out.push(self.escape()?);
-            } else {
-                self.skip(c.len_utf8());
-                out.push(c);
+            match c {
+                '\n' => return self.error("literal not terminated"),
+                '\\' => out.push(self.escape(quote)?),
+                c if c == quote => {
+                    self.skip(1);
+                    return Ok(Token::Text(out.into()));
+                }
+                // A carriage return is read as the newline it stands for.
+                '\r' => {
+                    self.skip(1);
+                    out.push('\n');
+                }
+                c => {
+                    self.skip(c.len_utf8());
+                    out.push(c);
+                }
             }
         }
     }
 
-    fn escape(&mut self) -> Result<char, EvalError> {
-        let kind = self.rest().chars().nth(1).unwrap_or(' ');
-        let digits = match kind {
-            'x' => 2,
-            'u' => 4,
-            'U' => 8,
-            _ => {
-                let c = match kind {
-                    'a' => '\u{7}',
-                    'b' => '\u{8}',
-                    'f' => '\u{c}',
-                    'n' => '\n',
-                    'r' => '\r',
-                    't' => '\t',
-                    'v' => '\u{b}',
-                    '\\' | '\'' | '"' | '`' => kind,
-                    _ => return self.error("a broken escape in a string"),
-                };
-                self.skip(2);
-                return Ok(c);
-            }
+    fn escape(&mut self, quote: char) -> Result<char, Fault> {
+        let rest = self.rest();
+        let kind = rest.chars().nth(1).unwrap_or(' ');
+        let plain = match kind {
+            'a' => Some('\u{7}'),
+            'b' => Some('\u{8}'),
+            'f' => Some('\u{c}'),
+            'n' => Some('\n'),
+            'r' => Some('\r'),
+            't' => Some('\t'),
+            'v' => Some('\u{b}'),
+            '\\' => Some('\\'),
+            c if c == quote => Some(c),
+            _ => None,
         };
-        let hex = self.rest().get(2..2 + digits);
-        let code = hex.and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        if let Some(c) = plain {
+            self.skip(2);
+            return Ok(c);
+        }
+        let (skipped, digits, radix) = match kind {
+            '0'..='3' => (1, 3, 8),
+            'x' => (2, 2, 16),
+            'u' if rest.get(2..3) == Some("{") => {
+                let inside = rest.get(3..).and_then(|tail| tail.split_once('}'));
+                (3, inside.map_or(0, |(digits, _)| digits.len()), 16)
+            }
+            'u' => (2, 4, 16),
+            'U' => (2, 8, 16),
+            _ => return self.error("invalid char escape"),
+        };
+        let end = skipped + digits;
+        let digits = rest.get(skipped..end).filter(|d| !d.is_empty() && !d.contains(['+', '-']));
+        let code = digits.and_then(|digits| u32::from_str_radix(digits, radix).ok());
         match code.and_then(char::from_u32) {
             Some(c) => {
-                self.skip(2 + digits);
+                self.skip(end + usize::from(skipped == 3));
                 Ok(c)
             }
-            None => self.error("a broken escape in a string"),
+            None => self.error("invalid char escape"),
         }
     }
 }

@@ -1,13 +1,19 @@
 //! Values of expressions. Cheap to clone; nesting is bounded when a value is built.
 
+mod key;
+mod show;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use serde_json::Value as Json;
 
-use super::text::go_float;
+use super::fault::Fault;
 use crate::error::EvalError;
+pub(super) use key::Key;
+pub(super) use show::{Layout, go_json, go_text};
 
 /// Levels of lists and maps one value may have: serialising and dropping recurse.
 const NESTING: u32 = 64;
@@ -18,13 +24,35 @@ pub(super) enum Value<'e> {
     Bool(bool),
     Int(i64),
     Float(f64),
-    Text(Rc<str>),
+    Text(Str<'e>),
     List(Rc<List<'e>>),
     Map(Rc<Map<'e>>),
+    /// A map of the environment, not read yet.
+    Place(Rc<[Box<str>]>),
     /// Nanoseconds.
     Duration(i64),
-    /// A list or map of the environment, not copied.
-    Env(&'e Json),
+    Time(Rc<jiff::Zoned>),
+    Zone(jiff::tz::TimeZone),
+    /// A month or a day of the week: its number and its name.
+    Named(i64, &'static str),
+}
+
+/// A text of the source, of the environment, or a new one.
+#[derive(Clone, Debug)]
+pub(super) enum Str<'e> {
+    Borrowed(&'e str),
+    Shared(Rc<str>),
+}
+
+impl Deref for Str<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Borrowed(text) => text,
+            Self::Shared(text) => text,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -35,43 +63,53 @@ pub(super) struct List<'e> {
 
 #[derive(Debug)]
 pub(super) struct Map<'e> {
-    pub(super) entries: BTreeMap<Rc<str>, Value<'e>>,
+    pub(super) entries: BTreeMap<Key, Value<'e>>,
+    /// Its keys may be anything: it has no JSON, as in Go.
+    pub(super) any_keys: bool,
     nesting: u32,
 }
 
 impl<'e> Value<'e> {
     pub(super) fn text(text: &str) -> Self {
-        Self::Text(text.into())
+        Self::Text(Str::Shared(text.into()))
     }
 
     /// A list; refused if nested too deeply.
-    pub(super) fn list(items: Vec<Value<'e>>) -> Result<Self, EvalError> {
+    pub(super) fn list(items: Vec<Value<'e>>) -> Result<Self, Fault> {
         let nesting = nesting(items.iter())?;
         Ok(Self::List(Rc::new(List { items, nesting })))
     }
 
-    /// A map; refused if nested too deeply.
-    pub(super) fn map(entries: BTreeMap<Rc<str>, Value<'e>>) -> Result<Self, EvalError> {
+    /// A map whose keys are texts; refused if nested too deeply.
+    pub(super) fn map(entries: BTreeMap<Key, Value<'e>>) -> Result<Self, Fault> {
         let nesting = nesting(entries.values())?;
-        Ok(Self::Map(Rc::new(Map { entries, nesting })))
+        Ok(Self::Map(Rc::new(Map { entries, any_keys: false, nesting })))
     }
 
-    /// A value of the environment.
-    pub(super) fn of_env(json: &'e Json) -> Self {
+    /// A map whose keys may be anything; refused if nested too deeply.
+    pub(super) fn any_map(entries: BTreeMap<Key, Value<'e>>) -> Result<Self, Fault> {
+        let nesting = nesting(entries.values())?;
+        Ok(Self::Map(Rc::new(Map { entries, any_keys: true, nesting })))
+    }
+
+    /// A value of the environment; its whole numbers are integers.
+    pub(super) fn of_env(json: &'e Json) -> Result<Self, Fault> {
         match json {
-            Json::Null => Self::Nil,
-            Json::Bool(value) => Self::Bool(*value),
-            Json::Number(number) => match number.as_i64() {
-                Some(value) => Self::Int(value),
+            Json::String(text) => Ok(Self::Text(Str::Borrowed(text))),
+            Json::Number(number) => Ok(match number.as_i64() {
+                Some(number) => Self::Int(number),
                 None => Self::Float(number.as_f64().unwrap_or(f64::NAN)),
-            },
-            Json::String(text) => Self::text(text),
-            Json::Array(_) | Json::Object(_) => Self::Env(json),
+            }),
+            Json::Array(items) => {
+                let items: Result<_, _> = items.iter().map(Self::of_env).collect();
+                Self::list(items?)
+            }
+            other => Self::of_json(other),
         }
     }
 
     /// A parsed JSON document; numbers are floats, as in Go.
-    pub(super) fn of_json(json: &Json) -> Result<Self, EvalError> {
+    pub(super) fn of_json(json: &Json) -> Result<Self, Fault> {
         Ok(match json {
             Json::Null => Self::Nil,
             Json::Bool(value) => Self::Bool(*value),
@@ -83,45 +121,11 @@ impl<'e> Value<'e> {
             }
             Json::Object(fields) => {
                 let fields = fields.iter();
-                let entries: Result<_, EvalError> = fields
-                    .map(|(key, value)| Ok((key.as_str().into(), Self::of_json(value)?)))
+                let entries: Result<_, Fault> = fields
+                    .map(|(key, value)| Ok((Key::text(key), Self::of_json(value)?)))
                     .collect();
                 Self::map(entries?)?
             }
-        })
-    }
-
-    /// As JSON; whole floats become integers, as Go prints them.
-    pub(super) fn to_json(&self, depth: u32) -> Result<Json, EvalError> {
-        if depth > NESTING {
-            return Err(EvalError::TOO_DEEP);
-        }
-        let below = depth.saturating_add(1);
-        Ok(match self {
-            Self::Nil => Json::Null,
-            Self::Bool(value) => Json::Bool(*value),
-            Self::Int(value) | Self::Duration(value) => Json::from(*value),
-            Self::Float(value) => match whole(*value) {
-                Some(whole) => Json::from(whole),
-                None => {
-                    serde_json::Number::from_f64(*value).map(Json::Number).ok_or_else(|| {
-                        EvalError::Value(format!("{} is no number", go_float(*value)))
-                    })?
-                }
-            },
-            Self::Text(text) => Json::String(text.to_string()),
-            Self::List(list) => {
-                let items: Result<_, _> = list.items.iter().map(|v| v.to_json(below)).collect();
-                Json::Array(items?)
-            }
-            Self::Map(map) => {
-                let entries = map.entries.iter();
-                let fields: Result<_, EvalError> = entries
-                    .map(|(key, value)| Ok((key.to_string(), value.to_json(below)?)))
-                    .collect();
-                Json::Object(fields?)
-            }
-            Self::Env(json) => (*json).clone(),
         })
     }
 
@@ -133,52 +137,19 @@ impl<'e> Value<'e> {
             Self::Int(_) => "int",
             Self::Float(_) => "float",
             Self::Text(_) => "string",
-            Self::Duration(_) => "duration",
-            Self::List(_) | Self::Env(Json::Array(_)) => "array",
-            Self::Map(_) | Self::Env(_) => "map",
+            Self::Duration(_) => "time.Duration",
+            Self::Time(_) => "time.Time",
+            Self::Zone(_) => "time.Location",
+            Self::Named(..) => "int",
+            Self::List(_) => "array",
+            Self::Map(_) | Self::Place(_) => "map",
         }
     }
 
     /// The items of a list.
-    pub(super) fn items(&self) -> Option<Vec<Value<'e>>> {
+    pub(super) fn items(&self) -> Option<&[Value<'e>]> {
         match self {
-            Self::List(list) => Some(list.items.clone()),
-            Self::Env(Json::Array(items)) => Some(items.iter().map(Self::of_env).collect()),
-            _ => None,
-        }
-    }
-
-    /// The number of items, keys or characters.
-    pub(super) fn length(&self) -> Option<usize> {
-        match self {
-            Self::Text(text) => Some(text.chars().count()),
-            Self::List(list) => Some(list.items.len()),
-            Self::Map(map) => Some(map.entries.len()),
-            Self::Env(Json::Array(items)) => Some(items.len()),
-            Self::Env(Json::Object(fields)) => Some(fields.len()),
-            _ => None,
-        }
-    }
-
-    /// The keys and values of a map.
-    pub(super) fn entries(&self) -> Option<BTreeMap<Rc<str>, Value<'e>>> {
-        match self {
-            Self::Map(map) => Some(map.entries.clone()),
-            Self::Env(Json::Object(fields)) => {
-                let fields = fields.iter();
-                Some(fields.map(|(k, v)| (k.as_str().into(), Self::of_env(v))).collect())
-            }
-            _ => None,
-        }
-    }
-
-    /// The value of a key; missing ones are nil. `None` if this is no map.
-    pub(super) fn field(&self, key: &str) -> Option<Value<'e>> {
-        match self {
-            Self::Map(map) => Some(map.entries.get(key).cloned().unwrap_or(Self::Nil)),
-            Self::Env(Json::Object(fields)) => {
-                Some(fields.get(key).map_or(Self::Nil, Self::of_env))
-            }
+            Self::List(list) => Some(&list.items),
             _ => None,
         }
     }
@@ -192,60 +163,67 @@ impl<'e> Value<'e> {
         }
     }
 
-    /// Equality of expr-lang: numbers by value, anything else by type and value.
+    /// Equality of expr-lang: numbers by value, anything else by type and value. Maps of the
+    /// environment are equal to themselves only.
     pub(super) fn equals(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Nil, Self::Nil) => true,
             (Self::Bool(a), Self::Bool(b)) => a == b,
             (Self::Int(a), Self::Int(b)) | (Self::Duration(a), Self::Duration(b)) => a == b,
-            (Self::Text(a), Self::Text(b)) => a == b,
+            (Self::Text(a), Self::Text(b)) => **a == **b,
             (Self::Int(_) | Self::Float(_), Self::Int(_) | Self::Float(_)) => {
                 self.number() == other.number()
             }
-            _ => match (self.items(), other.items(), self.entries(), other.entries()) {
-                (Some(a), Some(b), _, _) => {
-                    a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.equals(b))
-                }
-                (_, _, Some(a), Some(b)) => {
-                    a.len() == b.len()
-                        && a.iter().zip(&b).all(|((k, a), (l, b))| k == l && a.equals(b))
-                }
-                _ => false,
-            },
+            (Self::Time(a), Self::Time(b)) => a.timestamp() == b.timestamp(),
+            (Self::Named(a, n), Self::Named(b, m)) => a == b && n == m,
+            (Self::List(a), Self::List(b)) => {
+                a.items.len() == b.items.len()
+                    && a.items.iter().zip(&b.items).all(|(a, b)| a.equals(b))
+            }
+            (Self::Map(a), Self::Map(b)) => {
+                a.entries.len() == b.entries.len()
+                    && a.entries
+                        .iter()
+                        .zip(&b.entries)
+                        .all(|((k, a), (l, b))| k == l && a.equals(b))
+            }
+            (Self::Place(a), Self::Place(b)) => a == b,
+            _ => false,
         }
     }
 
-    /// Order of two numbers or two strings.
+    /// Order of two numbers, two strings, two times or two durations.
     pub(super) fn compare(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
-            (Self::Text(a), Self::Text(b)) => Some(a.cmp(b)),
+            (Self::Text(a), Self::Text(b)) => Some((**a).cmp(&**b)),
             (Self::Int(a), Self::Int(b)) | (Self::Duration(a), Self::Duration(b)) => Some(a.cmp(b)),
+            (Self::Time(a), Self::Time(b)) => Some(a.timestamp().cmp(&b.timestamp())),
             _ => self.number()?.partial_cmp(&other.number()?),
         }
     }
 
-    /// How many values a comparison may touch: its price.
+    /// Whether the two can be compared at all; NaN can, and is never less.
+    pub(super) fn comparable(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Text(_), Self::Text(_))
+            | (Self::Duration(_), Self::Duration(_))
+            | (Self::Time(_), Self::Time(_)) => true,
+            _ => self.number().is_some() && other.number().is_some(),
+        }
+    }
+
+    /// How many values a walk over it may touch: its price.
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::List(list) => list.items.iter().map(Self::weight).sum::<usize>() + 1,
             Self::Map(map) => map.entries.values().map(Self::weight).sum::<usize>() + 1,
-            Self::Env(json) => weight(json),
             Self::Text(text) => text.len() / 64 + 1,
             _ => 1,
         }
     }
 }
 
-fn weight(json: &Json) -> usize {
-    match json {
-        Json::Array(items) => items.iter().map(weight).sum::<usize>() + 1,
-        Json::Object(fields) => fields.values().map(weight).sum::<usize>() + 1,
-        Json::String(text) => text.len() / 64 + 1,
-        Json::Null | Json::Bool(_) | Json::Number(_) => 1,
-    }
-}
-
-fn nesting<'v, 'e: 'v>(items: impl Iterator<Item = &'v Value<'e>>) -> Result<u32, EvalError> {
+fn nesting<'v, 'e: 'v>(items: impl Iterator<Item = &'v Value<'e>>) -> Result<u32, Fault> {
     let inside = items
         .map(|item| match item {
             Value::List(list) => list.nesting,
@@ -255,7 +233,7 @@ fn nesting<'v, 'e: 'v>(items: impl Iterator<Item = &'v Value<'e>>) -> Result<u32
         .max();
     let nesting = inside.unwrap_or(0).saturating_add(1);
     if nesting > NESTING {
-        return Err(EvalError::TOO_DEEP);
+        return Err(EvalError::TOO_NESTED.into());
     }
     Ok(nesting)
 }
@@ -265,16 +243,14 @@ pub(super) fn to_float(value: i64) -> f64 {
     value as f64
 }
 
-/// The integer a float is, if it is one that prints without an exponent and loses nothing.
-pub(super) fn whole(value: f64) -> Option<i64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    (value.fract() == 0.0 && value.abs() < EXACT).then(|| truncate(value))
-}
-
 #[expect(
     clippy::cast_possible_truncation,
     reason = "rounds towards zero on purpose; out of range it stops at the ends"
 )]
 pub(super) fn truncate(value: f64) -> i64 {
     value as i64
+}
+
+pub(super) fn count<'e>(count: usize) -> Value<'e> {
+    Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
 }
