@@ -97,9 +97,8 @@ impl<'a> Doc<'a> {
             return (0, Millis(0));
         }
         let retries = self.report.required(retry, &grammar::SET_RETRY, "retries");
-        let retries =
-            retries.and_then(|_| self.report.optional_u32(retry, "retries", 0, RETRY_LIMIT));
-        let wait = retry.field("duration").and_then(|node| self.report.duration(node));
+        let retries = retries.and_then(|_| self.optional_whole(retry, "retries", 0, RETRY_LIMIT));
+        let wait = retry.field("duration").and_then(|node| self.span(node));
         (retries.unwrap_or(0), wait.unwrap_or(Millis(0)))
     }
 

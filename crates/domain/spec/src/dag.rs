@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use flowforge_expr::ConditionError;
 use flowforge_model::limits::{EDGES_PER_WORKFLOW, NODES_PER_WORKFLOW};
 use flowforge_model::plan::{Dag, Dependency, DependencyKind, Needs, Rows, TemplateIx};
-use flowforge_model::text::{Reference, Segment, Text};
 
 use crate::grammar;
 use crate::graph;
@@ -289,7 +288,7 @@ impl<'a> Doc<'a> {
             return edges.leaves();
         };
         let mut out = Vec::new();
-        let Some(names) = self.target_names(target) else {
+        let Some(names) = self.report.string(target).and_then(|_| self.settled(target)) else {
             return out;
         };
         for name in names.split_whitespace() {
@@ -305,30 +304,6 @@ impl<'a> Doc<'a> {
         out.sort_unstable();
         out.dedup();
         out
-    }
-
-    /// The names in `target`, where parameters of the workflow have their values.
-    fn target_names(&self, target: &'a Node) -> Option<String> {
-        let mut out = String::new();
-        for segment in match self.text(target, &Names::WORKFLOW)? {
-            Text::Plain(text) => return Some(text.into()),
-            Text::Parts(parts) => parts,
-        } {
-            match segment {
-                Segment::Literal(text) => out.push_str(&text),
-                Segment::Reference(Reference::WorkflowParameter(name)) => {
-                    let value = self.values.iter().find(|(known, _)| *known == name);
-                    out.push_str(value.map_or("", |(_, value)| value));
-                }
-                Segment::Reference(_) | Segment::Expression(_) => {
-                    let message = "the target of a dag is known before anything runs";
-                    let hint = "name the tasks, or a parameter of the workflow";
-                    self.report.error("unsupported", target, message, hint);
-                    return None;
-                }
-            }
-        }
-        Some(out)
     }
 
     fn check_indirect(

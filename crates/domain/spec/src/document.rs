@@ -92,7 +92,7 @@ impl<'a> Source<'a> {
     fn plan(&self, doc: &mut Doc<'a>, (spec, whole): (&'a Node, bool), options: &Options) -> Plan {
         let report = doc.report;
         let parameters = doc.workflow_parameters(spec, &options.parameters);
-        doc.values.clone_from(&parameters);
+        doc.values = parameters.iter().cloned().collect();
         let volumes = doc.read_workflow_volumes(spec);
         let artifacts = doc.workflow_artifacts(spec);
         doc.given_artifacts = artifacts.iter().map(|(name, _)| name.clone()).collect();
@@ -117,7 +117,7 @@ impl<'a> Source<'a> {
             },
             active_deadline: doc.seconds(spec, "activeDeadlineSeconds", 1),
             ttl: doc.ttl(spec),
-            parallelism: report.optional_u32(spec, "parallelism", 1, u32::MAX),
+            parallelism: doc.optional_whole(spec, "parallelism", 1, u32::MAX),
             suspend: spec.field("suspend").and_then(|node| report.boolean(node)).unwrap_or(false),
             on_exit,
             hooks,

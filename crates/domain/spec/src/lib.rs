@@ -42,6 +42,7 @@ mod resources;
 mod retry;
 mod scope;
 mod settings;
+mod settled;
 mod steps;
 mod suggest;
 mod tagged;

@@ -151,7 +151,7 @@ impl<'a> Doc<'a> {
         Some(Memoize {
             key: self.text(key?, names)?,
             cache: self.fixed_name(name, "a cache")?.into(),
-            max_age: node.field("maxAge").and_then(|node| self.report.duration(node)),
+            max_age: node.field("maxAge").and_then(|node| self.span(node)),
         })
     }
 }

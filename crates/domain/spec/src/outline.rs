@@ -114,7 +114,7 @@ pub(crate) struct Doc<'a> {
     /// Names of `workflow.parameters`.
     pub(crate) parameters: BTreeSet<&'a str>,
     /// The same with their values.
-    pub(crate) values: Vec<(Box<str>, Box<str>)>,
+    pub(crate) values: BTreeMap<Box<str>, Box<str>>,
     /// Names outputs are exported under.
     pub(crate) globals: BTreeSet<&'a str>,
     /// Names artifacts are exported under.
@@ -151,7 +151,7 @@ impl<'a> Doc<'a> {
             inline: BTreeMap::new(),
             missing: RefCell::default(),
             parameters: BTreeSet::new(),
-            values: Vec::new(),
+            values: BTreeMap::new(),
             globals: BTreeSet::new(),
             artifact_globals: BTreeSet::new(),
             given_artifacts: BTreeSet::new(),

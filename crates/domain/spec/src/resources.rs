@@ -120,13 +120,8 @@ impl<'a> Doc<'a> {
     }
 
     fn quantity(&self, node: &'a Node) -> Option<Quantity> {
-        let text = self.report.string(node)?;
-        if text.contains("{{") {
-            let message = "resources cannot hold tags";
-            let hint = "write a constant; use several templates for several sizes";
-            self.report.error("unsupported", node, message, hint);
-            return None;
-        }
+        self.report.string(node)?;
+        let text = &*self.settled(node)?;
         match Quantity::parse(text) {
             Ok(quantity) => Some(quantity),
             Err(cause) => {

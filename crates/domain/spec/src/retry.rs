@@ -22,17 +22,14 @@ impl<'a> Doc<'a> {
             self.expression(node, source, names)
         });
         let policy = match node.field("retryPolicy") {
-            Some(node) => self.retry_policy(node)?,
+            Some(node) => self.retry_policy(node).unwrap_or_default(),
             // As in Argo: an expression decides alone unless a policy is given.
             None if expression.is_some() => RetryPolicy::Always,
             None => RetryPolicy::default(),
         };
-        let backoff = match node.field("backoff") {
-            Some(node) => Some(self.backoff(node)?),
-            None => None,
-        };
+        let backoff = node.field("backoff").and_then(|node| self.backoff(node));
         Some(RetryStrategy {
-            limit: self.report.optional_u32(node, "limit", 0, RETRY_LIMIT),
+            limit: self.optional_whole(node, "limit", 0, RETRY_LIMIT),
             policy,
             backoff,
             expression,
@@ -59,20 +56,17 @@ impl<'a> Doc<'a> {
         if !self.report.fields(node, &grammar::BACKOFF) {
             return None;
         }
+        let span = |key| node.field(key).and_then(|node| self.span(node));
+        let factor = node.field("factor").map_or(Some(1000), |node| self.factor(node));
+        let (cap, max_duration) = (span("cap"), span("maxDuration"));
         let duration = self.report.required(node, &grammar::BACKOFF, "duration")?;
-        let factor = node.field("factor");
-        let span = |key| node.field(key).and_then(|node| self.report.duration(node));
-        Some(Backoff {
-            duration: self.report.duration(duration)?,
-            factor_milli: factor.map_or(Some(1000), |node| self.factor(node))?,
-            cap: span("cap"),
-            max_duration: span("maxDuration"),
-        })
+        Some(Backoff { duration: self.span(duration)?, factor_milli: factor?, cap, max_duration })
     }
 
     /// A decimal number from 1 to 1000 in thousandths; 0 means no growth, as in Argo.
     fn factor(&self, node: &'a Node) -> Option<u32> {
-        let text = self.report.string(node)?;
+        self.report.string(node)?;
+        let text = &*self.settled(node)?;
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         let digits =
             |t: &str| !t.is_empty() && t.len() <= 9 && t.bytes().all(|b| b.is_ascii_digit());
@@ -101,13 +95,13 @@ impl<'a> Doc<'a> {
     /// A field of whole seconds, at least `min`.
     pub(crate) fn seconds(&self, node: &'a Node, key: &str, min: i64) -> Option<Millis> {
         let max = i64::try_from(SPAN_MS / 1000).unwrap_or(i64::MAX);
-        let seconds = self.report.integer(node.field(key)?, min, max)?;
+        let seconds = self.whole(node.field(key)?, min, max)?;
         u64::try_from(seconds).ok().map(Millis::from_secs)
     }
 
     /// A span above zero.
     pub(crate) fn positive_duration(&self, node: &'a Node) -> Option<Millis> {
-        let span = self.report.duration(node)?;
+        let span = self.span(node)?;
         if span.0 == 0 {
             let message = "nothing can finish in no time";
             self.report.error("out_of_range", node, message, "give a span above zero");

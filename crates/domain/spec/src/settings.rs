@@ -34,7 +34,7 @@ impl<'a> Doc<'a> {
 
     pub(crate) fn priority(&self, spec: &'a Node) -> Option<i32> {
         let node = spec.field("priority")?;
-        let value = self.report.integer(node, i64::from(i32::MIN), i64::from(i32::MAX))?;
+        let value = self.whole(node, i64::from(i32::MIN), i64::from(i32::MAX))?;
         i32::try_from(value).ok()
     }
 

@@ -43,7 +43,7 @@ impl<'a> Doc<'a> {
             },
         };
         let outputs = self.outputs(node, &place);
-        let retry = node.field("retryStrategy").map(|node| {
+        let retry = node.field("retryStrategy").and_then(|node| {
             let retry_names = Names { leaf: true, ..leaf };
             self.retry(node, &retry_names)
         });
@@ -55,17 +55,12 @@ impl<'a> Doc<'a> {
             artifacts_in: self.input_artifacts(node, kind, &leaf),
             outputs,
             artifacts_out: self.output_artifacts(node, kind, &place.names),
-            body: body?,
             // A suspension has nothing to retry.
-            retry: match retry.filter(|_| kind != BodyKind::Suspend) {
-                Some(retry) => Some(retry?),
-                None => None,
-            },
+            retry: retry.filter(|_| kind != BodyKind::Suspend),
             active_deadline: self.seconds(node, "activeDeadlineSeconds", 1),
             timeout: node.field("timeout").and_then(|node| self.positive_duration(node)),
             parallelism: self
-                .report
-                .optional_u32(node, "parallelism", 1, u32::MAX)
+                .optional_whole(node, "parallelism", 1, u32::MAX)
                 .filter(|_| kind.composite()),
             fail_fast: self.fail_fast(node),
             locks: self.locks(node, &leaf),
@@ -76,6 +71,8 @@ impl<'a> Doc<'a> {
                 .unwrap_or(false),
             volumes: self.volumes(node, &leaf),
             init,
+            // Last: everything else that is wrong is said as well.
+            body: body?,
         };
         Some(template)
     }

@@ -156,17 +156,18 @@ impl<'a> Report<'a> {
 
     /// A whole decimal number, quoted or not, within a range.
     pub(crate) fn integer(&self, node: &'a Node, min: i64, max: i64) -> Option<i64> {
-        let text = node.text().unwrap_or("");
-        if text.contains("{{") {
-            self.no_tags(node, "a number that is needed before anything runs");
-            return None;
-        }
+        self.integer_of(node, node.text().unwrap_or(""), min, max)
+    }
+
+    /// The same of a text that stands at `node`.
+    pub(crate) fn integer_of(&self, node: &'a Node, text: &str, min: i64, max: i64) -> Option<i64> {
         let digits = text.strip_prefix('-').unwrap_or(text);
         let decimal = !digits.is_empty()
             && digits.bytes().all(|b| b.is_ascii_digit())
             && (text == "0" || !digits.starts_with('0'));
         if !decimal {
-            let message = format!("expected a whole number, found {}", node.describe());
+            let found = if text.is_empty() { node.describe() } else { quote(text) };
+            let message = format!("expected a whole number, found {found}");
             self.error("wrong_type", node, message, "write decimal digits only");
             return None;
         }
@@ -176,13 +177,6 @@ impl<'a> Report<'a> {
             self.error("out_of_range", node, message, "");
         }
         value
-    }
-
-    /// Reports tags where their values would come too late.
-    fn no_tags(&self, node: &'a Node, what: &str) {
-        let message = format!("{what} cannot hold tags");
-        let hint = "write a constant; use several templates for several values";
-        self.error("unsupported", node, message, hint);
     }
 
     /// A field that may be missing, as a whole number that fits `u32`.
@@ -217,11 +211,11 @@ impl<'a> Report<'a> {
 
     /// A span in Go's form or in seconds.
     pub(crate) fn duration(&self, node: &'a Node) -> Option<Millis> {
-        let text = self.string(node)?;
-        if text.contains("{{") {
-            self.no_tags(node, "a span that is needed before anything runs");
-            return None;
-        }
+        self.duration_of(node, self.string(node)?)
+    }
+
+    /// The same of a text that stands at `node`.
+    pub(crate) fn duration_of(&self, node: &'a Node, text: &str) -> Option<Millis> {
         match Millis::parse(text) {
             Ok(span) => Some(span),
             Err(cause) => {

@@ -130,7 +130,7 @@ fn what_cannot_be_had_is_refused_by_name_at_its_line() {
         ),
         (
             "container: {image: i, resources: {limits: {cpu: '{{inputs.parameters.x}}'}}}\ninputs: {parameters: [{name: x, value: 1}]}",
-            "unsupported 7:53 resources cannot hold tags",
+            "unsupported 7:53 a value that is needed before anything runs can only hold {{workflow.parameters.NAME}}",
         ),
     ];
     for (body, expected) in rows {
@@ -522,4 +522,29 @@ fn lines_in_quotes_and_brackets_may_be_indented_too_little() {
     let broken = source.replace("'\n      ]", "'\n      ");
     assert_ne!(source, broken);
     assert_eq!(codes(&broken), ["yaml"]);
+}
+
+#[test]
+fn numbers_may_come_from_parameters_of_the_workflow() {
+    let source = manifest(
+        "container: {image: i, resources: {limits: {memory: '{{workflow.parameters.n}}Gi'}}}\nactiveDeadlineSeconds: '{{workflow.parameters.n}}'\ntimeout: '{{workflow.parameters.n}}m'\nretryStrategy: {limit: '{{workflow.parameters.n}}', backoff: {duration: '1', factor: '{{workflow.parameters.n}}'}}",
+    )
+    .replace("spec:\n", "spec:\n  arguments: {parameters: [{name: n, value: 7}]}\n");
+    let template = ok(&source).plan.templates.remove(0);
+    assert_eq!(template.active_deadline, Some(Millis(7000)));
+    assert_eq!(template.timeout, Some(Millis(420_000)));
+    let retry = template.retry.unwrap();
+    assert_eq!(retry.limit, Some(7));
+    assert_eq!(retry.backoff.unwrap().factor_milli, 7000);
+    let Body::Container(container) = template.body else { panic!() };
+    assert_eq!(container.resources.limits.memory.0, 7 << 30);
+    let options = Options { parameters: vec![("n".into(), "2".into())], ..Options::default() };
+    let given = compile(&source, &options).unwrap().plan.templates.remove(0);
+    assert_eq!(given.active_deadline, Some(Millis(2000)));
+    let options = Options { parameters: vec![("n".into(), "x".into())], ..Options::default() };
+    let problems = compile(&source, &options).map(|c| c.plan).unwrap_err();
+    let codes: Vec<_> = problems.list.iter().map(|p| p.code).collect();
+    assert_eq!(codes, ["bad_quantity", "wrong_type", "bad_duration", "wrong_type", "out_of_range"]);
+    let unknown = source.replace("{name: n, value: 7}", "{name: m, value: 7}");
+    assert!(self::codes(&unknown).iter().all(|code| *code == "unknown_parameter"));
 }
