@@ -176,6 +176,7 @@ fn order(workflow: WorkflowId, node: u32, number: u32, mapped: bool) -> WorkOrde
         key,
         attempt: key.id(),
         task: workflow.task(key.node),
+        workflow_name: "w".to_owned(),
         task_name: "a".to_owned(),
         template: "a".to_owned(),
         work: Work::one(Process {

@@ -36,6 +36,7 @@ pub(crate) fn build(
         ("ARGO_CONTAINER_NAME", process.name.clone()),
         ("ARGO_NODE_ID", order.task.to_string()),
         ("ARGO_POD_NAME", order.attempt.to_string()),
+        ("ARGO_WORKFLOW_NAME", order.workflow_name.clone()),
         ("ARGO_WORKFLOW_UID", order.key.workflow.to_string()),
     ];
     all.extend(argos.map(|(name, value)| (name.to_owned(), value)));

@@ -37,6 +37,7 @@ pub use confine::exec_task;
 pub use runner::{ProcessPorts, ProcessRunner};
 pub use secrets::DirectorySecrets;
 pub use survivors::end_survivors;
+pub use volumes::{volumes_of_workflows, workflow_volumes};
 
 /// What keeps a runner from being built.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use flowforge_model::attempt::{
     Failure, FailureClass, Mount, Process, Volume, VolumeSource, WorkOrder,
 };
+use flowforge_model::id::WorkflowId;
 use flowforge_model::status::Reason;
 use flowforge_ports::secrets::Secrets;
 
@@ -15,6 +16,9 @@ use crate::config::ProcessConfig;
 use crate::mapping;
 use crate::mapping::layout::{Mounted, Source};
 use crate::secrets::plain;
+
+/// Below the folder of volumes: holds a folder for each workflow that has claims, by its id.
+const WORKFLOWS: &str = "workflows";
 
 /// The volumes of one attempt that are gone with it. Made when they are first mounted.
 #[derive(Debug)]
@@ -96,7 +100,7 @@ fn source(
         VolumeSource::Empty => below(scratch.path.clone(), &volume.name),
         VolumeSource::Claim(name) => below(config.volumes_dir.join(&config.project_id), name),
         VolumeSource::WorkflowClaim(name) => {
-            below(of_workflow(&config.volumes_dir, &order.key.workflow.to_string()), name)
+            below(workflow_volumes(&config.volumes_dir, order.key.workflow), name)
         }
         VolumeSource::Files(files) => Ok(Content::Files(
             files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect(),
@@ -105,9 +109,17 @@ fn source(
     }
 }
 
-/// Where the claims are that a workflow takes with it when it goes.
-pub(crate) fn of_workflow(volumes_dir: &Path, workflow: &str) -> PathBuf {
-    volumes_dir.join("workflows").join(workflow)
+/// The folder of the claims that a workflow takes with it when it goes. It is there once a task
+/// has mounted one.
+#[must_use]
+pub fn workflow_volumes(volumes_dir: &Path, workflow: WorkflowId) -> PathBuf {
+    volumes_of_workflows(volumes_dir).join(workflow.to_string())
+}
+
+/// The folder with a folder of claims for each workflow, by its id.
+#[must_use]
+pub fn volumes_of_workflows(volumes_dir: &Path) -> PathBuf {
+    volumes_dir.join(WORKFLOWS)
 }
 
 /// A folder that tasks of whatever user may write, in one that only this user may enter.

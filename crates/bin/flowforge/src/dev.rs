@@ -33,6 +33,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::banner::Banner;
+use crate::claims::Claims;
 use crate::config::{Config, ConfigError, Settings, Sources};
 use crate::data_dir::DataDir;
 use crate::executors::{AnyRunner, Surroundings};
@@ -211,7 +212,8 @@ impl Server {
             logs: SegmentLogs::open(&data.logs()).context("cannot open the logs")?,
             hub: hub.clone(),
         });
-        let (keeper, keeper_thread) = Keeper::start(Arc::clone(&logs), Arc::clone(&store))?;
+        let claims = Claims::new(data.volumes());
+        let (keeper, keeper_thread) = Keeper::start(Arc::clone(&logs), Arc::clone(&store), claims)?;
         keeper.sweep(data.logs());
         let (mailbox, inbox) = mailbox();
         let (schedules, due) = flowforge_svc_cron::mailbox();

@@ -1,5 +1,5 @@
-//! Logs around the hot path: who is told of new lines, and what happens to the log of a workflow
-//! that has ended.
+//! Logs around the hot path: who is told of new lines, and what happens to the log and the claims
+//! of a workflow that has ended.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,13 @@ use std::thread::JoinHandle;
 
 use anyhow::Context;
 use flowforge_model::id::WorkflowId;
+use flowforge_model::status::WorkflowStatus;
 use flowforge_ports::catalog::Catalog;
 use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore};
 use flowforge_ports::store::StoreError;
 use flowforge_svc_api::Hub;
+
+use crate::claims::{Claims, Stands};
 
 /// Logs whose followers are told of every append.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ impl<L: LogStore> LogStore for Announced<L> {
 enum Chore {
     Seal(WorkflowId),
     Delete(WorkflowId),
-    /// Delete the logs in this folder whose workflows are gone.
+    /// Delete the logs in this folder whose workflows are gone, and claims that nobody needs.
     Sweep(PathBuf),
 }
 
@@ -66,14 +69,18 @@ impl Keeper {
     pub(crate) fn start(
         logs: Arc<impl LogStore>,
         catalog: Arc<impl Catalog>,
+        claims: Claims,
     ) -> anyhow::Result<(Self, JoinHandle<()>)> {
         let (sender, receiver) = channel();
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        let gone =
-            move |id| matches!(runtime.block_on(catalog.workflow(id)), Err(StoreError::NotFound));
+        let stands = move |id| match runtime.block_on(catalog.workflow(id)) {
+            Ok(view) if view.state.status == WorkflowStatus::Succeeded => Stands::Succeeded,
+            Err(StoreError::NotFound) => Stands::Gone,
+            Ok(_) | Err(_) => Stands::Needed,
+        };
         let thread = std::thread::Builder::new()
             .name("logs".to_owned())
-            .spawn(move || work(&*logs, &receiver, &gone))
+            .spawn(move || work(&*logs, &claims, &receiver, &stands))
             .context("cannot start the thread for logs")?;
         Ok((Self { chores: sender }, thread))
     }
@@ -98,26 +105,33 @@ impl Keeper {
     }
 }
 
-fn work(logs: &impl LogStore, chores: &Receiver<Chore>, gone: &impl Fn(WorkflowId) -> bool) {
+fn work(
+    logs: &impl LogStore,
+    claims: &Claims,
+    chores: &Receiver<Chore>,
+    stands: &impl Fn(WorkflowId) -> Stands,
+) {
     for chore in chores {
         let (what, workflow, done) = match chore {
             Chore::Seal(id) => ("sealed", id, logs.seal(id)),
             Chore::Delete(id) => ("deleted", id, logs.delete(id)),
             Chore::Sweep(folder) => {
-                sweep(logs, &folder, gone);
+                sweep(logs, &folder, stands);
+                claims.sweep(stands);
                 continue;
             }
         };
+        claims.release(workflow, stands);
         if let Err(error) = done {
             tracing::warn!(%workflow, %error, "log cannot be {what}");
         }
     }
 }
 
-fn sweep(logs: &impl LogStore, folder: &Path, gone: &impl Fn(WorkflowId) -> bool) {
+fn sweep(logs: &impl LogStore, folder: &Path, stands: &impl Fn(WorkflowId) -> Stands) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    for id in ids.filter(|id| gone(*id)) {
+    for id in ids.filter(|id| stands(*id) == Stands::Gone) {
         if let Err(error) = logs.delete(id) {
             tracing::warn!(workflow = %id, %error, "log of a deleted workflow cannot be deleted");
         }

@@ -1,6 +1,7 @@
 //! The server. Reads the configuration, builds the parts and joins them; decides nothing.
 
 mod banner;
+mod claims;
 mod config;
 mod data_dir;
 mod dev;

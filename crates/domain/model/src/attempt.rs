@@ -36,6 +36,8 @@ pub struct WorkOrder {
     pub attempt: AttemptId,
     /// The task's public id.
     pub task: TaskId,
+    /// Name of the workflow.
+    pub workflow_name: String,
     /// Dotted path of the task in its workflow.
     pub task_name: String,
     /// Name of its template.

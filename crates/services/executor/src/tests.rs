@@ -50,6 +50,7 @@ fn order(number: u32) -> Arc<WorkOrder> {
         key: key(number),
         attempt: key(number).id(),
         task: key(number).workflow.task(NodeIx(3)),
+        workflow_name: "w".to_owned(),
         task_name: "a".to_owned(),
         template: "t".to_owned(),
         work: Work::one(Process {

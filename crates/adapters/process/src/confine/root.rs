@@ -59,19 +59,21 @@ fn fill(layout: &Layout) -> Done<()> {
     };
     let mounted = |path: &Path| layout.mounts.iter().any(|mounted| path.starts_with(&mounted.at));
     let own: Vec<&PathBuf> = layout.own.iter().filter(|path| !mounted(path)).collect();
-    let mut views = BTreeSet::new();
-    for path in &own {
-        views.insert(if path.is_dir() { path.to_path_buf() } else { anchor(path) });
-    }
+    // What is made in these folders, and what is changed in them, is the task's own.
+    let whole: BTreeSet<&Path> = own.iter().map(|path| &***path).filter(|p| p.is_dir()).collect();
+    let mut made: BTreeSet<PathBuf> =
+        own.iter().filter(|path| !path.is_dir()).map(|path| anchor(path)).collect();
     let fresh = layout.mounts.iter().filter(|mounted| !covered(&mounted.at));
-    views.extend(fresh.filter(|mounted| !fits(mounted)).map(|mounted| anchor(&mounted.at)));
+    made.extend(fresh.filter(|mounted| !fits(mounted)).map(|mounted| anchor(&mounted.at)));
     if !layout.cwd.is_dir() && !mounted(&layout.cwd) {
-        views.insert(anchor(&layout.cwd));
+        made.insert(anchor(&layout.cwd));
     }
     // Parents sort before what is in them.
+    let views: BTreeSet<&Path> = made.iter().map(|path| &**path).chain(whole.clone()).collect();
     for (number, view) in views.iter().enumerate() {
-        if view != Path::new("/") && !view.starts_with(TMP) {
-            views::cover(&root, view, (number, &own))?;
+        if *view != Path::new("/") && !view.starts_with(TMP) {
+            views::View { root: &root, folder: view, whole: whole.contains(view), number }
+                .put(&own)?;
         }
     }
     for path in &own {

@@ -13,37 +13,45 @@ use super::root::{Doing, Done, Root};
 /// takes a file system of Linux that not every disk supports.
 const FEW: usize = 64;
 
-/// Puts a private view over a folder of the machine: it shows what is there; what is made there is
-/// seen by this task alone. Of the task's own files none is there at first.
-pub(super) fn cover(
-    root: &Root<'_>,
-    folder: &Path,
-    (number, own): (usize, &[&PathBuf]),
-) -> Done<()> {
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).doing("read", folder)?.take(FEW + 1) {
-        entries.push(entry.doing("read", folder)?.path());
-    }
-    let hidden: Vec<&PathBuf> = own
-        .iter()
-        .copied()
-        .filter(|path| path.parent() == Some(folder) && !path.is_dir())
-        .filter(|path| path.symlink_metadata().is_ok())
-        .collect();
-    let layer = root.layer(&format!("view-{number}"))?;
-    let at = root.inside(folder);
-    if entries.len() > FEW {
-        overlay(root, (folder, &at), &layer)?;
-        for path in hidden {
-            let path = root.inside(path);
-            fs::remove_file(&path).doing("hide", &path)?;
+/// A private view of a folder: it shows what is there; what is made there is seen by this task
+/// alone.
+pub(super) struct View<'a> {
+    pub(super) root: &'a Root<'a>,
+    pub(super) folder: &'a Path,
+    /// What is changed there is this task's own as well.
+    pub(super) whole: bool,
+    pub(super) number: usize,
+}
+
+impl View<'_> {
+    /// Mounts it. Of the task's own files none is there at first.
+    pub(super) fn put(&self, own: &[&PathBuf]) -> Done<()> {
+        let Self { root, folder, whole, number } = self;
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(folder).doing("read", folder)?.take(FEW + 1) {
+            entries.push(entry.doing("read", folder)?.path());
         }
-        return Ok(());
+        let hidden: Vec<&PathBuf> = own
+            .iter()
+            .copied()
+            .filter(|path| path.parent() == Some(folder) && !path.is_dir())
+            .filter(|path| path.symlink_metadata().is_ok())
+            .collect();
+        let layer = root.layer(&format!("view-{number}"))?;
+        let at = root.inside(folder);
+        if *whole || entries.len() > FEW {
+            overlay(root, (folder, &at), &layer)?;
+            for path in hidden {
+                let path = root.inside(path);
+                fs::remove_file(&path).doing("hide", &path)?;
+            }
+            return Ok(());
+        }
+        let mode = fs::metadata(folder).doing("look at", folder)?.permissions();
+        fs::set_permissions(&layer, mode).doing("open up", &layer)?;
+        mount_bind(&layer, &at).doing("mount", folder)?;
+        entries.iter().filter(|path| !hidden.contains(path)).try_for_each(|path| root.show(path))
     }
-    let mode = fs::metadata(folder).doing("look at", folder)?.permissions();
-    fs::set_permissions(&layer, mode).doing("open up", &layer)?;
-    mount_bind(&layer, &at).doing("mount", folder)?;
-    entries.iter().filter(|path| !hidden.contains(path)).try_for_each(|path| root.show(path))
 }
 
 fn overlay(root: &Root<'_>, (folder, at): (&Path, &Path), layer: &Path) -> Done<()> {

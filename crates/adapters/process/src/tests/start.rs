@@ -37,6 +37,7 @@ fn the_environment_is_ours_and_the_users_and_nothing_else() {
             "ARGO_CONTAINER_NAME=main".to_owned(),
             format!("ARGO_NODE_ID={task}"),
             format!("ARGO_POD_NAME={attempt}"),
+            "ARGO_WORKFLOW_NAME=w".to_owned(),
             format!("ARGO_WORKFLOW_UID={}", order.key.workflow),
             "FLOWFORGE_API_ENDPOINT=http://127.0.0.1:1".to_owned(),
             format!("FLOWFORGE_ATTEMPT_ID={attempt}"),

@@ -151,6 +151,7 @@ impl Rig {
             key,
             attempt: key.id(),
             task: workflow.task(key.node),
+            workflow_name: "w".to_owned(),
             task_name: "a".to_owned(),
             template: "t".to_owned(),
             work,
