@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod cron;
 pub(crate) mod kept;
 
 use std::path::PathBuf;
@@ -108,6 +109,9 @@ pub(crate) enum Command {
     Resubmit(Resubmit),
     /// Check workflow files, without a server
     Lint(Lint),
+    /// Create, show, hold and delete schedules (CronWorkflows)
+    #[command(subcommand)]
+    Cron(cron::Cron),
     /// Store workflow templates and config maps, and show and compare their versions
     #[command(subcommand)]
     Template(kept::Template),
@@ -369,6 +373,11 @@ fn since(text: &str) -> Result<Since, String> {
         .map(Since::Ago)
         .or_else(|| Time::parse(text).map(Since::At))
         .ok_or_else(|| "write it as `10m` or as an RFC 3339 time".to_owned())
+}
+
+/// An instant in RFC 3339.
+fn instant(text: &str) -> Result<Time, String> {
+    Time::parse(text).ok_or_else(|| "write it like 2026-01-31T12:00:00Z".to_owned())
 }
 
 #[cfg(test)]

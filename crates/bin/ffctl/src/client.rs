@@ -131,6 +131,17 @@ impl Client {
         self.read(Ok(answer)).map(Some)
     }
 
+    /// Puts nothing: the path says what is wanted.
+    pub(crate) fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: Query<'_>,
+    ) -> Result<T, Failure> {
+        let request = self.agent.put(self.address(path));
+        let request = self.let_in(request.query_pairs(query.iter().copied()));
+        self.read(request.send_empty())
+    }
+
     /// Posts JSON, or nothing.
     pub(crate) fn post<T: DeserializeOwned>(
         &self,

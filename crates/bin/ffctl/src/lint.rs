@@ -7,7 +7,7 @@ use flowforge_wire::{Finding, LintReport};
 use serde::Serialize;
 
 use crate::args;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Document, Exit, Failure};
 use crate::output::{Context, Sink};
 use crate::paint::{Colour, shown, width};
 use crate::source;
@@ -70,19 +70,43 @@ pub(crate) fn name_of(path: &Path) -> String {
 
 fn check(source: &str, parameters: Vec<(String, String)>) -> LintReport {
     let options = Options { parameters, default_retry: None };
-    match flowforge_spec::compile(source, &options) {
-        Ok(compiled) => LintReport {
+    let checked = if flowforge_spec::is_schedule(source) {
+        flowforge_spec::cron(source, &options).map(|document| document.compiled.warnings)
+    } else {
+        flowforge_spec::compile(source, &options).map(|compiled| compiled.warnings)
+    };
+    match checked {
+        Ok(warnings) => LintReport {
             ok: true,
-            warnings: compiled.warnings.into_iter().map(finding).collect(),
+            warnings: warnings.into_iter().map(finding).collect(),
             ..LintReport::default()
         },
-        Err(Problems { list, omitted }) => LintReport {
-            ok: false,
-            errors: list.into_iter().map(finding).collect(),
-            warnings: Vec::new(),
-            omitted: u64::try_from(omitted).unwrap_or(u64::MAX),
-        },
+        Err(problems) => refused(problems),
     }
+}
+
+fn refused(Problems { list, omitted }: Problems) -> LintReport {
+    LintReport {
+        ok: false,
+        errors: list.into_iter().map(finding).collect(),
+        warnings: Vec::new(),
+        omitted: u64::try_from(omitted).unwrap_or(u64::MAX),
+    }
+}
+
+/// Says what is wrong with a document that another command reads by itself.
+pub(crate) fn refuse(
+    context: &mut Context,
+    document: &Document,
+    problems: Problems,
+) -> Result<Exit, Failure> {
+    let Document { name, text } = document;
+    let report = refused(problems);
+    for found in &report.errors {
+        show(&mut context.err, name, text, found, Level::Error)?;
+    }
+    more(&mut context.err, report.omitted)?;
+    Ok(Exit::Usage)
 }
 
 fn finding(problem: Problem) -> Finding {

@@ -7,6 +7,7 @@ mod actions;
 mod args;
 mod artifact;
 mod client;
+mod cron;
 mod endpoint;
 mod exit;
 mod follow;
@@ -92,6 +93,7 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<Exit, Failure> {
         Command::Retry(args) => actions::retry(context, args),
         Command::Resubmit(args) => actions::resubmit(context, args),
         Command::Lint(args) => lint::run(context, args),
+        Command::Cron(command) => cron::run(context, command),
         Command::Template(command) => template::run(context, command),
         Command::Locks(args) => locks::run(context, args),
         Command::Memo(command) => memo::run(context, command),

@@ -1,5 +1,6 @@
 //! Commands against a server of a few lines that gives canned answers.
 
+mod cron;
 mod kept;
 
 use std::collections::VecDeque;
