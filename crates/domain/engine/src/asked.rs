@@ -286,7 +286,7 @@ impl Step<'_> {
     fn reopen_dag(&mut self, ix: NodeIx, dag: &Dag) -> Result {
         let needed = needed(dag);
         for &slot in &dag.order {
-            if !needed.as_ref().is_none_or(|needed| needed.get(slot as usize) == Some(&true)) {
+            if needed.as_ref().is_some_and(|needed| needed.get(slot as usize) != Some(&true)) {
                 continue;
             }
             let (Some(child), Some(task)) =

@@ -9,6 +9,7 @@ use flowforge_model::text::Text;
 use flowforge_model::time::Timestamp;
 use serde_json::Value;
 
+use crate::node::Node;
 use crate::run::Run;
 use crate::scope::View;
 use crate::{Result, StepError};
@@ -63,7 +64,7 @@ impl Caller<'_> {
     /// What the texts of the call see.
     pub(crate) fn view<'v>(&'v self, plan: &'v Plan, run: &'v Run, now: Timestamp) -> View<'v> {
         let Call { group, of, slot, .. } = self.call;
-        let inputs = group.and_then(|group| run.nodes.get(group.index())).map(|node| node.inputs());
+        let inputs = group.and_then(|group| run.nodes.get(group.index())).map(Node::inputs);
         View::new(plan, run, group.unwrap_or(of), inputs.unwrap_or_default(), now)
             .with_item(self.item.as_deref())
             .with_task(group.map(|_| (slot, of)))

@@ -72,6 +72,10 @@ impl Step<'_> {
                 all.parameters.retain(|(known, _)| *known != name);
                 all.parameters.push((name, value));
             }
+            for (name, artifact) in outputs.artifacts {
+                all.artifacts.retain(|(known, _)| *known != name);
+                all.artifacts.push((name, artifact));
+            }
             all.result = outputs.result;
         }
         self.set_last_timers(status);

@@ -12,6 +12,7 @@
     deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::expect_used)
 )]
 
+mod artifacts;
 mod asked;
 mod attempts;
 mod begin;

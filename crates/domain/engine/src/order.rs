@@ -17,6 +17,7 @@ use flowforge_model::text::Text;
 use flowforge_model::time::Timestamp;
 
 use crate::StepError;
+use crate::artifacts::{stage_in, stage_out};
 use crate::run::Run;
 use crate::scope::View;
 use crate::values::{Fault, Valued, inputs_of};
@@ -51,8 +52,8 @@ pub fn work_order(
         work: work(template, &view).map_err(fault)?,
         resources: resources(&template.body),
         volumes: volumes(plan, template, &view).map_err(fault)?,
-        artifacts_in: Vec::new(),
-        artifacts_out: Vec::new(),
+        artifacts_in: stage_in(template, &view).map_err(fault)?,
+        artifacts_out: stage_out(template, key, &view).map_err(fault)?,
         outputs: files(template, &view).map_err(fault)?,
         deadline: template.active_deadline,
     })

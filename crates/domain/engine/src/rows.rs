@@ -80,7 +80,7 @@ impl Run {
             if let (Some(parent), Some(item)) = (row.shape.parent, row.shape.item.take()) {
                 items.entry(parent).or_default().push(item);
             }
-            run.nodes.push(node_of(row.shape, row.state, template));
+            run.nodes.push(node_of(&row.shape, row.state, template));
         }
         for index in 0..run.nodes.len() {
             let ix = NodeIx(u32::try_from(index).unwrap_or(u32::MAX));
@@ -231,7 +231,7 @@ impl Run {
     }
 }
 
-fn node_of(shape: TaskShape, state: TaskState, template: TemplateIx) -> Node {
+fn node_of(shape: &TaskShape, state: TaskState, template: TemplateIx) -> Node {
     let mut node = Node::new(shape.parent, shape.slot, template, shape.kind);
     node.status = state.status;
     node.reason = state.reason;

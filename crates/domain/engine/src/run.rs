@@ -128,50 +128,60 @@ impl Run {
 
     /// The dotted path of a node: `a.b(0:x).c`.
     pub(crate) fn name(&self, plan: &Plan, ix: NodeIx) -> Result<String> {
-        let mut pieces = Vec::new();
-        let mut at = ix;
-        loop {
-            let node = self.node(at)?;
-            let Some(parent) = node.parent else {
-                if at != NodeIx::ROOT {
-                    pieces.push(exit_name(node.slot));
-                } else if pieces.is_empty()
-                    && node.kind != NodeKind::Dag
-                    && node.kind != NodeKind::Steps
-                {
-                    pieces.push(self.template(plan, at)?.name.to_string());
-                }
-                break;
-            };
-            if let Some(place) = crate::hooks::place(node.slot) {
-                let hook = self.hooks(plan, parent)?.get(place);
-                let hook = hook.ok_or(StepError::Bug("no such hook"))?;
-                pieces.push(crate::hooks::name(hook, node.slot));
-                at = parent;
-                continue;
-            }
-            match self.node(parent)?.kind {
-                NodeKind::Loop => {
-                    pieces.push(format!("({}:{})", node.slot, display(self.item(at).as_deref())));
-                }
-                NodeKind::Retry => pieces.push(format!("({})", node.slot)),
-                NodeKind::Dag | NodeKind::Steps | NodeKind::Leaf | NodeKind::Suspend => {
-                    let tasks = self.template(plan, parent)?.body.tasks();
-                    let task =
-                        tasks.get(node.slot as usize).ok_or(StepError::Bug("no such task"))?;
-                    pieces.push(task.name.to_string());
-                }
-            }
-            at = parent;
+        let mut path = Vec::with_capacity(8);
+        let mut at = Some(ix);
+        while let Some(ix) = at {
+            path.push(ix);
+            at = self.node(ix)?.parent;
         }
-        let mut name = String::new();
-        for piece in pieces.iter().rev() {
-            if !name.is_empty() && !piece.starts_with('(') {
-                name.push('.');
-            }
-            name.push_str(piece);
+        let mut name = String::with_capacity(24);
+        for &ix in path.iter().rev() {
+            self.push_name(plan, ix, &mut name)?;
+        }
+        if name.is_empty() && !matches!(self.node(ix)?.kind, NodeKind::Dag | NodeKind::Steps) {
+            name.push_str(&self.template(plan, ix)?.name);
         }
         Ok(name)
+    }
+
+    /// The last piece of a node's path.
+    fn push_name(&self, plan: &Plan, ix: NodeIx, name: &mut String) -> Result {
+        let node = self.node(ix)?;
+        let Some(parent) = node.parent else {
+            if ix != NodeIx::ROOT {
+                name.push_str(&exit_name(node.slot));
+            }
+            return Ok(());
+        };
+        let kind = self.node(parent)?.kind;
+        let hook = crate::hooks::place(node.slot);
+        match (hook, kind) {
+            (None, NodeKind::Loop) => {
+                push_number(name, "(", node.slot);
+                name.push(':');
+                push_item(name, self.item(ix).as_deref());
+                name.push(')');
+                return Ok(());
+            }
+            (None, NodeKind::Retry) => {
+                push_number(name, "(", node.slot);
+                name.push(')');
+                return Ok(());
+            }
+            _ => {}
+        }
+        if !name.is_empty() {
+            name.push('.');
+        }
+        if let Some(place) = hook {
+            let hook = self.hooks(plan, parent)?.get(place);
+            let hook = hook.ok_or(StepError::Bug("no such hook"))?;
+            name.push_str(&crate::hooks::name(hook, node.slot));
+        } else {
+            let task = self.template(plan, parent)?.body.tasks().get(node.slot as usize);
+            name.push_str(&task.ok_or(StepError::Bug("no such task"))?.name);
+        }
+        Ok(())
     }
 }
 
@@ -194,6 +204,25 @@ fn exit_name(generation: u32) -> String {
 
 /// Longest display of a loop item in a path, in characters.
 const ITEM_DISPLAY: usize = 64;
+
+fn push_number(name: &mut String, before: &str, number: u32) {
+    name.push_str(before);
+    name.push_str(&number.to_string());
+}
+
+/// A loop item as it stands in a path: scalars as they are, maps as sorted `k:v,k:v`.
+fn push_item(name: &mut String, item: Option<&Value>) {
+    match item {
+        Some(Value::String(text)) if text.len() <= ITEM_DISPLAY && text.is_ascii() => {
+            if text.bytes().any(|byte| byte.is_ascii_control()) {
+                name.push_str(&text.replace(|c: char| c.is_control(), " "));
+            } else {
+                name.push_str(text);
+            }
+        }
+        other => name.push_str(&display(other)),
+    }
+}
 
 /// A loop item as it stands in a path: scalars as they are, maps as sorted `k:v,k:v`.
 fn display(item: Option<&Value>) -> String {

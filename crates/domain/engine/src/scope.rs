@@ -20,10 +20,10 @@ pub(crate) use environment::Retried;
 /// The names visible to the text of one instance of a template.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
-    plan: &'a Plan,
-    run: &'a Run,
+    pub(crate) plan: &'a Plan,
+    pub(crate) run: &'a Run,
     /// The instance: the group whose tasks are siblings, or the leaf that runs.
-    node: NodeIx,
+    pub(crate) node: NodeIx,
     inputs: &'a [(Box<str>, Box<str>)],
     item: Option<&'a Value>,
     /// The node that stands for the task at this slot: the one that is hooked, or runs for an item.
@@ -51,7 +51,7 @@ impl<'a> View<'a> {
     }
 
     /// The node that stands for the task at a slot.
-    fn sibling_node(&self, slot: u32) -> Option<NodeIx> {
+    pub(crate) fn at_slot(&self, slot: u32) -> Option<NodeIx> {
         match self.task {
             Some((own, node)) if own == slot => Some(node),
             Some(_) | None => self.run.child(self.node, slot),
@@ -129,19 +129,25 @@ impl<'a> View<'a> {
     }
 
     fn sibling_field(&self, slot: u32, field: &SiblingField) -> Option<Cow<'a, str>> {
-        let ix = self.sibling_node(slot)?;
+        let ix = self.at_slot(slot)?;
         let node = self.run.nodes.get(ix.index())?;
         match field {
             SiblingField::Output(name) if node.kind == NodeKind::Loop => {
-                self.gather(node, |item| parameter(item, name).map_or(Value::Null, loose))
+                let values: Vec<&str> =
+                    self.items_done(node).filter_map(|item| parameter(item, name)).collect();
+                Some(list_of(&values).into())
             }
-            SiblingField::Output(name) => parameter(node, name).map(Cow::Borrowed),
+            SiblingField::Output(name) => {
+                parameter(node, name).map(Cow::Borrowed).or_else(|| self.default_of(node, name))
+            }
             SiblingField::Outputs if node.kind == NodeKind::Loop => {
-                self.gather(node, |item| Value::Object(parameters(item)))
+                let items = self.items_done(node).map(parameters).filter(|map| !map.is_empty());
+                Some(Value::Array(items.map(Value::Object).collect()).to_string().into())
             }
             SiblingField::Outputs => Some(Value::Object(parameters(node)).to_string().into()),
             SiblingField::Result if node.kind == NodeKind::Loop => {
-                self.gather(node, |item| result(item).map_or(Value::Null, loose))
+                let items = self.items_done(node).filter_map(result).map(loose);
+                Some(Value::Array(items.collect()).to_string().into())
             }
             SiblingField::Result => result(node).map(Cow::Borrowed),
             SiblingField::ExitCode => node.exit_code.map(|code| code.to_string().into()),
@@ -155,11 +161,21 @@ impl<'a> View<'a> {
         }
     }
 
-    /// A JSON list over the items of a loop that succeeded, in order.
-    fn gather(&self, node: &Node, of: impl Fn(&Node) -> Value) -> Option<Cow<'a, str>> {
-        let items = node.child_ixs().filter_map(|ix| self.run.nodes.get(ix.index()));
-        let done = items.filter(|item| item.status == TaskStatus::Succeeded);
-        Some(Value::Array(done.map(of).collect()).to_string().into())
+    /// The items of a loop that succeeded, in order.
+    fn items_done(&self, node: &Node) -> impl Iterator<Item = &'a Node> + use<'a> {
+        let run = self.run;
+        let items = node.child_ixs().filter_map(move |ix| run.nodes.get(ix.index()));
+        items.filter(|item| item.status == TaskStatus::Succeeded)
+    }
+
+    /// The declared default of an output whose task did not run.
+    fn default_of(&self, node: &Node, name: &str) -> Option<Cow<'a, str>> {
+        if node.status != TaskStatus::Skipped {
+            return None;
+        }
+        let outputs = &self.plan.template(node.template)?.outputs;
+        let output = outputs.iter().find(|output| *output.name == *name)?;
+        output.default.as_ref()?.as_plain().map(Cow::Borrowed)
     }
 
     fn last_retry(&self, field: LastRetryField) -> Option<Cow<'a, str>> {
@@ -303,6 +319,18 @@ fn result(node: &Node) -> Option<&str> {
 fn parameters(node: &Node) -> Map<String, Value> {
     let outputs = node.outputs().into_iter().flat_map(|outputs| &outputs.parameters);
     outputs.map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect()
+}
+
+/// A JSON list of texts; of maps and lists if all of them are such.
+fn list_of(values: &[&str]) -> String {
+    let parsed = values.iter().map(|text| {
+        let value: Value = serde_json::from_str(text).ok()?;
+        (value.is_object() || value.is_array()).then_some(value)
+    });
+    match parsed.collect::<Option<Vec<Value>>>() {
+        Some(parsed) => Value::Array(parsed).to_string(),
+        None => Value::from(values.to_vec()).to_string(),
+    }
 }
 
 /// JSON if it is JSON, else the text itself.

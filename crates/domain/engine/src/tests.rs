@@ -3,8 +3,12 @@
 //! from its rows and must be the same.
 
 mod edges;
+mod failing;
+mod hooks;
 mod properties;
 mod stories;
+mod values;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 

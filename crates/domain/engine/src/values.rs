@@ -9,6 +9,7 @@ use flowforge_model::status::Reason;
 use flowforge_model::text::{Reference, Text};
 
 use crate::Result;
+use crate::artifacts::group_artifacts;
 use crate::call::{Call, Caller};
 use crate::flow::Step;
 use crate::run::Run;
@@ -54,7 +55,8 @@ impl Step<'_> {
     pub(crate) fn group_outputs(&self, ix: NodeIx) -> Result<Valued<Option<Outputs>>> {
         let node = self.run.node(ix)?;
         let template = self.run.template(self.plan, ix)?;
-        if template.outputs.is_empty() || !matches!(node.kind, NodeKind::Dag | NodeKind::Steps) {
+        let gives = !template.outputs.is_empty() || !template.artifacts_out.is_empty();
+        if !gives || !matches!(node.kind, NodeKind::Dag | NodeKind::Steps) {
             return Ok(Ok(None));
         }
         let view = View::new(self.plan, self.run, ix, node.inputs(), self.now);
@@ -66,10 +68,14 @@ impl Step<'_> {
                 Err(fault) => return Ok(Err(fault)),
             }
         }
+        match group_artifacts(template, &view) {
+            Ok(artifacts) => outputs.artifacts = artifacts,
+            Err(fault) => return Ok(Err(fault)),
+        }
         Ok(Ok(Some(outputs)))
     }
 
-    /// Exports outputs with a `globalName` as `workflow.outputs.parameters`.
+    /// Exports outputs with a `globalName` as `workflow.outputs`.
     pub(crate) fn export_globals(&mut self, ix: NodeIx) -> Result {
         let template = self.run.template(self.plan, ix)?;
         for output in &template.outputs {
@@ -84,6 +90,19 @@ impl Step<'_> {
                 let all = self.run.state.outputs.get_or_insert_default();
                 all.parameters.retain(|(name, _)| **name != **global);
                 all.parameters.push((global.to_string(), value));
+                self.touch_workflow();
+            }
+        }
+        for output in &template.artifacts_out {
+            let Some(global) = &output.global_name else {
+                continue;
+            };
+            let outputs = self.run.node(ix)?.outputs();
+            let kept = outputs.and_then(|o| o.artifacts.iter().find(|(n, _)| **n == *output.name));
+            if let Some((_, artifact)) = kept.cloned() {
+                let all = self.run.state.outputs.get_or_insert_default();
+                all.artifacts.retain(|(name, _)| **name != **global);
+                all.artifacts.push((global.to_string(), artifact));
                 self.touch_workflow();
             }
         }

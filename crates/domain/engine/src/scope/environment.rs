@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use flowforge_expr::{Ambient, Entry, Environment, Scope as _};
+use flowforge_model::artifact::Artifact;
 use flowforge_model::event::NodeKind;
 use flowforge_model::plan::{Body, Task};
 use flowforge_model::text::{LastRetryField, Reference, SiblingField, WorkflowField};
@@ -50,6 +51,11 @@ fn named<'n, T>(table: &'n [(&str, T)], name: &str) -> Option<&'n T> {
 
 fn text(value: Option<Cow<'_, str>>) -> Entry<'_> {
     value.map_or(Entry::Absent, Entry::Text)
+}
+
+/// An artifact as the text that `fromExpression` reads back.
+fn artifact<'n>(artifact: Option<&Artifact>) -> Entry<'n> {
+    text(artifact.and_then(|artifact| serde_json::to_string(artifact).ok()).map(Cow::Owned))
 }
 
 fn strings<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
@@ -112,7 +118,7 @@ impl<'a> View<'a> {
     /// A sibling that there is already.
     fn sibling_named(&self, name: &str) -> Option<(u32, &'a Node)> {
         let (slot, _) = (0_u32..).zip(self.siblings().1).find(|(_, task)| *task.name == *name)?;
-        let ix = self.sibling_node(slot)?;
+        let ix = self.at_slot(slot)?;
         Some((slot, self.run.nodes.get(ix.index())?))
     }
 
@@ -151,7 +157,14 @@ impl<'a> View<'a> {
                     Entry::Absent
                 }
             }
-            ["outputs", "parameters", name] => text(parameter(node, name).map(Cow::Borrowed)),
+            ["outputs", "parameters", name] => text(
+                parameter(node, name).map(Cow::Borrowed).or_else(|| self.default_of(node, name)),
+            ),
+            ["outputs", "artifacts"] if node.outputs().is_some() => Entry::Map,
+            ["outputs", "artifacts", name] => {
+                let all = node.outputs().into_iter().flat_map(|outputs| &outputs.artifacts);
+                artifact(all.into_iter().find(|(n, _)| n == name).map(|(_, artifact)| artifact))
+            }
             _ => Entry::Absent,
         }
     }
@@ -159,8 +172,14 @@ impl<'a> View<'a> {
     fn sibling_keys(&self, name: &str, path: &[&str]) -> Vec<String> {
         match (self.sibling_named(name), path) {
             (Some(_), []) => strings(SIBLING.iter().map(|(name, _)| *name).chain(["outputs"])),
-            (Some(_), ["outputs"]) => strings(["result", "exitCode", "parameters"].into_iter()),
+            (Some(_), ["outputs"]) => {
+                strings(["result", "exitCode", "parameters", "artifacts"].into_iter())
+            }
             (Some((_, node)), ["outputs", "parameters"]) => self.parameter_names(node),
+            (Some((_, node)), ["outputs", "artifacts"]) => {
+                let all = node.outputs().into_iter().flat_map(|outputs| &outputs.artifacts);
+                strings(all.map(|(name, _)| name.as_str()))
+            }
             _ => Vec::new(),
         }
     }
@@ -179,7 +198,11 @@ impl Environment for View<'_> {
     fn entry(&self, path: &[&str]) -> Entry<'_> {
         match path {
             ["workflow", rest @ ..] => self.workflow_entry(rest),
-            ["inputs"] | ["inputs", "parameters"] | ["lastRetry"] => Entry::Map,
+            ["inputs"] | ["inputs", "parameters" | "artifacts"] | ["lastRetry"] => Entry::Map,
+            ["inputs", "artifacts", name] => match self.input_artifact(name) {
+                Ok(found) => artifact(found.as_ref()),
+                Err(_) => Entry::Absent,
+            },
             ["inputs", "parameters", name] => {
                 let found = self.inputs.iter().find(|(n, _)| **n == **name);
                 text(found.map(|(_, value)| Cow::Borrowed(&**value)))
@@ -203,7 +226,7 @@ impl Environment for View<'_> {
     fn keys(&self, path: &[&str]) -> Vec<String> {
         match path {
             ["workflow", rest @ ..] => self.workflow_keys(rest),
-            ["inputs"] => vec!["parameters".to_owned()],
+            ["inputs"] => strings(["parameters", "artifacts"].into_iter()),
             ["inputs", "parameters"] => strings(self.inputs.iter().map(|(name, _)| &**name)),
             ["item"] => match self.item {
                 Some(Value::Object(fields)) => fields.keys().cloned().collect(),

@@ -1,0 +1,171 @@
+//! Stories of hooks.
+
+use flowforge_model::plan::Hook;
+
+use super::*;
+
+fn exit() -> Hook {
+    Hook { name: "exit".into(), call: Call::of(LEAF), expression: None }
+}
+
+fn hook(name: &str, expression: &str) -> Hook {
+    Hook { name: name.into(), call: Call::of(LEAF), expression: Some(expression.into()) }
+}
+
+/// `a; b <- a`, with these hooks on `a`.
+fn hooked(hooks: Vec<Hook>) -> Plan {
+    let mut dag = graph("a; b <- a");
+    dag.tasks[0].hooks = hooks;
+    plan_of(vec![Template::new("main", Body::Dag(dag))])
+}
+
+#[test]
+fn successors_wait_for_the_exit_hook_even_if_it_fails() {
+    let mut world = World::started(hooked(vec![exit()]));
+    world.run_out(|name| i32::from(name == "a.onExit"));
+    insta::assert_snapshot!(world.told(), @r"
+    workflow RUNNING
+    . RUNNING
+    a QUEUED
+    a RUNNING
+    a SUCCEEDED
+    a.onExit QUEUED
+    a.onExit RUNNING
+    a.onExit FAILED exit_code
+    b QUEUED
+    b RUNNING
+    b SUCCEEDED
+    . SUCCEEDED
+    workflow SUCCEEDED
+    ");
+}
+
+#[test]
+fn an_exit_hook_runs_after_a_failure_and_not_after_a_skip() {
+    let mut plan = hooked(vec![exit()]);
+    let Body::Dag(dag) = &mut plan.templates[1].body else { panic!() };
+    dag.tasks[1].hooks = vec![exit()];
+    let mut world = World::started(plan);
+    world.run_out(|name| i32::from(name == "a"));
+    insta::assert_snapshot!(world.told(), @r"
+    workflow RUNNING
+    . RUNNING
+    a QUEUED
+    a RUNNING
+    a FAILED exit_code
+    a.onExit QUEUED
+    a.onExit RUNNING
+    a.onExit SUCCEEDED
+    b SKIPPED omitted
+    . FAILED children
+    workflow FAILED children
+    ");
+}
+
+#[test]
+fn a_hook_runs_once_when_its_expression_becomes_true() {
+    let running = hook("running", "tasks.a.status == 'Running'");
+    let never = hook("never", "tasks.a.status == 'Failed'");
+    let mut plan = hooked(vec![running, never]);
+    plan.templates[0].retry = Some(retry(1));
+    let mut world = World::started(plan);
+    let a = world.node("a");
+    world.end_attempt(a, 1).unwrap();
+    world.end_attempt(a, 0).unwrap();
+    assert_eq!(world.status("b"), TaskStatus::Pending, "it waits for the hook");
+    world.exit("a.hooks.running", 0);
+    world.exit("b", 0);
+    insta::assert_snapshot!(world.told(), @r"
+    workflow RUNNING
+    . RUNNING
+    a QUEUED
+    a RUNNING
+    a.hooks.running QUEUED
+    a QUEUED exit_code
+    a RUNNING
+    a SUCCEEDED
+    a.hooks.running RUNNING
+    a.hooks.running SUCCEEDED
+    b QUEUED
+    b RUNNING
+    b SUCCEEDED
+    . SUCCEEDED
+    workflow SUCCEEDED
+    ");
+}
+
+#[test]
+fn each_item_of_a_loop_has_its_own_hooks() {
+    let mut dag = graph("a");
+    let each = Task { hooks: vec![exit()], ..dag.tasks.remove(0) };
+    dag.tasks.push(repeated(each, 2));
+    let mut world = World::started(plan_of(vec![Template::new("main", Body::Dag(dag))]));
+    world.run_out(|_| 0);
+    assert_eq!(world.status("a(0:0).onExit"), TaskStatus::Succeeded);
+    assert_eq!(world.status("a(1:1).onExit"), TaskStatus::Succeeded);
+    assert_eq!(world.workflow(), WorkflowStatus::Succeeded);
+}
+
+#[test]
+fn an_expression_that_never_had_a_value_is_seen_and_fails_nothing() {
+    let mut world = World::started(hooked(vec![hook("odd", "asInt(tasks.a.status) > 1")]));
+    world.run_out(|_| 0);
+    assert_eq!(world.status("a.hooks.odd"), TaskStatus::Failed);
+    assert_eq!(world.workflow(), WorkflowStatus::Succeeded);
+}
+
+#[test]
+fn hooks_of_the_workflow_come_before_its_exit_handler() {
+    let mut plan = plan("a");
+    plan.hooks = vec![
+        hook("begun", "workflow.status == 'Running'"),
+        hook("bad", "workflow.status == 'Failed'"),
+    ];
+    plan.on_exit = Some(Call::of(LEAF));
+    let mut world = World::started(plan);
+    world.exit("hooks.begun", 0);
+    world.exit("a", 1);
+    world.exit("hooks.bad", 1);
+    world.exit("onExit", 0);
+    insta::assert_snapshot!(world.told(), @r"
+    workflow RUNNING
+    . RUNNING
+    a QUEUED
+    hooks.begun QUEUED
+    hooks.begun RUNNING
+    hooks.begun SUCCEEDED
+    a RUNNING
+    a FAILED exit_code
+    . FAILED children
+    hooks.bad QUEUED
+    hooks.bad RUNNING
+    hooks.bad FAILED exit_code
+    onExit QUEUED
+    onExit RUNNING
+    onExit SUCCEEDED
+    workflow FAILED children
+    ");
+}
+
+#[test]
+fn a_retry_by_a_user_runs_the_hooks_again() {
+    let mut world = World::started(hooked(vec![exit()]));
+    world.run_out(|name| i32::from(name == "a"));
+    world.ask(Command::Retry).unwrap();
+    world.exit("a", 0);
+    world.exit("a.onExit-2", 0);
+    world.exit("b", 0);
+    assert_eq!(world.workflow(), WorkflowStatus::Succeeded);
+}
+
+#[test]
+fn a_cancel_ends_hooks_and_begins_none() {
+    let mut world = World::started(hooked(vec![exit(), hook("up", "tasks.a.status == 'Running'")]));
+    let a = world.node("a");
+    let (number, at) = (world.live[&a], world.now);
+    world.feed(&Event::Started { node: a, number, at }).unwrap();
+    world.ask(Command::Cancel).unwrap();
+    world.run_out(|_| 0);
+    assert_eq!(world.status("a.hooks.up"), TaskStatus::Cancelled);
+    assert_eq!(world.workflow(), WorkflowStatus::Cancelled);
+}
