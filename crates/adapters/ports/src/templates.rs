@@ -1,5 +1,6 @@
 //! Documents that are kept to be referred to: workflow templates and config maps, in versions.
 
+use std::fmt;
 use std::future::Future;
 
 use flowforge_model::time::Timestamp;
@@ -118,6 +119,14 @@ pub struct TemplateView {
     pub created_at: Timestamp,
     /// Who sent it.
     pub created_by: String,
+}
+
+impl fmt::Display for TemplateView {
+    /// For people: kind, name and version.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TemplateId { kind, name, .. } = &self.id;
+        write!(f, "{} {name}, version {}", kind.manifest(), self.version)
+    }
 }
 
 /// One version of a document.

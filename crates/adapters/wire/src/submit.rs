@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A workflow to submit. A bare workflow document (an object without `dag_spec`) is accepted in
-/// its place.
+use crate::template::TemplateRef;
+
+/// A workflow to submit: `dag_spec` or `template` says what it is. A bare workflow document (an
+/// object without them) is accepted in its place.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -22,7 +24,14 @@ pub struct Submit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The workflow document: an object, or its YAML or JSON text in a string.
-    pub dag_spec: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dag_spec: Option<Value>,
+    /// A stored template to submit a workflow from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateRef>,
+    /// Another template of the stored one to begin with. Only with `template`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<String>,
     /// Values over the `arguments.parameters` of the document.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, ParameterValue>,
@@ -99,7 +108,8 @@ mod tests {
             r#"{"dag_spec":{},"state":"RUNNING"}"#,
             r#"{"dag_spec":{},"parameters":{"a":[1]}}"#,
             r#"{"dag_spec":{},"priority":1.5}"#,
-            "{}",
+            r#"{"template":{"kind":"WorkflowTemplate"}}"#,
+            r#"{"template":{"kind":"WorkflowTemplate","name":"a","namespace":"b"}}"#,
         ] {
             assert!(serde_json::from_str::<Submit>(bad).is_err(), "{bad}");
         }

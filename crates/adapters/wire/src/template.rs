@@ -61,7 +61,7 @@ pub struct AppliedTemplate {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TemplateRef {
-    /// `WorkflowTemplate` or `ClusterWorkflowTemplate`.
+    /// `WorkflowTemplate`, `ClusterWorkflowTemplate` or `CronWorkflow`.
     pub kind: String,
     /// Its name.
     pub name: String,

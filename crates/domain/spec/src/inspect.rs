@@ -50,22 +50,26 @@ pub struct StoredTemplate {
     pub warnings: Vec<Problem>,
 }
 
+impl Sheet<'_> {
+    /// What the document says it is.
+    pub(crate) fn info(&self) -> DocumentInfo {
+        let text = |node: &Node| node.text().map(str::to_owned);
+        DocumentInfo {
+            kind: self.kind,
+            kind_name: self.root.field("kind").and_then(text).unwrap_or_default(),
+            name: self.name().and_then(|(node, _)| text(node)),
+            line: self.root.place.line,
+        }
+    }
+}
+
 /// The documents of a text, in its order, by what they say they are.
 ///
 /// # Errors
 /// The text is not YAML or JSON, or too large.
 pub fn documents(source: &str) -> Result<Vec<DocumentInfo>, Problems> {
     let located = located::read(source)?;
-    let infos = located.documents.iter().map(|document| {
-        let sheet = Sheet::of(&document.root);
-        let text = |node: &Node| node.text().map(str::to_owned);
-        DocumentInfo {
-            kind: sheet.kind,
-            kind_name: document.root.field("kind").and_then(text).unwrap_or_default(),
-            name: sheet.name().and_then(|(node, _)| text(node)),
-            line: document.root.place.line,
-        }
-    });
+    let infos = located.documents.iter().map(|document| Sheet::of(&document.root).info());
     Ok(infos.collect())
 }
 

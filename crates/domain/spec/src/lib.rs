@@ -9,6 +9,7 @@
 )]
 
 mod artifacts;
+mod bundle;
 mod census;
 mod config_maps;
 mod container;
@@ -43,6 +44,7 @@ mod retry;
 mod scope;
 mod settings;
 mod settled;
+mod split;
 mod steps;
 mod suggest;
 mod tagged;
@@ -57,6 +59,7 @@ mod yaml_out;
 
 use flowforge_model::plan::Plan;
 
+pub use bundle::Bundle;
 pub use census::{Census, Construct, Level, census};
 pub use cron::{CronDocument, cron, is_schedule, schedule};
 pub use inspect::{
@@ -64,6 +67,7 @@ pub use inspect::{
 };
 pub use library::DocumentKind;
 pub use problem::{Problem, Problems};
+pub use split::{Part, split};
 
 /// What a submission adds to its document.
 #[derive(Clone, Debug, Default)]

@@ -158,8 +158,9 @@ pub(crate) async fn resubmit(
         priority: priority.or(Some(view.priority)),
         ..Submission::default()
     };
-    let retry = shared.config.default_retry.clone();
-    let prepared = shared.compute(move || submission.prepare(retry)).await??;
+    let inner = Arc::clone(&shared);
+    let work = move |backend: &dyn Backend| submission.prepare(&inner, backend);
+    let prepared = shared.compute_with(work).await?;
     let idempotency = key.map(|key| (key, request_digest(&["resubmit", &id.to_string(), &text])));
     insert(&shared, prepared, Some(id), idempotency).await
 }

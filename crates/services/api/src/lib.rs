@@ -5,9 +5,11 @@
 //! runs it on a listener.
 
 mod actions;
+mod apply;
 mod auth;
 mod backend;
 mod body;
+mod bundle;
 mod cursor;
 mod envelope;
 mod events;
@@ -236,6 +238,15 @@ impl Shared {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
         blocking(&self.compiles, work).await
+    }
+
+    /// The same for work that looks things up on its way.
+    async fn compute_with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Backend) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let backend = Arc::clone(&self.backend);
+        self.compute(move || work(&*backend)).await?
     }
 }
 

@@ -20,8 +20,8 @@ use uuid::Uuid;
 use crate::follow::add_retry_after;
 use crate::problem::{Code, Failure};
 use crate::{
-    Shared, actions, auth, events, locks, logs, memos, meta, openapi, projects, schedules, submit,
-    tasks, templates, workflows,
+    Shared, actions, apply, auth, events, locks, logs, memos, meta, openapi, projects, schedules,
+    submit, tasks, templates, workflows,
 };
 
 fn all() -> (Router<Arc<Shared>>, OpenApi) {
@@ -47,7 +47,7 @@ fn all() -> (Router<Arc<Shared>>, OpenApi) {
         .routes(routes!(schedules::document))
         .routes(routes!(schedules::suspend))
         .routes(routes!(schedules::resume))
-        .routes(routes!(templates::list))
+        .routes(routes!(templates::list, apply::apply))
         .routes(routes!(templates::get, templates::delete))
         .routes(routes!(templates::versions))
         .routes(routes!(templates::diff))

@@ -15,13 +15,14 @@ use flowforge_model::id::ScheduleId;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::schedules::{PutSchedule, ScheduleRow};
 use flowforge_ports::store::StoreError;
-use flowforge_spec::{CronDocument, Options};
+use flowforge_spec::{Bundle, CronDocument, Options};
 use flowforge_wire::{Page, Schedule};
 use uuid::Uuid;
 
 use crate::Shared;
 use crate::backend::Backend;
 use crate::body;
+use crate::bundle;
 use crate::cursor::Scope;
 use crate::path::Name;
 use crate::problem::{Code, Failure};
@@ -57,13 +58,18 @@ pub(crate) async fn apply(
     let query = Query::parse(&uri, &["project_id"])?;
     let project = query.one("project_id")?.map(str::to_owned);
     let (_, text) = body::text(&shared, &headers, body).await?;
-    let retry = shared.config.default_retry.clone();
-    let (document, text) = shared.compute(move || (read(&text, retry), text)).await?;
-    let document = document?;
+    let inner = Arc::clone(&shared);
+    let work = move |backend: &dyn Backend| {
+        let project = wanted(&inner, &Projects::read(backend)?, project.as_deref())?;
+        // What it refers to is looked up again when it is due: this only sees whether it is fine.
+        let bundle = bundle::complete(backend, &project, text.clone(), None)?;
+        let document = read(&bundle, inner.config.default_retry.clone())?;
+        Ok((project, bundle, document, text))
+    };
+    let (project, bundle, document, text) = shared.compute_with(work).await?;
     let inner = Arc::clone(&shared);
     let work = move |backend: &dyn Backend| {
         let projects = Projects::read(backend)?;
-        let project = wanted(&inner, &projects, project.as_deref())?;
         let now = inner.now();
         let (row, created) = again(|| {
             let old = match backend.schedule_named(project.clone(), document.name.clone()) {
@@ -81,7 +87,7 @@ pub(crate) async fn apply(
         (inner.config.schedule_changed)(row.id);
         let mut shown = show::whole(backend, row, &projects, now)?;
         let found = document.compiled.warnings.into_iter();
-        shown.warnings = found.map(|one| Origin::default().finding(one)).collect();
+        shown.warnings = found.map(|one| Origin::default().finding(&bundle, one)).collect();
         Ok::<_, Failure>((shown, created))
     };
     let (shown, created) = shared.call(work).await?;
@@ -94,14 +100,14 @@ pub(crate) async fn apply(
 
 /// Reads a document with the workflow in it.
 fn read(
-    text: &str,
+    bundle: &Bundle,
     default_retry: Option<flowforge_model::plan::RetryStrategy>,
 ) -> Result<CronDocument, Failure> {
     let options = Options { default_retry, ..Options::default() };
-    flowforge_spec::cron(text, &options).map_err(|problems| {
+    flowforge_spec::cron(bundle.text(), &options).map_err(|problems| {
         let omitted = u64::try_from(problems.omitted).unwrap_or(u64::MAX);
         let origin = Origin::default();
-        let found = problems.list.into_iter().map(|problem| origin.finding(problem)).collect();
+        let found = problems.list.into_iter().map(|one| origin.finding(bundle, one)).collect();
         Failure::with(Code::InvalidWorkflow, found, omitted)
     })
 }

@@ -2,16 +2,23 @@
 
 use flowforge_model::id::WorkflowId;
 use flowforge_model::limits::{DESCRIPTION_BYTES, LABELS, NAME_BYTES};
-use flowforge_model::plan::{Plan, RetryStrategy};
-use flowforge_spec::{Compiled, Options};
-use flowforge_wire::Finding;
+use flowforge_model::plan::Plan;
+use flowforge_ports::store::StoreError;
+use flowforge_ports::templates::TemplateId;
+use flowforge_spec::{Bundle, Compiled, DocumentKind, Options};
+use flowforge_wire::{Finding, TemplateRef};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::Shared;
+use crate::backend::Backend;
 use crate::body::Format;
+use crate::bundle::{self, Pin};
 use crate::envelope::{Fields, Pairs};
 use crate::problem::{Code, Failure, finding, shown};
+use crate::show::Projects;
 
-/// One of these makes an object without `dag_spec` a document.
+/// One of these makes an object without `dag_spec` or `template` a document.
 const DOCUMENT_KEYS: [&str; 7] =
     ["entrypoint", "templates", "spec", "kind", "apiVersion", "version", "metadata"];
 
@@ -28,6 +35,17 @@ pub(crate) struct Submission {
     pub(crate) priority: Option<i32>,
     /// Where the document begins.
     pub(crate) origin: Origin,
+    /// The stored document to submit from, in the place of a document.
+    pub(crate) template: Option<Stored>,
+}
+
+/// A stored document to submit a workflow from.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    kind: DocumentKind,
+    name: String,
+    version: Option<u32>,
+    entrypoint: Option<String>,
 }
 
 /// Where in the body a document begins: turns places of the document into those of the body.
@@ -36,33 +54,43 @@ pub(crate) struct Origin {
     pointer: &'static str,
     line: u32,
     column: u32,
+    /// The document was made from what the body says: it has no places there.
+    made: bool,
 }
 
 impl Default for Origin {
     fn default() -> Self {
-        Self { pointer: "", line: 1, column: 1 }
+        Self { pointer: "", line: 1, column: 1, made: false }
     }
 }
 
 impl Origin {
-    pub(crate) fn finding(&self, problem: flowforge_spec::Problem) -> Finding {
-        let column =
-            if problem.line <= 1 { problem.column + self.column - 1 } else { problem.column };
-        Finding {
-            pointer: format!("{}{}", self.pointer, problem.pointer),
-            detail: problem.message,
-            line: Some(problem.line.max(1) + self.line - 1),
-            column: Some(column),
-            code: problem.code.to_owned(),
-            hint: problem.hint,
+    /// A problem of a document that begins here.
+    pub(crate) fn finding(&self, bundle: &Bundle, problem: flowforge_spec::Problem) -> Finding {
+        let (mut found, sent) = bundle::finding(bundle, problem);
+        if !sent {
+            return found;
         }
+        if self.made {
+            let begin = found.pointer == "/spec/entrypoint";
+            found.pointer = if begin { "/entrypoint" } else { "/template" }.to_owned();
+            (found.line, found.column) = (None, None);
+            return found;
+        }
+        if found.line == Some(1) {
+            found.column = found.column.map(|column| column + self.column - 1);
+        }
+        found.line = found.line.map(|line| line + self.line - 1);
+        found.pointer.insert_str(0, self.pointer);
+        found
     }
 }
 
 /// A submission that is fine.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    pub(crate) project: Option<String>,
+    /// The project's name.
+    pub(crate) project: String,
     pub(crate) id: WorkflowId,
     pub(crate) name: String,
     pub(crate) description: String,
@@ -83,7 +111,7 @@ impl Submission {
         }
         let fields = Fields::read(&text)?;
         let document = DOCUMENT_KEYS.iter().any(|key| fields.has(key));
-        if document && !fields.has("dag_spec") {
+        if document && !["dag_spec", "template"].iter().any(|key| fields.has(key)) {
             return Ok(bare(text));
         }
         Self::unwrap(fields)
@@ -99,11 +127,20 @@ impl Submission {
             priority: fields.value("priority", "a whole number of 32 bits"),
             ..Self::default()
         };
+        let entrypoint = fields.string("entrypoint");
+        if let Some(raw) = fields.take("template") {
+            this.template = stored(&mut fields, raw, entrypoint);
+            fields.finish()?;
+            return Ok(this);
+        }
+        if entrypoint.is_some() {
+            fields.missing("/template", "`entrypoint` is one of a stored `template`");
+        }
         match fields.take("dag_spec") {
             Some(raw) if raw.get().starts_with('{') => {
                 let (line, column) = fields.place(raw);
                 this.document = raw.get().to_owned();
-                this.origin = Origin { pointer: "/dag_spec", line, column };
+                this.origin = Origin { pointer: "/dag_spec", line, column, made: false };
             }
             Some(raw) if raw.get().starts_with('"') => {
                 this.document = serde_json::from_str(raw.get()).unwrap_or_default();
@@ -112,30 +149,108 @@ impl Submission {
                 let detail = "`dag_spec` is a workflow document: an object, or its text";
                 fields.fault("/dag_spec", raw, detail);
             }
-            None => fields.missing("/dag_spec", "`dag_spec`, the workflow document, is missing"),
+            None => fields.missing(
+                "/dag_spec",
+                "`dag_spec`, the workflow document, is missing; so is `template`",
+            ),
         }
         fields.finish()?;
         Ok(this)
     }
 
-    /// Compiles the document and checks what goes with it. Reports everything that is wrong.
-    pub(crate) fn prepare(self, default_retry: Option<RetryStrategy>) -> Result<Prepared, Failure> {
+    /// Adds what is stored and referred to, compiles the document and checks what goes with it.
+    /// Reports everything that is wrong.
+    pub(crate) fn prepare(
+        mut self,
+        shared: &Shared,
+        backend: &dyn Backend,
+    ) -> Result<Prepared, Failure> {
         let mut errors = self.faults();
-        let mut omitted = 0;
+        let wanted = self.project.as_deref().unwrap_or(&shared.config.default_project);
+        let project = match Projects::read(backend)?.name(wanted) {
+            Some(name) => name.to_owned(),
+            None => {
+                let detail = format!("there is no project `{}`", shown(wanted));
+                errors.push(finding("unknown_project", "/project_id", detail));
+                String::new()
+            }
+        };
+        let pin = match self.template.take() {
+            Some(stored) => self.from_stored(backend, &project, stored)?,
+            None => None,
+        };
+        let document = std::mem::take(&mut self.document);
+        let bundle = bundle::complete(backend, &project, document, pin.as_ref())?;
+        let default_retry = shared.config.default_retry.clone();
         let options = Options { parameters: self.parameters.clone(), default_retry };
-        let compiled = match flowforge_spec::compile(&self.document, &options) {
+        let mut omitted = 0;
+        let compiled = match flowforge_spec::compile(bundle.text(), &options) {
             Ok(compiled) => Some(compiled),
             Err(problems) => {
                 omitted = u64::try_from(problems.omitted).unwrap_or(u64::MAX);
                 let found = problems.list.into_iter();
-                errors.extend(found.map(|problem| self.origin.finding(problem)));
+                errors.extend(found.map(|problem| self.origin.finding(&bundle, problem)));
                 None
             }
         };
         match compiled {
-            Some(compiled) if errors.is_empty() => Ok(self.join(compiled)),
+            Some(compiled) if errors.is_empty() => Ok(self.join(compiled, project, bundle)),
             _ => Err(Failure::with(Code::InvalidWorkflow, errors, omitted)),
         }
+    }
+
+    /// Makes a stored document the document, and tells which version of it is meant.
+    fn from_stored(
+        &mut self,
+        backend: &dyn Backend,
+        project: &str,
+        stored: Stored,
+    ) -> Result<Option<Pin>, Failure> {
+        let Stored { kind, name, version, entrypoint } = stored;
+        self.origin.made = true;
+        let Some(template) = bundle::kind(kind) else {
+            self.from_schedule(backend, project, &name)?;
+            return Ok(None);
+        };
+        self.document = flowforge_spec::workflow_of(kind, &name, entrypoint.as_deref());
+        let id = TemplateId::new(template, project, &name);
+        match backend.template(id.clone(), version) {
+            Ok(found) => Ok(Some((id, found.view.version))),
+            Err(StoreError::NotFound) => {
+                let which = version.map(|v| format!(" in version {v}")).unwrap_or_default();
+                let detail = format!("there is no {} `{}`{which}", kind.name(), shown(&name));
+                Err(absent(detail, "`ffctl template list` shows what is stored"))
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Makes the workflow of a schedule the document, with what it refers to.
+    fn from_schedule(
+        &mut self,
+        backend: &dyn Backend,
+        project: &str,
+        name: &str,
+    ) -> Result<(), Failure> {
+        let row = match backend.schedule_named(project.to_owned(), name.to_owned()) {
+            Ok(row) => row,
+            Err(StoreError::NotFound) => {
+                let detail = format!("there is no schedule `{}`", shown(name));
+                return Err(absent(detail, "`ffctl cron list` shows what is stored"));
+            }
+            Err(other) => return Err(other.into()),
+        };
+        let bundle = bundle::complete(backend, project, row.document, None)?;
+        let options = Options { parameters: self.parameters.clone(), default_retry: None };
+        let schedule = flowforge_spec::cron(bundle.text(), &options).map_err(|problems| {
+            let omitted = u64::try_from(problems.omitted).unwrap_or(u64::MAX);
+            let found = problems.list.into_iter();
+            let found = found.map(|problem| self.origin.finding(&bundle, problem)).collect();
+            Failure::with(Code::InvalidWorkflow, found, omitted)
+        })?;
+        self.name = self.name.take().or_else(|| Some(format!("{name}-")));
+        self.document = schedule.workflow;
+        Ok(())
     }
 
     /// What is wrong beside the document.
@@ -178,24 +293,60 @@ impl Submission {
         errors
     }
 
-    fn join(self, compiled: Compiled) -> Prepared {
+    fn join(self, compiled: Compiled, project: String, bundle: Bundle) -> Prepared {
         let id = WorkflowId(Uuid::now_v7());
         let mut labels: std::collections::BTreeMap<_, _> = compiled.labels.into_iter().collect();
         labels.extend(self.labels);
         let warnings = compiled.warnings.into_iter();
         Prepared {
-            project: self.project,
+            project,
             id,
             name: name(self.name, compiled.name, id),
             description: self.description,
-            document: self.document,
+            warnings: warnings.map(|one| self.origin.finding(&bundle, one)).collect(),
+            document: bundle.into_text(),
             parameters: self.parameters,
             labels: labels.into_iter().collect(),
             priority: self.priority.or(compiled.priority).unwrap_or(0),
             plan: compiled.plan,
-            warnings: warnings.map(|one| self.origin.finding(one)).collect(),
         }
     }
+}
+
+/// The stored document to submit from is not there.
+fn absent(detail: String, hint: &str) -> Failure {
+    let mut found = finding("unknown_template", "/template/name", detail);
+    found.hint = Some(hint.to_owned());
+    Failure::with(Code::InvalidWorkflow, vec![found], 0)
+}
+
+/// Reads what stored document is meant.
+fn stored(fields: &mut Fields<'_>, raw: &RawValue, entrypoint: Option<String>) -> Option<Stored> {
+    if fields.take("dag_spec").is_some() {
+        let detail = "a workflow comes from `dag_spec` or from `template`, not from both";
+        fields.fault("/template", raw, detail);
+        return None;
+    }
+    let Ok(TemplateRef { kind, name, version }) = serde_json::from_str(raw.get()) else {
+        let detail = "`template` is an object with `kind`, `name` and, if wanted, `version`";
+        fields.fault("/template", raw, detail);
+        return None;
+    };
+    let known = [
+        DocumentKind::WorkflowTemplate,
+        DocumentKind::ClusterWorkflowTemplate,
+        DocumentKind::CronWorkflow,
+    ];
+    let known = known.into_iter().find(|known| known.name().eq_ignore_ascii_case(&kind));
+    if known.is_none() {
+        let detail = "`kind` is `WorkflowTemplate`, `ClusterWorkflowTemplate` or `CronWorkflow`";
+        fields.fault("/template/kind", raw, detail);
+    }
+    if known == Some(DocumentKind::CronWorkflow) && (version.is_some() || entrypoint.is_some()) {
+        let detail = "a `CronWorkflow` has neither versions nor another `entrypoint`";
+        fields.fault("/template", raw, detail);
+    }
+    known.map(|kind| Stored { kind, name, version, entrypoint })
 }
 
 /// The wanted name, or that of the document; one that ends with `-` (Argo's `generateName`) gets
@@ -230,6 +381,7 @@ mod tests {
         let text = "{\"name\": \"é\", \"dag_spec\": {\n  \"entrypoint\": \"a\"}}".to_owned();
         let submission = Submission::read(Format::Json, text).unwrap();
         assert!(submission.document.starts_with("{\n"));
+        let bundle = Bundle::default();
         let problem = |line, column| flowforge_spec::Problem {
             code: "x",
             pointer: "/entrypoint".to_owned(),
@@ -238,9 +390,9 @@ mod tests {
             message: String::new(),
             hint: None,
         };
-        let found = submission.origin.finding(problem(1, 1));
+        let found = submission.origin.finding(&bundle, problem(1, 1));
         assert_eq!((found.line, found.column), (Some(1), Some(27)));
-        let found = submission.origin.finding(problem(2, 3));
+        let found = submission.origin.finding(&bundle, problem(2, 3));
         assert_eq!((found.line, found.column), (Some(2), Some(3)));
         assert_eq!(found.pointer, "/dag_spec/entrypoint");
     }

@@ -17,9 +17,9 @@ use crate::Shared;
 use crate::backend::Backend;
 use crate::body::{self, Format};
 use crate::cursor::digest;
-use crate::problem::{Code, Failure, finding, shown};
+use crate::problem::{Code, Failure};
 use crate::query::Query;
-use crate::show::{self, Projects};
+use crate::show;
 use crate::submission::{Prepared, Submission};
 
 /// Submit a workflow
@@ -44,14 +44,14 @@ pub(crate) async fn create(
     Query::parse(&uri, &[])?;
     let key = idempotency_key(&headers)?;
     let (format, text) = body::text(&shared, &headers, body).await?;
-    let retry = shared.config.default_retry.clone();
-    let work = move || {
+    let inner = Arc::clone(&shared);
+    let work = move |backend: &dyn Backend| {
         let kind = if format == Format::Json { "json" } else { "yaml" };
         let idempotency = key.map(|key| (key, request_digest(&["submit", kind, &text])));
-        let prepared = Submission::read(format, text)?.prepare(retry)?;
-        Ok::<_, Failure>((prepared, idempotency))
+        let prepared = Submission::read(format, text)?.prepare(&inner, backend)?;
+        Ok((prepared, idempotency))
     };
-    let (prepared, idempotency) = shared.compute(work).await??;
+    let (prepared, idempotency) = shared.compute_with(work).await?;
     insert(&shared, prepared, None, idempotency).await
 }
 
@@ -71,9 +71,17 @@ pub(crate) async fn lint(
 ) -> Result<Json<LintReport>, Failure> {
     Query::parse(&uri, &[])?;
     let (format, text) = body::text(&shared, &headers, body).await?;
-    let retry = shared.config.default_retry.clone();
-    let work = move || Submission::read(format, text)?.prepare(retry);
-    Ok(Json(match shared.compute(work).await? {
+    let inner = Arc::clone(&shared);
+    // What is wrong with the document is the answer; that the store failed is none.
+    let work = move |backend: &dyn Backend| {
+        let prepared = Submission::read(format, text)
+            .and_then(|submission| submission.prepare(&inner, backend));
+        match prepared {
+            Err(failure) if failure.code.status().is_server_error() => Err(failure),
+            said => Ok(said),
+        }
+    };
+    Ok(Json(match shared.compute_with(work).await? {
         Ok(prepared) => {
             LintReport { ok: true, warnings: prepared.warnings, ..LintReport::default() }
         }
@@ -114,11 +122,9 @@ pub(crate) async fn insert(
 ) -> Result<Response, Failure> {
     let inner = Arc::clone(shared);
     let work = move |backend: &dyn Backend| {
-        let default = &inner.config.default_project;
-        let wanted = prepared.project.as_deref().unwrap_or(default);
         let new = NewWorkflow {
             id: prepared.id,
-            project: project(backend, wanted)?,
+            project: prepared.project,
             name: prepared.name,
             description: prepared.description,
             document: prepared.document,
@@ -152,15 +158,4 @@ pub(crate) async fn insert(
         response.headers_mut().insert(LOCATION, value);
     }
     Ok(response)
-}
-
-/// The name of the project with this id or name.
-fn project(backend: &dyn Backend, wanted: &str) -> Result<String, Failure> {
-    let projects = Projects::read(backend)?;
-    let name = projects.name(wanted).map(str::to_owned);
-    name.ok_or_else(|| {
-        let detail = format!("there is no project `{}`", shown(wanted));
-        let found = finding("unknown_project", "/project_id", detail);
-        Failure::with(Code::InvalidWorkflow, vec![found], 0)
-    })
 }

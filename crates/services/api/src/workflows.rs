@@ -134,7 +134,7 @@ fn matches(known: &HeaderValue, etag: &str) -> bool {
 
 /// Show a workflow's document
 ///
-/// As it was sent.
+/// As it was sent, with the stored documents it refers to behind it, as they were then.
 #[utoipa::path(
     get, path = "/api/v1/workflows/{id}/document", tag = "workflows",
     params(("id" = String, Path, description = "The workflow's id")),
@@ -147,8 +147,8 @@ pub(crate) async fn document(
 ) -> Result<Response, Failure> {
     Query::parse(&uri, &[])?;
     let text = shared.call(move |backend| backend.document(path.id)).await?;
-    let kind =
-        if text.trim_start().starts_with('{') { "application/json" } else { "application/yaml" };
+    let json = text.trim_start().starts_with('{') && !text.contains("\n---\n");
+    let kind = if json { "application/json" } else { "application/yaml" };
     Ok(([(CONTENT_TYPE, kind)], text).into_response())
 }
 

@@ -8,6 +8,7 @@ use flowforge_model::plan::RetryStrategy;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::schedules::Schedules;
 use flowforge_ports::store::{Store, StoreError};
+use flowforge_ports::templates::Templates;
 
 use crate::News;
 use crate::look::Looked;
@@ -48,7 +49,7 @@ pub struct Cron<S> {
     active: BTreeMap<ScheduleId, BTreeSet<WorkflowId>>,
 }
 
-impl<S: Store + Schedules> Cron<S> {
+impl<S: Store + Schedules + Templates> Cron<S> {
     /// Reads all schedules; the first turn looks at every one of them, because runs may have
     /// ended and fire times may have passed unseen.
     ///

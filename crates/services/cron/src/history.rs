@@ -7,6 +7,7 @@ use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::schedules::{ScheduleRun, Schedules};
 use flowforge_ports::store::{Store, StoreError};
+use flowforge_ports::templates::Templates;
 
 use crate::cron::Cron;
 
@@ -30,7 +31,7 @@ pub(crate) fn beyond(schedule: &Schedule, runs: &[ScheduleRun]) -> Vec<WorkflowI
     gone
 }
 
-impl<S: Store + Schedules> Cron<S> {
+impl<S: Store + Schedules + Templates> Cron<S> {
     /// Asks for runs to be deleted; those that were retried meanwhile stay. Asking again while it
     /// waits changes nothing.
     pub(crate) async fn forget(

@@ -8,7 +8,8 @@ use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::schedules::{Firing, ScheduleRow, ScheduleRun, Schedules};
 use flowforge_ports::store::{Store, StoreError};
-use flowforge_spec::{CronDocument, Options};
+use flowforge_ports::templates::{TemplateId, TemplateKind, Templates};
+use flowforge_spec::{Bundle, CronDocument, Options};
 
 use crate::cron::Cron;
 use crate::{history, run};
@@ -29,7 +30,7 @@ pub(crate) struct Looked {
     pub(crate) asked: Vec<WorkflowId>,
 }
 
-impl<S: Store + Schedules> Cron<S> {
+impl<S: Store + Schedules + Templates> Cron<S> {
     /// # Errors
     /// `NotFound` if there is no such schedule any more; whatever the store cannot do.
     pub(crate) async fn look(&self, id: ScheduleId, now: Timestamp) -> Result<Looked, StoreError> {
@@ -48,7 +49,8 @@ impl<S: Store + Schedules> Cron<S> {
             .map_err(|error| StoreError::Corrupt(format!("state of schedule {id}: {error}")))?;
         let options =
             Options { default_retry: self.config.default_retry.clone(), ..Options::default() };
-        let document = match flowforge_spec::cron(&row.document, &options) {
+        let text = self.complete(&row).await?;
+        let document = match flowforge_spec::cron(&text, &options) {
             Ok(document) => document,
             Err(problems) => {
                 let why = problems.list.first().map(ToString::to_string).unwrap_or_default();
@@ -70,6 +72,29 @@ impl<S: Store + Schedules> Cron<S> {
         }
         asked.extend(self.forget(&history::beyond(&schedule, &runs), now).await?);
         Ok(Looked { next_at, active, asked })
+    }
+
+    /// The document with what is stored now and it refers to.
+    async fn complete(&self, row: &ScheduleRow) -> Result<String, StoreError> {
+        let mut bundle = Bundle::new(row.document.clone());
+        loop {
+            let missing = bundle.missing();
+            if missing.is_empty() {
+                return Ok(bundle.into_text());
+            }
+            for one in missing {
+                let Some(kind) = TemplateKind::of_manifest(one.kind.name()) else {
+                    bundle.absent(one);
+                    continue;
+                };
+                let id = TemplateId::new(kind, &row.project, &one.name);
+                match self.store.template(id, None).await {
+                    Ok(found) => bundle.add(found.view.to_string(), &found.document),
+                    Err(StoreError::NotFound) => bundle.absent(one),
+                    Err(other) => return Err(other),
+                }
+            }
+        }
     }
 
     /// A schedule whose document cannot be read starts nothing, and says why.

@@ -11,6 +11,7 @@ use flowforge_ports::clock::Clock;
 use flowforge_ports::nudge::Nudge;
 use flowforge_ports::schedules::Schedules;
 use flowforge_ports::store::{Store, StoreError};
+use flowforge_ports::templates::Templates;
 use tokio::sync::mpsc;
 
 use crate::News;
@@ -83,7 +84,7 @@ impl<S: fmt::Debug, C: fmt::Debug> fmt::Debug for Serve<S, C> {
     }
 }
 
-impl<S: Store + Schedules, C: Clock> Serve<S, C> {
+impl<S: Store + Schedules + Templates, C: Clock> Serve<S, C> {
     /// Fires schedules until `shut_down` is ready. The store's calls block: give it a thread.
     pub async fn run(self, mut inbox: Inbox, shut_down: impl Future<Output = ()>) {
         let mut shut_down = pin!(shut_down);

@@ -9,6 +9,7 @@ use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::schedules::{PutSchedule, Schedules};
 use flowforge_ports::store::{Store, StoreError};
+use flowforge_ports::templates::{NewTemplate, TemplateId, TemplateKind, Templates};
 use flowforge_store::{MemoryStore, SqliteStore};
 
 use crate::News;
@@ -41,6 +42,47 @@ async fn a_run_is_what_the_document_says_with_the_labels_of_its_fire_time() {
     assert_eq!(label("workflows.argoproj.io/cron-workflow"), "nightly");
     assert_eq!(label("team"), "data");
     assert!(run.document.contains("name: nightly\nentrypoint: main\n"), "{}", run.document);
+}
+
+#[tokio::test]
+async fn stored_templates_are_those_of_the_fire_time() {
+    const REFERS: &str = "apiVersion: argoproj.io/v1alpha1
+kind: CronWorkflow
+metadata: {name: nightly}
+spec:
+  schedules: [\"* * * * *\"]
+  workflowSpec:
+    workflowTemplateRef: {name: job}
+";
+    let template = |text: &str| NewTemplate {
+        id: TemplateId::new(TemplateKind::WorkflowTemplate, "default", "job"),
+        document: format!(
+            "apiVersion: argoproj.io/v1alpha1
+kind: WorkflowTemplate
+metadata: {{name: job}}
+spec:
+  entrypoint: main
+  templates:
+  - name: main
+    container: {{image: busybox, command: [echo, {text}]}}
+"
+        ),
+        labels: Vec::new(),
+        by: "me".to_owned(),
+        at: START,
+    };
+    let mut world = World::new(MemoryStore::new(), REFERS).await;
+    world.turn(seconds(0)).await;
+    assert!(world.turn(seconds(60)).await.asked.is_empty());
+    let problem = world.row().await.problem.unwrap();
+    assert!(problem.contains("there is no WorkflowTemplate"), "{problem}");
+    for (minute, text) in [(2, "first"), (3, "second")] {
+        world.store.put(vec![template(text)]).await.unwrap();
+        let at = seconds(minute * 60);
+        world.news(vec![News::Changed(world.id)], at).await;
+        let run = world.store.load(world.id.run(at)).await.unwrap();
+        assert!(run.document.contains(text), "{}", run.document);
+    }
 }
 
 #[tokio::test]

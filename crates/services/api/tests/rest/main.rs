@@ -10,6 +10,7 @@ mod hostile;
 mod locks;
 mod memos;
 mod reading;
+mod resolving;
 mod routes;
 mod schedules;
 mod server;

@@ -72,6 +72,7 @@ GET /version
 POST /api/v1/lint
 POST /api/v1/projects
 POST /api/v1/schedules
+POST /api/v1/templates
 POST /api/v1/workflows
 POST /api/v1/workflows/{id}/cancel
 POST /api/v1/workflows/{id}/pause

@@ -9,6 +9,7 @@ use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::schedules::{PutSchedule, ScheduleRow, Schedules};
 use flowforge_ports::store::{Commit, RunChanges, Store};
+use flowforge_ports::templates::Templates;
 use uuid::Uuid;
 
 use crate::{Config, Cron, News, Turned};
@@ -37,7 +38,7 @@ pub(crate) struct World<S> {
     cron: Cron<S>,
 }
 
-impl<S: Store + Schedules> World<S> {
+impl<S: Store + Schedules + Templates> World<S> {
     /// A store with this schedule, created at [`START`].
     pub(crate) async fn new(store: S, document: &str) -> Self {
         let id = ScheduleId(Uuid::from_u128(0x0189_0a5d_ac96_774b_bcce_0000_0000_0001));
