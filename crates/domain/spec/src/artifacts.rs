@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use flowforge_model::plan::{
-    ArtifactRef, ArtifactSource, InputArtifact, OutputArtifact, OutputArtifactSource, TemplateIx,
+    ArtifactSource, InputArtifact, OutputArtifact, OutputArtifactSource, TemplateIx,
 };
 use flowforge_model::text::Text;
 
@@ -306,45 +306,6 @@ impl<'a> Doc<'a> {
             (Some(_), Some(second)) => {
                 let message = "an artifact has from or fromExpression";
                 self.report.error("conflict", second, message, "keep one of them");
-                None
-            }
-        }
-    }
-
-    fn artifact_from(
-        &self,
-        node: &'a Node,
-        part: Option<Text>,
-        names: &Names<'_, 'a>,
-    ) -> Option<ArtifactSource> {
-        let reference = self.artifact_reference(node, names)?;
-        Some(ArtifactSource::From(reference, part))
-    }
-
-    /// What `{{...}}` of `from` names.
-    fn artifact_reference(&self, node: &'a Node, names: &Names<'_, 'a>) -> Option<ArtifactRef> {
-        let source = self.report.string(node)?;
-        let tag = source.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
-        let tag = tag.unwrap_or(source).trim();
-        let parts: Vec<&str> = tag.split('.').collect();
-        let found = match parts.as_slice() {
-            ["inputs", "artifacts", name] => self.input_artifact_name(name, names),
-            [root @ ("tasks" | "steps"), task, "outputs", "artifacts", name] => {
-                self.sibling_artifact(node, root, (task, name), names)
-            }
-            ["workflow", "outputs", "artifacts", name] => self.workflow_artifact(name),
-            _ => {
-                let message = format!("{} names no artifact", quote(source));
-                let hint = "write it like {{tasks.NAME.outputs.artifacts.x}} or \
-                            {{inputs.artifacts.x}}";
-                self.report.error("unknown_reference", node, message, hint);
-                return None;
-            }
-        };
-        match found {
-            Ok(found) => Some(found),
-            Err(e) => {
-                self.report.error(e.code, node, e.message, e.hint);
                 None
             }
         }

@@ -8,6 +8,7 @@
     deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::expect_used)
 )]
 
+mod artifact_references;
 mod artifacts;
 mod bundle;
 mod census;

@@ -388,7 +388,9 @@ fn list_items(root: Node) -> Result<Box<[Node]>, Node> {
             });
             Ok(items.unwrap_or_default())
         }
-        value => Err(Node { place: root.place, value }),
+        value @ (Value::Map(_) | Value::List(_) | Value::Plain(_) | Value::Quoted(_)) => {
+            Err(Node { place: root.place, value })
+        }
     }
 }
 

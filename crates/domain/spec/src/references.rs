@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flowforge_expr::RawSegment;
-use flowforge_model::plan::{ArtifactRef, TemplateIx};
+use flowforge_model::plan::TemplateIx;
 use flowforge_model::text::{
     LastRetryField, Reference, Segment, SiblingField, Text, WorkflowField,
 };
@@ -63,7 +63,7 @@ pub(crate) struct Unresolved {
     pub(crate) hint: String,
 }
 
-fn unresolved(
+pub(crate) fn unresolved(
     code: &'static str,
     message: impl Into<String>,
     hint: impl Into<String>,
@@ -368,81 +368,8 @@ impl<'a> Doc<'a> {
         Err(unresolved("unknown_output", message, hint))
     }
 
-    fn output_artifact_path(
-        &self,
-        name: &str,
-        names: &Names<'_, 'a>,
-    ) -> Result<Reference, Unresolved> {
-        let outline = names.template.and_then(|ix| self.outline(ix));
-        let artifacts = outline.map_or(&[][..], |outline| &outline.artifacts_out);
-        if artifacts.contains(&name) {
-            return Ok(Reference::OutputArtifactPath(name.into()));
-        }
-        let hint = self.report.did_you_mean(name, artifacts.iter().copied());
-        let message = format!("the template has no output artifact {}", quote(name));
-        Err(unresolved("unknown_output", message, hint))
-    }
-
-    /// An input artifact of the template that holds the text.
-    pub(crate) fn input_artifact_name(
-        &self,
-        name: &str,
-        names: &Names<'_, 'a>,
-    ) -> Result<ArtifactRef, Unresolved> {
-        let outline = names.template.and_then(|ix| self.outline(ix));
-        let inputs = outline.map_or(&[][..], |outline| &outline.artifacts_in);
-        if inputs.iter().any(|input| input.name == name) {
-            return Ok(ArtifactRef::Input(name.into()));
-        }
-        let mut hint = self.report.did_you_mean(name, inputs.iter().map(|input| input.name));
-        if hint.is_empty() {
-            hint = "declare it in inputs.artifacts of the template".to_owned();
-        }
-        let message = format!("there is no input artifact {}", quote(name));
-        Err(unresolved("unknown_artifact", message, hint))
-    }
-
-    /// An artifact of a sibling: its name and the artifact's.
-    pub(crate) fn sibling_artifact(
-        &self,
-        node: &'a Node,
-        root: &str,
-        (task, name): (&str, &str),
-        names: &Names<'_, 'a>,
-    ) -> Result<ArtifactRef, Unresolved> {
-        let slot = self.sibling_slot(node, root, task, names)?;
-        let template = names.siblings.and_then(|(s, _)| *s.templates.get(slot as usize)?);
-        // Without one the template itself is the problem and is reported already.
-        if let Some(outline) = template.and_then(|ix| self.outline(ix))
-            && !outline.artifacts_out.contains(&name)
-        {
-            let known = outline.artifacts_out.iter().copied();
-            let mut hint = self.report.did_you_mean(name, known);
-            if hint.is_empty() {
-                hint = "declare it in outputs.artifacts of that template".to_owned();
-            }
-            let message = format!(
-                "the template {} has no output artifact {}",
-                quote(outline.name),
-                quote(name)
-            );
-            return Err(unresolved("unknown_output", message, hint));
-        }
-        Ok(ArtifactRef::Sibling { slot, name: name.into() })
-    }
-
-    /// An artifact that is exported under a `globalName`.
-    pub(crate) fn workflow_artifact(&self, name: &str) -> Result<ArtifactRef, Unresolved> {
-        if self.artifact_globals.contains(name) || self.alone {
-            return Ok(ArtifactRef::Workflow(name.into()));
-        }
-        let message = format!("no artifact is exported under the globalName {}", quote(name));
-        let hint = self.report.did_you_mean(name, self.artifact_globals.iter().copied());
-        Err(unresolved("unknown_output", message, hint))
-    }
-
     /// The slot of a sibling that may be named here.
-    fn sibling_slot(
+    pub(crate) fn sibling_slot(
         &self,
         node: &'a Node,
         root: &str,

@@ -401,7 +401,7 @@ fn retry_expression(expression: &str) -> String {
     let template = template(&format!(
         "container: {{image: i}}\ninputs: {{parameters: [{{name: a-b, value: 1}}]}}\nretryStrategy:\n  expression: {expression}"
     ));
-    template.retry.unwrap().expression.unwrap().into()
+    template.retry.and_then(|retry| retry.expression).expect(expression).into()
 }
 
 #[test]

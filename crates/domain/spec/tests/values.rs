@@ -70,8 +70,8 @@ data: {k: KEPT}
 
 fn manifest(given: &str, kept: &str) -> String {
     let quoted = |text: &str| Json::from(text).to_string();
-    let (head, tail) = MANIFEST.split_once("GIVEN").unwrap();
-    let (middle, end) = tail.split_once("KEPT").unwrap();
+    let (head, tail) = MANIFEST.split_once("GIVEN").expect("a place");
+    let (middle, end) = tail.split_once("KEPT").expect("a place");
     format!("{head}{}{middle}{}{end}", quoted(given), quoted(kept))
 }
 
@@ -91,9 +91,9 @@ impl Scope for One<'_> {
 
 /// The fields of a compiled manifest by their pointers, with `value` in every tag.
 fn rendered(source: &str, value: &str) -> BTreeMap<String, String> {
-    let compiled = compile(source, &Options::default()).unwrap();
+    let compiled = compile(source, &Options::default()).expect(source);
     let mut out = BTreeMap::new();
-    collect(&serde_json::to_value(&compiled.plan).unwrap(), "", value, &mut out);
+    collect(&serde_json::to_value(&compiled.plan).expect("a plan"), "", value, &mut out);
     out
 }
 
@@ -101,8 +101,8 @@ fn collect(json: &Json, pointer: &str, value: &str, out: &mut BTreeMap<String, S
     let text = json.get("Plain").or(json.get("Parts")).is_some();
     match json {
         Json::Object(_) if text => {
-            let text: Text = serde_json::from_value(json.clone()).unwrap();
-            out.insert(pointer.to_owned(), render(&text, &One(value)).unwrap().into_owned());
+            let text: Text = serde_json::from_value(json.clone()).expect("a text");
+            out.insert(pointer.to_owned(), render(&text, &One(value)).expect(pointer).into_owned());
         }
         Json::Object(map) => {
             map.iter()
