@@ -1,6 +1,6 @@
 //! The conditions of a schedule: `when` before every run, the stop condition after.
 
-use flowforge_expr::{RawSegment, parse_text};
+use flowforge_expr::{Ambient, Entry, Environment, RawSegment, parse_text};
 use flowforge_model::time::Timestamp;
 use serde_json::{Value as Json, json};
 
@@ -41,18 +41,14 @@ impl When {
     ///
     /// # Errors
     /// In words: it cannot be decided.
-    pub(crate) fn decide(
-        &self,
-        definition: &Definition,
-        state: &ScheduleState,
-    ) -> Result<bool, String> {
-        let env = environment(definition, state);
+    pub(crate) fn decide(&self, seen: &Seen<'_>) -> Result<bool, String> {
+        let env = View::of(seen);
         let mut text = String::new();
         for part in &self.0 {
             match part {
                 Part::Literal(literal) => text.push_str(literal),
                 Part::Tag(name) => {
-                    text.push_str(&tag(name, definition, state).unwrap_or_default());
+                    text.push_str(&tag(name, seen).unwrap_or_default());
                 }
                 Part::Expression(source) => {
                     let value = flowforge_expr::evaluate(source, &env)
@@ -81,27 +77,57 @@ impl StopCondition {
     ///
     /// # Errors
     /// In words: it cannot be evaluated, or is neither true nor false.
-    pub(crate) fn decide(
-        &self,
-        definition: &Definition,
-        state: &ScheduleState,
-    ) -> Result<bool, String> {
-        let env = environment(definition, state);
+    pub(crate) fn decide(&self, seen: &Seen<'_>) -> Result<bool, String> {
+        let env = View::of(seen);
         flowforge_expr::decide(&self.0, &env).map_err(|error| error.to_string())
     }
 }
 
 /// What expressions see.
-fn environment(definition: &Definition, state: &ScheduleState) -> Json {
-    json!({"cronworkflow": {
-        "name": definition.name,
-        "namespace": definition.namespace,
-        "labels": definition.labels,
-        "annotations": definition.annotations,
-        "failed": state.failed,
-        "succeeded": state.succeeded,
-        "lastScheduledTime": state.last_scheduled_at.map(Timestamp::rfc3339),
-    }})
+struct View<'a> {
+    values: Json,
+    last: Option<Timestamp>,
+    seen: &'a Seen<'a>,
+}
+
+/// What a condition is decided from.
+pub(crate) struct Seen<'a> {
+    pub(crate) definition: &'a Definition,
+    pub(crate) state: &'a ScheduleState,
+    pub(crate) now: Timestamp,
+}
+
+impl<'a> View<'a> {
+    fn of(seen: &'a Seen<'a>) -> Self {
+        let Seen { definition, state, .. } = seen;
+        let values = json!({"cronworkflow": {
+            "name": definition.name,
+            "namespace": definition.namespace,
+            "labels": definition.labels,
+            "annotations": definition.annotations,
+            "failed": state.failed,
+            "succeeded": state.succeeded,
+            "lastScheduledTime": null,
+        }});
+        Self { values, last: state.last_scheduled_at, seen }
+    }
+}
+
+impl Environment for View<'_> {
+    fn entry(&self, path: &[&str]) -> Entry<'_> {
+        match (path, self.last) {
+            (["cronworkflow", "lastScheduledTime"], Some(at)) => Entry::Time(at),
+            _ => self.values.entry(path),
+        }
+    }
+
+    fn keys(&self, path: &[&str]) -> Vec<String> {
+        self.values.keys(path)
+    }
+
+    fn ambient(&self) -> Ambient {
+        Ambient { now: self.seen.now, ..Ambient::default() }
+    }
 }
 
 fn known(name: &str) -> bool {
@@ -114,7 +140,7 @@ fn known(name: &str) -> bool {
 }
 
 /// The value of a plain tag. A label that is not there is empty.
-fn tag(name: &str, definition: &Definition, state: &ScheduleState) -> Option<String> {
+fn tag(name: &str, Seen { definition, state, .. }: &Seen<'_>) -> Option<String> {
     let field = name.strip_prefix("cronworkflow.")?;
     Some(match field {
         "name" => definition.name.clone(),

@@ -6,6 +6,7 @@ use flowforge_model::id::{ScheduleId, WorkflowId};
 use flowforge_model::limits::CRON_ACTIVE;
 use flowforge_model::time::{Millis, Timestamp};
 
+use crate::condition::Seen;
 use crate::schedule::{Concurrency, Schedule};
 use crate::state::{Phase, ScheduleState};
 
@@ -128,9 +129,11 @@ impl Work<'_> {
 
     /// In the order of Argo: the stop condition, `when`, then the other runs.
     fn decide_one(&mut self, at: Timestamp, last: bool) {
-        let (schedule, definition) = (self.schedule, &self.schedule.definition);
+        let schedule = self.schedule;
+        let (definition, now) = (&schedule.definition, self.now);
+        let seen = Seen { definition, state: &self.decision.state.clone(), now };
         if let Some(stop) = &schedule.stop {
-            match stop.decide(definition, &self.decision.state) {
+            match stop.decide(&seen) {
                 Ok(true) => {
                     self.decision.state.phase = Phase::Stopped;
                     return;
@@ -140,7 +143,7 @@ impl Work<'_> {
             }
         }
         if let Some(when) = &schedule.when {
-            match when.decide(definition, &self.decision.state) {
+            match when.decide(&seen) {
                 Ok(true) => {}
                 Ok(false) => return self.skip(at, SkipReason::When),
                 Err(why) => return self.undecided(at, format!("when: {why}")),

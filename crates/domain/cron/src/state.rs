@@ -6,6 +6,7 @@ use flowforge_model::id::WorkflowId;
 use flowforge_model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::condition::Seen;
 use crate::schedule::Schedule;
 
 /// Whether a schedule goes on.
@@ -97,10 +98,15 @@ impl ScheduleState {
         state
     }
 
-    /// The state after a run ended. One that is not active changes nothing, so that hearing of an
+    /// The state after `run` was found at `now` to have ended. One that is not active changes nothing, so that hearing of an
     /// end twice counts it once.
     #[must_use]
-    pub fn ended(&self, schedule: &Schedule, run: WorkflowId, how: Ended) -> Self {
+    pub fn ended(
+        &self,
+        schedule: &Schedule,
+        (run, how): (WorkflowId, Ended),
+        now: Timestamp,
+    ) -> Self {
         let mut state = self.clone();
         if !state.active.remove(&run) {
             return state;
@@ -111,11 +117,9 @@ impl ScheduleState {
             Ended::Deleted => {}
         }
         // One that cannot be decided is told at the next fire time.
+        let seen = Seen { definition: &schedule.definition, state: &state, now };
         if state.phase == Phase::Active
-            && schedule
-                .stop
-                .as_ref()
-                .is_some_and(|stop| stop.decide(&schedule.definition, &state).unwrap_or(false))
+            && schedule.stop.as_ref().is_some_and(|stop| stop.decide(&seen).unwrap_or(false))
         {
             state.phase = Phase::Stopped;
         }

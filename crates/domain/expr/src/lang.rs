@@ -91,7 +91,7 @@ pub fn evaluate(source: &str, env: &dyn Environment) -> Result<Outcome, EvalErro
         Entry::Absent => None,
         Entry::Text(_) => Some(Root::Text),
         Entry::Map => Some(Root::Map),
-        Entry::Json(_) => Some(Root::Either),
+        Entry::Json(_) | Entry::Time(_) => Some(Root::Either),
     };
     compiled(source, &roots)
         .and_then(|node| run(&node, env))

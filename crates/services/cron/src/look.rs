@@ -60,7 +60,7 @@ impl<S: Store + Schedules + Templates> Cron<S> {
         let mut schedule = document.schedule.clone().in_namespace(&row.project);
         schedule.suspend = row.suspended;
         let runs = self.store.schedule_runs(id, RUNS).await?;
-        let seen = absorb(&schedule, &state, &runs);
+        let seen = absorb(&schedule, &state, &runs, now);
         let decision = due(id, &schedule, &seen, now);
         let next_at = decision.next_at;
         let active = decision.state.active.clone();
@@ -125,7 +125,12 @@ impl<S: Store + Schedules + Templates> Cron<S> {
 }
 
 /// The state after the ends that were not known yet.
-fn absorb(schedule: &Schedule, state: &ScheduleState, runs: &[ScheduleRun]) -> ScheduleState {
+fn absorb(
+    schedule: &Schedule,
+    state: &ScheduleState,
+    runs: &[ScheduleRun],
+    now: Timestamp,
+) -> ScheduleState {
     let status: BTreeMap<WorkflowId, Option<WorkflowStatus>> =
         runs.iter().map(|run| (run.workflow, run.status)).collect();
     let mut seen = state.clone();
@@ -138,7 +143,7 @@ fn absorb(schedule: &Schedule, state: &ScheduleState, runs: &[ScheduleRun]) -> S
                 continue;
             }
         };
-        seen = seen.ended(schedule, *run, how);
+        seen = seen.ended(schedule, (*run, how), now);
     }
     seen
 }

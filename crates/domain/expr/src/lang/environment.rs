@@ -14,6 +14,8 @@ pub enum Entry<'e> {
     Text(Cow<'e, str>),
     /// A value that is more than a text: a count of runs, a list. Its numbers are numbers.
     Json(&'e Json),
+    /// An instant, as `now()` gives one.
+    Time(Timestamp),
     /// More names.
     Map,
 }

@@ -214,6 +214,7 @@ impl<'e> Run<'e> {
             Entry::Absent => Value::Nil,
             Entry::Text(Cow::Borrowed(text)) => Value::Text(Str::Borrowed(text)),
             Entry::Text(Cow::Owned(text)) => Value::Text(Str::Shared(text.into())),
+            Entry::Time(at) => super::dates::instant(at.0),
             Entry::Map => Value::Place(path.iter().map(|name| Box::from(*name)).collect()),
             Entry::Json(json) => {
                 self.allocate(size_of::<Value<'_>>().saturating_mul(weight(json)))?;
