@@ -80,7 +80,8 @@ impl Form {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a workflow file from beginning to end, with a server of its own that needs nothing
+    /// Run a workflow file from beginning to end, with a server of its own that needs nothing; of a
+    /// schedule or a template, its workflow once
     Run(Run),
     /// Submit a workflow file
     Submit(Submit),
@@ -112,6 +113,10 @@ pub(crate) enum Command {
     /// Create, show, hold and delete schedules (CronWorkflows)
     #[command(subcommand)]
     Cron(cron::Cron),
+    /// Say what becomes of manifests of another system, construct by construct; ends with 1 if
+    /// something in them is not supported, with 2 if a file cannot be read
+    #[command(subcommand)]
+    Import(Import),
     /// Store workflow templates and config maps, and show and compare their versions
     #[command(subcommand)]
     Template(kept::Template),
@@ -188,10 +193,21 @@ impl Waiting {
     }
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Import {
+    /// Manifests of Argo Workflows
+    Argo {
+        /// Manifests; `-` is standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
 #[derive(Debug, Group)]
 pub(crate) struct Run {
-    /// Workflow file; `-` is standard input
-    pub(crate) file: PathBuf,
+    /// Files of one workflow, and of templates and config maps it refers to; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) extra: Extra,
     /// Print what tasks write
@@ -207,8 +223,9 @@ pub(crate) struct Run {
 
 #[derive(Debug, Group)]
 pub(crate) struct Submit {
-    /// Workflow file; `-` is standard input
-    pub(crate) file: PathBuf,
+    /// Files of one workflow, and of templates and config maps it refers to; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) extra: Extra,
     /// Project, by id or name

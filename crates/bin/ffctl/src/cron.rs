@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use crate::args::Form;
 use crate::args::cron::{Apply, Cron, List, Next, One, Several};
+use crate::bundle::{Document, name_of};
 use crate::client::{PAGE, part};
-use crate::exit::{Document, Exit, Failure};
+use crate::exit::{Exit, Failure};
 use crate::lint;
 use crate::list::plain;
 use crate::output::Context;
@@ -47,18 +48,18 @@ fn apply(context: &mut Context, args: &Apply) -> Result<Exit, Failure> {
     let mut exit = Exit::Ok;
     let mut all = Vec::new();
     for file in &args.files {
-        let name = lint::name_of(file);
+        let name = name_of(file);
         let applied = source::read(file).and_then(|text| {
-            let document = Document { name, text };
+            let document = Document::one(name, text);
             let applied = client
                 .post_yaml::<Schedule>("/api/v1/schedules", &query, &document.text)
                 .map_err(|failure| failure.about(&document))?;
             Ok((document, applied))
         });
         match applied {
-            Ok((Document { name, text }, schedule)) => {
+            Ok((document, schedule)) => {
                 for found in &schedule.warnings {
-                    lint::show(&mut context.err, &name, &text, found, lint::Level::Warning)?;
+                    lint::show_in(&mut context.err, &document, found, lint::Level::Warning)?;
                 }
                 say(context, &schedule)?;
                 all.push(schedule);
@@ -288,7 +289,7 @@ struct Due {
 }
 
 fn next(context: &mut Context, args: &Next) -> Result<Exit, Failure> {
-    let document = Document { name: lint::name_of(&args.file), text: source::read(&args.file)? };
+    let document = Document::one(name_of(&args.file), source::read(&args.file)?);
     let schedule = match flowforge_spec::schedule(&document.text) {
         Ok(schedule) => schedule,
         Err(problems) => return lint::refuse(context, &document, problems),

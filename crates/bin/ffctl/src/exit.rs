@@ -4,6 +4,8 @@ use std::io;
 
 use flowforge_wire::Problem;
 
+use crate::bundle::Document;
+
 /// The exit codes. Scripts depend on them: change nothing here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -76,13 +78,6 @@ pub(crate) enum Failure {
     Absent { url: String },
     /// A server's error answer, and the document it is about.
     Refused { problem: Box<Problem>, document: Option<Box<Document>> },
-}
-
-/// A workflow document with its name for people.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Document {
-    pub(crate) name: String,
-    pub(crate) text: String,
 }
 
 impl Failure {

@@ -1,13 +1,15 @@
 //! `lint`: checks workflow files without a server, and shows findings with their place.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use flowforge_spec::{Options, Problem, Problems};
+use flowforge_model::limits::BODY_BYTES;
+use flowforge_spec::{Linted, Options, Problem, Problems};
 use flowforge_wire::{Finding, LintReport};
 use serde::Serialize;
 
 use crate::args;
-use crate::exit::{Document, Exit, Failure};
+use crate::bundle::{Document, name_of};
+use crate::exit::{Exit, Failure};
 use crate::output::{Context, Sink};
 use crate::paint::{Colour, shown, width};
 use crate::source;
@@ -27,7 +29,7 @@ pub(crate) fn run(context: &mut Context, args: &args::Lint) -> Result<Exit, Fail
     files(context, &args.files, &args.parameters)
 }
 
-/// Checks files, with these values of parameters.
+/// Checks files, with these values of parameters. Each may refer to documents of all others.
 pub(crate) fn files(
     context: &mut Context,
     files: &[PathBuf],
@@ -37,21 +39,22 @@ pub(crate) fn files(
     let mut unread = false;
     for path in files {
         let file = name_of(path);
-        let source = match source::read(path) {
-            Ok(source) => source,
+        match source::read(path) {
+            Ok(source) => all.push((Checked { file, report: LintReport::default() }, source)),
             Err(failure) => {
                 // What is wrong with one file hides nothing of the others.
                 context.explain(&failure)?;
                 unread = true;
-                continue;
             }
-        };
-        let report = check(&source, parameters.to_vec());
-        if context.form().human() {
-            print(context, &file, &source, &report)?;
         }
-        all.push(Checked { file, report });
     }
+    check(&mut all, parameters.to_vec());
+    if context.form().human() {
+        for (Checked { file, report }, source) in &all {
+            print(context, file, source, report)?;
+        }
+    }
+    let all: Vec<Checked> = all.into_iter().map(|(checked, _)| checked).collect();
     let ok = !unread && all.iter().all(|one| one.report.ok);
     if context.form() == args::Form::Name {
         for bad in all.iter().filter(|one| !one.report.ok) {
@@ -63,35 +66,55 @@ pub(crate) fn files(
     Ok(if ok { Exit::Ok } else { Exit::Usage })
 }
 
-/// The name of a file as it is shown.
-pub(crate) fn name_of(path: &Path) -> String {
-    if path.as_os_str() == "-" { "<stdin>".to_owned() } else { path.display().to_string() }
-}
-
-fn check(source: &str, parameters: Vec<(String, String)>) -> LintReport {
+/// Files that are texts of documents are checked together, the others are just refused.
+fn check(files: &mut [(Checked, String)], parameters: Vec<(String, String)>) {
+    let mut together = Vec::new();
+    let mut bytes = 0_usize;
+    for (at, (checked, source)) in files.iter_mut().enumerate() {
+        bytes = bytes.saturating_add(source.len());
+        match flowforge_spec::documents(source) {
+            Ok(_) if bytes <= BODY_BYTES => together.push(at),
+            Ok(_) => {
+                let options = Options { parameters: parameters.clone(), default_retry: None };
+                fill(&mut checked.report, flowforge_spec::lint(source, &options));
+            }
+            Err(problems) => {
+                fill(&mut checked.report, Linted { problems, warnings: Vec::new() });
+            }
+        }
+    }
+    let texts = together.iter().filter_map(|at| files.get(*at));
+    // Files are told apart by their places among all: two may have the same name.
+    let texts = texts.zip(&together).map(|((_, text), at)| (at.to_string(), text.clone()));
+    let document = Document::join(texts.collect());
+    let mut whole = LintReport::default();
+    if together.is_empty() {
+        return;
+    }
     let options = Options { parameters, default_retry: None };
-    let checked = if flowforge_spec::is_schedule(source) {
-        flowforge_spec::cron(source, &options).map(|document| document.compiled.warnings)
-    } else {
-        flowforge_spec::compile(source, &options).map(|compiled| compiled.warnings)
-    };
-    match checked {
-        Ok(warnings) => LintReport {
-            ok: true,
-            warnings: warnings.into_iter().map(finding).collect(),
-            ..LintReport::default()
-        },
-        Err(problems) => refused(problems),
+    fill(&mut whole, flowforge_spec::lint(&document.text, &options));
+    for at in &together {
+        let Some((checked, _)) = files.get_mut(*at) else { continue };
+        let of_file = |found: &Finding| {
+            let (file, _, found) = document.place(found);
+            (file == at.to_string()).then(|| found.into_owned())
+        };
+        checked.report.errors = whole.errors.iter().filter_map(of_file).collect();
+        checked.report.warnings = whole.warnings.iter().filter_map(of_file).collect();
+        checked.report.ok = checked.report.errors.is_empty();
+        // It is not known whose they are: they follow the last one that is listed.
+        if !checked.report.ok && checked.report.errors.last().is_some() {
+            checked.report.omitted = std::mem::take(&mut whole.omitted);
+        }
     }
 }
 
-fn refused(Problems { list, omitted }: Problems) -> LintReport {
-    LintReport {
-        ok: false,
-        errors: list.into_iter().map(finding).collect(),
-        warnings: Vec::new(),
-        omitted: u64::try_from(omitted).unwrap_or(u64::MAX),
-    }
+fn fill(report: &mut LintReport, linted: Linted) {
+    let Problems { list, omitted } = linted.problems;
+    report.ok = list.is_empty();
+    report.errors = list.into_iter().map(finding).collect();
+    report.warnings = linted.warnings.into_iter().map(finding).collect();
+    report.omitted = u64::try_from(omitted).unwrap_or(u64::MAX);
 }
 
 /// Says what is wrong with a document that another command reads by itself.
@@ -100,16 +123,16 @@ pub(crate) fn refuse(
     document: &Document,
     problems: Problems,
 ) -> Result<Exit, Failure> {
-    let Document { name, text } = document;
-    let report = refused(problems);
+    let mut report = LintReport::default();
+    fill(&mut report, Linted { problems, warnings: Vec::new() });
     for found in &report.errors {
-        show(&mut context.err, name, text, found, Level::Error)?;
+        show_in(&mut context.err, document, found, Level::Error)?;
     }
     more(&mut context.err, report.omitted)?;
     Ok(Exit::Usage)
 }
 
-fn finding(problem: Problem) -> Finding {
+pub(crate) fn finding(problem: Problem) -> Finding {
     Finding {
         pointer: problem.pointer,
         detail: problem.message,
@@ -154,6 +177,17 @@ pub(crate) fn more(sink: &mut Sink, omitted: u64) -> std::io::Result<()> {
 pub(crate) enum Level {
     Warning,
     Error,
+}
+
+/// One finding about a document, in the file it is about.
+pub(crate) fn show_in(
+    sink: &mut Sink,
+    document: &Document,
+    found: &Finding,
+    level: Level,
+) -> std::io::Result<()> {
+    let (name, text, found) = document.place(found);
+    show(sink, name, text, &found, level)
 }
 
 /// One finding: place, text, the line it is about with a caret, and what to do.

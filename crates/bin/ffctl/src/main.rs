@@ -6,12 +6,14 @@
 mod actions;
 mod args;
 mod artifact;
+mod bundle;
 mod client;
 mod cron;
 mod endpoint;
 mod exit;
 mod follow;
 mod get;
+mod import;
 mod lint;
 mod list;
 mod locks;
@@ -94,6 +96,7 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<Exit, Failure> {
         Command::Resubmit(args) => actions::resubmit(context, args),
         Command::Lint(args) => lint::run(context, args),
         Command::Cron(command) => cron::run(context, command),
+        Command::Import(command) => import::run(context, command),
         Command::Template(command) => template::run(context, command),
         Command::Locks(args) => locks::run(context, args),
         Command::Memo(command) => memo::run(context, command),

@@ -8,9 +8,10 @@ use flowforge_wire::Problem;
 use serde::Serialize;
 
 use crate::args::{Form, Global};
+use crate::bundle::Document;
 use crate::client::Client;
 use crate::endpoint::{self, Place};
-use crate::exit::{Document, Failure};
+use crate::exit::Failure;
 use crate::lint;
 use crate::paint::{Colour, Paint, colour_of, shown, shown_json};
 use crate::yaml;
@@ -176,9 +177,11 @@ impl Context {
             let code = self.err.paint.text(Colour::Dim, &format!("[{}]", shown(&problem.code)));
             return self.err.line(&format!("{error} {} {code}", shown(text)));
         }
-        let (name, text) = document.map_or(("request", ""), |one| (&one.name, &one.text));
         for found in &problem.errors {
-            lint::show(&mut self.err, name, text, found, lint::Level::Error)?;
+            match document {
+                Some(one) => lint::show_in(&mut self.err, one, found, lint::Level::Error)?,
+                None => lint::show(&mut self.err, "request", "", found, lint::Level::Error)?,
+            }
         }
         lint::more(&mut self.err, problem.omitted)
     }

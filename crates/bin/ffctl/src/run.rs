@@ -6,17 +6,16 @@ use flowforge_wire::{Task, Workflow};
 
 use crate::actions;
 use crate::args::{self, Waiting};
+use crate::bundle::Document;
 use crate::client::Client;
 use crate::endpoint::Place;
-use crate::exit::{Document, Exit, Failure};
+use crate::exit::{Exit, Failure};
 use crate::follow::Inbox;
-use crate::lint;
 use crate::logs;
 use crate::output::Context;
 use crate::paint::{Colour, shown, span, symbol};
 use crate::report;
 use crate::server::{Home, Server};
-use crate::source;
 use crate::submit;
 use crate::tree::note;
 use crate::watch::{Ended, Following, View, view_of};
@@ -32,7 +31,7 @@ pub(crate) fn run(context: &mut Context, args: &args::Run) -> Result<Exit, Failu
         let what = "`run` starts a server of its own";
         return Err(Failure::usage(what).hint("use `submit --watch` with --server"));
     }
-    let document = Document { name: lint::name_of(&args.file), text: source::read(&args.file)? };
+    let document = submit::read(context, &args.files)?;
     let inbox = Inbox::with_signals()?;
     let home = Home::new(context.global.data_dir.as_deref(), args.keep)?;
     let server = Server::start(home.path())?;

@@ -1,6 +1,7 @@
 //! `submit`: hands a workflow document to the server, and waits for its end if that is wanted.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,15 +10,15 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::args::{self, Extra, Form, Waiting};
+use crate::bundle::Document;
 use crate::client::Client;
-use crate::exit::{Document, Exit, Failure};
+use crate::exit::{Exit, Failure};
 use crate::follow::Inbox;
 use crate::lint;
 use crate::output::Context;
 use crate::paint::shown;
 use crate::report;
 use crate::run;
-use crate::source;
 use crate::watch::{Ended, Following, view_of};
 
 /// A submission whose fate is unknown is repeated with the same key, after these pauses.
@@ -25,13 +26,22 @@ const AGAIN: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1600)];
 
 pub(crate) fn run(context: &mut Context, args: &args::Submit) -> Result<Exit, Failure> {
-    let document = Document { name: lint::name_of(&args.file), text: source::read(&args.file)? };
+    let document = read(context, &args.files)?;
     let client = context.client()?;
     let submit = Submit { project_id: args.project.clone(), ..submission(&document, &args.extra) };
     let key = args.idempotency_key.clone();
     let workflow = send(&client, &submit, key).map_err(|failure| failure.about(&document))?;
     warnings(context, &workflow, &document)?;
     accepted(context, &client, &workflow, args.waiting)
+}
+
+/// The files as one text with a workflow in it; says so if that was made.
+pub(crate) fn read(context: &mut Context, files: &[PathBuf]) -> Result<Document, Failure> {
+    let (document, note) = Document::read(files)?.runnable()?;
+    if let Some(note) = note {
+        context.err.line(&note)?;
+    }
+    Ok(document)
 }
 
 /// The document with what the command line adds.
@@ -83,9 +93,8 @@ pub(crate) fn warnings(
     workflow: &Workflow,
     document: &Document,
 ) -> Result<(), Failure> {
-    let Document { name, text } = document;
     for found in &workflow.warnings {
-        lint::show(&mut context.err, name, text, found, lint::Level::Warning)?;
+        lint::show_in(&mut context.err, document, found, lint::Level::Warning)?;
     }
     Ok(())
 }

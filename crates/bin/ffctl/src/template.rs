@@ -6,8 +6,9 @@ use crate::args::Form;
 use crate::args::kept::{
     Apply, DeleteTemplates, Diff, GetTemplate, KindName, OneTemplate, Stored, Template as Command,
 };
+use crate::bundle::{Document, name_of};
 use crate::client::{PAGE, part};
-use crate::exit::{Document, Exit, Failure};
+use crate::exit::{Exit, Failure};
 use crate::lint;
 use crate::list::plain;
 use crate::output::{Context, Sink};
@@ -41,9 +42,9 @@ fn apply(context: &mut Context, args: &Apply) -> Result<Exit, Failure> {
     let mut exit = Exit::Ok;
     let mut all = Vec::new();
     for file in &args.files {
-        let name = lint::name_of(file);
+        let name = name_of(file);
         let applied = source::read(file).and_then(|text| {
-            let document = Document { name, text };
+            let document = Document::one(name, text);
             let applied = client
                 .post_yaml::<Applied>("/api/v1/templates", &query, &document.text)
                 .map_err(|failure| failure.about(&document))?;
@@ -52,8 +53,7 @@ fn apply(context: &mut Context, args: &Apply) -> Result<Exit, Failure> {
         match applied {
             Ok((document, applied)) => {
                 for found in &applied.warnings {
-                    let Document { name, text } = &document;
-                    lint::show(&mut context.err, name, text, found, lint::Level::Warning)?;
+                    lint::show_in(&mut context.err, &document, found, lint::Level::Warning)?;
                 }
                 say(context, &applied)?;
                 all.extend(applied.items);

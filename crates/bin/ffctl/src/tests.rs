@@ -1,6 +1,7 @@
 //! Commands against a server of a few lines that gives canned answers.
 
 mod cron;
+mod files;
 mod kept;
 
 use std::collections::VecDeque;

@@ -95,10 +95,7 @@ pub fn census(source: &str) -> Result<Census, Problems> {
             counter.map(&document.root, sheet.kind.grammar(), &mut path);
         }
     }
-    let problems = match inspect::lint(source, &Options::default()) {
-        Ok(_) => Problems::default(),
-        Err(problems) => counter.values(problems),
-    };
+    let problems = counter.values(inspect::lint(source, &Options::default()).problems);
     let mut constructs: Vec<Construct> = counter.found.into_values().collect();
     constructs.sort_by_key(|one| (one.line, one.column));
     Ok(Census { constructs, problems })

@@ -98,13 +98,23 @@ pub fn missing(source: &str) -> Vec<Missing> {
     out.into_iter().collect()
 }
 
-/// Checks every document of a text for itself, with the others to refer to. Gives the warnings.
-///
-/// # Errors
-/// Every problem of every document, in the order of their places, at most
-/// `limits::REPORTED_ERRORS`.
-pub fn lint(source: &str, options: &Options) -> Result<Vec<Problem>, Problems> {
-    let Located { documents, faults } = located::read(source)?;
+/// What is to be said about a text.
+#[derive(Clone, Debug, Default)]
+pub struct Linted {
+    /// Every problem of every document, in the order of their places, at most
+    /// `limits::REPORTED_ERRORS`.
+    pub problems: Problems,
+    /// Things that are accepted but deserve a look.
+    pub warnings: Vec<Problem>,
+}
+
+/// Checks every document of a text for itself, with the others to refer to.
+#[must_use]
+pub fn lint(source: &str, options: &Options) -> Linted {
+    let Located { documents, faults } = match located::read(source) {
+        Ok(located) => located,
+        Err(problem) => return Linted { problems: problem.into(), warnings: Vec::new() },
+    };
     let library = Library::of(&documents);
     let around = Report::new(&documents);
     library.check(&around, None);
@@ -137,7 +147,7 @@ pub fn lint(source: &str, options: &Options) -> Result<Vec<Problem>, Problems> {
     warnings.sort_by_key(|problem| (problem.line, problem.column));
     warnings.dedup();
     problems.sort();
-    if problems.list.is_empty() { Ok(warnings) } else { Err(problems) }
+    Linted { problems, warnings }
 }
 
 /// Checks a document that is to be kept: its templates as far as they can be checked without the

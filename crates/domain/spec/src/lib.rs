@@ -64,7 +64,7 @@ pub use bundle::Bundle;
 pub use census::{Census, Construct, Level, census};
 pub use cron::{CronDocument, cron, is_schedule, schedule};
 pub use inspect::{
-    DocumentInfo, Missing, StoredTemplate, documents, lint, missing, template, workflow_of,
+    DocumentInfo, Linted, Missing, StoredTemplate, documents, lint, missing, template, workflow_of,
 };
 pub use library::DocumentKind;
 pub use problem::{Problem, Problems};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use flowforge_expr::{Scope, render};
+use flowforge_expr::{Entry, Environment, Scope, render};
 use flowforge_model::text::{Reference, Text};
 use flowforge_spec::{Options, compile};
 use proptest::prelude::*;
@@ -82,10 +82,21 @@ impl Scope for One<'_> {
     fn reference(&self, _: &Reference) -> Option<Cow<'_, str>> {
         Some(Cow::Borrowed(self.0))
     }
+}
 
-    fn root(&self, _: &str) -> Json {
-        let parameters = json!({"p": self.0, "i": self.0});
-        json!({"workflow": {"parameters": parameters}, "inputs": {"parameters": parameters}, "item": self.0})
+impl Environment for One<'_> {
+    fn entry(&self, path: &[&str]) -> Entry<'_> {
+        match path {
+            ["item"] | ["workflow" | "inputs", "parameters", "p" | "i"] => {
+                Entry::Text(Cow::Borrowed(self.0))
+            }
+            ["workflow" | "inputs"] | ["workflow" | "inputs", "parameters"] => Entry::Map,
+            _ => Entry::Absent,
+        }
+    }
+
+    fn keys(&self, _: &[&str]) -> Vec<String> {
+        Vec::new()
     }
 }
 
