@@ -76,27 +76,32 @@ fn manifest(given: &str, kept: &str) -> String {
 }
 
 /// Every name stands for this value.
-struct One<'v>(&'v str);
+struct One<'v> {
+    value: &'v str,
+    names: Json,
+}
 
-impl Scope for One<'_> {
-    fn reference(&self, _: &Reference) -> Option<Cow<'_, str>> {
-        Some(Cow::Borrowed(self.0))
+impl<'v> One<'v> {
+    fn of(value: &'v str) -> Self {
+        let parameters = json!({"p": value, "i": value});
+        let inputs = json!({"parameters": parameters});
+        Self { value, names: json!({"workflow": inputs, "inputs": inputs, "item": value}) }
     }
 }
 
 impl Environment for One<'_> {
     fn entry(&self, path: &[&str]) -> Entry<'_> {
-        match path {
-            ["item"] | ["workflow" | "inputs", "parameters", "p" | "i"] => {
-                Entry::Text(Cow::Borrowed(self.0))
-            }
-            ["workflow" | "inputs"] | ["workflow" | "inputs", "parameters"] => Entry::Map,
-            _ => Entry::Absent,
-        }
+        self.names.entry(path)
     }
 
-    fn keys(&self, _: &[&str]) -> Vec<String> {
-        Vec::new()
+    fn keys(&self, path: &[&str]) -> Vec<String> {
+        Environment::keys(&self.names, path)
+    }
+}
+
+impl Scope for One<'_> {
+    fn reference(&self, _: &Reference) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(self.value))
     }
 }
 
@@ -113,7 +118,10 @@ fn collect(json: &Json, pointer: &str, value: &str, out: &mut BTreeMap<String, S
     match json {
         Json::Object(_) if text => {
             let text: Text = serde_json::from_value(json.clone()).expect("a text");
-            out.insert(pointer.to_owned(), render(&text, &One(value)).expect(pointer).into_owned());
+            out.insert(
+                pointer.to_owned(),
+                render(&text, &One::of(value)).expect(pointer).into_owned(),
+            );
         }
         Json::Object(map) => {
             map.iter()
@@ -156,18 +164,23 @@ proptest! {
         let marked = rendered(&manifest(MARK, MARK), MARK);
         let fields = rendered(&manifest(&value, &value), &value);
         prop_assert_eq!(marked.keys().collect::<Vec<_>>(), fields.keys().collect::<Vec<_>>());
-        let in_json = Json::from(value.as_str()).to_string();
-        let in_json = &in_json[1..in_json.len() - 1];
         for (pointer, field) in &fields {
-            let raw = marked[pointer].replace(MARK, &value);
-            let escaped = marked[pointer].replace(MARK, in_json);
-            prop_assert!(*field == raw || *field == escaped, "{}: {:?}", pointer, field);
+            // JSON of items has forms of its own; what is in it is compared below.
+            let json = pointer.contains("/repeat/Items/");
+            let parameter = pointer.starts_with("/parameters/");
+            let filled = if parameter {
+                marked[pointer].replace(&Json::from(MARK).to_string(), &Json::from(value.as_str()).to_string())
+            } else {
+                marked[pointer].replace(MARK, &value)
+            };
+            prop_assert!(json || *field == filled, "{}: {:?}", pointer, field);
         }
         // Items that are maps or lists stay what they are.
-        for (at, expected) in [(1, json!({"t": format!("<{value}>"), "n": 1})), (2, json!([value.clone()]))] {
+        for (at, expected) in [(0, Json::from(format!("<{value}>"))), (1, json!({"t": format!("<{value}>"), "n": 1})), (2, json!([value.clone()]))] {
             let pointer = format!("/repeat/Items/{at}");
             let item = fields.iter().find(|(key, _)| key.ends_with(&pointer)).unwrap().1;
-            prop_assert_eq!(&serde_json::from_str::<Json>(item).unwrap(), &expected);
+            let found = if at == 0 { Json::from(item.as_str()) } else { serde_json::from_str(item).unwrap() };
+            prop_assert_eq!(&found, &expected);
         }
     }
 }
