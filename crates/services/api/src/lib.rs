@@ -11,6 +11,7 @@ mod backend;
 mod body;
 mod bundle;
 mod cursor;
+mod download;
 mod envelope;
 mod events;
 mod follow;
@@ -56,6 +57,7 @@ use tokio::sync::{Semaphore, watch};
 use backend::{Backend, Joined};
 use problem::{Code, Failure};
 
+pub use download::Downloads;
 pub use hub::Hub;
 pub use openapi::document as openapi_document;
 pub use serve::serve;
@@ -69,6 +71,8 @@ pub struct Limits {
     pub streams: usize,
     /// Documents compiled at the same time: each may take a second of a core.
     pub compiles: usize,
+    /// Artifacts fetched or sent at the same time; more wait.
+    pub downloads: usize,
     /// Calls into the store at the same time.
     pub calls: usize,
     /// A request's head must arrive within this time, and a connection may be idle for as long.
@@ -91,6 +95,7 @@ impl Default for Limits {
             connections: 1024,
             streams: 256,
             compiles: 2,
+            downloads: 8,
             calls: 32,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
@@ -113,6 +118,8 @@ pub struct ApiConfig {
     pub default_project: String,
     /// Retries of leaves that name none.
     pub default_retry: Option<RetryStrategy>,
+    /// Where artifacts are downloaded from; none if nothing keeps any.
+    pub downloads: Option<Downloads>,
     /// Bounds.
     pub limits: Limits,
     /// The present.
@@ -132,6 +139,7 @@ impl ApiConfig {
             principal: "local".to_owned(),
             default_project: "default".to_owned(),
             default_retry: None,
+            downloads: None,
             limits: Limits::default(),
             clock: Arc::new(SystemClock),
             nudge: Arc::new(|_| {}),
@@ -176,6 +184,7 @@ impl Api {
             hub,
             calls: Arc::new(Semaphore::new(config.limits.calls)),
             compiles: Arc::new(Semaphore::new(config.limits.compiles)),
+            downloads: Arc::new(Semaphore::new(config.limits.downloads)),
             streams: Arc::new(Semaphore::new(config.limits.streams)),
             closing: watch::Sender::new(false),
             config,
@@ -208,6 +217,7 @@ pub(crate) struct Shared {
     config: ApiConfig,
     calls: Arc<Semaphore>,
     compiles: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     closing: watch::Sender<bool>,
 }

@@ -28,6 +28,27 @@ impl<S: Send + Sync> FromRequestParts<S> for WorkflowPath {
     }
 }
 
+/// The artifact that a path names.
+#[derive(Debug)]
+pub(crate) struct ArtifactPath {
+    pub(crate) id: WorkflowId,
+    pub(crate) task: String,
+    pub(crate) name: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ArtifactPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let WorkflowPath { id, inner: task } =
+            WorkflowPath::from_request_parts(parts, state).await?;
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| Failure::new(Code::NotFound, Code::NotFound.text()))?;
+        let name = params.iter().nth(2).map(|(_, value)| value.to_owned()).unwrap_or_default();
+        Ok(Self { id, task, name })
+    }
+}
+
 /// The only name in a path.
 #[derive(Debug)]
 pub(crate) struct Name(pub(crate) String);

@@ -20,8 +20,8 @@ use uuid::Uuid;
 use crate::follow::add_retry_after;
 use crate::problem::{Code, Failure};
 use crate::{
-    Shared, actions, apply, auth, events, locks, logs, memos, meta, openapi, projects, schedules,
-    submit, tasks, templates, workflows,
+    Shared, actions, apply, auth, download, events, locks, logs, memos, meta, openapi, projects,
+    schedules, submit, tasks, templates, workflows,
 };
 
 fn all() -> (Router<Arc<Shared>>, OpenApi) {
@@ -40,6 +40,7 @@ fn all() -> (Router<Arc<Shared>>, OpenApi) {
         .routes(routes!(actions::resubmit))
         .routes(routes!(tasks::list))
         .routes(routes!(tasks::get))
+        .routes(routes!(download::download))
         .routes(routes!(events::list))
         .routes(routes!(logs::list))
         .routes(routes!(schedules::apply, schedules::list))

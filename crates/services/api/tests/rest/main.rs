@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails; clippy exempts test functions but not what they call"
 )]
 
+mod downloads;
 mod hostile;
 mod locks;
 mod memos;

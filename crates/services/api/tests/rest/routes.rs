@@ -60,6 +60,7 @@ GET /api/v1/workflows/{id}/logs
 GET /api/v1/workflows/{id}/outputs
 GET /api/v1/workflows/{id}/tasks
 GET /api/v1/workflows/{id}/tasks/{task}
+GET /api/v1/workflows/{id}/tasks/{task}/artifacts/{name}
 GET /docs
 GET /docs/page.css
 GET /docs/page.js
