@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use saphyr_parser::{Parser, ScanError};
 
-/// Largest text that is repaired: it is read again for every place that is wrong.
+/// Largest text that is repaired, and most that is put into it: it is read again for every place
+/// that is wrong.
 const BYTES: usize = 128 * 1024;
 /// Places that are repaired.
 const PLACES: usize = 16;
@@ -67,9 +68,15 @@ fn indent(text: &str, error: &ScanError, shifts: &mut Shifts) -> Option<()> {
             let mut scalar = first;
             scalar.extend(rows.iter().skip(line.saturating_add(1)).copied());
             let broken = scalar_lines(&scalar);
+            // The quote stands deeper than the block around it.
+            let blanks = error.marker().col();
+            let before: usize = shifts.0.values().sum();
+            if blanks.saturating_mul(broken).saturating_add(before) > BYTES {
+                return None;
+            }
             let mut fresh = false;
             for row in line.saturating_add(1)..=line.saturating_add(broken) {
-                fresh |= shifts.0.insert(row, DEEP).is_none();
+                fresh |= shifts.0.insert(row, blanks).is_none();
             }
             fresh.then_some(())
         }

@@ -133,6 +133,7 @@ fn hostile_texts_are_refused_where_they_are() {
         (format!("{{\"a\": {}", "[".repeat(1 << 20)), "too_deep 1:70 /a/0"),
         (format!("{{\"a\": [{}", "1,".repeat(7_000_000)), "too_large 1:32776 /a/16384"),
         ("- 1\n".repeat(4_000_000), "wrong_type 1:1 "),
+        (format!("a: '{}", "x\n".repeat(60_000)), "yaml 1:4 /a"),
         (format!("a:\n{}", "- 1\n".repeat(4_000_000)), "too_large 16386:3 /a/16384"),
         (format!("a: {}", "[".repeat(1 << 20)), "yaml 1:259 /a/0"),
         ("{\"a\":".repeat(100_000), "too_deep 1:321 "),
