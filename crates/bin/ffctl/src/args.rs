@@ -10,7 +10,7 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Millis;
-use flowforge_wire::Time;
+use flowforge_wire::{TemplateRef, Time};
 
 /// Submits workflows to FlowForge, and shows and steers them.
 #[derive(Debug, Parser)]
@@ -224,8 +224,17 @@ pub(crate) struct Run {
 #[derive(Debug, Group)]
 pub(crate) struct Submit {
     /// Files of one workflow, and of templates and config maps it refers to; `-` is standard input
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present = "from", conflicts_with = "from")]
     pub(crate) files: Vec<PathBuf>,
+    /// Submit what is stored: workflowtemplate/NAME, clusterworkflowtemplate/NAME, cronwf/NAME
+    #[arg(long, value_name = "KIND/NAME", value_parser = kept::from)]
+    pub(crate) from: Option<TemplateRef>,
+    /// Which version of the stored template (default: the latest)
+    #[arg(long, value_name = "N", requires = "from", conflicts_with = "files")]
+    pub(crate) from_version: Option<u32>,
+    /// Another template of the stored one to begin with
+    #[arg(long, value_name = "TEMPLATE", requires = "from", conflicts_with = "files")]
+    pub(crate) entrypoint: Option<String>,
     #[command(flatten)]
     pub(crate) extra: Extra,
     /// Project, by id or name
@@ -421,6 +430,9 @@ mod tests {
             "ffctl submit f -p =v",
             "ffctl submit f --timeout 5x",
             "ffctl submit f --priority high",
+            "ffctl submit f --from wftmpl/a",
+            "ffctl submit --from configmap/a",
+            "ffctl submit f --entrypoint a",
             "ffctl list --status DONE",
             "ffctl list --limit 0",
             "ffctl list --all --limit 5",

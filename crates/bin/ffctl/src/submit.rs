@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use flowforge_wire::{ParameterValue, Submit, Workflow};
+use flowforge_wire::{ParameterValue, Submit, TemplateRef, Workflow};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -26,12 +26,35 @@ const AGAIN: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1600)];
 
 pub(crate) fn run(context: &mut Context, args: &args::Submit) -> Result<Exit, Failure> {
+    if let Some(template) = &args.from {
+        return from_stored(context, args, template);
+    }
     let document = read(context, &args.files)?;
     let client = context.client()?;
     let submit = Submit { project_id: args.project.clone(), ..submission(&document, &args.extra) };
     let key = args.idempotency_key.clone();
     let workflow = send(&client, &submit, key).map_err(|failure| failure.about(&document))?;
     warnings(context, &workflow, &document)?;
+    accepted(context, &client, &workflow, args.waiting)
+}
+
+/// Submits what is stored on the server.
+fn from_stored(
+    context: &mut Context,
+    args: &args::Submit,
+    template: &TemplateRef,
+) -> Result<Exit, Failure> {
+    let client = context.client()?;
+    let template = TemplateRef { version: args.from_version, ..template.clone() };
+    let submit = Submit {
+        project_id: args.project.clone(),
+        dag_spec: None,
+        template: Some(template),
+        entrypoint: args.entrypoint.clone(),
+        ..submission(&Document::default(), &args.extra)
+    };
+    let workflow = send(&client, &submit, args.idempotency_key.clone())?;
+    warnings(context, &workflow, &Document::default())?;
     accepted(context, &client, &workflow, args.waiting)
 }
 

@@ -20,7 +20,7 @@ use flowforge_model::id::InstanceId;
 use flowforge_ports::clock::SystemClock;
 use flowforge_ports::store::Store;
 use flowforge_store::SqliteStore;
-use flowforge_svc_api::{Api, ApiConfig, Hub};
+use flowforge_svc_api::{Api, ApiConfig, Downloads, Hub};
 use flowforge_svc_controller::{
     Config as ControllerConfig, ControllerError, Inbox, Mailbox, Serve, mailbox,
 };
@@ -36,7 +36,7 @@ use crate::banner::Banner;
 use crate::claims::Claims;
 use crate::config::{Config, ConfigError, Settings, Sources};
 use crate::data_dir::DataDir;
-use crate::executors::{AnyRunner, Surroundings};
+use crate::executors::{self, AnyRunner, Surroundings};
 use crate::keeper::{Announced, Keeper};
 use crate::noop::NoOp;
 use crate::outlet::HandOut;
@@ -255,7 +255,9 @@ impl Server {
         let (look, nudge) = (Arc::clone(&store), mailbox.clone());
         let cron = crate::schedules::start(look, config, nudge, due, stop.clone())?;
         let token = token(settings)?;
-        let api = api(settings, &token, (mailbox, schedules), (store, logs, hub));
+        let artifacts = Arc::new(executors::artifacts(&data)?);
+        let downloads = Downloads { artifacts, scratch: data.work() };
+        let api = api(settings, &token, (mailbox, schedules), (store, logs, hub), downloads);
         Ok(Self {
             data,
             url,
@@ -353,9 +355,11 @@ fn api(
     token: &str,
     (mailbox, schedules): (Mailbox, Schedules),
     (store, logs, hub): (Arc<SqliteStore>, Arc<Logs>, Hub),
+    downloads: Downloads,
 ) -> Api {
     let mut config = ApiConfig::new(token.to_owned());
     config.default_retry = settings.default_retry();
+    config.downloads = Some(downloads);
     config.limits.drain = DRAIN;
     config.nudge = Arc::new(move |nudge| mailbox.nudge(nudge));
     config.schedule_changed = Arc::new(move |id| schedules.changed(id));

@@ -66,11 +66,7 @@ impl AnyRunner {
             project_id: "default".to_owned(),
             inherit_env,
         };
-        let artifacts = Stores::open(Setup {
-            repository: Repository::Directory(around.data.artifacts()),
-            scratch: around.data.scratch(),
-        })
-        .context("cannot open the artifacts")?;
+        let artifacts = artifacts(around.data)?;
         let secrets = match settings.secrets_dir.as_str() {
             "" => around.data.secrets(),
             path => PathBuf::from(path),
@@ -85,6 +81,12 @@ impl AnyRunner {
         let runner = ProcessRunner::new(config, ports).context("cannot run tasks")?;
         Ok(Self::Process(runner))
     }
+}
+
+/// Where artifacts are kept.
+pub(crate) fn artifacts(data: &DataDir) -> anyhow::Result<Stores> {
+    let repository = Repository::Directory(data.artifacts());
+    Stores::open(Setup { repository, scratch: data.scratch() }).context("cannot open the artifacts")
 }
 
 /// What starts tasks that see paths of their own: what is configured, `ff-run` beside this

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as Group, Subcommand};
+use flowforge_wire::TemplateRef;
 
 use super::{Target, pair};
 
@@ -63,6 +64,31 @@ pub(crate) fn kind_name(text: &str) -> Result<KindName, String> {
         return Err("write it as NAME or KIND/NAME".to_owned());
     }
     Ok(KindName { kind: kind(word)?, name: name.to_owned() })
+}
+
+/// What workflows can be submitted from, by the words that people write.
+const SOURCES: [(&str, &str); 7] = [
+    ("workflowtemplate", "WorkflowTemplate"),
+    ("wftmpl", "WorkflowTemplate"),
+    ("clusterworkflowtemplate", "ClusterWorkflowTemplate"),
+    ("cwftmpl", "ClusterWorkflowTemplate"),
+    ("cronworkflow", "CronWorkflow"),
+    ("cronwf", "CronWorkflow"),
+    ("cwf", "CronWorkflow"),
+];
+
+/// `KIND/NAME` of something to submit from.
+pub(crate) fn from(text: &str) -> Result<TemplateRef, String> {
+    let wanted = "write it as workflowtemplate/NAME, clusterworkflowtemplate/NAME or cronwf/NAME";
+    let (word, name) = text.split_once('/').ok_or(wanted)?;
+    let word = word.to_ascii_lowercase();
+    let found = SOURCES.iter().find(|(known, _)| *known == word);
+    match found {
+        Some((_, kind)) if !name.is_empty() && !name.contains('/') => {
+            Ok(TemplateRef { kind: (*kind).to_owned(), name: name.to_owned(), version: None })
+        }
+        _ => Err(wanted.to_owned()),
+    }
 }
 
 #[derive(Debug, Group)]

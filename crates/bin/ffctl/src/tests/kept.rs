@@ -213,3 +213,17 @@ fn an_artifact_that_is_not_there_names_those_that_are() {
     assert!(err.contains("the task `a` gave no artifact `dat`"), "{err}");
     assert!(err.contains("it gave data"), "{err}");
 }
+
+#[test]
+fn a_workflow_is_submitted_from_what_is_stored() {
+    let server = Fake::new([Say::Json(201, workflow("PENDING"))]);
+    let line = "submit --from cwftmpl/a --from-version 3 --entrypoint e -p k=v --name n -o name";
+    let (exit, out, err) = ffctl(&server.url, line);
+    assert_eq!((exit, out.trim()), (0, ID), "{err}");
+    let body: Value = serde_json::from_str(&server.asked()[0].body).unwrap();
+    let template = json!({"kind": "ClusterWorkflowTemplate", "name": "a", "version": 3});
+    assert_eq!(
+        body,
+        json!({"name": "n", "template": template, "entrypoint": "e", "parameters": {"k": "v"}})
+    );
+}
