@@ -5,7 +5,8 @@
 
 mod table;
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::thread;
@@ -88,6 +89,8 @@ pub(crate) fn try_all(trial: &Trial) -> anyhow::Result<Tally> {
 /// Secrets are files: one folder each, one file a key.
 fn copy_secrets(to: &Path) -> anyhow::Result<()> {
     let from = root().join("test/conformance/secrets");
+    // Secrets that everybody can read are not used.
+    DirBuilder::new().recursive(true).mode(0o700).create(to).context("make the secrets")?;
     for secret in fs::read_dir(from).context("read the secrets")? {
         let secret = secret.context("read the secrets")?;
         let folder = to.join(secret.file_name());

@@ -8,7 +8,7 @@ use anyhow::Context;
 use crate::workspace::build_release;
 
 /// The programs a user runs.
-const PROGRAMS: [&str; 2] = ["flowforge", "ffctl"];
+const PROGRAMS: [&str; 3] = ["flowforge", "ffctl", "ff-run"];
 
 /// Builds and copies.
 pub(crate) fn run() -> anyhow::Result<ExitCode> {

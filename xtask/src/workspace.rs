@@ -79,7 +79,16 @@ pub(crate) fn need(program: &str, package: &str) -> anyhow::Result<()> {
 
 /// Builds the two binaries in release form, with cargo's own progress, and returns their folder.
 pub(crate) fn build_release() -> anyhow::Result<PathBuf> {
-    succeed(cargo().args(["build", "--release", "-p", "flowforge", "-p", "ffctl"]))?;
+    succeed(cargo().args([
+        "build",
+        "--release",
+        "-p",
+        "flowforge",
+        "-p",
+        "ffctl",
+        "-p",
+        "ff-run",
+    ]))?;
     let target: Target =
         serde_json::from_str(&metadata_json(&["--no-deps"])?).context("read cargo's metadata")?;
     Ok(target.target_directory.join("release"))

@@ -63,9 +63,13 @@ fn become_task(socket: &mut UnixStream) -> Failure {
         Err(_) => None,
     };
     let Some(layout) = layout else {
-        let message = "the helper was told nothing it understands: it is started by the server of \
-                       the same version, never by hand";
-        return failure(Reason::SpawnFailed, message.to_owned());
+        let this = std::env::current_exe().unwrap_or_default();
+        let message = format!(
+            "{} was told nothing it understands: it must be of the same version as the server \
+             that starts it (build both, or see the setting `executor.ff_run`)",
+            this.display()
+        );
+        return failure(Reason::SpawnFailed, message);
     };
     let (argv, places) = match enter(&layout) {
         Ok(ready) => ready,

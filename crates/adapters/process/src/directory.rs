@@ -122,8 +122,9 @@ impl Directory<'_> {
             return Ok(cwd);
         }
         match cwd.metadata() {
-            Ok(meta) if meta.is_dir() => Ok(cwd),
+            // What counts is what is there when it is mapped.
             _ if mapped => Ok(cwd),
+            Ok(meta) if meta.is_dir() => Ok(cwd),
             Ok(_) => Err(refused(format!("{wanted} is not a directory"))),
             Err(error) => Err(refused(format!("{wanted}: {error}"))),
         }

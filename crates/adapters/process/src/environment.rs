@@ -91,7 +91,7 @@ fn read(secrets: &dyn Secrets, wanted: &SecretKey) -> Result<Option<String>, Fai
             let what = if found.is_some() { "has no key" } else { "is not here, with its key" };
             let message = format!(
                 "the secret {name} {what} {key}: write the value to the file {name}/{key} in the \
-                 server's directory of secrets"
+                 server's directory of secrets, readable by nobody else"
             );
             Err(failure(Reason::SecretMissing, message))
         }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use flowforge_ports::secrets::Secrets;
 
-/// A secret is a folder, each of its keys a file in it; the whole content is the value. A folder
-/// or file that every user of the machine may read is not used, and a warning says so.
+/// A secret is a folder, each of its keys a file in it; the whole content is the value. A file that
+/// every user of the machine can reach and read is not used, and a warning says so.
 #[derive(Clone, Debug)]
 pub struct DirectorySecrets {
     folder: PathBuf,
@@ -16,8 +16,9 @@ pub struct DirectorySecrets {
 
 /// Bytes of one value: what Kubernetes takes.
 const VALUE_BYTES: u64 = 1024 * 1024;
-/// What other users of the machine may do.
-const OTHERS: u32 = 0o007;
+/// What lets other users of the machine read a file, and pass through a folder.
+const READ: u32 = 0o004;
+const PASS: u32 = 0o001;
 
 impl DirectorySecrets {
     /// Secrets below this folder, which need not be there.
@@ -29,13 +30,10 @@ impl DirectorySecrets {
 
 impl Secrets for DirectorySecrets {
     fn secret(&self, name: &str) -> Option<BTreeMap<String, Vec<u8>>> {
-        if !plain(name) || !private(&self.folder) {
+        if !plain(name) {
             return None;
         }
-        let folder = self.folder.join(name);
-        if !private(&folder) {
-            return None;
-        }
+        let folder = self.folder.join(name).canonicalize().ok()?;
         let mut keys = BTreeMap::new();
         for entry in fs::read_dir(&folder).ok()?.flatten() {
             let (Ok(key), path) = (entry.file_name().into_string(), entry.path()) else {
@@ -46,7 +44,9 @@ impl Secrets for DirectorySecrets {
             if key.starts_with("..") || !path.metadata().is_ok_and(|meta| fits(&meta)) {
                 continue;
             }
-            if !private(&path) {
+            if exposed(&path) {
+                let path = path.display();
+                tracing::warn!(%path, "not used as a secret: everybody can read it (chmod o-r)");
                 continue;
             }
             match fs::read(&path) {
@@ -63,17 +63,17 @@ pub(crate) fn plain(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0'])
 }
 
-/// It is there and kept from the other users of this machine, by its own permissions.
-fn private(path: &Path) -> bool {
-    let Ok(meta) = path.metadata() else {
+/// Every user of this machine can read the file: nothing on the way to it keeps them out.
+fn exposed(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else {
         return false;
     };
-    let open = meta.permissions().mode() & OTHERS != 0;
-    if open {
-        let path = path.display();
-        tracing::warn!(%path, "not used as a secret: everybody may read it (chmod o-rwx)");
-    }
-    !open
+    let mode = |path: &Path| path.metadata().map_or(0, |meta| meta.permissions().mode());
+    open_to_all(mode(&path), path.ancestors().skip(1).map(mode))
+}
+
+fn open_to_all(file: u32, mut folders: impl Iterator<Item = u32>) -> bool {
+    file & READ != 0 && folders.all(|folder| folder & PASS != 0)
 }
 
 #[cfg(test)]
@@ -88,28 +88,38 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_what_its_folder_holds_and_nobody_else_may_read() {
+    fn a_secret_is_what_its_folder_holds() {
         let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
         let secrets = DirectorySecrets::new(dir.path().join("secrets"));
         assert_eq!(secrets.secret("db"), None);
         let folder = dir.path().join("secrets/db");
-        fs::create_dir_all(&folder).unwrap();
-        fs::create_dir(folder.join("sub")).unwrap();
+        fs::create_dir_all(folder.join("sub")).unwrap();
         write(&folder.join("password"), b"hunter2\n", 0o600);
-        write(&folder.join("key"), &[0, 255], 0o440);
-        write(&folder.join("open"), b"everybody", 0o644);
-        let modes = [(0o755, 0o700), (0o700, 0o701)];
-        for (outer, inner) in modes {
-            fs::set_permissions(folder.parent().unwrap(), Permissions::from_mode(outer)).unwrap();
-            fs::set_permissions(&folder, Permissions::from_mode(inner)).unwrap();
-            assert_eq!(secrets.secret("db"), None);
-        }
-        fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+        // Nobody else passes through the folders above.
+        write(&folder.join("key"), &[0, 255], 0o644);
+        write(&folder.join("..data"), b"bookkeeping", 0o600);
         let found = secrets.secret("db").unwrap();
         let pairs: Vec<(&str, &[u8])> = found.iter().map(|(k, v)| (&**k, &**v)).collect();
         assert_eq!(pairs, [("key", &[0, 255][..]), ("password", b"hunter2\n")]);
         for name in ["", ".", "..", "../secrets/db", "db/sub", "none"] {
             assert_eq!(secrets.secret(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_exposed_when_nothing_on_the_way_keeps_others_out() {
+        let cases = [
+            (0o644, &[0o755, 0o755][..], true),
+            (0o640, &[0o755, 0o755], false),
+            (0o644, &[0o700, 0o755], false),
+            (0o644, &[0o755, 0o750], false),
+            (0o604, &[0o711, 0o1777], true),
+            (0, &[0o755], false),
+        ];
+        for (file, folders, expected) in cases {
+            let open = open_to_all(file, folders.iter().copied());
+            assert_eq!(open, expected, "{file:o} {folders:?}");
         }
     }
 }

@@ -13,6 +13,7 @@ use flowforge_ports::logs::LogStore;
 use flowforge_ports::runner::{FactSink, Runner};
 use flowforge_process::{DirectorySecrets, ProcessConfig, ProcessPorts, ProcessRunner};
 
+use crate::EXEC_TASK;
 use crate::config::Settings;
 use crate::data_dir::DataDir;
 use crate::noop::NoOp;
@@ -103,7 +104,7 @@ fn helper(configured: &str) -> anyhow::Result<Vec<String>> {
     }
     let this = std::env::current_exe().context("cannot find this program")?;
     let beside = this.with_file_name("ff-run");
-    if beside.is_file() { Ok(named(&beside, &[])) } else { Ok(named(&this, &["exec-task"])) }
+    if beside.is_file() { Ok(named(&beside, &[])) } else { Ok(named(&this, &[EXEC_TASK])) }
 }
 
 impl Runner for AnyRunner {

@@ -37,15 +37,19 @@ enum Command {
     Doctor(doctor::Options),
     /// Prints the version.
     Version,
-    /// Becomes a task that sees paths of its own, as standard input tells. For the server.
-    #[command(hide = true)]
-    ExecTask,
 }
 
 /// Wrong usage or configuration.
 const USAGE: u8 = 2;
 
+/// The argument with which the server starts itself where there is no `ff-run`: to become a task.
+/// Looked for before all else, because every start of such a task waits for it.
+pub(crate) const EXEC_TASK: &str = "exec-task";
+
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == EXEC_TASK) {
+        return flowforge_process::exec_task();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(help_or_error) => {
@@ -59,7 +63,6 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Dev(options) => dev::run(&options),
         Command::Doctor(options) => doctor::run(&options),
-        Command::ExecTask => Ok(flowforge_process::exec_task()),
         Command::Version => say(&format!("flowforge {}\n", env!("CARGO_PKG_VERSION"))),
     };
     done.unwrap_or_else(|error| {

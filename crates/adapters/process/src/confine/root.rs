@@ -1,8 +1,8 @@
 //! A root of its own: everything the machine has, except what is private.
 //!
 //! The new root is a directory on the disk in which each entry of the machine's root is mounted
-//! again: what a task writes there is as it is without mapping. Only the root itself, `/tmp` and
-//! the folders named by the layout are the task's own. The directory stays from one task to the
+//! again: what a task writes there is as it is without mapping. Only the root itself, `/tmp`, what
+//! is new in `/mnt` and the folders named by the layout are the task's own. The directory stays from one task to the
 //! next, so that a start makes mounts (some microseconds each) and few files.
 
 use std::collections::BTreeSet;
@@ -24,6 +24,9 @@ use crate::mapping::layout::{Layout, Mounted, Source};
 
 /// Private without being asked for.
 pub(super) const TMP: &str = "/tmp";
+/// What is made here is private without being asked for, as at the root: where containers are given
+/// things, and machines have little.
+const MNT: &str = "/mnt";
 
 /// An error and what was being done.
 pub(super) type Done<T> = Result<T, (String, io::Error)>;
@@ -68,6 +71,10 @@ fn fill(layout: &Layout) -> Done<()> {
     if !layout.cwd.is_dir() && !mounted(&layout.cwd) {
         made.insert(anchor(&layout.cwd));
     }
+    let mnt = Path::new(MNT);
+    if !mounted(mnt) && views::shown_whole(mnt) {
+        made.insert(mnt.to_owned());
+    }
     // Parents sort before what is in them.
     let views: BTreeSet<&Path> = made.iter().map(|path| &**path).chain(whole.clone()).collect();
     for (number, view) in views.iter().enumerate() {
@@ -81,7 +88,7 @@ fn fill(layout: &Layout) -> Done<()> {
     }
     root.keep(layout.keep.iter().filter(|path| !mounted(path)))?;
     root.mount_all(&layout.mounts)?;
-    root.working_directory(&layout.cwd)
+    root.working_directory(&layout.cwd, layout.keep.first())
 }
 
 /// The folder that must be private so that `path` can be made: the nearest one that is there.
@@ -226,13 +233,15 @@ impl Root<'_> {
         Ok(())
     }
 
-    fn working_directory(&self, path: &Path) -> Done<()> {
+    /// Makes the folder where the process begins, unless it is there. Below the attempt's own it is
+    /// that one.
+    fn working_directory(&self, path: &Path, own: Option<&PathBuf>) -> Done<()> {
         let at = self.inside(path);
         if at.is_dir() {
             return Ok(());
         }
         fs::create_dir_all(&at).doing("create", path)?;
-        if path.is_dir() {
+        if own.is_some_and(|own| path.starts_with(own)) && path.is_dir() {
             mount_bind_recursive(path, &at).doing("mount", path)?;
         }
         Ok(())

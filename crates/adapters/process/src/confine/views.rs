@@ -13,6 +13,11 @@ use super::root::{Doing, Done, Root};
 /// takes a file system of Linux that not every disk supports.
 const FEW: usize = 64;
 
+/// The folder is there, and few enough are in it to show each again.
+pub(super) fn shown_whole(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| entries.take(FEW + 1).count() <= FEW)
+}
+
 /// A private view of a folder: it shows what is there; what is made there is seen by this task
 /// alone.
 pub(super) struct View<'a> {

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::command::{CommandLine, Shell};
 
+/// Goes before a layout: another one whenever its bytes change, because the helper may be a program
+/// of its own that was built at another time.
+const FORM: &[u8] = b"flowforge layout 1";
+
 /// Everything [`crate::exec_task`] needs. All paths are absolute, without links, `.` and `..`, as
 /// they are before anything is mapped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +24,8 @@ pub(crate) struct Layout {
     pub(crate) own: Vec<PathBuf>,
     /// What else it sees.
     pub(crate) mounts: Vec<Mounted>,
-    /// What must stay in sight, where everything around it is private: programs and the like.
+    /// What must stay in sight, where everything around it is private: the attempt's directory
+    /// first, then programs and the like.
     pub(crate) keep: Vec<PathBuf>,
     /// Where it begins.
     pub(crate) cwd: PathBuf,
@@ -50,6 +55,7 @@ pub(crate) enum Source {
 impl Layout {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
+        out.bytes(FORM);
         out.path(&self.root);
         out.path(&self.layers);
         out.list(&self.own, |out, path| out.path(path));
@@ -97,6 +103,9 @@ impl Layout {
     /// None if these are not the bytes of a layout.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut from = Reader(bytes);
+        if from.bytes()? != FORM {
+            return None;
+        }
         let layout = Self {
             root: from.path()?,
             layers: from.path()?,

@@ -10,11 +10,16 @@ use crate::rig::*;
 #[test]
 fn siblings_that_write_the_same_paths_read_only_their_own() {
     let mut rig = Rig::new(8);
+    // What is made beside them at the root and in /mnt is their own too.
+    let aside = "mkdir -p /mnt/aside /aside && cp \"$0\" /mnt/aside/x && cp /mnt/aside/x /aside/x";
     let paths = ["/tmp/out", "/result.txt", "/output/deep/out", "/mnt/out", "/tmp/a/b/c"];
     let mut expected = Vec::new();
     for n in 0..10 {
         for path in paths {
-            let line = format!("echo {n}{path} > {path}; sleep 0.02; cat {path} > /dev/null");
+            let line = format!(
+                "echo {n}{path} > {path}; set -e; {}; sleep 0.02; cat /aside/x > {path}",
+                aside.replace("\"$0\"", path)
+            );
             let order = rig.writes(&line, path);
             expected.push((order.key, format!("{n}{path}")));
             rig.start(&order);
@@ -27,7 +32,7 @@ fn siblings_that_write_the_same_paths_read_only_their_own() {
     }
     found.sort();
     assert_eq!(found, expected);
-    for path in ["/result.txt", "/output", "/mnt/out"] {
+    for path in ["/result.txt", "/output", "/mnt/out", "/mnt/aside", "/aside"] {
         assert!(!std::path::Path::new(path).exists(), "{path}");
     }
 }
@@ -83,7 +88,9 @@ fn relative_and_absolute_outputs_go_together() {
 #[test]
 fn a_working_directory_that_is_not_there_is_made() {
     let mut rig = Rig::new(1);
-    for (dir, out) in [("/ours/deep", "out"), ("/mnt/ours", "/mnt/ours/out"), ("/tmp/x", "out")] {
+    for (dir, out) in
+        [("/ours/deep", "out"), ("/mnt/ours", "/mnt/ours/out"), ("/tmp/ff-none", "out")]
+    {
         let mut order = rig.writes("pwd; pwd > out", out);
         main_of(&mut order).working_dir = Some(dir.to_owned());
         let report = rig.run(&order);
