@@ -17,7 +17,7 @@ pub enum RenderError {
         cause: EvalError,
     },
     /// An expression that decides something is not true and not false.
-    #[error("{source_text} is {value}, neither true nor false")]
+    #[error("'{source_text}' is {value}, neither true nor false")]
     NotBool {
         /// The expression, cut.
         source_text: String,

@@ -29,6 +29,11 @@ use value::{Layout, Value};
 use crate::error::EvalError;
 pub(crate) use text::go_float;
 
+/// Reads a time in one of Go's layouts; where nothing says another zone, it is UTC.
+pub(crate) fn parse_time(layout: &str, text: &str) -> Option<jiff::Zoned> {
+    dates::parse(layout, text, &jiff::tz::TimeZone::UTC)
+}
+
 /// The value of an expression as a document shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -18,6 +18,7 @@ mod error;
     )
 )]
 mod lang;
+mod letters;
 mod pattern;
 mod reference;
 mod render;

@@ -65,10 +65,12 @@ pub fn expression(source: &str, env: &dyn Environment) -> Result<String, RenderE
 pub fn decide(source: &str, env: &dyn Environment) -> Result<bool, RenderError> {
     let value = crate::evaluate(source, env)
         .map_err(|cause| RenderError::Expression { source_text: cut(source), cause })?;
-    if let Outcome::Bool(value) = value {
-        return Ok(value);
-    }
-    let value = value.into_text().map_or_else(|| "nil".to_owned(), |text| cut(&text));
+    let value = match value {
+        Outcome::Bool(value) => return Ok(value),
+        Outcome::Nil => "nil".to_owned(),
+        Outcome::Text(text) => format!("\"{}\"", cut(&text)),
+        Outcome::Json(text) => cut(&text),
+    };
     Err(RenderError::NotBool { source_text: cut(source), value })
 }
 

@@ -3,8 +3,7 @@
 //! The text is substituted before it is parsed; bare words are strings. The grammar follows
 //! govaluate at 7625b7f8, including what looks odd: operators of one level group to the left
 //! (`2 ** 3 ** 2` is 64, and so do `?` and `:`), `==` is strict about types, and what follows a
-//! closed parenthesis without an operator is ignored. Deviation: of the time formats only the
-//! ISO forms and `3:04PM` are times; the three with names of weekdays stay strings.
+//! closed parenthesis without an operator is ignored.
 
 mod eval;
 mod lexer;
@@ -29,8 +28,8 @@ pub fn when(source: &str) -> Result<bool, WhenError> {
     if source.len() > EXPRESSION_BYTES {
         return Err(parse_error("longer than 4096 bytes".to_owned()));
     }
-    let tokens = lexer::tokens(source).map_err(parse_error)?;
-    lexer::check(&tokens).map_err(parse_error)?;
+    let mut tokens = lexer::tokens(source).map_err(parse_error)?;
+    lexer::settle(&mut tokens).map_err(parse_error)?;
     let expression = parser::parse(&tokens).map_err(parse_error)?;
     match eval::evaluate(expression.as_ref()) {
         Ok(Value::Bool(value)) => Ok(value),

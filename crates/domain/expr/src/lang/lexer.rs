@@ -60,7 +60,7 @@ pub(super) fn is_alphabetic(c: char) -> bool {
 }
 
 pub(super) fn is_alphanumeric(c: char) -> bool {
-    is_alphabetic(c) || c.is_numeric()
+    is_alphabetic(c) || crate::letters::is_digit(c)
 }
 
 struct Lexer<'s> {

@@ -1,6 +1,6 @@
 //! Numbers as Go prints them.
 
-/// A float as Go's `%v`: shortest digits, an exponent below 1e-4 and from 1e21.
+/// A float as Go's `%v`: shortest digits, an exponent below 1e-4 and from 1e6.
 pub(crate) fn go_float(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
@@ -13,7 +13,7 @@ pub(crate) fn go_float(value: f64) -> String {
         return scientific;
     };
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if value == 0.0 || (-4..21).contains(&exponent) {
+    if value == 0.0 || (-4..6).contains(&exponent) {
         return value.to_string();
     }
     let sign = if exponent < 0 { '-' } else { '+' };
@@ -79,7 +79,8 @@ mod tests {
         let cases = [
             (1.0, "1"),
             (1.5, "1.5"),
-            (1e20, "100000000000000000000"),
+            (100_000.0, "100000"),
+            (1_234_567.0, "1.234567e+06"),
             (1e21, "1e+21"),
             (1.5e-7, "1.5e-07"),
             (0.0001, "0.0001"),

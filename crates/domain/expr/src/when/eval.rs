@@ -145,7 +145,7 @@ fn prefix(operator: Operator, value: &Value) -> Result<Value, String> {
 
 fn arithmetic(operator: Operator, a: f64, b: f64) -> f64 {
     use Operator as O;
-    let shift = u32::try_from(int(b)).unwrap_or(64);
+    let shift = u32::try_from(int(b).cast_unsigned()).unwrap_or(64);
     match operator {
         O::Plus => a + b,
         O::Minus => a - b,
@@ -156,8 +156,8 @@ fn arithmetic(operator: Operator, a: f64, b: f64) -> f64 {
         O::BitAnd => float(int(a) & int(b)),
         O::BitOr => float(int(a) | int(b)),
         O::BitXor => float(int(a) ^ int(b)),
-        O::ShiftLeft => float(int(a).checked_shl(shift).unwrap_or(0)),
-        O::ShiftRight => float(int(a).checked_shr(shift).unwrap_or(0)),
+        O::ShiftLeft => unsigned(int(a).cast_unsigned().checked_shl(shift).unwrap_or(0)),
+        O::ShiftRight => unsigned(int(a).cast_unsigned().checked_shr(shift).unwrap_or(0)),
         _ => f64::NAN,
     }
 }
@@ -168,6 +168,11 @@ fn arithmetic(operator: Operator, a: f64, b: f64) -> f64 {
 )]
 fn int(value: f64) -> i64 {
     value as i64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Go rounds the same way")]
+fn unsigned(value: u64) -> f64 {
+    value as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Go rounds the same way")]

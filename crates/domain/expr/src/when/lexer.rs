@@ -1,6 +1,7 @@
 //! Tokens of a condition, read as govaluate's `parsing.go` reads them.
 
 use super::time;
+use crate::letters::{is_alphanumeric, is_digit};
 
 /// What a token is. Bare words are strings already: that is all Argo makes of variables.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +14,8 @@ pub(super) enum Token {
     Quoted(String),
     /// A quoted string that is a time, in Unix seconds.
     Time(i64),
+    /// A quoted string behind `=~` or `!~`.
+    Pattern(String),
     /// A word with dots inside.
     Accessor(String),
     Open,
@@ -76,11 +79,40 @@ pub(super) fn tokens(source: &str) -> Result<Vec<Token>, String> {
     Ok(out)
 }
 
+/// Makes of the tokens what Argo makes of them: they are checked, then the bare words become
+/// strings, and all are checked again. That second look refuses what the first one took: a minus
+/// before a word, `?` behind a quoted pattern.
+///
+/// # Errors
+/// In words: the first place that does not fit, or a pattern that is none.
+pub(super) fn settle(tokens: &mut [Token]) -> Result<(), String> {
+    check(tokens)?;
+    let mut behind_match = false;
+    for token in tokens.iter_mut() {
+        let before = behind_match;
+        behind_match = matches!(token, Token::Comparator(Operator::Matches | Operator::NotMatches));
+        *token = match std::mem::replace(token, Token::Comma) {
+            Token::Quoted(text) if before => {
+                crate::pattern::compile(&text)?;
+                Token::Pattern(text)
+            }
+            Token::Word(text) => {
+                if before {
+                    crate::pattern::compile(&text)?;
+                }
+                Token::Quoted(text)
+            }
+            other => other,
+        };
+    }
+    check(tokens)
+}
+
 /// Checks parentheses and which token may follow which.
 ///
 /// # Errors
 /// In words, the first place that does not fit.
-pub(super) fn check(tokens: &[Token]) -> Result<(), String> {
+fn check(tokens: &[Token]) -> Result<(), String> {
     let mut depth = 0_i64;
     for token in tokens {
         match token {
@@ -114,6 +146,7 @@ fn value_like(token: &Token) -> bool {
             | Token::Word(_)
             | Token::Quoted(_)
             | Token::Time(_)
+            | Token::Pattern(_)
             | Token::Accessor(_)
     )
 }
@@ -135,8 +168,11 @@ fn may_follow(last: Option<&Token>, next: &Token) -> bool {
                 || matches!(next, T::Open | T::Close)
         }
         Some(T::Accessor(_)) => operator || matches!(next, T::Open | T::Close),
-        Some(T::Number(_) | T::Bool(_) | T::Word(_) | T::Quoted(_) | T::Time(_)) => {
+        Some(T::Number(_) | T::Bool(_) | T::Word(_) | T::Quoted(_)) => {
             operator || *next == T::Close
+        }
+        Some(T::Time(_) | T::Pattern(_)) => {
+            (operator && !matches!(next, T::Ternary(_))) || *next == T::Close
         }
         Some(T::Modifier(_)) => {
             (value && !matches!(next, T::Time(_)))
@@ -159,7 +195,7 @@ fn describe(token: &Token) -> String {
         Token::Number(n) => format!("the number {n}"),
         Token::Bool(b) => b.to_string(),
         Token::Word(w) | Token::Accessor(w) => format!("the word {}", crate::error::cut(w)),
-        Token::Quoted(s) => format!("the string '{}'", crate::error::cut(s)),
+        Token::Quoted(s) | Token::Pattern(s) => format!("the string '{}'", crate::error::cut(s)),
         Token::Time(_) => "a time".to_owned(),
         Token::Open => "(".to_owned(),
         Token::Close => ")".to_owned(),
@@ -257,7 +293,7 @@ impl Reader {
             return Ok(None);
         };
         let token = match first {
-            '0'..='9' | '.' => self.number()?,
+            c if c == '.' || is_digit(c) => self.number()?,
             ',' => self.single(Token::Comma),
             '(' => self.single(Token::Open),
             ')' => self.single(Token::Close),
@@ -296,12 +332,12 @@ impl Reader {
             && self.chars.get(self.at.saturating_add(2)).is_some();
         if hex {
             self.at = self.at.saturating_add(2);
-            let (digits, _) = self.read(false, |c| c.is_ascii_hexdigit())?;
+            let (digits, _) = self.read(false, |c| is_digit(c) || c.is_ascii_hexdigit())?;
             let value = u64::from_str_radix(&digits, 16);
             let value = value.map_err(|_| format!("'{digits}' is not a hex number"))?;
             return Ok(Token::Number(as_float(value)));
         }
-        let (text, _) = self.read(false, |c| c.is_ascii_digit() || c == '.')?;
+        let (text, _) = self.read(false, |c| is_digit(c) || c == '.')?;
         let value: Result<f64, _> = text.parse();
         value
             .map(Token::Number)
@@ -309,7 +345,7 @@ impl Reader {
     }
 
     fn word(&mut self) -> Result<Token, String> {
-        let (word, _) = self.read(false, |c| c.is_alphanumeric() || c == '_' || c == '.')?;
+        let (word, _) = self.read(false, |c| is_alphanumeric(c) || c == '_' || c == '.')?;
         match word.as_str() {
             "true" => return Ok(Token::Bool(true)),
             "false" => return Ok(Token::Bool(false)),
@@ -331,7 +367,7 @@ impl Reader {
 
     fn symbol(&mut self, last: Option<&Token>) -> Result<Token, String> {
         let (symbol, _) = self.read(false, |c| {
-            !(c.is_alphanumeric() || matches!(c, '(' | ')' | '[' | ']' | '\'' | '"'))
+            !(is_alphanumeric(c) || matches!(c, '(' | ')' | '[' | ']' | '\'' | '"'))
         })?;
         let prefix = match symbol.as_str() {
             "-" => Some(Operator::Negate),

@@ -49,7 +49,7 @@ fn level(operator: Operator) -> usize {
 /// Parses checked tokens. What is left over at the end is ignored, as govaluate does.
 ///
 /// # Errors
-/// In words: too deep, or a constant pattern that is none.
+/// In words: nested too deeply.
 pub(super) fn parse(tokens: &[Token]) -> Result<Option<Node>, String> {
     Parser { tokens, at: 0, depth: 0 }.chain(0)
 }
@@ -72,6 +72,7 @@ impl Parser<'_> {
             | Token::Word(_)
             | Token::Quoted(_)
             | Token::Time(_)
+            | Token::Pattern(_)
             | Token::Accessor(_)
             | Token::Open
             | Token::Close
@@ -87,7 +88,6 @@ impl Parser<'_> {
             let mut rest = Vec::new();
             while let Some(operator) = self.operator().filter(|o| level(*o) == current) {
                 self.at = self.at.saturating_add(1);
-                self.check_pattern(operator)?;
                 rest.push((operator, self.chain(current.saturating_add(1))?));
             }
             if !rest.is_empty() {
@@ -97,16 +97,6 @@ impl Parser<'_> {
         Ok(left)
     }
 
-    /// A quoted pattern is compiled when the condition is parsed.
-    fn check_pattern(&self, operator: Operator) -> Result<(), String> {
-        if let (Operator::Matches | Operator::NotMatches, Some(Token::Quoted(pattern))) =
-            (operator, self.tokens.get(self.at))
-        {
-            crate::pattern::matches(pattern, "")?;
-        }
-        Ok(())
-    }
-
     fn value(&mut self) -> Result<Option<Node>, String> {
         let Some(token) = self.tokens.get(self.at) else {
             return Ok(None);
@@ -114,7 +104,7 @@ impl Parser<'_> {
         let node = match token {
             Token::Number(n) => Node::Number(*n),
             Token::Bool(b) => Node::Bool(*b),
-            Token::Word(w) | Token::Quoted(w) => Node::Text(w.clone()),
+            Token::Word(w) | Token::Quoted(w) | Token::Pattern(w) => Node::Text(w.clone()),
             Token::Time(t) => {
                 Node::Number(as_float(t.unsigned_abs()) * if *t < 0 { -1.0 } else { 1.0 })
             }

@@ -165,7 +165,7 @@ pub(in crate::lang) fn parse(layout: &str, text: &str, zone: &TimeZone) -> Optio
     };
     let (mut layout, mut rest) = (layout, text);
     while let Some((before, piece, after)) = piece(layout) {
-        rest = rest.strip_prefix(before)?;
+        rest = skip(before, rest)?;
         rest = read(&mut found, piece, rest)?;
         // Go takes a fraction behind the seconds even if the layout has none.
         if matches!(piece, "05" | "5") && !after.starts_with(['.', ',']) {
@@ -173,7 +173,7 @@ pub(in crate::lang) fn parse(layout: &str, text: &str, zone: &TimeZone) -> Optio
         }
         layout = after;
     }
-    if rest != layout {
+    if !skip(layout, rest)?.is_empty() {
         return None;
     }
     let hour = match found.afternoon {
@@ -189,6 +189,24 @@ pub(in crate::lang) fn parse(layout: &str, text: &str, zone: &TimeZone) -> Optio
         None => zone.clone(),
     };
     date.to_datetime(time).to_zoned(zone).ok()
+}
+
+/// Steps over literal text of a layout. Blanks in it stand for any number of blanks.
+fn skip<'t>(literal: &str, text: &'t str) -> Option<&'t str> {
+    let (mut literal, mut rest) = (literal, text);
+    while let Some(first) = literal.chars().next() {
+        if first == ' ' {
+            if !rest.is_empty() && !rest.starts_with(' ') {
+                return None;
+            }
+            literal = literal.trim_start_matches(' ');
+            rest = rest.trim_start_matches(' ');
+        } else {
+            rest = rest.strip_prefix(first)?;
+            literal = literal.get(first.len_utf8()..)?;
+        }
+    }
+    Some(rest)
 }
 
 fn read<'t>(found: &mut Found, piece: &str, text: &'t str) -> Option<&'t str> {
@@ -234,7 +252,7 @@ fn read<'t>(found: &mut Found, piece: &str, text: &'t str) -> Option<&'t str> {
         }
         offset if offset.starts_with(['Z', '-']) => return read_offset(found, offset, text),
         _ => {
-            let one = !piece.starts_with(['0', '1']) || piece == "1";
+            let one = !piece.starts_with('0');
             let text = if piece == "_2" { text.trim_start_matches(' ') } else { text };
             let second =
                 text.get(1..2).is_some_and(|c| c.starts_with(|c: char| c.is_ascii_digit()));
