@@ -1,4 +1,6 @@
-//! Regular expressions within a budget: linear engine, small programs, bounded text.
+//! Go's regular expressions within a budget: linear engine, small programs, bounded text.
+
+mod syntax;
 
 use regex_lite::{Regex, RegexBuilder};
 
@@ -36,6 +38,7 @@ pub(crate) fn visits(size: usize, text: &str) -> Result<usize, String> {
 /// # Errors
 /// In words: it does not parse, or no size holds it.
 pub(crate) fn compile(pattern: &str) -> Result<(Regex, usize), String> {
+    let pattern = &syntax::translate(pattern)?;
     let mut error = String::new();
     for size in SIZES {
         match RegexBuilder::new(pattern).size_limit(size).nest_limit(32).build() {

@@ -142,7 +142,10 @@ impl<'e> Run<'e> {
             },
             Kind::Plus(inner) => self.value(inner),
             Kind::Chain(first, links) => {
-                let mut left = self.value(first)?;
+                let (mut left, links) = match operators::settled(links) {
+                    Some(settled) => settled,
+                    None => (self.value(first)?, links.as_slice()),
+                };
                 for link in links {
                     left = self.link(left, link).map_err(|fault| fault.at(link.at))?;
                 }

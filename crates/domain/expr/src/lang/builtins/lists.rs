@@ -50,14 +50,22 @@ pub(super) fn check_concat(given: &[Type]) -> Result<Type, String> {
     }
 }
 
-pub(super) fn first<'e>(_: &mut Run<'e>, args: &[Value<'e>]) -> Outcome<'e> {
-    let items = args.first().and_then(Value::items).unwrap_or(&[]);
-    Ok(items.first().cloned().unwrap_or(Value::Nil))
+/// The item at an index, or nil.
+fn end<'e>(run: &mut Run<'e>, args: &[Value<'e>], at: i64) -> Outcome<'e> {
+    match args.first() {
+        Some(list @ (Value::List(_) | Value::Text(_))) => {
+            Ok(run.member(list, &Value::Int(at)).unwrap_or(Value::Nil))
+        }
+        _ => Ok(Value::Nil),
+    }
 }
 
-pub(super) fn last<'e>(_: &mut Run<'e>, args: &[Value<'e>]) -> Outcome<'e> {
-    let items = args.first().and_then(Value::items).unwrap_or(&[]);
-    Ok(items.last().cloned().unwrap_or(Value::Nil))
+pub(super) fn first<'e>(run: &mut Run<'e>, args: &[Value<'e>]) -> Outcome<'e> {
+    end(run, args, 0)
+}
+
+pub(super) fn last<'e>(run: &mut Run<'e>, args: &[Value<'e>]) -> Outcome<'e> {
+    end(run, args, -1)
 }
 
 pub(super) fn take<'e>(run: &mut Run<'e>, args: &[Value<'e>]) -> Outcome<'e> {
@@ -115,7 +123,8 @@ pub(super) fn flatten<'e>(run: &mut Run<'e>, args: &[Value<'e>]) -> Outcome<'e> 
 }
 
 pub(super) fn sort<'e>(run: &mut Run<'e>, args: &[Value<'e>]) -> Outcome<'e> {
-    let items = items_at(args, 0)?;
+    // What only now turns out to be no list is an empty one, as in Go.
+    let items = args.first().and_then(Value::items).unwrap_or(&[]);
     let descending = descending(args.get(1))?;
     let keyed = items.iter().map(|item| (item.clone(), item.clone())).collect();
     run.sorted(keyed, descending)

@@ -57,6 +57,9 @@ pub(super) fn get<'e>(run: &mut Run<'e>, args: &[Value<'e>]) -> Outcome<'e> {
         [Value::Map(map), key] if !map.any_keys && !matches!(key, Value::Text(_)) => {
             fail(format!("cannot fetch a {} from a map", key.kind()))
         }
+        [Value::List(_) | Value::Text(_), key] if key.number().is_none() => {
+            fail(format!("a {} is no index", key.kind()))
+        }
         [base, key] => match run.member(base, key) {
             Ok(value) => Ok(value),
             Err(Fault::Limit(limit)) => Err(Fault::Limit(limit)),

@@ -6,9 +6,15 @@ use crate::lang::fault::{Fault, fail};
 use crate::lang::nature::Type;
 use crate::lang::value::Value;
 
+/// Go's kinds of numbers: a duration is one as well, though most functions refuse it when they
+/// run.
+fn numeric(of: Type) -> bool {
+    of.is_number() || of.is_duration() || of == Type::NAMED
+}
+
 pub(super) fn check_abs(given: &[Type]) -> Result<Type, String> {
     let of = one(given)?;
-    if of.is_number() || of.is_unknown() {
+    if numeric(of) || of.is_unknown() {
         return Ok(of);
     }
     Err(format!("invalid argument for abs (type {of})"))
@@ -16,7 +22,7 @@ pub(super) fn check_abs(given: &[Type]) -> Result<Type, String> {
 
 pub(super) fn check_round(given: &[Type]) -> Result<Type, String> {
     let of = one(given)?;
-    if of.is_number() || of.is_unknown() {
+    if numeric(of) || of.is_unknown() {
         return Ok(Type::FLOAT);
     }
     Err(format!("only a number can be rounded, not a {of}"))
@@ -30,7 +36,7 @@ pub(super) fn check_aggregate(given: &[Type]) -> Result<Type, String> {
         if of.is_unknown() || of.is_list() {
             return Ok(Type::UNKNOWN);
         }
-        if !of.is_number() {
+        if !numeric(*of) {
             return Err(format!("takes numbers and lists of numbers, not a {of}"));
         }
     }

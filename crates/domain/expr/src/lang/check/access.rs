@@ -67,10 +67,10 @@ impl<'n> Checker<'n, '_> {
                 Ok(base)
             }
             StepKind::Method { name, args, .. } => {
-                for arg in args {
-                    self.visit(arg)?;
-                }
                 if base.is_time() || base.is_duration() {
+                    for arg in args {
+                        self.visit(arg)?;
+                    }
                     return match dates::method_type(base, name) {
                         Some(of) => Ok(of),
                         None => refuse(step.at, format!("a {base} has no function {name}")),

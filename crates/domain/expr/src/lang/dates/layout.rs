@@ -222,9 +222,9 @@ fn read<'t>(found: &mut Found, piece: &str, text: &'t str) -> Option<&'t str> {
         "Monday" | "Mon" => named(&DAYS, piece == "Mon")?,
         "PM" | "pm" => {
             let (head, rest) = text.split_at_checked(2)?;
-            found.afternoon = Some(match head {
-                "PM" | "pm" => true,
-                "AM" | "am" => false,
+            found.afternoon = Some(match (head, piece) {
+                ("PM", "PM") | ("pm", "pm") => true,
+                ("AM", "PM") | ("am", "pm") => false,
                 _ => return None,
             });
             return Some(rest);

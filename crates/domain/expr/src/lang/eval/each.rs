@@ -14,8 +14,16 @@ impl<'e> Run<'e> {
         };
         let list = self.value(list)?;
         self.spend(list.weight())?;
-        let Some(items) = list.items() else {
-            return fail(format!("needs a list, not a {}", list.kind()));
+        let bytes: Vec<Value<'e>>;
+        let items = match &list {
+            Value::List(list) => list.items.as_slice(),
+            // A text that only now turns out to be one is the list of its bytes, as in Go.
+            Value::Text(text) => {
+                self.allocate(text.len().saturating_mul(size_of::<Value<'_>>()))?;
+                bytes = text.bytes().map(|byte| Value::Int(byte.into())).collect();
+                &bytes
+            }
+            other => return fail(format!("needs a list, not a {}", other.kind())),
         };
         let body = rest.first();
         match each {

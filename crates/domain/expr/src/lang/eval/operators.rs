@@ -13,7 +13,6 @@ impl<'e> Run<'e> {
         // expr-lang folds constants: what `x && true` is decides x alone, whatever its type.
         match (link.operator, &link.right.kind) {
             (O::And, Kind::Bool(true)) | (O::Or, Kind::Bool(false)) => return Ok(left),
-            (O::And | O::Or, Kind::Bool(constant)) => return Ok(Value::Bool(*constant)),
             _ => {}
         }
         match (link.operator, &left) {
@@ -187,6 +186,23 @@ impl<'e> Run<'e> {
             _ => a.powf(b),
         }))
     }
+}
+
+/// What a chain is worth if a constant in it decides all before it, `x && false`, and the links
+/// that are left: expr-lang folds such a chain before it runs.
+pub(super) fn settled<'e>(links: &'e [Link]) -> Option<(Value<'e>, &'e [Link])> {
+    let decides = |link: &Link| match (link.operator, &link.right.kind) {
+        (Operator::And, Kind::Bool(constant)) => !constant,
+        (Operator::Or, Kind::Bool(constant)) => *constant,
+        _ => false,
+    };
+    let first = links.first()?.operator;
+    if !matches!(first, Operator::And | Operator::Or) {
+        return None;
+    }
+    let at = links.iter().rposition(decides)?;
+    let rest = links.get(at.saturating_add(1)..).unwrap_or(&[]);
+    Some((Value::Bool(first == Operator::Or), rest))
 }
 
 pub(in crate::lang) fn overflow<'e>() -> Outcome<'e> {

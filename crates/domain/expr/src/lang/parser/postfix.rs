@@ -13,6 +13,8 @@ impl Parser<'_> {
             Token::Sign("!" | "not") => (50, Kind::Not),
             Token::Sign("-") => (90, Kind::Negate),
             Token::Sign("+") => (90, Kind::Plus),
+            // Nothing can be asked of a number, a bool or nil.
+            Token::Number(_) | Token::Name("true" | "false" | "nil") => return self.primary(),
             _ => {
                 let primary = self.primary()?;
                 return self.accesses(primary);
