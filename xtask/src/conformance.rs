@@ -3,6 +3,7 @@
 //! Templates and config maps of the directory are stored first, as their authors would; programs
 //! of images that a machine does not have are stood in for by `test/conformance/shims`.
 
+pub(crate) mod golden;
 mod table;
 
 use std::fs::{self, DirBuilder};

@@ -89,9 +89,17 @@ enum Command {
     /// Tries manifests on the real server: does each end as the table says?
     Conformance {
         /// Where the manifests are
-        directory: PathBuf,
+        #[arg(required_unless_present_any = ["when", "expr"])]
+        directory: Option<PathBuf>,
         /// Tab-separated columns path, runnable_locally, expected_phase
-        table: PathBuf,
+        #[arg(required_unless_present_any = ["when", "expr"])]
+        table: Option<PathBuf>,
+        /// Instead: rows of conditions, columns when and result
+        #[arg(long, value_name = "TSV", conflicts_with_all = ["directory", "expr"])]
+        when: Option<PathBuf>,
+        /// Instead: rows of expressions, columns expression, type or error, text in Go's quotes
+        #[arg(long, value_name = "TSV", conflicts_with = "directory")]
+        expr: Option<PathBuf>,
         /// Only rows whose path holds this
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
@@ -120,7 +128,14 @@ fn main() -> ExitCode {
         Command::Bench { suites, json } => bench::run(&suites, json.as_deref()),
         Command::Chaos { kills, seed } => chaos::run(kills, seed),
         Command::Sim { arguments } => sim::run(&arguments),
-        Command::Conformance { directory, table, only, patience, short } => {
+        Command::Conformance { when: Some(table), .. } => {
+            conformance::golden::run("--when", &table)
+        }
+        Command::Conformance { expr: Some(table), .. } => {
+            conformance::golden::run("--expr", &table)
+        }
+        Command::Conformance { directory, table, only, patience, short, .. } => {
+            let (directory, table) = (directory.unwrap_or_default(), table.unwrap_or_default());
             let patience = Duration::from_secs(patience);
             conformance::run(&Trial { directory, table, only, patience, short })
         }

@@ -148,7 +148,7 @@ impl Reader<'_> {
 
     fn hexadecimal(&mut self) -> Result<char, String> {
         let digits = match self.rest.strip_prefix('{') {
-            Some(tail) => tail.split_once('}').map(|(digits, rest)| (digits, rest)),
+            Some(tail) => tail.split_once('}'),
             None => self.rest.split_at_checked(2),
         };
         let code = digits.and_then(|(digits, rest)| {
@@ -188,13 +188,13 @@ impl Reader<'_> {
                 return Ok(());
             }
             first = false;
-            if self.rest.starts_with("[:") {
-                if let Some((name, rest)) = self.rest.split_once(":]") {
-                    self.out.push_str(name);
-                    self.out.push_str(":]");
-                    self.rest = rest;
-                    continue;
-                }
+            if self.rest.starts_with("[:")
+                && let Some((name, rest)) = self.rest.split_once(":]")
+            {
+                self.out.push_str(name);
+                self.out.push_str(":]");
+                self.rest = rest;
+                continue;
             }
             let from = match self.member()? {
                 Escape::Literal(c) => c,
@@ -225,7 +225,7 @@ impl Reader<'_> {
                 Escape::Class(c @ ('A' | 'b' | 'B' | 'z')) => {
                     Err(format!("invalid escape sequence: \\{c}"))
                 }
-                escape => Ok(escape),
+                escape @ (Escape::Literal(_) | Escape::Class(_)) => Ok(escape),
             },
             Some(c) => Ok(Escape::Literal(c)),
         }
