@@ -1,5 +1,6 @@
 //! Where the workspace is, what cargo knows about it, and running programs in it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -151,6 +152,19 @@ impl Metadata {
         members.sort_by(|a, b| a.name.cmp(&b.name));
         members
     }
+}
+
+/// The names of all crates that are compiled for something of ours. The metadata also names those
+/// that a feature which is off would bring.
+pub(crate) fn built() -> anyhow::Result<BTreeSet<String>> {
+    let tree = |extra: &[&str]| {
+        let mut command = cargo();
+        command.args(["tree", "--quiet", "--workspace", "--prefix", "none", "--format", "{p}"]);
+        command.args(["--edges", "normal,build,dev"]).args(extra);
+        output(&mut command)
+    };
+    let text = tree(&["--offline"]).or_else(|_| tree(&[]))?;
+    Ok(text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
 }
 
 fn metadata_json(extra: &[&str]) -> anyhow::Result<String> {

@@ -20,6 +20,7 @@ const PORTS: &str = "flowforge-ports";
 const STORE: &str = "flowforge-store";
 const PROCESS: &str = "flowforge-process";
 const ARTIFACTS: &str = "flowforge-artifacts";
+const HTTP: &str = "flowforge-http";
 const LOGSTORE: &str = "flowforge-logstore";
 const WIRE: &str = "flowforge-wire";
 const API: &str = "flowforge-svc-api";
@@ -46,6 +47,7 @@ pub(crate) const ARROWS: &[Arrows] = &[
     arrows(STORE, &[MODEL, PORTS], &[TESTKIT]),
     arrows(PROCESS, &[MODEL, PORTS], &[LOGSTORE, TESTKIT]),
     arrows(ARTIFACTS, &[MODEL, PORTS], &[TESTKIT]),
+    arrows(HTTP, &[MODEL, EXPR, PORTS], &[LOGSTORE, TESTKIT]),
     arrows(LOGSTORE, &[MODEL, PORTS], &[TESTKIT]),
     arrows(API, &[MODEL, EXPR, SPEC, CRON, ENGINE, PORTS, WIRE], SERVICE_TESTS),
     arrows(CONTROLLER, &[MODEL, EXPR, SPEC, ENGINE, PORTS], SERVICE_TESTS),
@@ -60,6 +62,7 @@ pub(crate) const ARROWS: &[Arrows] = &[
             STORE,
             PROCESS,
             ARTIFACTS,
+            HTTP,
             LOGSTORE,
             API,
             CONTROLLER,
@@ -148,10 +151,11 @@ pub(crate) const KEPT: &[Kept] = &[
     kept("tower", &[API], "HTTP is served by the api"),
     kept("utoipa", &[WIRE, API], "the OpenAPI document is the api's"),
     kept("utoipa-axum", &[API], "the OpenAPI document is the api's"),
-    kept("ureq", &["ffctl", TESTKIT], "HTTP is asked by clients"),
+    kept("ureq", &["ffctl", HTTP, TESTKIT], "HTTP is asked by clients"),
     kept("nix", &[PROCESS], "unshare, which rustix offers as unsafe only"),
     kept("tar", &[ARTIFACTS], "archives are packed and unpacked in one place"),
     kept("flate2", &[ARTIFACTS], "archives are packed and unpacked in one place"),
+    kept("rustls", &[HTTP], "TLS is a client's (docs/decisions/0007)"),
     kept("clap", &["flowforge", "ffctl", TESTKIT, "xtask"], "arguments are for programs"),
     kept("clap_complete", &["ffctl"], "arguments are for programs"),
     kept("comfy-table", &["ffctl"], "tables are for people"),
@@ -170,16 +174,15 @@ const fn kept(name: &'static str, by: &'static [&'static str], why: &'static str
 
 /// Crates that this build does not hold, and why.
 pub(crate) const ABSENT: &[(&str, &str)] = &[
-    ("aws-lc-sys", "standalone holds no TLS (docs/decisions/0006)"),
     ("kube", "standalone holds no Kubernetes client"),
     ("kube-client", "standalone holds no Kubernetes client"),
     ("libgit2-sys", "slow to build on two cores"),
-    ("native-tls", "standalone holds no TLS (docs/decisions/0006)"),
-    ("openssl", "standalone holds no TLS (docs/decisions/0006)"),
-    ("openssl-sys", "standalone holds no TLS (docs/decisions/0006)"),
+    ("native-tls", "one TLS provider: rustls with aws-lc-rs (docs/decisions/0007)"),
+    ("object_store", "twice the crates of a signer on our own client (docs/decisions/0007)"),
+    ("openssl", "one TLS provider: rustls with aws-lc-rs (docs/decisions/0007)"),
+    ("openssl-sys", "one TLS provider: rustls with aws-lc-rs (docs/decisions/0007)"),
     ("redis", "standalone queues in process"),
-    ("ring", "standalone holds no TLS (docs/decisions/0006)"),
-    ("rustls", "standalone holds no TLS (docs/decisions/0006)"),
+    ("ring", "one TLS provider: rustls with aws-lc-rs (docs/decisions/0007)"),
     ("serde_yaml", "unmaintained; documents are read by events (docs/decisions/0005)"),
     ("serde_yaml_ng", "quadratic on nested input, accepts duplicate keys"),
     ("serde_yml", "unsound (RUSTSEC-2025-0068)"),

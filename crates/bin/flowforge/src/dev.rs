@@ -225,7 +225,7 @@ impl Server {
         let runner = if options.no_op_executor {
             AnyRunner::NoOp(NoOp::new(sink))
         } else {
-            AnyRunner::processes(&around, Arc::<Logs>::clone(&logs), sink)?
+            AnyRunner::local(&around, Arc::<Logs>::clone(&logs), sink)?
         };
         let executor = Arc::new(Executor::new(runner, ledger, SystemClock));
         let (ready, is_ready) = oneshot::channel();

@@ -1,11 +1,12 @@
-//! The runner of tasks: local processes, or none for measurements.
+//! The runner of tasks: local processes and HTTP requests, or none for measurements.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 use flowforge_artifacts::{Repository, Setup, Stores};
-use flowforge_model::attempt::WorkOrder;
+use flowforge_http::{Client, HttpRunner, HttpSetup};
+use flowforge_model::attempt::{Work, WorkOrder};
 use flowforge_model::id::{AttemptId, InstanceId};
 use flowforge_model::time::Millis;
 use flowforge_ports::clock::SystemClock;
@@ -25,8 +26,14 @@ const INHERITED: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG",
 
 /// What runs tasks.
 pub(crate) enum AnyRunner {
-    Process(ProcessRunner),
+    Local(Local),
     NoOp(NoOp),
+}
+
+/// Sends each attempt to what can run its work.
+pub(crate) struct Local {
+    processes: ProcessRunner,
+    requests: HttpRunner,
 }
 
 /// What the runner has to know.
@@ -39,8 +46,8 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl AnyRunner {
-    /// Runs tasks as local processes.
-    pub(crate) fn processes(
+    /// Runs tasks on this machine.
+    pub(crate) fn local(
         around: &Surroundings<'_>,
         logs: Arc<dyn LogStore>,
         sink: Arc<dyn FactSink>,
@@ -72,15 +79,23 @@ impl AnyRunner {
             "" => around.data.secrets(),
             path => PathBuf::from(path),
         };
+        let secrets = Arc::new(DirectorySecrets::new(secrets));
+        let requests = HttpRunner::new(HttpSetup {
+            client: Client::new(settings.http_allow.clone()),
+            secrets: Arc::<DirectorySecrets>::clone(&secrets),
+            facts: Arc::clone(&sink),
+            logs: Arc::clone(&logs),
+            clock: Arc::new(SystemClock),
+        });
         let ports = ProcessPorts {
             facts: sink,
             logs,
             clock: Arc::new(SystemClock),
-            secrets: Arc::new(DirectorySecrets::new(secrets)),
+            secrets,
             artifacts: Arc::new(artifacts),
         };
-        let runner = ProcessRunner::new(config, ports).context("cannot run tasks")?;
-        Ok(Self::Process(runner))
+        let processes = ProcessRunner::new(config, ports).context("cannot run tasks")?;
+        Ok(Self::Local(Local { processes, requests }))
     }
 }
 
@@ -110,21 +125,31 @@ fn helper(configured: &str) -> anyhow::Result<Vec<String>> {
 impl Runner for AnyRunner {
     fn start(&self, order: Arc<WorkOrder>) {
         match self {
-            Self::Process(runner) => runner.start(order),
+            Self::Local(runner) => match order.work {
+                Work::Run(_) => runner.processes.start(order),
+                Work::Request(_) => runner.requests.start(order),
+            },
             Self::NoOp(runner) => runner.start(order),
         }
     }
 
     fn stop(&self, attempt: AttemptId) {
         match self {
-            Self::Process(runner) => runner.stop(attempt),
+            // Each ignores what it does not know.
+            Self::Local(runner) => {
+                runner.processes.stop(attempt);
+                runner.requests.stop(attempt);
+            }
             Self::NoOp(runner) => runner.stop(attempt),
         }
     }
 
     fn shut_down(&self) {
         match self {
-            Self::Process(runner) => runner.shut_down(),
+            Self::Local(runner) => {
+                runner.requests.shut_down();
+                runner.processes.shut_down();
+            }
             Self::NoOp(runner) => runner.shut_down(),
         }
     }

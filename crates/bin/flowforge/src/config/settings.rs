@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use flowforge_http::Allow;
 use flowforge_model::limits;
 use flowforge_model::plan::RetryPolicy;
 use tracing_subscriber::filter::LevelFilter;
@@ -21,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) images: Vec<(String, Vec<String>)>,
     /// Where secrets are read from; empty means the data directory's own.
     pub(crate) secrets_dir: String,
+    /// Whom HTTP tasks and artifacts behind URLs may ask.
+    pub(crate) http_allow: Allow,
     pub(crate) retry_limit: u32,
     pub(crate) retry_policy: RetryPolicy,
     pub(crate) log_level: LevelFilter,
@@ -49,6 +52,9 @@ pub(super) struct Setting {
 
 /// Tasks that may run at a time: each costs a process and two file descriptors.
 const CONCURRENCY: u32 = 10_000;
+/// Tasks are processes of this user, who reaches all of it anyway. The private network, and where
+/// clouds give out credentials, must be named.
+const HTTP_ALLOW: &str = "loopback, public";
 /// Shorter tokens can be guessed.
 const TOKEN_BYTES: usize = 16;
 
@@ -61,6 +67,7 @@ impl Default for Settings {
             ff_run: String::new(),
             images: Vec::new(),
             secrets_dir: String::new(),
+            http_allow: Allow::parse(HTTP_ALLOW).unwrap_or_default(),
             retry_limit: 3,
             retry_policy: RetryPolicy::OnTransient,
             log_level: LevelFilter::INFO,
@@ -113,6 +120,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         secret: false,
         set: |s, v| absolute(v).map(|path| s.secrets_dir = path),
         get: |s| s.secrets_dir.clone(),
+    },
+    Setting {
+        path: "http.allow",
+        secret: false,
+        set: |s, v| allow(v).map(|list| s.http_allow = list),
+        get: |s| s.http_allow.to_string(),
     },
     Setting {
         path: "retry.default_limit",
@@ -224,6 +237,15 @@ fn show_images(images: &[(String, Vec<String>)]) -> String {
     let entries: Vec<String> =
         images.iter().map(|(name, words)| format!("{name}={}", words.join(" "))).collect();
     entries.join("; ")
+}
+
+fn allow(value: &str) -> Result<Allow, String> {
+    Allow::parse(value).map_err(|item| {
+        format!(
+            "a list of hosts: {item:?} is not loopback, private, public, a name, an address or a \
+             net"
+        )
+    })
 }
 
 fn token(value: &str) -> Result<String, String> {
