@@ -164,7 +164,7 @@ impl Counter {
             path.truncate(length);
         };
         match (holds, &node.value) {
-            (Holds::Value, _) | (_, Value::Plain(_) | Value::Quoted(_)) => {}
+            (Holds::Value | Holds::AnyString, _) | (_, Value::Plain(_) | Value::Quoted(_)) => {}
             (Holds::Map(kind), Value::Map(_)) => self.map(node, kind, path),
             // Lists of maps may be written as maps by name in the native form, and in groups.
             (Holds::List(kind) | Holds::Named(kind), Value::Map(entries)) => {

@@ -55,6 +55,8 @@ pub(crate) enum Support {
 pub(crate) enum Holds {
     /// A value; or a tree that is not looked into.
     Value,
+    /// A scalar that is a string whatever it was written as, or lists and maps of such.
+    AnyString,
     /// A map.
     Map(&'static Kind),
     /// A list of maps.
@@ -98,6 +100,11 @@ impl Field {
     /// The same field, holding a map.
     const fn map(self, kind: &'static Kind) -> Self {
         Self { holds: Holds::Map(kind), ..self }
+    }
+
+    /// The same field, holding any scalar as a string.
+    const fn any_string(self) -> Self {
+        Self { holds: Holds::AnyString, ..self }
     }
 
     /// The same field, holding a list of maps.

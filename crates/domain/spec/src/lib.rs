@@ -51,6 +51,7 @@ mod suggest;
 mod tagged;
 mod task;
 mod template;
+mod typing;
 mod value_from;
 mod volumes;
 mod walk;

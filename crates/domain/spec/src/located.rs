@@ -11,7 +11,7 @@ use flowforge_model::limits::{
 
 use crate::problem::Problem;
 use crate::yaml_indent::{self, Shifts};
-use crate::{json, yaml};
+use crate::{json, typing, yaml};
 
 /// Keys at the top of a document that the bulk of it may stand under.
 const BULK: [&str; 4] = ["templates", "spec", "workflow", "items"];
@@ -87,6 +87,13 @@ pub(crate) fn read(source: &str) -> Result<Located, Problem> {
     if source.trim_start().is_empty() {
         return Err(empty());
     }
+    let mut located = read_trees(source)?;
+    typing::normalise(&mut located.documents);
+    Ok(located)
+}
+
+/// Reads a text, put right if it is indented as only Argo's parser allows.
+fn read_trees(source: &str) -> Result<Located, Problem> {
     match read_documents(source, &Shifts::default()) {
         Err(problem) if problem.message.contains(yaml_indent::TOO_LITTLE) => {
             match yaml_indent::repair(source) {

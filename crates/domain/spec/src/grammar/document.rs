@@ -254,9 +254,9 @@ pub(crate) static WORKFLOW_PARAMETER: Kind = kind(
     "a parameter",
     &[
         full("name"),
-        full("value"),
-        full("default"),
-        full("enum"),
+        full("value").any_string(),
+        full("default").any_string(),
+        full("enum").any_string(),
         full("description"),
         full("valueFrom").map(&GIVEN_FROM),
         refused("globalName", "only outputs are exported"),

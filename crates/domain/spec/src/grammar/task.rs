@@ -13,7 +13,7 @@ static CALL: [Field; 12] = [
     full("inline").map(&TEMPLATE),
     full("arguments").map(&ARGUMENTS),
     full("when"),
-    full("withItems"),
+    full("withItems").any_string(),
     full("withParam"),
     full("withSequence").map(&SEQUENCE),
     full("continueOn").map(&CONTINUE_ON),
@@ -50,7 +50,7 @@ pub(crate) static ARGUMENT: Kind = kind(
     "an argument",
     &[
         full("name"),
-        full("value"),
+        full("value").any_string(),
         full("description"),
         full("valueFrom").map(&GIVEN_FROM),
         refused("default", ""),
