@@ -130,9 +130,7 @@ impl Counter {
 
     /// Counts the fields of a map and what stands below them.
     fn map(&mut self, node: &Node, kind: &Kind, path: &mut String) {
-        let short =
-            ["a ", "an ", "the "].iter().find_map(|article| kind.name.strip_prefix(article));
-        let short = short.unwrap_or(kind.name);
+        let short = kind.short_name();
         for entry in node.entries().unwrap_or(&[]) {
             let length = path.len();
             push_token(path, &entry.key);

@@ -9,6 +9,7 @@ use flowforge_model::plan::{Dag, Dependency, DependencyKind, Needs, Rows, Templa
 use crate::grammar;
 use crate::graph;
 use crate::located::{Node, Value, quote};
+use crate::names::Dialect;
 use crate::outline::Doc;
 use crate::references::{Names, Siblings};
 use crate::task::is_loop;
@@ -45,6 +46,7 @@ impl<'a> Doc<'a> {
         siblings.scope = self.scope(ix);
         // Slots count the tasks that are maps with a name; the others are reported.
         let nodes = self.siblings(items, &grammar::TASK, siblings);
+        self.check_digits(&nodes, siblings);
         let (needs, complete) = self.all_needs(&nodes, siblings);
         let edges = graph::Edges::of(&needs);
         let order = match graph::order(&edges) {
@@ -118,6 +120,21 @@ impl<'a> Doc<'a> {
             nodes.push(item);
         }
         nodes
+    }
+
+    /// `depends` reads what begins with a digit as a number, in Argo.
+    fn check_digits(&self, nodes: &[&'a Node], siblings: &Siblings<'a>) {
+        if self.dialect == Dialect::Native || nodes.iter().all(|n| n.field("depends").is_none()) {
+            return;
+        }
+        for (node, name) in nodes.iter().zip(&siblings.names) {
+            if name.starts_with(|c: char| c.is_ascii_digit()) {
+                let message =
+                    format!("{} begins with a digit, beside tasks with depends", quote(name));
+                let hint = "begin the name with a letter";
+                self.report.error("bad_name", node.field("name").unwrap_or(node), message, hint);
+            }
+        }
     }
 
     /// What each task waits for, and whether all of it was understood: with a broken dependency

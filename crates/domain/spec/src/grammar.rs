@@ -73,6 +73,13 @@ impl Kind {
         Self { shared, ..self }
     }
 
+    /// Its name without an article.
+    pub(crate) fn short_name(&self) -> &'static str {
+        let articles = ["a ", "an ", "the "];
+        let short = articles.iter().find_map(|article| self.name.strip_prefix(article));
+        short.unwrap_or(self.name)
+    }
+
     /// All its fields.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &'static Field> + Clone + use<> {
         self.fields.iter().chain(self.shared)

@@ -38,6 +38,7 @@ mod places;
 pub mod problem;
 pub mod quantity;
 mod recursion;
+mod reference_page;
 mod references;
 mod report;
 mod resources;
@@ -69,6 +70,7 @@ pub use inspect::{
 };
 pub use library::DocumentKind;
 pub use problem::{Problem, Problems};
+pub use reference_page::reference_page;
 pub use split::{Part, split};
 
 /// What a submission adds to its document.

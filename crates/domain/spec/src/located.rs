@@ -140,6 +140,9 @@ fn is_json(part: &str) -> bool {
 /// The documents of a text with the line (from 0) each begins in. `---` at the beginning of a line
 /// parts documents wherever it stands, as YAML has it.
 pub(crate) fn parts(source: &str) -> Vec<(usize, &str)> {
+    if !(source.starts_with("---") || source.contains("\n---")) {
+        return vec![(0, source)];
+    }
     let mut out = Vec::new();
     let (mut begin, mut begin_line, mut at) = (0_usize, 0_usize, 0_usize);
     for (line, text) in source.split_inclusive('\n').enumerate() {

@@ -86,6 +86,11 @@ impl Merger {
         let stored = library.sheets.iter().filter(|sheet| sheet.kind.is_template());
         let specs = stored.filter_map(Sheet::spec).chain([spec]);
         let mut open: Vec<&Node> = specs.flat_map(templates).collect();
+        // No need to begin if it cannot end well.
+        let copies = values(defaults).saturating_mul(open.len());
+        if copies > self.left {
+            return Err(());
+        }
         let mut out = BTreeMap::new();
         while let Some(template) = open.pop() {
             open.extend(sites(template).filter_map(|site| site.field("inline")));
@@ -226,6 +231,16 @@ fn merge_key(key: &str) -> Option<&'static str> {
         "ports" => "containerPort",
         _ => return None,
     })
+}
+
+/// How many values a tree is.
+fn values(node: &Node) -> usize {
+    let below: usize = match &node.value {
+        Value::Plain(_) | Value::Quoted(_) => 0,
+        Value::List(items) => items.iter().map(values).sum(),
+        Value::Map(entries) => entries.iter().map(|entry| values(&entry.node)).sum(),
+    };
+    below.saturating_add(1)
 }
 
 fn has(node: &Node, key: &str) -> bool {

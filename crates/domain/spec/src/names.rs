@@ -20,7 +20,7 @@ impl Dialect {
                 (is_dns_label(name), "use a-z, 0-9 and - inside, at most 63 characters")
             }
             Self::Argo => (
-                is_argo_name(name),
+                is_argo_name(name, what == "a template"),
                 "use letters, digits, - and _, at most 128 characters, not beginning with -",
             ),
         };
@@ -40,8 +40,10 @@ pub(crate) fn is_dns_label(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-fn is_argo_name(name: &str) -> bool {
-    is_parameter_name(name) && !name.starts_with(['-', '_'])
+/// What Argo 3 took. Dots are for templates only: in tags they part names from fields.
+fn is_argo_name(name: &str, dots: bool) -> bool {
+    let plain = if dots { name.replace('.', "-") } else { name.to_owned() };
+    is_parameter_name(&plain) && !plain.starts_with('-')
 }
 
 /// `[A-Za-z0-9_-]{1,128}`
