@@ -3,6 +3,8 @@
 //! Task bodies write into a witness file of their own, so that what ran is known independently of
 //! what the server says about it.
 
+mod locks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -21,6 +23,9 @@ use crate::workspace::{build_release, root};
 /// The server is killed at a random moment of its first seconds with work.
 const LIFE_MS: u64 = 1500;
 
+/// Workflows of one round; the first of them writes the witness.
+const PER_ROUND: usize = 4;
+
 /// Kills the server `kills` times; every round restarts it and looks at everything.
 pub(crate) fn run(kills: u32, seed: u64) -> anyhow::Result<ExitCode> {
     let release = build_release()?;
@@ -30,6 +35,7 @@ pub(crate) fn run(kills: u32, seed: u64) -> anyhow::Result<ExitCode> {
     }
     fs::create_dir_all(&data_dir).context("create the data directory")?;
     let witness = data_dir.join("witness");
+    let locked = data_dir.join("witness-of-locks");
     let mut chance = seed;
     let mut server = Server::start(&release, &data_dir)?;
     let mut ids = Vec::new();
@@ -39,6 +45,7 @@ pub(crate) fn run(kills: u32, seed: u64) -> anyhow::Result<ExitCode> {
         ids.push(client.submit(&witnessed(&witness, 120)?)?);
         ids.push(client.submit(&graphs::document(&graphs::fan(500), "true"))?);
         ids.push(client.submit_yaml(&pipeline()?)?);
+        ids.push(client.submit_yaml(&locks::document(&locked))?);
         chance =
             chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let life = Duration::from_millis((chance >> 33) % LIFE_MS);
@@ -62,13 +69,14 @@ pub(crate) fn run(kills: u32, seed: u64) -> anyhow::Result<ExitCode> {
         success_is_final(&client, id)?;
     }
     let (started, tasks) = check_witness(&client, &witness, &ids)?;
+    let alone = locks::check(&locked)?;
     doctor(&release, &data_dir)?;
     server.stop()?;
     doctor(&release, &data_dir)?;
     recoveries.sort();
     let middle = recoveries.get(recoveries.len() / 2).copied().unwrap_or_default();
     println!(
-        "{kills} kills: {} workflows finished; {started} processes for {tasks} witnessed tasks; ready again after {} ms (median); doctor is green",
+        "{kills} kills: {} workflows finished; {started} processes for {tasks} witnessed tasks, {alone} alone under a mutex; ready again after {} ms (median); doctor is green",
         ids.len(),
         middle.as_millis()
     );
@@ -157,7 +165,7 @@ fn check_witness(
         }
     }
     let (mut attempts, mut tasks) = (0, 0);
-    for id in ids.iter().step_by(3) {
+    for id in ids.iter().step_by(PER_ROUND) {
         let page = client.json("GET", &format!("/workflows/{id}/tasks?limit=1000"), "")?;
         for task in page["items"].as_array().context("tasks")? {
             tasks += 1;

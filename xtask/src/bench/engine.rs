@@ -47,7 +47,31 @@ pub(super) fn run(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
         server.stop()?;
         std::fs::remove_dir_all(scratch).context("remove the data")?;
     }
+    rows.extend(lazy(release, scratch)?);
     Ok(rows)
+}
+
+/// A loop of 100,000 numbers beside the same graph written out: the rate of the loop, with that of
+/// the graph as its limit.
+fn lazy(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
+    const ITEMS: usize = 100_000;
+    let server = Server::start_with(
+        release,
+        &scratch.join("engine"),
+        &["--no-op-executor", "--concurrency", "1000"],
+    )?;
+    let client = Client::new(server.url(), server.token())?;
+    let (mut ours, mut limit) = (Vec::new(), Vec::new());
+    let written = graphs::document(&graphs::fan(ITEMS), "true");
+    for _ in 0..ROUNDS {
+        ours.push(client.makespan(&graphs::sequence(ITEMS, "true"), 1)?);
+        limit.push(client.makespan(&written, 1)?);
+    }
+    let times =
+        (median(&ours).context("no round was run")?, median(&limit).context("no round was run")?);
+    server.stop()?;
+    std::fs::remove_dir_all(scratch).context("remove the data")?;
+    Ok(vec![Row::rate(SUITE, "sequence of 100,000", ITEMS, times)])
 }
 
 /// Layers in which each task follows two of the layer before.

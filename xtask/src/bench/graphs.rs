@@ -34,6 +34,15 @@ pub(crate) fn document(graph: &Graph, command: &str) -> String {
     named(graph, &names, command).to_string()
 }
 
+/// The same as a fan, as a loop over numbers.
+pub(crate) fn sequence(count: usize, command: &str) -> String {
+    let task = |name: &str, before: &[&str]| json!({"name": name, "template": "body", "dependencies": before});
+    let mut all = task("all", &["first"]);
+    all["withSequence"] = json!({"count": count.to_string()});
+    let tasks = [task("first", &[]), all, task("last", &["all"])];
+    around(&tasks, command).to_string()
+}
+
 /// The same with names for the tasks.
 pub(crate) fn named(graph: &[Vec<usize>], names: &[String], command: &str) -> Value {
     let tasks: Vec<Value> = names
@@ -45,6 +54,10 @@ pub(crate) fn named(graph: &[Vec<usize>], names: &[String], command: &str) -> Va
             json!({"name": name, "template": "body", "dependencies": before})
         })
         .collect();
+    around(&tasks, command)
+}
+
+fn around(tasks: &[Value], command: &str) -> Value {
     json!({
         "version": "1.0",
         "entrypoint": "main",
