@@ -74,6 +74,22 @@ pub(crate) const ALL: &[Example] = &[
         &[("onExit", "result", "the workflow has Failed")],
     ),
     example(
+        "hooks.yaml",
+        OK,
+        &[("work", OK), ("work.hooks.begun", OK), ("work.onExit", OK), ("after", OK)],
+        &[("work.onExit", "result", "it gave 42")],
+    ),
+    example("artifacts.yaml", OK, &[("collect", OK), ("count", OK)], &[("count", "result", "5")]),
+    example(
+        "mutex.yaml",
+        OK,
+        &[("careful(0:a)", OK), ("careful(1:b)", OK), ("careful(2:c)", OK)],
+        &[("careful(2:c)", "result", "c is done")],
+    ),
+    example("memoize.yaml", OK, &[("first", OK), ("again", OK)], &[]),
+    example("container-set.yaml", OK, &[("main", OK)], &[("main", "result", "raw clean ")]),
+    example("library.yaml", OK, &[("greet", OK)], &[("greet", "result", "hello world")]),
+    example(
         "pipeline.yaml",
         OK,
         &[
