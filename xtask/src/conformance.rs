@@ -182,8 +182,7 @@ fn lint(server: &Server, row: &Row) -> anyhow::Result<&'static str> {
 }
 
 /// Codes of refusals that name what is not supported, or what is not there.
-const NAMED: &[&str] =
-    &["unsupported", "unsupported_kind", "unknown_template", "unknown_configmap"];
+const NAMED: &[&str] = &["unsupported", "missing_template", "missing_config_map", "duplicate_key"];
 
 /// The codes of all errors in a report, wherever they stand in it.
 fn findings(value: &Value, codes: &mut Vec<String>) {

@@ -91,6 +91,7 @@ impl<'a> Launch<'a> {
         let Prepared { cwd, script } = directory
             .prepare(process, maps)
             .map_err(|error| spawn_failed("no working directory", &error))?;
+        let cwd = if maps && starts_at_root(order, process) { PathBuf::from("/") } else { cwd };
         let temporary = if maps { Path::new("/tmp") } else { &directory.path };
         let with = (*order, process);
         let environment = environment::build(config, &*context.secrets, with, temporary)?;
@@ -162,6 +163,15 @@ impl Paths {
     fn none(&self) -> bool {
         self.parameters.is_empty() && self.artifacts.is_empty()
     }
+}
+
+/// A process with a root of its own starts there, as in a container, unless it names another place
+/// or an output whose path is relative to the attempt's directory.
+fn starts_at_root(order: &WorkOrder, process: &Process) -> bool {
+    let parameters = order.outputs.iter().map(|output| &output.path);
+    let artifacts = order.artifacts_out.iter().map(|artifact| &artifact.path);
+    let relative = parameters.chain(artifacts).any(|path| Path::new(path).is_relative());
+    process.working_dir.as_deref().unwrap_or("").is_empty() && !relative
 }
 
 fn stage<'a>(

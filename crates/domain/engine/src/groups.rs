@@ -117,9 +117,11 @@ impl Step<'_> {
         if crate::hooks::place(node.slot).is_some() {
             return self.hook_ended(ix);
         }
-        self.leave_parallelism(ix)?;
         self.look_at_hooks(ix)?;
-        if self.run.node(ix)?.open_hooks() > 0 { Ok(()) } else { self.tell(ix) }
+        if self.run.node(ix)?.open_hooks() > 0 {
+            return self.leave_parallelism(ix);
+        }
+        self.tell(ix)
     }
 
     /// A node and its hooks have ended: the group around it goes on or ends.
@@ -134,6 +136,8 @@ impl Step<'_> {
         if let Some(group) = self.run.judge(self.plan, ix)? {
             self.drop_held(group)?;
         }
+        // Only now: what failed here may mean that its place is given to nobody.
+        self.leave_parallelism(ix)?;
         if !self.counts(parent, slot)? {
             return Ok(());
         }

@@ -58,6 +58,15 @@ impl<'a> View<'a> {
         }
     }
 
+    /// When a schedule fired: it sets the label; Argo's puts an annotation into the manifest.
+    fn scheduled_at(&self) -> Option<&'a str> {
+        let annotated = || {
+            let mut all = self.plan.annotations.iter();
+            all.find(|(name, _)| **name == *ARGO_SCHEDULED_AT).map(|(_, value)| &**value)
+        };
+        self.label(SCHEDULED_AT).or_else(annotated)
+    }
+
     fn label(&self, name: &str) -> Option<&'a str> {
         let labels = &self.run.context.labels;
         labels.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
@@ -87,7 +96,7 @@ impl<'a> View<'a> {
             WorkflowField::ServiceAccountName => {
                 Cow::Borrowed(self.plan.service_account.as_deref()?)
             }
-            WorkflowField::ScheduledTime => Cow::Borrowed(self.label(SCHEDULED_AT)?),
+            WorkflowField::ScheduledTime => Cow::Borrowed(self.scheduled_at()?),
         })
     }
 
@@ -228,6 +237,8 @@ impl<'a> View<'a> {
 
 /// The label by which a schedule says when it fired.
 const SCHEDULED_AT: &str = "flowforge.io/scheduled-at";
+/// The annotation by which Argo's manifests do.
+const ARGO_SCHEDULED_AT: &str = "workflows.argoproj.io/scheduled-time";
 /// Where local processes listen.
 const LOCAL_IP: &str = "127.0.0.1";
 /// The machine local processes run on.

@@ -109,8 +109,6 @@ pub struct Template {
     pub locks: Vec<Lock>,
     /// Where its outputs are remembered.
     pub memoize: Option<Memoize>,
-    /// Counts as done once it runs, and is stopped when the template that called it ends.
-    pub daemon: bool,
     /// Volumes of its own.
     pub volumes: Vec<Volume>,
     /// Containers that run one after the other before its own.
@@ -252,7 +250,6 @@ impl Template {
             fail_fast: false,
             locks: Vec::new(),
             memoize: None,
-            daemon: false,
             volumes: Vec::new(),
             init: Vec::new(),
         }

@@ -85,7 +85,7 @@ impl<'a> Doc<'a> {
             tasks,
             targets,
             order,
-            fail_fast: self.fail_fast(node),
+            fail_fast: self.fail_fast(node, self.dialect == Dialect::Argo),
         })
     }
 

@@ -62,13 +62,9 @@ impl<'a> Doc<'a> {
             parallelism: self
                 .optional_whole(node, "parallelism", 1, u32::MAX)
                 .filter(|_| kind.composite()),
-            fail_fast: self.fail_fast(node),
+            fail_fast: self.fail_fast(node, false),
             locks: self.locks(node, &leaf),
             memoize: self.memoize(node, &leaf),
-            daemon: node
-                .field("daemon")
-                .and_then(|node| self.report.boolean(node))
-                .unwrap_or(false),
             volumes: self.volumes(node, &leaf),
             init,
             // Last: everything else that is wrong is said as well.
@@ -77,10 +73,11 @@ impl<'a> Doc<'a> {
         Some(template)
     }
 
-    /// Whether nothing more begins after a failure: Argo's default, not ours.
-    pub(crate) fn fail_fast(&self, node: &'a Node) -> bool {
+    /// Whether nothing more begins after a failure. Of a dag that is Argo's default (not ours); of a
+    /// template it has to be asked for.
+    pub(crate) fn fail_fast(&self, node: &'a Node, default: bool) -> bool {
         let given = node.field("failFast").and_then(|field| self.report.boolean(field));
-        given.unwrap_or(self.dialect == Dialect::Argo)
+        given.unwrap_or(default)
     }
 
     /// Fields that only make sense with some bodies.
@@ -103,11 +100,13 @@ impl<'a> Doc<'a> {
             let message = "a suspension has nothing to retry";
             self.misplaced(field, message, "remove retryStrategy");
         }
-        if let Some(field) = node.field("daemon").filter(|_| !kind.processes())
+        if let Some(field) = node.field("daemon")
             && self.report.boolean(field) == Some(true)
         {
-            let message = "only a container can be a daemon";
-            self.report.error("conflict", field, message, "set it on the template that runs it");
+            let message =
+                "daemons are not supported: nothing runs beside the tasks that wait for it";
+            let hint = "start what they need in the tasks themselves, or on the machine";
+            self.report.error("unsupported", field, message, hint);
         }
     }
 

@@ -102,7 +102,7 @@ fn what_cannot_be_had_is_refused_by_name_at_its_line() {
         ),
         (
             "container: {image: i}\nsidecars: []",
-            "unsupported 8:5 sidecars of a template is not supported: processes beside a task are not started; run a daemon template",
+            "unsupported 8:5 sidecars of a template is not supported: processes beside a task are not started",
         ),
         (
             "container: {image: i, env: [{name: A, valueFrom: {fieldRef: {fieldPath: x}}}]}",
@@ -481,7 +481,7 @@ fn bounds_hold_for_manifests() {
             "bad_duration",
         ),
         ("suspend: {duration: ' 5 m'}", "bad_duration"),
-        ("suspend: {}\ndaemon: true", "conflict"),
+        ("suspend: {}\ndaemon: true", "unsupported"),
         (
             "container: {image: i}\nsynchronization: {mutexes: [{name: a}, {name: a}]}",
             "duplicate_name",

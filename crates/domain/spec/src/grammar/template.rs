@@ -32,7 +32,7 @@ pub(crate) static TEMPLATE: Kind = kind(
         full("daemon"),
         full("volumes").list(&VOLUME),
         full("initContainers").list(&INIT_CONTAINER),
-        refused("sidecars", "processes beside a task are not started; run a daemon template"),
+        refused("sidecars", "processes beside a task are not started"),
         no_effect(
             "archiveLocation",
             "artifacts are kept in the repository of the project, logs always",

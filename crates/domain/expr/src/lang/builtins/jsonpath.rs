@@ -1,5 +1,9 @@
 //! `jsonpath(json, path)`: the paths that Argo's library reads, without scripts.
 
+mod filter;
+
+use filter::Filter;
+
 use super::{convert, text_at};
 use crate::lang::eval::{Outcome, Run};
 use crate::lang::fault::{Fault, fail};
@@ -16,7 +20,7 @@ enum Selector<'p> {
     /// `[from:to:step]`
     Slice(Option<i64>, Option<i64>, i64),
     /// `[?(@.a == 'x')]`
-    Filter(Vec<&'p str>, Option<(&'p str, &'p str)>),
+    Filter(Filter<'p>),
     /// `..`
     Below,
 }
@@ -114,7 +118,7 @@ fn subscript(inner: &str) -> Result<Selector<'_>, Fault> {
         return Ok(Selector::All);
     }
     if let Some(filter) = inner.strip_prefix("?(").and_then(|f| f.strip_suffix(')')) {
-        return filtered(filter.trim());
+        return Filter::parse(filter.trim()).map(Selector::Filter);
     }
     if inner.starts_with('(') {
         return fail("scripts in paths are not supported");
@@ -150,21 +154,6 @@ fn subscript(inner: &str) -> Result<Selector<'_>, Fault> {
     })
 }
 
-/// `@.a.b`, alone or compared with a literal.
-fn filtered(filter: &str) -> Result<Selector<'_>, Fault> {
-    let split = ["==", "!=", "<=", ">=", "<", ">"]
-        .into_iter()
-        .find_map(|sign| filter.split_once(sign).map(|(l, r)| (l.trim(), Some((sign, r.trim())))));
-    let (left, test) = split.unwrap_or((filter, None));
-    let Some(path) = left.strip_prefix('@') else {
-        return fail("a filter of a path begins with @");
-    };
-    if path.contains(['[', '(', '&', '|', ' ']) {
-        return fail("only names are supported in filters of paths");
-    }
-    Ok(Selector::Filter(path.split('.').filter(|name| !name.is_empty()).collect(), test))
-}
-
 fn select<'e>(
     value: &Value<'e>,
     selector: &Selector<'_>,
@@ -194,8 +183,8 @@ fn select<'e>(
                 false => out.extend(items.iter().step_by(width).cloned()),
             }
         }
-        Selector::Filter(path, test) => {
-            out.extend(below(value).filter(|item| holds(item, path, *test)).cloned());
+        Selector::Filter(filter) => {
+            out.extend(below(value).filter(|item| filter.lets(item)).cloned());
         }
         Selector::Below => descend(value, out),
     }
@@ -235,38 +224,5 @@ fn descend<'e>(value: &Value<'e>, out: &mut Vec<Value<'e>>) {
         for inner in below(value) {
             descend(inner, out);
         }
-    }
-}
-
-fn holds(item: &Value<'_>, path: &[&str], test: Option<(&str, &str)>) -> bool {
-    let mut value = item.clone();
-    for name in path {
-        match at(&value, &Place::Name(name)) {
-            Some(found) => value = found,
-            None => return false,
-        }
-    }
-    let Some((sign, literal)) = test else {
-        return !matches!(&value, Value::Nil | Value::Bool(false))
-            && !matches!(&value, Value::Text(text) if text.is_empty());
-    };
-    let other = match literal.strip_prefix(['\'', '"']) {
-        Some(text) => Value::text(text.strip_suffix(['\'', '"']).unwrap_or(text)),
-        None => match (literal, literal.parse()) {
-            ("true", _) => Value::Bool(true),
-            ("false", _) => Value::Bool(false),
-            ("null", _) => Value::Nil,
-            (_, Ok(number)) => Value::Float(number),
-            (_, Err(_)) => return false,
-        },
-    };
-    let order = value.compare(&other);
-    match sign {
-        "==" => value.equals(&other),
-        "!=" => !value.equals(&other),
-        "<" => order.is_some_and(std::cmp::Ordering::is_lt),
-        "<=" => order.is_some_and(std::cmp::Ordering::is_le),
-        ">" => order.is_some_and(std::cmp::Ordering::is_gt),
-        _ => order.is_some_and(std::cmp::Ordering::is_ge),
     }
 }
