@@ -26,7 +26,7 @@ use crate::mapping::layout::{Layout, Mounted, Source};
 pub(super) const TMP: &str = "/tmp";
 /// What is made here is private without being asked for, as at the root: where containers are given
 /// things, and machines have little.
-const MNT: &str = "/mnt";
+pub(super) const MNT: &str = "/mnt";
 
 /// An error and what was being done.
 pub(super) type Done<T> = Result<T, (String, io::Error)>;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, mount, mount_bind};
 
-use super::root::{Doing, Done, Root};
+use super::root::{Doing, Done, MNT, Root};
 
 /// Entries of a folder up to which each is mounted again. Above, the folder is overlaid: that
 /// takes a file system of Linux that not every disk supports.
@@ -42,9 +42,15 @@ impl View<'_> {
             .filter(|path| path.parent() == Some(folder) && !path.is_dir())
             .filter(|path| path.symlink_metadata().is_ok())
             .collect();
-        let layer = root.layer(&format!("view-{number}"))?;
+        let overlaid = *whole || entries.len() > FEW;
+        let layer = if *folder == Path::new(MNT) && !overlaid {
+            // Every task has this one: it is used again.
+            root.layer("mnt")?
+        } else {
+            root.layer(&format!("view-{number}"))?
+        };
         let at = root.inside(folder);
-        if *whole || entries.len() > FEW {
+        if overlaid {
             overlay(root, (folder, &at), &layer)?;
             for path in hidden {
                 let path = root.inside(path);

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Makes stages below one folder and keeps those that can be used again: a root holds a directory
 /// for each entry of the machine's, and making and removing these takes ten times as long as
-/// mounting them.
+/// mounting them (ext4 looks for a place that was not freed in the last seconds).
 #[derive(Debug)]
 pub(crate) struct Stages {
     folder: PathBuf,
@@ -103,18 +103,15 @@ fn clean(stage: &Path) -> io::Result<()> {
     if std::fs::symlink_metadata(&root)?.permissions().mode() & 0o7777 != 0o755 {
         std::fs::set_permissions(&root, Permissions::from_mode(0o755))?;
     }
-    for entry in std::fs::read_dir(&root)? {
-        let entry = entry?;
-        if !mirrors(&entry, entry.file_type()?) {
-            remove(&entry.path())?;
-        }
-    }
+    clean_mirror(&root, Path::new("/"))?;
     for part in ["layers", "in"] {
         for entry in std::fs::read_dir(stage.join(part))? {
             let path = entry?.path();
-            let again = path.ends_with("layers/tmp")
-                && std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
-            if !again {
+            if path.ends_with("layers/tmp") {
+                clean_mirror(&path, Path::new(NOWHERE))?;
+            } else if path.ends_with("layers/mnt") {
+                clean_mirror(&path, Path::new("/mnt"))?;
+            } else {
                 remove(&path)?;
             }
         }
@@ -122,14 +119,27 @@ fn clean(stage: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Has nothing to mirror.
+const NOWHERE: &str = "/proc/self/nowhere";
+
+/// Removes all but the places where entries of a folder of the machine are mounted.
+fn clean_mirror(folder: &Path, host: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if !mirrors(&entry, entry.file_type()?, host) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Something of the machine is mounted here, or stands here as the same link: the helper looks at
 /// it again before it is used.
-fn mirrors(entry: &DirEntry, kind: FileType) -> bool {
-    let host = Path::new("/").join(entry.file_name());
+fn mirrors(entry: &DirEntry, kind: FileType, host: &Path) -> bool {
+    let there = host.join(entry.file_name()).symlink_metadata();
     if kind.is_symlink() {
-        return true;
+        return there.is_ok_and(|there| there.is_symlink());
     }
-    let there = host.symlink_metadata();
     there.is_ok_and(|there| {
         let folder = kind.is_dir() && there.is_dir();
         let empty = || entry.metadata().is_ok_and(|meta| meta.len() == 0);
