@@ -255,9 +255,7 @@ impl Server {
         let (look, nudge) = (Arc::clone(&store), mailbox.clone());
         let cron = crate::schedules::start(look, config, nudge, due, stop.clone())?;
         let token = token(settings)?;
-        let artifacts = Arc::new(executors::artifacts(&data)?);
-        let downloads = Downloads { artifacts, scratch: data.work() };
-        let api = api(settings, &token, (mailbox, schedules), (store, logs, hub), downloads);
+        let api = api((settings, &data), &token, (mailbox, schedules), (store, logs, hub))?;
         Ok(Self {
             data,
             url,
@@ -351,17 +349,17 @@ fn failure(controller: JoinHandle<Result<(), ControllerError>>) -> anyhow::Error
 }
 
 fn api(
-    settings: &Settings,
+    (settings, data): (&Settings, &DataDir),
     token: &str,
     (mailbox, schedules): (Mailbox, Schedules),
     (store, logs, hub): (Arc<SqliteStore>, Arc<Logs>, Hub),
-    downloads: Downloads,
-) -> Api {
+) -> anyhow::Result<Api> {
     let mut config = ApiConfig::new(token.to_owned());
     config.default_retry = settings.default_retry();
-    config.downloads = Some(downloads);
+    let artifacts = Arc::new(executors::artifacts(data)?);
+    config.downloads = Some(Downloads { artifacts, scratch: data.work() });
     config.limits.drain = DRAIN;
     config.nudge = Arc::new(move |nudge| mailbox.nudge(nudge));
     config.schedule_changed = Arc::new(move |id| schedules.changed(id));
-    Api::new(store, logs, hub, config)
+    Ok(Api::new(store, logs, hub, config))
 }

@@ -192,7 +192,7 @@ fn refused(error: ArtifactError) -> Failure {
 
 fn is_folder(path: &Path) -> Failure {
     let mut names = Vec::new();
-    files(path, String::new(), &mut names);
+    files(path, "", &mut names);
     names.sort_unstable();
     let more = if names.len() > NAMED { ", ..." } else { "" };
     names.truncate(NAMED);
@@ -205,14 +205,14 @@ fn is_folder(path: &Path) -> Failure {
 }
 
 /// Files below a folder, at most a few more than are named.
-fn files(folder: &Path, prefix: String, names: &mut Vec<String>) {
+fn files(folder: &Path, prefix: &str, names: &mut Vec<String>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if names.len() > NAMED {
             return;
         }
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            files(&entry.path(), format!("{name}/"), names);
+            files(&entry.path(), &format!("{name}/"), names);
         } else {
             names.push(name);
         }

@@ -176,7 +176,7 @@ impl Submission {
             }
         };
         let pin = match self.template.take() {
-            Some(stored) => self.from_stored(backend, &project, stored)?,
+            Some(stored) => self.take_stored(backend, &project, stored)?,
             None => None,
         };
         let document = std::mem::take(&mut self.document);
@@ -200,7 +200,7 @@ impl Submission {
     }
 
     /// Makes a stored document the document, and tells which version of it is meant.
-    fn from_stored(
+    fn take_stored(
         &mut self,
         backend: &dyn Backend,
         project: &str,
@@ -209,7 +209,7 @@ impl Submission {
         let Stored { kind, name, version, entrypoint } = stored;
         self.origin.made = true;
         let Some(template) = bundle::kind(kind) else {
-            self.from_schedule(backend, project, &name)?;
+            self.take_schedule(backend, project, &name)?;
             return Ok(None);
         };
         self.document = flowforge_spec::workflow_of(kind, &name, entrypoint.as_deref());
@@ -226,7 +226,7 @@ impl Submission {
     }
 
     /// Makes the workflow of a schedule the document, with what it refers to.
-    fn from_schedule(
+    fn take_schedule(
         &mut self,
         backend: &dyn Backend,
         project: &str,
