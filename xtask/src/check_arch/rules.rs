@@ -147,6 +147,7 @@ pub(crate) const KEPT: &[Kept] = &[
     ),
     kept("axum", &[API], "HTTP is served by the api"),
     kept("hyper", &[API], "HTTP is served by the api"),
+    kept("similar", &[API], "versions of documents are compared by the api"),
     kept("hyper-util", &[API], "HTTP is served by the api"),
     kept("tower", &[API], "HTTP is served by the api"),
     kept("utoipa", &[WIRE, API], "the OpenAPI document is the api's"),

@@ -101,16 +101,16 @@ fn forget(context: &mut Context, args: &Forget) -> Result<Exit, Failure> {
     let path = format!("/api/v1/memos/{}", part(&args.cache));
     let answer: Option<Forgotten> = context.client()?.delete(&path, &query)?;
     let answer = answer.unwrap_or(Forgotten { forgotten: 0 });
+    if answer.forgotten == 0 {
+        let what = format!("the cache `{}` remembers nothing of that", shown(&args.cache));
+        return Err(Failure::new(Exit::NotFound, what));
+    }
     match context.form() {
         Form::Json | Form::Yaml => context.document(&answer)?,
         Form::Name => {}
         Form::Table | Form::Wide => {
             context.out.line(&format!("{} forgotten", answer.forgotten))?;
         }
-    }
-    if answer.forgotten == 0 {
-        let what = format!("the cache `{}` remembers nothing of that", shown(&args.cache));
-        return Err(Failure::new(Exit::NotFound, what));
     }
     Ok(Exit::Ok)
 }

@@ -25,7 +25,7 @@ use crate::query::Query;
 use crate::show;
 use crate::submission::Submission;
 use crate::submit::{idempotency_key, insert, request_digest};
-use crate::suspension::waiting;
+use crate::suspension::{all_ready, waiting};
 
 type Accepted = (StatusCode, Json<Workflow>);
 
@@ -77,7 +77,7 @@ plain_actions! {
 /// Resume a workflow
 ///
 /// Undoes a pause, or lets suspensions go on; with `task` (a dotted name or an id) only that
-/// suspension, which must be waiting.
+/// suspension, which must be waiting. Outputs that are to be supplied and have no default must be.
 #[utoipa::path(
     post, path = "/api/v1/workflows/{id}/resume", tag = "actions",
     params(("id" = String, Path, description = "The workflow's id")),
@@ -106,7 +106,10 @@ pub(crate) async fn resume(
             let check = move |backend: &dyn Backend| waiting(backend, id, &task, &given);
             Some(shared.call(check).await?)
         }
-        None => None,
+        None => {
+            shared.call(move |backend: &dyn Backend| all_ready(backend, id)).await?;
+            None
+        }
     };
     ask(shared, id, Command::Resume { task, outputs }).await
 }

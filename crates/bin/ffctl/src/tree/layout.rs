@@ -1,5 +1,7 @@
 //! Fits a tree into a number of lines: the less room, the more is folded.
 
+use flowforge_model::status::Reason;
+
 use super::{Counts, Node, Status, Tree, is_final};
 
 /// One line to show; text of strangers is not escaped yet.
@@ -219,8 +221,9 @@ impl View<'_> {
         if node.attempt > 1 {
             note = format!("try {}", node.attempt);
         }
-        // What went well needs no words, and neither does a skip of the usual kind.
-        if let Some(why) = node.note.as_ref().filter(|_| &*node.status != "SUCCEEDED") {
+        // What went well needs no words, unless it did not run at all.
+        let silent = |why: &str| &*node.status == "SUCCEEDED" && why != Reason::Memoized.as_str();
+        if let Some(why) = node.note.as_ref().filter(|why| !silent(why)) {
             if !note.is_empty() {
                 note.push_str(", ");
             }

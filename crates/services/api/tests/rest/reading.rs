@@ -213,20 +213,27 @@ async fn only_a_waiting_suspension_is_resumed_by_name_with_outputs_it_has() {
     let strange = resume(r#"{"task":"wait","outputs":{"m":1}}"#).await;
     let strange = strange.is_problem(400, "invalid_request");
     assert_eq!(strange["errors"][0]["pointer"], "/outputs/m");
-    assert_eq!(strange["detail"], "unknown output `m`; known: n, s");
+    assert_eq!(strange["detail"], "unknown output `m`; known: n, s, d");
+    let choice = resume(r#"{"task":"wait","outputs":{"n":3,"s":"x"}}"#).await;
+    let choice = choice.is_problem(400, "invalid_request");
+    assert_eq!(choice["detail"], "`3` is not one of 1, 2 of `n`");
+    for lacking in [r#"{"task":"wait"}"#, r#"{"task":"wait","outputs":{"n":1}}"#, "{}", ""] {
+        let detail = resume(lacking).await.is_problem(409, "refused")["detail"].to_string();
+        assert!(detail.contains("the suspension `wait` needs a value for "), "{detail}");
+    }
     let nudges = server.nudged.lock().unwrap().len();
     assert_eq!(resume(there).await.status, 202);
-    let by_id = format!(r#"{{"task":"{}"}}"#, id.task(NodeIx(2)));
+    let by_id = format!(r#"{{"task":"{}","outputs":{{"n":"2","s":"x"}}}}"#, id.task(NodeIx(2)));
     assert_eq!(resume(&by_id).await.status, 202);
     assert_eq!(server.nudged.lock().unwrap().len(), nudges + 2);
     let commands = server.store.intents(0, 10).await.unwrap().into_iter().filter_map(|i| i.command);
     let task = Some("wait".to_owned());
-    let outputs = vec![("n".to_owned(), "1".to_owned()), ("s".to_owned(), "x".to_owned())];
+    let outputs = |n: &str| vec![("n".to_owned(), n.to_owned()), ("s".to_owned(), "x".to_owned())];
     assert_eq!(
         commands.collect::<Vec<_>>(),
         [
-            Command::Resume { task: task.clone(), outputs },
-            Command::Resume { task, outputs: Vec::new() }
+            Command::Resume { task: task.clone(), outputs: outputs("1") },
+            Command::Resume { task, outputs: outputs("2") }
         ]
     );
     server.suspend(id, TaskStatus::Succeeded).await;
@@ -238,8 +245,13 @@ entrypoint: wait
 templates:
   wait:
     suspend: {}
+    inputs:
+      parameters: [{name: n, default: \"2\", enum: [\"1\", \"2\"]}]
     outputs:
-      parameters: [{name: n, valueFrom: {supplied: {}}}, {name: s, valueFrom: {supplied: {}}}]
+      parameters:
+      - {name: n, valueFrom: {supplied: {}}}
+      - {name: s, valueFrom: {supplied: {}}}
+      - {name: d, valueFrom: {supplied: {}, default: none}}
 ";
 
 #[tokio::test]
