@@ -25,7 +25,7 @@ impl When {
     pub(crate) fn parse(source: &str) -> Result<Self, CronError> {
         let parts = parse_text(source)?.into_iter().map(|part| match part {
             RawSegment::Literal(text) => Ok(Part::Literal(text.to_owned())),
-            RawSegment::Expression(text) => Ok(Part::Expression(text.to_owned())),
+            RawSegment::Expression(text) => Ok(Part::Expression(text.into_owned())),
             RawSegment::Reference(name) => {
                 if known(name) {
                     Ok(Part::Tag(name.to_owned()))

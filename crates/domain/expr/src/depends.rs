@@ -55,6 +55,17 @@ impl Parser<'_> {
         found
     }
 
+    /// An operator as a word, `and`: a blank or a parenthesis follows it, no part of a name.
+    fn take_word(&mut self, word: &str) -> bool {
+        self.peek();
+        let after = self.rest().strip_prefix(word);
+        let found = after.is_some_and(|after| after.starts_with(|c| !in_name(c)));
+        if found {
+            self.at = self.at.saturating_add(word.len());
+        }
+        found
+    }
+
     fn error(&self, message: &str) -> ConditionError {
         let before = self.source.get(..self.at).unwrap_or("");
         ConditionError::Syntax {
@@ -65,7 +76,7 @@ impl Parser<'_> {
 
     fn or(&mut self, depth: usize) -> Result<Condition, ConditionError> {
         let mut operands = vec![self.and(depth)?];
-        while self.take("||") {
+        while self.take("||") || self.take_word("or") {
             operands.push(self.and(depth)?);
         }
         self.balance(operands, Condition::Or)
@@ -73,7 +84,7 @@ impl Parser<'_> {
 
     fn and(&mut self, depth: usize) -> Result<Condition, ConditionError> {
         let mut operands = vec![self.unary(depth)?];
-        while self.take("&&") {
+        while self.take("&&") || self.take_word("and") {
             operands.push(self.unary(depth)?);
         }
         self.balance(operands, Condition::And)
@@ -103,7 +114,7 @@ impl Parser<'_> {
         if depth >= EXPRESSION_DEPTH {
             return Err(ConditionError::Limit("nested deeper than 32 levels"));
         }
-        if self.take("!") {
+        if self.take("!") || self.takes_not() {
             return Ok(Condition::Not(Box::new(self.unary(depth.saturating_add(1))?)));
         }
         if self.take("(") {
@@ -116,16 +127,20 @@ impl Parser<'_> {
         self.operand()
     }
 
+    /// `not`, unless a task of that name stands here.
+    fn takes_not(&mut self) -> bool {
+        (self.slot)("not").is_none() && self.take_word("not")
+    }
+
     fn operand(&mut self) -> Result<Condition, ConditionError> {
         self.peek();
         let rest = self.rest();
-        let end = rest
-            .find(|c: char| !(c.is_alphanumeric() || c == '-' || c == '_' || c == '.'))
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !in_name(c)).unwrap_or(rest.len());
         let word = rest.get(..end).unwrap_or("");
-        let (name, outcome) = match word.split_once('.') {
-            Some((name, outcome)) => (name, Some(outcome)),
-            None => (word, None),
+        // Names of old manifests may have dots: the whole word first, then without its end.
+        let (name, outcome) = match word.rsplit_once('.') {
+            Some((name, outcome)) if (self.slot)(word).is_none() => (name, Some(outcome)),
+            _ => (word, None),
         };
         if name.is_empty() {
             return Err(self.error("expected a task"));
@@ -141,6 +156,10 @@ impl Parser<'_> {
         self.at = self.at.saturating_add(end);
         Ok(condition)
     }
+}
+
+fn in_name(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
 fn outcome_named(word: &str) -> Option<Outcome> {
@@ -166,6 +185,8 @@ mod tests {
             "a" => Some(0),
             "b-c" => Some(1),
             "d" => Some(2),
+            "and" => Some(3),
+            "e.f" => Some(4),
             _ => None,
         })
     }
@@ -180,6 +201,15 @@ mod tests {
                 Box::new(And(Box::new(Not(Box::new(Bare(1)))), Box::new(Bare(2))))
             )
         );
+    }
+
+    #[test]
+    fn operators_may_be_words_and_names_may_look_like_them() {
+        assert_eq!(parse("a and not d or b-c").unwrap(), parse("a && !d || b-c").unwrap());
+        assert_eq!(parse("not(a)and(d)").unwrap(), parse("!a && d").unwrap());
+        assert_eq!(parse("and and and.Failed").unwrap(), parse("and && and.Failed").unwrap());
+        assert_eq!(parse("e.f.Failed").unwrap(), Condition::Is(4, Outcome::Failed));
+        assert_eq!(parse("e.f").unwrap(), Condition::Bare(4));
     }
 
     #[test]

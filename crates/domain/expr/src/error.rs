@@ -127,8 +127,10 @@ pub enum TagError {
     /// `{{}}` or `{{=}}`.
     #[error("a tag is empty")]
     Empty,
-    /// A tag inside a tag.
-    #[error("the tag {{{{{0} holds another tag")]
+    /// A tag inside a tag, where it can name nothing.
+    #[error(
+        "the tag {{{{{0} holds another tag that names no part of it: write it like inputs.parameters.{{{{item}}}}"
+    )]
     Nested(String),
     /// An expression that does not parse.
     #[error("{{{{={source_text}}}}}: {cause}")]

@@ -1,16 +1,21 @@
 //! Finds the `{{...}}` tags of a string.
 
+mod nested;
+
+use std::borrow::Cow;
+
 use crate::error::{TagError, cut};
 
 /// A piece of a string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RawSegment<'a> {
     /// Text between tags.
     Literal(&'a str),
     /// The trimmed name in `{{name}}`.
     Reference(&'a str),
-    /// The trimmed source in `{{=source}}`; it parses.
-    Expression(&'a str),
+    /// The trimmed source in `{{=source}}`, or the one that a tag with tags inside stands for; it
+    /// parses.
+    Expression(Cow<'a, str>),
 }
 
 /// Splits a string into literals and tags. Linear in the text.
@@ -27,34 +32,43 @@ pub fn parse_text(source: &str) -> Result<Vec<RawSegment<'_>>, TagError> {
         if !literal.is_empty() {
             out.push(RawSegment::Literal(literal));
         }
-        let (inner, after, expression) = if let Some(inner) = tag.trim_start().strip_prefix('=') {
+        let after = if let Some(inner) = tag.trim_start().strip_prefix('=') {
             let (inner, after) =
                 split_expression(inner).ok_or_else(|| TagError::Unclosed(cut(tag)))?;
-            (inner.trim(), after, true)
+            out.push(expression(Cow::Borrowed(inner.trim()))?);
+            after
         } else {
             let (inner, after) =
                 tag.split_once("}}").ok_or_else(|| TagError::Unclosed(cut(tag)))?;
-            if inner.contains("{{") {
-                return Err(TagError::Nested(cut(inner)));
+            match inner.trim() {
+                "" => return Err(TagError::Empty),
+                inner if inner.contains("{{") => {
+                    let (source, after) = nested::expression(tag)?;
+                    out.push(expression(Cow::Owned(source))?);
+                    after
+                }
+                name => {
+                    out.push(RawSegment::Reference(name));
+                    after
+                }
             }
-            (inner.trim(), after, false)
         };
-        if inner.is_empty() {
-            return Err(TagError::Empty);
-        }
-        if expression {
-            crate::parse_check(inner)
-                .map_err(|cause| TagError::Expression { source_text: cut(inner), cause })?;
-            out.push(RawSegment::Expression(inner));
-        } else {
-            out.push(RawSegment::Reference(inner));
-        }
         rest = after;
     }
     if !rest.is_empty() || out.is_empty() {
         out.push(RawSegment::Literal(rest));
     }
     Ok(out)
+}
+
+fn expression(source: Cow<'_, str>) -> Result<RawSegment<'_>, TagError> {
+    if source.is_empty() {
+        return Err(TagError::Empty);
+    }
+    match crate::parse_check(&source) {
+        Ok(()) => Ok(RawSegment::Expression(source)),
+        Err(cause) => Err(TagError::Expression { source_text: cut(&source), cause }),
+    }
 }
 
 /// Splits at the `}}` that ends an expression; quotes and balanced braces are skipped.
@@ -96,7 +110,12 @@ mod tests {
     fn tags_are_found_and_trimmed() {
         assert_eq!(
             parse_text("a {{ inputs.parameters.x }}{{=1 + 1}} b").unwrap(),
-            [Literal("a "), Reference("inputs.parameters.x"), Expression("1 + 1"), Literal(" b")]
+            [
+                Literal("a "),
+                Reference("inputs.parameters.x"),
+                Expression("1 + 1".into()),
+                Literal(" b")
+            ]
         );
         assert_eq!(parse_text("").unwrap(), [Literal("")]);
         assert_eq!(parse_text("a } b }}").unwrap(), [Literal("a } b }}")]);
@@ -106,9 +125,9 @@ mod tests {
     fn an_expression_may_hold_braces_and_quoted_braces() {
         assert_eq!(
             parse_text("{{=toJson({'a': {'b': 1}})}}!").unwrap(),
-            [Expression("toJson({'a': {'b': 1}})"), Literal("!")]
+            [Expression("toJson({'a': {'b': 1}})".into()), Literal("!")]
         );
-        assert_eq!(parse_text("{{='}}'}}").unwrap(), [Expression("'}}'")]);
+        assert_eq!(parse_text("{{='}}'}}").unwrap(), [Expression("'}}'".into())]);
     }
 
     #[test]
@@ -118,7 +137,6 @@ mod tests {
             "the tag {{foo is not closed by }}"
         );
         assert_eq!(parse_text("{{ }}").unwrap_err(), TagError::Empty);
-        assert!(matches!(parse_text("{{a.{{b}}}}"), Err(TagError::Nested(_))));
         assert!(matches!(parse_text("{{=1 +}}"), Err(TagError::Expression { .. })));
     }
 }

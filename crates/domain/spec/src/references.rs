@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flowforge_expr::RawSegment;
+use flowforge_expr::{RawSegment, Root};
 use flowforge_model::plan::TemplateIx;
 use flowforge_model::text::{
     LastRetryField, Reference, Segment, SiblingField, Text, WorkflowField,
@@ -54,6 +54,21 @@ impl Names<'_, '_> {
     /// Only the workflow's own.
     pub(crate) const WORKFLOW: Self =
         Self { template: None, siblings: None, item: false, leaf: false };
+
+    /// What stands under a first name of an expression.
+    fn root(&self, name: &str) -> Option<Root> {
+        match name {
+            "workflow" => Some(Root::Map),
+            "inputs" => self.template.map(|_| Root::Map),
+            "tasks" | "steps" => {
+                (self.siblings.is_some() || self.template.is_some()).then_some(Root::Map)
+            }
+            "item" => self.item.then_some(Root::Either),
+            "retries" => self.leaf.then_some(Root::Text),
+            "lastRetry" | "pod" | "node" | "outputs" => self.leaf.then_some(Root::Map),
+            _ => None,
+        }
+    }
 }
 
 /// Why a tag names nothing.
@@ -103,7 +118,7 @@ impl<'a> Doc<'a> {
                     Some(reference) => Segment::Reference(reference),
                     None => continue,
                 },
-                RawSegment::Expression(source) => match self.expression(node, source, names) {
+                RawSegment::Expression(source) => match self.expression(node, &source, names) {
                     Some(source) => Segment::Expression(source),
                     None => continue,
                 },
@@ -150,12 +165,20 @@ impl<'a> Doc<'a> {
                 return None;
             }
         };
+        let mut known = true;
         for path in paths {
             let parts: Vec<&str> = path.iter().map(String::as_str).collect();
             if let Err(e) = self.expression_name(node, &parts, names) {
                 let message = format!("{} in the expression {}", e.message, quote(source));
                 self.report.error(e.code, node, message, e.hint);
+                known = false;
             }
+        }
+        if known && let Err(cause) = flowforge_expr::check(source, &|name| names.root(name)) {
+            let message = format!("{} has no value: {cause}", quote(source));
+            let hint = "parameters are strings: asInt(...) and asFloat(...) make numbers of them";
+            self.report.error("bad_expression", node, message, hint);
+            return None;
         }
         Some(source.into())
     }

@@ -36,6 +36,31 @@ fn leaf(body: &str) -> String {
     format!("version: '1.0'\nentrypoint: a\ntemplates:\n  a:\n    {body}\n")
 }
 
+/// What can never have a value is said when the document is read.
+#[test]
+fn types_and_functions_of_expressions_are_checked() {
+    let cases = [
+        ("{{='1' == 1}}", Some("mismatched types string and int")),
+        ("{{=retries + 1}}", Some("mismatched types string and int")),
+        ("{{=asInt(retries) + 1}}", None),
+        ("{{=nope('a')}}", Some("there is no function nope")),
+        ("{{=sprig.bcrypt('a')}}", Some("there is no function sprig.bcrypt")),
+        ("{{=true ? 'a' : sprig.trim(' b ')}}", None),
+        ("{{=trim(1)}}", Some("trim does not take (int)")),
+    ];
+    for (tag, expected) in cases {
+        let source = leaf(&format!("container: {{image: i, args: [\"{tag}\"]}}"));
+        match expected {
+            Some(expected) => {
+                let problems = refuse(&source).list;
+                assert_eq!(problems.len(), 1, "{tag}");
+                assert!(problems[0].message.contains(expected), "{}", problems[0].message);
+            }
+            None => assert!(compile(&source, &Options::default()).is_ok(), "{tag}"),
+        }
+    }
+}
+
 #[test]
 fn everything_wrong_is_said_at_once() {
     let problems = refuse(include_str!("documents/bad.yaml"));

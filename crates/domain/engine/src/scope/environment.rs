@@ -207,6 +207,10 @@ impl Environment for View<'_> {
                 let found = self.inputs.iter().find(|(n, _)| **n == **name);
                 text(found.map(|(_, value)| Cow::Borrowed(&**value)))
             }
+            ["outputs"] | ["outputs", "parameters" | "artifacts"] => Entry::Map,
+            ["outputs", "parameters" | "artifacts", _] => Entry::Map,
+            ["outputs", "parameters", name, "path"] => text(self.output_path(name)),
+            ["outputs", "artifacts", name, "path"] => text(self.output_artifact_path(name)),
             ["item", rest @ ..] => self.item_entry(rest),
             ["retries"] => text(self.reference(&Reference::Retries)),
             ["lastRetry", name] => {

@@ -105,6 +105,9 @@ pub(super) fn replace<'e>(run: &mut Run<'e>, args: &[Value<'e>]) -> Outcome<'e> 
     replaced(run, source, (from, to), limit)
 }
 
+/// Bytes one step of the budget pays for where a text is searched and built again.
+const SEARCHED_PER_STEP: usize = 8;
+
 /// `strings.Replace`
 pub(super) fn replaced<'e>(
     run: &mut Run<'e>,
@@ -112,6 +115,7 @@ pub(super) fn replaced<'e>(
     (from, to): (&str, &str),
     limit: usize,
 ) -> Outcome<'e> {
+    run.spend(source.len() / SEARCHED_PER_STEP)?;
     let hits = source.matches(from).count().min(limit);
     let bytes = source.len().saturating_add(hits.saturating_mul(to.len()));
     run.allocate(bytes)?;

@@ -152,7 +152,7 @@ fn b64dec<'e>(run: &mut Run<'e>, args: &[Value<'e>]) -> Outcome<'e> {
 }
 
 /// Bytes one step of the budget pays for.
-const HASHED_PER_STEP: usize = 64;
+const HASHED_PER_STEP: usize = 16;
 
 fn digest<'e, D: Digest>(run: &mut Run<'e>, args: &[Value<'e>]) -> Outcome<'e> {
     let source = text_at(args, 0)?;
