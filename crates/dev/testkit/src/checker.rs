@@ -1,6 +1,11 @@
 //! What must always hold, checked from the outside: the checker reads rows and plans, and knows
 //! the rules by itself.
 
+mod hooks;
+mod locks;
+
+pub use locks::Holders;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::attempt::AttemptKey;
@@ -76,6 +81,7 @@ impl Checker {
             self.ended.remove(&id);
         }
         self.openings(run)?;
+        locks::are_of_those_who_go_on(run)?;
         history_is_whole(run, history)
     }
 
@@ -97,8 +103,10 @@ impl Checker {
                 return Err(format!("INV-5 {} ended while its attempt is open", row.shape.name));
             }
             let queued = run.runnable.iter().any(|key| key.node == row.node);
+            let locked = locks::waits(run, row);
             let waiting = run.timers.iter().any(|timer| timer.node == row.node);
             let fine = match (row.shape.kind, row.state.status) {
+                (_, TaskStatus::Queued) if row.state.reason == Some(Reason::Lock) => locked,
                 (NodeKind::Leaf, TaskStatus::Queued) => open || queued,
                 (NodeKind::Leaf, TaskStatus::Running) => open,
                 (_, TaskStatus::Retrying) => waiting,
@@ -138,7 +146,11 @@ impl Checker {
                 break;
             };
             in_its_turn(plan, run, parent, row)?;
+            locks::are_held(plan, run, row)?;
             at = parent;
+        }
+        if let Some(root) = run.tasks.first().filter(|root| root.node == at) {
+            locks::are_held(plan, run, root)?;
         }
         within_its_limit(plan, run, attempts, key)
     }
@@ -196,6 +208,9 @@ fn in_its_turn(plan: &Plan, run: &StoredRun, parent: NodeIx, row: &TaskRow) -> R
     let Some(group) = run.tasks.get(parent.index()) else {
         return Ok(());
     };
+    if hooks::is_hook(row) {
+        return hooks::in_their_turn(group, row);
+    }
     if !matches!(group.shape.kind, NodeKind::Dag | NodeKind::Steps) {
         return Ok(());
     }
@@ -223,6 +238,9 @@ fn in_its_turn(plan: &Plan, run: &StoredRun, parent: NodeIx, row: &TaskRow) -> R
                 if !met(need.kind, other, forgives) {
                     return early();
                 }
+                if let Some(task) = dag.tasks.get(need.slot as usize) {
+                    hooks::have_ended(run, task, other, row)?;
+                }
             }
         }
         Body::Steps(steps) => {
@@ -234,8 +252,12 @@ fn in_its_turn(plan: &Plan, run: &StoredRun, parent: NodeIx, row: &TaskRow) -> R
                 .max()
                 .unwrap_or(0);
             for slot in 0..group_begin {
-                if !sibling(slot).is_some_and(|other| other.state.status.terminal()) {
+                let Some(other) = sibling(slot).filter(|other| other.state.status.terminal())
+                else {
                     return early();
+                };
+                if let Some(task) = steps.steps.get(slot as usize) {
+                    hooks::have_ended(run, task, other, row)?;
                 }
             }
         }

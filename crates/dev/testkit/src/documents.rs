@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::dice::Dice;
 
-/// A document with dags, steps, loops, retries, conditions, suspensions, an exit handler, a time
-/// to live, and values that tasks hand on.
+/// A document with dags, steps, loops, retries, conditions, suspensions, hooks, locks, remembered
+/// outputs, an exit handler, a time to live, and values that tasks hand on.
 pub fn document(dice: &mut Dice) -> String {
     let mut templates = Map::new();
     templates.insert("leaf".to_owned(), leaf(dice));
@@ -30,6 +30,14 @@ pub fn document(dice: &mut Dice) -> String {
     if dice.chance(15) {
         document["parallelism"] = json!(1 + dice.below(2));
     }
+    if dice.chance(10) {
+        document["synchronization"] = mutex("workflow");
+    }
+    if dice.chance(15) {
+        let expression =
+            dice.pick(&["workflow.status == 'Running'", "workflow.status == 'Failed'"]).copied();
+        document["hooks"] = json!({"told": {"template": "leaf", "expression": expression}});
+    }
     if dice.chance(15) {
         document["ttlStrategy"] = json!({"secondsAfterCompletion": 5});
     }
@@ -52,7 +60,19 @@ fn leaf(dice: &mut Dice) -> Value {
     if dice.chance(15) {
         leaf["timeout"] = json!(if dice.chance(50) { "2s" } else { "30s" });
     }
+    if dice.chance(20) {
+        leaf["synchronization"] = mutex("leaf");
+    }
+    if dice.chance(15) {
+        let cache = json!({"configMap": {"name": "words"}});
+        leaf["memoize"] = json!({"key": "{{inputs.parameters.word}}", "cache": cache});
+    }
     leaf
+}
+
+/// Inner locks are other ones than outer ones, so that nobody waits in a circle.
+fn mutex(name: &str) -> Value {
+    json!({"mutexes": [{"name": name}]})
 }
 
 fn group(dice: &mut Dice, level: u64) -> Value {
@@ -77,6 +97,13 @@ fn group(dice: &mut Dice, level: u64) -> Value {
     }
     if dice.chance(20) {
         group["parallelism"] = json!(1 + dice.below(2));
+        group["failFast"] = json!(dice.chance(50));
+    }
+    if dag && dice.chance(30) {
+        group["dag"]["failFast"] = json!(true);
+    }
+    if dice.chance(10) {
+        group["synchronization"] = mutex(&format!("group{level}"));
     }
     group
 }
@@ -112,6 +139,9 @@ fn task(dice: &mut Dice, level: u64, above: &[Value], wide: Result<(), u64>) -> 
         task["dependencies"] = Value::from(needs);
     }
     options(dice, &mut task);
+    if dice.chance(15) {
+        task["hooks"] = hooks(dice, slot, wide.is_ok());
+    }
     if let Some(outputs) = dice.pick(&before) {
         hand_on(dice, &mut task, outputs);
     }
@@ -119,9 +149,11 @@ fn task(dice: &mut Dice, level: u64, above: &[Value], wide: Result<(), u64>) -> 
 }
 
 fn options(dice: &mut Dice, task: &mut Value) {
-    if dice.chance(15) {
+    if dice.chance(10) {
         let items: Vec<u64> = (0..dice.below(4)).collect();
         task["withItems"] = json!(items);
+    } else if dice.chance(10) {
+        task["withSequence"] = json!({"count": dice.below(4), "format": "n%02d"});
     }
     if dice.chance(10) {
         task["when"] = json!(if dice.chance(50) { "1 == 1" } else { "1 == 2" });
@@ -129,6 +161,17 @@ fn options(dice: &mut Dice, task: &mut Value) {
     if dice.chance(10) {
         task["continueOn"] = json!({"failed": true});
     }
+}
+
+fn hooks(dice: &mut Dice, slot: u64, dag: bool) -> Value {
+    let mut hooks = json!({"exit": {"template": "leaf"}});
+    if dice.chance(50) {
+        let kind = if dag { "tasks" } else { "steps" };
+        let status = dice.pick(&["Running", "Succeeded", "Failed"]).copied().unwrap_or_default();
+        let expression = format!("{kind}.t{slot}.status == '{status}'");
+        hooks["seen"] = json!({"template": "leaf", "expression": expression});
+    }
+    hooks
 }
 
 /// Uses what an earlier task gave.
@@ -141,7 +184,8 @@ fn hand_on(dice: &mut Dice, task: &mut Value, outputs: &str) {
     if dice.chance(15) {
         task["when"] = json!(format!("{tag} == 1"));
     }
-    if task.get("withItems").is_none() && dice.chance(15) {
+    let repeated = task.get("withItems").or(task.get("withSequence")).is_some();
+    if !repeated && dice.chance(15) {
         task["withParam"] = json!(format!("{{{{{outputs}.result}}}}"));
     }
 }

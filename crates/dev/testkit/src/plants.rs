@@ -23,17 +23,23 @@ pub enum Plant {
     LoseAnEvent,
     /// A cancel is acknowledged before the gate is closed.
     CloseTheGateLate,
+    /// A lock is given to the next one while somebody holds it.
+    GrantTwice,
+    /// Tasks do not wait for the hooks of what they depend on.
+    ForgetHooks,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::SkipTheStatusGuard,
         Self::ReleaseTwice,
         Self::StartBeforeDependencies,
         Self::RetryPastTheLimit,
         Self::LoseAnEvent,
         Self::CloseTheGateLate,
+        Self::GrantTwice,
+        Self::ForgetHooks,
     ];
 
     /// For people.
@@ -46,6 +52,8 @@ impl Plant {
             Self::RetryPastTheLimit => "retry past the limit",
             Self::LoseAnEvent => "lose an event",
             Self::CloseTheGateLate => "close the gate late",
+            Self::GrantTwice => "grant a lock twice",
+            Self::ForgetHooks => "forget hooks",
         }
     }
 }
@@ -60,6 +68,9 @@ pub fn misread(plant: Option<Plant>, mut plan: Plan) -> Plan {
                 for task in &mut dag.tasks {
                     task.needs = Needs::All(Box::default());
                 }
+            }
+            (Some(Plant::ForgetHooks), Body::Dag(dag)) => {
+                dag.tasks.iter_mut().for_each(|task| task.hooks.clear());
             }
             (Some(Plant::RetryPastTheLimit), _) => {
                 if let Some(retry) = &mut template.retry {
@@ -135,6 +146,12 @@ impl Admission for Doorman {
     }
 
     fn grant_locks(&mut self) -> Vec<(WorkflowId, NodeIx)> {
-        self.inner.grant_locks()
+        let granted = self.inner.grant_locks();
+        if self.plant == Some(Plant::GrantTwice) {
+            for (workflow, node) in &granted {
+                self.inner.release_locks(*workflow, *node);
+            }
+        }
+        granted
     }
 }

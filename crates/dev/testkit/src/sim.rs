@@ -29,6 +29,12 @@ pub struct Summary {
     pub lost_reports: u64,
     /// Cancels, stops, retries and so on that were acknowledged.
     pub wishes: u64,
+    /// Times tasks were seen that waited for locks.
+    pub lock_waits: u64,
+    /// Exit hooks that began.
+    pub hooks: u64,
+    /// Tasks whose outputs were remembered.
+    pub memos: u64,
 }
 
 impl Summary {
@@ -42,6 +48,9 @@ impl Summary {
         self.duplicates += other.duplicates;
         self.lost_reports += other.lost_reports;
         self.wishes += other.wishes;
+        self.lock_waits += other.lock_waits;
+        self.hooks += other.hooks;
+        self.memos += other.memos;
     }
 
     /// The hard states a campaign must have reached; the first that it did not.
@@ -54,6 +63,9 @@ impl Summary {
             (self.duplicates, "a report that comes twice"),
             (self.lost_reports, "a report that is lost"),
             (self.wishes, "a wish of a user"),
+            (self.lock_waits, "a task that waits for a lock"),
+            (self.hooks, "a hook"),
+            (self.memos, "a task whose outputs are remembered"),
         ];
         reached.into_iter().find(|(count, _)| *count == 0).map(|(_, what)| what)
     }

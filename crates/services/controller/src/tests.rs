@@ -1,6 +1,7 @@
 //! Whole lives of workflows over the store in memory, with an executor of a few lines and no
 //! clock: the test decides what happens between two turns.
 
+mod answers;
 mod fixture;
 mod flaky;
 mod lives;

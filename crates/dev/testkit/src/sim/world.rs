@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Failure, FailureClass, Report};
-use flowforge_model::event::Command;
+use flowforge_model::event::{Command, TaskRow};
 use flowforge_model::id::{AttemptId, InstanceId, WorkflowId};
 use flowforge_model::plan::Plan;
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::Summary;
 use super::processes::Processes;
 use super::store::FaultyStore;
-use crate::checker::{Broken, Checker};
+use crate::checker::{Broken, Checker, Holders};
 use crate::dice::Dice;
 use crate::documents::document;
 use crate::plants::{Doorman, Plant, misread};
@@ -413,6 +413,8 @@ impl World {
             let turned = block_on(controller.turn(std::mem::take(&mut inbox), self.now));
             self.check_all()?;
             match turned {
+                // One controller at a time: what it believes of the rows is so.
+                Err(error) if error.conflict() => return Err(format!("INV-6 {error}")),
                 Err(error) => {
                     self.note(&format!("a commit failed: {error}"));
                     self.executor.resend();
@@ -504,6 +506,9 @@ impl World {
             return Err(format!("{key:?} of nobody's workflow"));
         };
         self.checker.start(&known.plan, &run, &attempts, key)?;
+        let row = run.tasks.get(key.node.index());
+        let hook = row.is_some_and(|row| row.shape.name.contains(".onExit"));
+        self.summary.hooks += u64::from(hook);
         let at = self.now;
         self.ledger.deliver(Fact { key, kind: FactKind::Started(at) });
         self.later(3000, Happening::Exit(key.id()));
@@ -534,6 +539,7 @@ impl World {
 
     fn check_all(&mut self) -> Result<(), Broken> {
         let mut open = 0;
+        let mut holders = Holders::default();
         for index in 0..self.workflows.len() {
             let Some(id) = self.workflows.get(index).map(|known| known.id) else {
                 continue;
@@ -543,12 +549,15 @@ impl World {
             };
             let history = self.store.rows.history(id);
             open += run.open.len();
+            holders.add(&run.locks);
+            self.summary.lock_waits += u64::from(run.locks.iter().any(|lock| !lock.held));
             if !run.gate_closed {
                 self.checker.gate_opened(id);
             }
             self.checker.rows(&run, &history)?;
             self.no_orphans(&run)?;
         }
+        holders.check()?;
         if open > self.slots as usize {
             return Err(format!("INV-8 {open} attempts are open, {} are allowed", self.slots));
         }
@@ -571,6 +580,8 @@ impl World {
     /// Whether every workflow has ended; lets go on what a user held.
     fn is_over(&mut self) -> Result<bool, Broken> {
         let mut over = true;
+        let mut waiting = None;
+        let mut resumed = false;
         for index in 0..self.workflows.len() {
             let Some(id) = self.workflows.get(index).map(|known| known.id) else {
                 continue;
@@ -585,15 +596,32 @@ impl World {
                 row.state.status == TaskStatus::Running
                     && row.state.reason == Some(Reason::Suspended)
             });
-            if run.state.status != WorkflowStatus::Paused && !waits {
-                return Err(stuck(&run));
-            }
             over = false;
+            if run.state.status != WorkflowStatus::Paused && !waits {
+                // Perhaps it waits for the lock of another one that is held by a user.
+                waiting = waiting.or(Some(run));
+                continue;
+            }
+            resumed = true;
             self.ask(index, Command::Resume { task: None, outputs: Vec::new() })?;
+        }
+        if let Some(run) = waiting.filter(|_| !resumed) {
+            return Err(stuck(&run));
         }
         if over {
             if !self.processes.look().running.is_empty() {
                 return Err("INV-16 processes are left".to_owned());
+            }
+            let memoized = |run: &StoredRun| {
+                let memoized = |row: &&TaskRow| row.state.reason == Some(Reason::Memoized);
+                run.tasks.iter().filter(memoized).count()
+            };
+            for index in 0..self.workflows.len() {
+                if let Some(id) = self.workflows.get(index).map(|known| known.id)
+                    && let Some(run) = self.load_if_kept(id)?
+                {
+                    self.summary.memos += u64::try_from(memoized(&run)).unwrap_or(0);
+                }
             }
             self.summary.workflows = u64::try_from(self.workflows.len()).unwrap_or(0);
         }
@@ -610,7 +638,7 @@ fn stuck(run: &StoredRun) -> Broken {
         .map(|row| format!("{} {}", row.shape.name, row.state.status.as_str()))
         .collect();
     format!(
-        "INV-2 {} is {} for ever: ending {:?}, gate closed {}, runnable {:?}, open {:?}, timers {:?}, tasks {open:?}",
+        "INV-2 {} is {} for ever: ending {:?}, gate closed {}, runnable {:?}, open {:?}, timers {:?}, locks {:?}, tasks {open:?}",
         run.id,
         run.state.status.as_str(),
         run.state.ending,
@@ -618,6 +646,7 @@ fn stuck(run: &StoredRun) -> Broken {
         run.runnable,
         run.open,
         run.timers,
+        run.locks,
     )
 }
 
