@@ -70,6 +70,7 @@ fn order(request: Request, deadline: Option<Millis>) -> WorkOrder {
         key,
         attempt: key.id(),
         task: key.workflow.task(key.node),
+        workflow_name: "w".to_owned(),
         task_name: "ask".to_owned(),
         template: "ask".to_owned(),
         work: Work::Request(Box::new(request)),
