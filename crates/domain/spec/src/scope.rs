@@ -111,10 +111,10 @@ impl<'a> Doc<'a> {
                 self.inline.insert(inline.place, ix);
             }
         }
-        if let Some(reference) = site.field("templateRef").and_then(StoredRef::read) {
-            if let Some(scope) = self.open_scope(reference.cluster, reference.name) {
-                self.demand(scope, reference.template);
-            }
+        if let Some(reference) = site.field("templateRef").and_then(StoredRef::read)
+            && let Some(scope) = self.open_scope(reference.cluster, reference.name)
+        {
+            self.demand(scope, reference.template);
         }
         if let Some(name) = site.field("template").and_then(Node::text) {
             self.demand(scope, name);

@@ -1,4 +1,9 @@
 //! Hooks, exit handlers and what a spec says of the workflow as a whole.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what is not as it should be stops the test"
+)]
 
 use flowforge_model::plan::{Call, Hook, Plan};
 use flowforge_model::text::{Reference, SiblingField, Text};

@@ -1,4 +1,9 @@
 //! Texts of several documents: a workflow and what it refers to.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what is not as it should be stops the test"
+)]
 
 use flowforge_model::plan::{Body, Plan, Task};
 use flowforge_spec::{Compiled, Options, compile};
