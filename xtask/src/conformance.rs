@@ -115,7 +115,7 @@ fn store_fixtures(server: &Server, directory: &Path) -> anyhow::Result<()> {
         let stored = ["WorkflowTemplate", "ClusterWorkflowTemplate", "ConfigMap"];
         let holds =
             |kind: &&str| text.lines().any(|line| line.trim_end() == format!("kind: {kind}"));
-        if !stored.iter().any(|kind| holds(&kind)) {
+        if !stored.iter().any(holds) {
             continue;
         }
         let output = ffctl(server, &["template", "apply"], &file, &[])?;

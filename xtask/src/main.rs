@@ -91,7 +91,7 @@ enum Command {
         /// Where the manifests are
         #[arg(required_unless_present_any = ["when", "expr"])]
         directory: Option<PathBuf>,
-        /// Tab-separated columns path, runnable_locally, expected_phase
+        /// Tab-separated columns `path`, `runnable_locally`, `expected_phase`
         #[arg(required_unless_present_any = ["when", "expr"])]
         table: Option<PathBuf>,
         /// Instead: rows of conditions, columns when and result
@@ -106,7 +106,7 @@ enum Command {
         /// Seconds after which a manifest has failed
         #[arg(long, value_name = "SECONDS", default_value_t = 1500)]
         patience: u64,
-        /// Leave out rows that the table's column no_test_label calls `duration`
+        /// Leave out rows that the table's column `no_test_label` calls `duration`
         #[arg(long)]
         short: bool,
     },

@@ -110,7 +110,7 @@ pub(crate) enum Command {
     Resubmit(Resubmit),
     /// Check workflow files, without a server
     Lint(Lint),
-    /// Create, show, hold and delete schedules (CronWorkflows)
+    /// Create, show, hold and delete schedules
     #[command(subcommand)]
     Cron(cron::Cron),
     /// Say what becomes of manifests of another system, construct by construct; ends with 1 if

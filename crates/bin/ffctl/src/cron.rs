@@ -231,12 +231,11 @@ fn people(context: &mut Context, schedule: &Schedule) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is done to one schedule, by its name.
+type Work<'w> = &'w dyn Fn(&mut Context, &str, &Query<'_>) -> Result<Option<Schedule>, Failure>;
+
 /// Does the same to several; what is wrong with one stops no other.
-fn each(
-    context: &mut Context,
-    args: &Several,
-    work: &dyn Fn(&mut Context, &str, &Query<'_>) -> Result<Option<Schedule>, Failure>,
-) -> Result<Exit, Failure> {
+fn each(context: &mut Context, args: &Several, work: Work<'_>) -> Result<Exit, Failure> {
     let query = in_project(args.project.as_ref());
     let mut exit = Exit::Ok;
     let mut all = Vec::new();

@@ -189,6 +189,15 @@ struct Server {
     schedules: JoinHandle<()>,
 }
 
+/// Ends what an earlier server left running, and removes what it left lying.
+fn end_earlier(data: &DataDir) {
+    let ended = flowforge_process::end_survivors(&data.id().to_string());
+    if ended > 0 {
+        tracing::warn!(processes = ended, "ended tasks of an earlier server");
+    }
+    data.clear_work();
+}
+
 impl Server {
     /// Everything up to, but without, answering requests.
     fn start(
@@ -200,11 +209,7 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let listener = listen(runtime, settings)?;
         let url = format!("http://{}", listener.local_addr()?);
-        let ended = flowforge_process::end_survivors(&data.id().to_string());
-        if ended > 0 {
-            tracing::warn!(processes = ended, "ended tasks of an earlier server");
-        }
-        data.clear_work();
+        end_earlier(&data);
         let store = open_store(&data)?;
         let unfinished = runtime.block_on(store.unfinished(None, 1000))?.len();
         let hub = Hub::default();

@@ -43,6 +43,12 @@ pub struct Downloads {
     pub scratch: PathBuf,
 }
 
+impl std::fmt::Debug for Downloads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Downloads").field("scratch", &self.scratch).finish_non_exhaustive()
+    }
+}
+
 /// Download an artifact
 ///
 /// What the task gave, unpacked if it is a file. A folder comes as it is kept, as an archive; with

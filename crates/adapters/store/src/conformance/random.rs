@@ -30,6 +30,9 @@ enum Call {
     Commit { stale: bool, runs: Vec<Change>, admit: Vec<(u32, u32, u32)>, done: usize },
 }
 
+/// A task, the locks it wants with their limits, and whether it holds them.
+type Wish = (u32, Vec<(&'static str, u32)>, bool);
+
 /// Changes of one workflow. Pairs are node and number.
 #[derive(Clone, Debug)]
 struct Change {
@@ -45,7 +48,7 @@ struct Change {
     ended: Vec<(u32, u32)>,
     timers: Vec<(u32, Timer, bool)>,
     /// Node, keys with limits, and whether they are held.
-    locks: Vec<(u32, Vec<(&'static str, u32)>, bool)>,
+    locks: Vec<Wish>,
     memos: Vec<(u8, u8)>,
     delete: bool,
 }

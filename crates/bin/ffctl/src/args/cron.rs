@@ -6,7 +6,7 @@ use clap::{Args as Group, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cron {
-    /// Create or replace schedules: CronWorkflows, or documents with `schedule` and `workflow`
+    /// Create or replace schedules: cron workflows of Argo, or documents with `schedule` and `workflow`
     #[command(visible_alias = "create")]
     Apply(Apply),
     /// List schedules, oldest first

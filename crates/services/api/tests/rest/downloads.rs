@@ -68,7 +68,7 @@ impl World {
         let path = format!("/api/v1/workflows/{}/tasks/task-1(0:a%2Fb)/artifacts/{rest}", self.id);
         let answer = self.server.send(get(&path)).await;
         let scratch = self.dir.path().join("scratch");
-        let left = std::fs::read_dir(&scratch).map_or(0, std::iter::Iterator::count);
+        let left = std::fs::read_dir(&scratch).map_or(0, Iterator::count);
         assert_eq!(left, 0, "something is left in {}", Path::new(&scratch).display());
         answer
     }
