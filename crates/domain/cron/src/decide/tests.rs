@@ -233,7 +233,7 @@ fn a_schedule_stops_when_its_condition_comes_true() {
     let broken = Story::new(stop("cronworkflow.name + 'x'")).tell(60_000);
     assert_eq!(
         broken,
-        "skip 60 (stopStrategy.expression: cronworkflow.name + 'x' is nightlyx, neither true nor false) next 120"
+        "skip 60 (stopStrategy.expression: 'cronworkflow.name + 'x'' is \"nightlyx\", neither true nor false) next 120"
     );
 }
 
