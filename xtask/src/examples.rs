@@ -50,7 +50,7 @@ pub(crate) const ALL: &[Example] = &[
         "loop.yaml",
         OK,
         &[("square(0:2)", OK), ("square(1:3)", OK), ("square(2:5)", OK)],
-        &[("square(2:5)", "result", "25"), ("all", "result", "[4,9,25]")],
+        &[("square(2:5)", "result", "25"), ("all", "result", "[\"4\",\"9\",\"25\"]")],
     ),
     example(
         "steps.yaml",

@@ -22,6 +22,7 @@ cases! {
     what_is_taken_off_the_queue_is_not_runnable
     attempts_of_others_are_refused
     admissions_name_their_server
+    an_attempt_made_runnable_twice_is_off_the_queue_once_admitted
 }
 
 fn a_runnable_attempt_is_admitted_and_is_open_until_it_ends(store: &impl Subject) {
@@ -221,4 +222,16 @@ fn admissions_name_their_server(store: &impl Subject) {
     commit.admissions.push(held.key(0, 1));
     assert!(matches!(held.write(commit), Err(StoreError::Conflict(_))));
     assert_eq!(now(store.load(held.id)).unwrap().runnable.len(), 1);
+}
+
+fn an_attempt_made_runnable_twice_is_off_the_queue_once_admitted(store: &impl Subject) {
+    let mut held = Held::begin(store, 1);
+    held.queue(0, 1, false);
+    let mut commit = held.commit();
+    let key = held.key(0, 1);
+    commit.runs[0].runnable.push(key);
+    commit.admissions.push(key);
+    assert_eq!(held.write(commit).unwrap(), []);
+    let run = now(store.load(held.id)).unwrap();
+    assert_eq!((run.open, run.runnable), (vec![(key, instance())], vec![]));
 }

@@ -272,7 +272,9 @@ impl Turn<'_> {
                 refused.push(*key);
                 continue;
             }
-            if !fresh && self.sql.delete_runnable(*key)? == 0 {
+            // Also one that is made runnable here may have a row, from an earlier commit.
+            let there = self.sql.delete_runnable(*key)? > 0;
+            if !fresh && !there {
                 return Err(rules::not_runnable(*key));
             }
             let Some(instance) = commit.instance else {
