@@ -1,9 +1,10 @@
 //! `cargo xtask test`: tiers from the cheapest to the dearest, one closing line over all.
 
+mod s3;
 mod tally;
 
 use std::io::{BufRead, BufReader, IsTerminal, Write};
-use std::process::{ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -34,6 +35,12 @@ const TIERS: &[Tier] = &[
         what: "adapters, services, programs, automation",
         missing: || None,
         run: services,
+    },
+    Tier {
+        name: "s3",
+        what: "artifacts in the buckets of a real server",
+        missing: s3::missing,
+        run: s3::run,
     },
     Tier {
         name: "sim",
@@ -135,6 +142,11 @@ fn cargo_test(wanted: impl Fn(&str) -> bool) -> anyhow::Result<Tally> {
     if std::io::stdout().is_terminal() {
         command.args(["--color", "always"]);
     }
+    run_tests(command)
+}
+
+/// Runs tests, shows what they say, and counts them.
+fn run_tests(mut command: Command) -> anyhow::Result<Tally> {
     let line = describe(&command);
     let mut child =
         command.stdout(Stdio::piped()).spawn().with_context(|| format!("start {line}"))?;

@@ -46,7 +46,7 @@ pub(crate) const ARROWS: &[Arrows] = &[
     arrows(WIRE, &[MODEL], &[]),
     arrows(STORE, &[MODEL, PORTS], &[TESTKIT]),
     arrows(PROCESS, &[MODEL, PORTS], &[LOGSTORE, TESTKIT]),
-    arrows(ARTIFACTS, &[MODEL, PORTS], &[TESTKIT]),
+    arrows(ARTIFACTS, &[MODEL, PORTS, HTTP], &[TESTKIT]),
     arrows(HTTP, &[MODEL, EXPR, PORTS], &[LOGSTORE, TESTKIT]),
     arrows(LOGSTORE, &[MODEL, PORTS], &[TESTKIT]),
     arrows(API, &[MODEL, EXPR, SPEC, CRON, ENGINE, PORTS, WIRE], SERVICE_TESTS),

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use flowforge_http::HttpError;
 use flowforge_model::status::Reason;
 use flowforge_ports::artifacts::ArtifactError;
 
@@ -18,6 +19,18 @@ pub(crate) fn missing(message: impl Into<String>) -> ArtifactError {
 /// A store or the disk refused.
 pub(crate) fn store(message: impl Into<String>) -> ArtifactError {
     ArtifactError { reason: Reason::ArtifactStore, transient: false, message: message.into() }
+}
+
+/// A server did not answer.
+pub(crate) fn unreachable(place: &str, error: &HttpError) -> ArtifactError {
+    let mut fault = store(format!("{place}: {error}"));
+    fault.transient = error.transient();
+    fault
+}
+
+/// A secret, or its key, is not there.
+pub(crate) fn secret_missing(message: String) -> ArtifactError {
+    ArtifactError { reason: Reason::SecretMissing, transient: false, message }
 }
 
 /// The caller wanted no more.

@@ -14,7 +14,7 @@ use crate::fault::{damaged, disk, missing};
 use crate::meter::Meter;
 use crate::objects::Objects;
 use crate::path::{clean_key, clean_path};
-use crate::stores::Stores;
+use crate::stores::{Place, Stores};
 use crate::unpack::{Permissions, Top, Unpacker};
 
 /// The name of a file until it is in its place.
@@ -55,12 +55,19 @@ impl Fetch<'_> {
     /// False if there is none.
     fn put(&self, artifact: &Artifact) -> Result<bool, ArtifactError> {
         let sub = artifact.sub_path.as_deref().filter(|sub| !sub.is_empty());
-        if let Location::Raw { data } = &artifact.location {
+        let (objects, key) = match self.stores.place(&artifact.location)? {
+            Place::Objects(objects, key) => (objects, key),
             // Argo, too, has no parts of a text.
-            let whole = sub.is_none();
-            return if whole { self.as_it_is(&mut Cursor::new(data)) } else { Ok(false) };
-        }
-        let (objects, key) = self.stores.objects(&artifact.location)?;
+            Place::Text(_) if sub.is_some() => return Ok(false),
+            Place::Text(text) => return self.as_it_is(&mut Cursor::new(text)),
+            Place::Web(web) => {
+                return match web.get(sub)? {
+                    Some(object) => self.unpack(object, artifact.archive, None),
+                    None => Ok(false),
+                };
+            }
+        };
+        let objects = &*objects;
         if let Some(sub) = sub {
             // The part may be an object of its own: Argo knows no other.
             let part = format!("{key}/{sub}");

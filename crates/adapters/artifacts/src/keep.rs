@@ -1,6 +1,7 @@
 //! From the local disk to a place of artifacts.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,10 +12,11 @@ use rustix::io::Errno;
 
 use crate::archive::pack::{self, Found, Source};
 use crate::fault::{disk, invalid, missing};
+use crate::fetch::nameless;
 use crate::meter::Meter;
 use crate::objects::{Objects, Upload};
 use crate::path::clean_key;
-use crate::stores::Stores;
+use crate::stores::{Place, Stores};
 use crate::tree::{self, Standing, Tree};
 
 /// One artifact on its way out.
@@ -50,11 +52,16 @@ impl Keep<'_> {
             name: name.unwrap_or_else(|| OsString::from("artifact")),
             meter: self.meter,
         };
-        let (objects, key) = self.stores.objects(&self.output.location)?;
-        match self.output.archive {
-            Archive::None => self.as_it_is(&source, objects, key)?,
-            Archive::TarGz => pack::tar_gz(&source, objects.create(key)?)?.finish()?,
-            Archive::Zip => pack::zip(&source, objects.create(key)?)?.finish()?,
+        match self.stores.place(&self.output.location)? {
+            Place::Objects(objects, key) => match self.output.archive {
+                Archive::None => self.as_it_is(&source, &*objects, key)?,
+                Archive::TarGz => pack::tar_gz(&source, objects.create(key)?)?.finish()?,
+                Archive::Zip => pack::zip(&source, objects.create(key)?)?.finish()?,
+            },
+            Place::Web(web) => web.put(self.put_down(&source)?)?,
+            Place::Text(_) => {
+                return Err(invalid("an output cannot be kept in the document: name a place"));
+            }
         }
         Ok(Some(Artifact {
             location: self.output.location.clone(),
@@ -105,6 +112,24 @@ impl Keep<'_> {
 
     fn unreadable(&self, error: &io::Error) -> ArtifactError {
         disk(&format!("cannot read {}", self.output.path), error)
+    }
+
+    /// The whole in a file without a name: its size is sent before it.
+    fn put_down(&self, source: &Source<'_>) -> Result<File, ArtifactError> {
+        let cannot = |error: io::Error| disk("cannot put it down", &error);
+        let mut file = nameless(&self.stores.scratch).map_err(cannot)?;
+        match self.output.archive {
+            Archive::TarGz => pack::tar_gz(source, file),
+            Archive::Zip => pack::zip(source, file),
+            Archive::None if source.standing.kind != FileType::RegularFile => {
+                Err(invalid("a folder without an archive cannot be put behind one URL"))
+            }
+            Archive::None => {
+                let whole = Found { path: Path::new(""), standing: source.standing };
+                io::copy(&mut source.open(&whole)?, &mut file).map_err(cannot)?;
+                Ok(file)
+            }
+        }
     }
 
     /// One object for a file; for a folder one for each file and each empty folder in it.

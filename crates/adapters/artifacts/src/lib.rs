@@ -19,8 +19,10 @@ mod path;
 mod stores;
 mod tree;
 mod unpack;
+mod web;
 
 #[cfg(test)]
 mod tests;
 
+pub use objects::{Bucket, Keys};
 pub use stores::{Repository, Setup, Stores};

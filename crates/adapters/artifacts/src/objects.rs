@@ -2,9 +2,12 @@
 
 mod directory;
 mod memory;
+mod s3;
 
 pub(crate) use directory::Directory;
 pub(crate) use memory::Memory;
+pub use s3::{Bucket, Keys};
+pub(crate) use s3::{Received, S3};
 
 use std::io::{Read, Write};
 

@@ -5,12 +5,19 @@ mod folders;
 mod hostile_tar;
 mod hostile_zip;
 mod paths;
+mod s3;
+mod server;
+mod web;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use flowforge_http::{Allow, Client};
 use flowforge_model::artifact::{Archive, Artifact, Location, StageIn, StageOut};
 use flowforge_model::status::Reason;
 use flowforge_ports::artifacts::{ArtifactError, Artifacts};
+use flowforge_ports::secrets::Secrets;
 use tempfile::TempDir;
 
 use crate::meter::Bounds;
@@ -26,8 +33,8 @@ impl Bench {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let repository = Repository::Directory(folder.path().join("kept"));
-        let stores = Stores::open(Setup { repository, scratch: folder.path().join("scratch") });
-        Self { stores: stores.unwrap(), folder }
+        let stores = stores(repository, folder.path().join("scratch"), "");
+        Self { stores, folder }
     }
 
     /// Bounds that are soon reached.
@@ -91,6 +98,21 @@ impl Bench {
                 Err(error.message.strip_prefix("input artifact data: ").unwrap().to_owned())
             }
         }
+    }
+}
+
+/// Stores that may ask whom the list allows, and know one secret: `keys`.
+pub(super) fn stores(repository: Repository, scratch: PathBuf, allow: &str) -> Stores {
+    let client = Client::new(Allow::parse(allow).unwrap());
+    Stores::open(Setup { repository, scratch, client, secrets: Arc::new(OneSecret) }).unwrap()
+}
+
+pub(super) struct OneSecret;
+
+impl Secrets for OneSecret {
+    fn secret(&self, name: &str) -> Option<BTreeMap<String, Vec<u8>>> {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.as_bytes().to_vec());
+        (name == "keys").then(|| BTreeMap::from([pair("access", "user\n"), pair("secret", "pass")]))
     }
 }
 

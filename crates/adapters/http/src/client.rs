@@ -247,12 +247,8 @@ impl Client {
         left: Option<Duration>,
         request: Request<S>,
     ) -> Result<Response<Body>, ureq::Error> {
-        let request = self
-            .agent
-            .configure_request(request)
-            .timeout_global(left)
-            .tls_config(tls::config(call.insecure))
-            .build();
+        let request = self.agent.configure_request(request).timeout_global(left);
+        let request = tls::configure(request, call.insecure).build();
         self.agent.run(request)
     }
 }

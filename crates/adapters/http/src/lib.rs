@@ -25,4 +25,4 @@ pub use allow::Allow;
 pub use client::{Answer, Call, Client, Header, Payload};
 pub use error::HttpError;
 pub use runner::{HttpRunner, HttpSetup};
-pub use secret::headers;
+pub use secret::{headers, secret_value};

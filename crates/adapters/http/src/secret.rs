@@ -1,4 +1,4 @@
-//! Headers whose values are secrets.
+//! Values that are secrets.
 
 use flowforge_model::artifact::{Given, SecretKey};
 use flowforge_ports::secrets::Secrets;
@@ -16,14 +16,18 @@ pub fn headers(given: &[(String, Given)], secrets: &dyn Secrets) -> Result<Vec<H
         .map(|(name, value)| {
             let (value, secret) = match value {
                 Given::Text(text) => (text.clone().into_bytes(), false),
-                Given::Secret(key) => (read(key, secrets)?, true),
+                Given::Secret(key) => (secret_value(key, secrets)?, true),
             };
             Ok(Header { name: name.clone(), value, secret })
         })
         .collect()
 }
 
-fn read(wanted: &SecretKey, secrets: &dyn Secrets) -> Result<Vec<u8>, String> {
+/// The value of one key of a secret, without blanks and line ends around it.
+///
+/// # Errors
+/// The secret, or its key, that is not there, for people.
+pub fn secret_value(wanted: &SecretKey, secrets: &dyn Secrets) -> Result<Vec<u8>, String> {
     let SecretKey { name, key, optional } = wanted;
     let found = secrets.secret(name);
     let there = found.is_some();

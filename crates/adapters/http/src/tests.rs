@@ -2,6 +2,8 @@
 
 mod lists;
 mod redirects;
+#[cfg(feature = "tls")]
+mod secure;
 mod tasks;
 
 use std::collections::BTreeMap;

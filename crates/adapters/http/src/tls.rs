@@ -1,6 +1,8 @@
 //! Whom a secure connection trusts: the certificates of this machine.
 
-use ureq::tls::TlsConfig;
+use ureq::AsSendBody;
+use ureq::config::ConfigBuilder;
+use ureq::typestate::HttpCrateScope;
 
 /// Where systems keep the certificates they trust; `SSL_CERT_FILE` is asked before.
 #[cfg(feature = "tls")]
@@ -15,26 +17,30 @@ const BUNDLES: [&str; 5] = [
 /// Whether this build can do it at all.
 pub(crate) const KNOWN: bool = cfg!(feature = "tls");
 
-/// The settings of all connections; `insecure` accepts whatever certificate comes.
+/// A request that is about to be configured.
+type Configured<S> = ConfigBuilder<HttpCrateScope<S>>;
+
+/// Configures a request; `insecure` accepts whatever certificate comes.
 #[cfg(feature = "tls")]
-pub(crate) fn config(insecure: bool) -> TlsConfig {
+pub(crate) fn configure<S: AsSendBody>(request: Configured<S>, insecure: bool) -> Configured<S> {
     use std::sync::{Arc, LazyLock};
 
-    use ureq::tls::RootCerts;
+    use ureq::tls::{RootCerts, TlsConfig};
 
     static ROOTS: LazyLock<RootCerts> = LazyLock::new(roots);
     static PROVIDER: LazyLock<Arc<rustls::crypto::CryptoProvider>> =
         LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
-    TlsConfig::builder()
+    let config = TlsConfig::builder()
         .root_certs(ROOTS.clone())
         .unversioned_rustls_crypto_provider(Arc::clone(&PROVIDER))
         .disable_verification(insecure)
-        .build()
+        .build();
+    request.tls_config(config)
 }
 
 #[cfg(not(feature = "tls"))]
-pub(crate) fn config(_insecure: bool) -> TlsConfig {
-    TlsConfig::default()
+pub(crate) fn configure<S: AsSendBody>(request: Configured<S>, _insecure: bool) -> Configured<S> {
+    request
 }
 
 #[cfg(feature = "tls")]

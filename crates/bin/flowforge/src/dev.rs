@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use flowforge_artifacts::Stores;
 use flowforge_logstore::SegmentLogs;
 use flowforge_model::id::InstanceId;
 use flowforge_ports::clock::SystemClock;
@@ -32,11 +33,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::artifacts;
 use crate::banner::Banner;
 use crate::claims::Claims;
 use crate::config::{Config, ConfigError, Settings, Sources};
 use crate::data_dir::DataDir;
-use crate::executors::{self, AnyRunner, Surroundings};
+use crate::executors::{AnyRunner, Surroundings};
 use crate::keeper::{Announced, Keeper};
 use crate::noop::NoOp;
 use crate::outlet::HandOut;
@@ -227,10 +229,12 @@ impl Server {
         let around =
             Surroundings { data: &data, instance, settings, url: &url, environment: &environment };
         let sink = Arc::<Ledger>::clone(&ledger);
+        let artifacts = Arc::new(artifacts::open(settings, &data)?);
         let runner = if options.no_op_executor {
             AnyRunner::NoOp(NoOp::new(sink))
         } else {
-            AnyRunner::local(&around, Arc::<Logs>::clone(&logs), sink)?
+            let artifacts = Arc::<Stores>::clone(&artifacts);
+            AnyRunner::local(&around, artifacts, Arc::<Logs>::clone(&logs), sink)?
         };
         let executor = Arc::new(Executor::new(runner, ledger, SystemClock));
         let (ready, is_ready) = oneshot::channel();
@@ -260,7 +264,8 @@ impl Server {
         let (look, nudge) = (Arc::clone(&store), mailbox.clone());
         let cron = crate::schedules::start(look, config, nudge, due, stop.clone())?;
         let token = token(settings)?;
-        let api = api((settings, &data), &token, (mailbox, schedules), (store, logs, hub))?;
+        let downloads = Downloads { artifacts, scratch: data.work() };
+        let api = api(settings, &token, downloads, (mailbox, schedules), (store, logs, hub));
         Ok(Self {
             data,
             url,
@@ -354,17 +359,17 @@ fn failure(controller: JoinHandle<Result<(), ControllerError>>) -> anyhow::Error
 }
 
 fn api(
-    (settings, data): (&Settings, &DataDir),
+    settings: &Settings,
     token: &str,
+    downloads: Downloads,
     (mailbox, schedules): (Mailbox, Schedules),
     (store, logs, hub): (Arc<SqliteStore>, Arc<Logs>, Hub),
-) -> anyhow::Result<Api> {
+) -> Api {
     let mut config = ApiConfig::new(token.to_owned());
     config.default_retry = settings.default_retry();
-    let artifacts = Arc::new(executors::artifacts(data)?);
-    config.downloads = Some(Downloads { artifacts, scratch: data.work() });
+    config.downloads = Some(downloads);
     config.limits.drain = DRAIN;
     config.nudge = Arc::new(move |nudge| mailbox.nudge(nudge));
     config.schedule_changed = Arc::new(move |id| schedules.changed(id));
-    Ok(Api::new(store, logs, hub, config))
+    Api::new(store, logs, hub, config)
 }

@@ -1,20 +1,21 @@
 //! The runner of tasks: local processes and HTTP requests, or none for measurements.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use flowforge_artifacts::{Repository, Setup, Stores};
 use flowforge_http::{Client, HttpRunner, HttpSetup};
 use flowforge_model::attempt::{Work, WorkOrder};
 use flowforge_model::id::{AttemptId, InstanceId};
 use flowforge_model::time::Millis;
+use flowforge_ports::artifacts::Artifacts;
 use flowforge_ports::clock::SystemClock;
 use flowforge_ports::logs::LogStore;
 use flowforge_ports::runner::{FactSink, Runner};
 use flowforge_process::{DirectorySecrets, ProcessConfig, ProcessPorts, ProcessRunner};
 
 use crate::EXEC_TASK;
+use crate::artifacts;
 use crate::config::Settings;
 use crate::data_dir::DataDir;
 use crate::noop::NoOp;
@@ -49,6 +50,7 @@ impl AnyRunner {
     /// Runs tasks on this machine.
     pub(crate) fn local(
         around: &Surroundings<'_>,
+        artifacts: Arc<dyn Artifacts>,
         logs: Arc<dyn LogStore>,
         sink: Arc<dyn FactSink>,
     ) -> anyhow::Result<Self> {
@@ -74,12 +76,7 @@ impl AnyRunner {
             project_id: "default".to_owned(),
             inherit_env,
         };
-        let artifacts = artifacts(around.data)?;
-        let secrets = match settings.secrets_dir.as_str() {
-            "" => around.data.secrets(),
-            path => PathBuf::from(path),
-        };
-        let secrets = Arc::new(DirectorySecrets::new(secrets));
+        let secrets = artifacts::secrets(settings, around.data);
         let requests = HttpRunner::new(HttpSetup {
             client: Client::new(settings.http_allow.clone()),
             secrets: Arc::<DirectorySecrets>::clone(&secrets),
@@ -87,22 +84,11 @@ impl AnyRunner {
             logs: Arc::clone(&logs),
             clock: Arc::new(SystemClock),
         });
-        let ports = ProcessPorts {
-            facts: sink,
-            logs,
-            clock: Arc::new(SystemClock),
-            secrets,
-            artifacts: Arc::new(artifacts),
-        };
+        let ports =
+            ProcessPorts { facts: sink, logs, clock: Arc::new(SystemClock), secrets, artifacts };
         let processes = ProcessRunner::new(config, ports).context("cannot run tasks")?;
         Ok(Self::Local(Local { processes, requests }))
     }
-}
-
-/// Where artifacts are kept.
-pub(crate) fn artifacts(data: &DataDir) -> anyhow::Result<Stores> {
-    let repository = Repository::Directory(data.artifacts());
-    Stores::open(Setup { repository, scratch: data.scratch() }).context("cannot open the artifacts")
 }
 
 /// What starts tasks that see paths of their own: what is configured, `ff-run` beside this

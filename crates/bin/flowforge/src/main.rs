@@ -1,5 +1,6 @@
 //! The server. Reads the configuration, builds the parts and joins them; decides nothing.
 
+mod artifacts;
 mod banner;
 mod claims;
 mod config;

@@ -145,8 +145,7 @@ fn a_directory_conforms() {
 #[test]
 fn the_memory_conforms() {
     let mut bench = Bench::new();
-    let setup = Setup { repository: Repository::Memory, scratch: bench.path("scratch") };
-    bench.stores = Stores::open(setup).unwrap();
+    bench.stores = stores(Repository::Memory, bench.path("scratch"), "");
     conforms(&bench);
 }
 

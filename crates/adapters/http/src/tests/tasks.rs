@@ -274,14 +274,3 @@ fn an_answer_has_a_limit_and_a_secret_must_be_there() {
         assert_eq!(failure(&report), (FailureClass::Error, Reason::SecretMissing, why));
     }
 }
-
-#[cfg(feature = "tls")]
-#[test]
-fn who_has_no_good_certificate_is_not_trusted() {
-    let server = Server::new(|_| String::new());
-    let url = server.url("/").replace("http:", "https:");
-    // Not TLS at all: the bytes of a handshake are no request, so the server hangs up.
-    drop(server);
-    let report = Desk::new("loopback").report(get(url));
-    assert_eq!(failure(&report).1, Reason::HttpFailed);
-}

@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) images: Vec<(String, Vec<String>)>,
     /// Where secrets are read from; empty means the data directory's own.
     pub(crate) secrets_dir: String,
+    /// Where tasks leave files for others.
+    pub(crate) artifacts: ArtifactSettings,
     /// Whom HTTP tasks and artifacts behind URLs may ask.
     pub(crate) http_allow: Allow,
     pub(crate) retry_limit: u32,
@@ -30,6 +32,25 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     /// The bearer token of the API; empty means a new one at every start.
     pub(crate) token: String,
+}
+
+/// The repository of artifacts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ArtifactSettings {
+    /// In a bucket instead of a directory.
+    pub(crate) in_bucket: bool,
+    /// The directory; empty means the data directory's own.
+    pub(crate) directory: String,
+    /// Host, and port, of the server of the bucket.
+    pub(crate) endpoint: String,
+    pub(crate) bucket: String,
+    /// Empty if the server has none.
+    pub(crate) region: String,
+    /// Plain HTTP.
+    pub(crate) insecure: bool,
+    /// Files with the access key and its secret; both empty for a bucket that anybody may use.
+    pub(crate) access_key_file: String,
+    pub(crate) secret_key_file: String,
 }
 
 /// How the server's own log is written.
@@ -67,6 +88,7 @@ impl Default for Settings {
             ff_run: String::new(),
             images: Vec::new(),
             secrets_dir: String::new(),
+            artifacts: ArtifactSettings::default(),
             http_allow: Allow::parse(HTTP_ALLOW).unwrap_or_default(),
             retry_limit: 3,
             retry_policy: RetryPolicy::OnTransient,
@@ -122,6 +144,54 @@ pub(super) const SETTINGS: &[Setting] = &[
         get: |s| s.secrets_dir.clone(),
     },
     Setting {
+        path: "artifacts.repository",
+        secret: false,
+        set: |s, v| word(v, REPOSITORIES).map(|bucket| s.artifacts.in_bucket = bucket),
+        get: |s| name(&s.artifacts.in_bucket, REPOSITORIES),
+    },
+    Setting {
+        path: "artifacts.directory",
+        secret: false,
+        set: |s, v| absolute(v).map(|path| s.artifacts.directory = path),
+        get: |s| s.artifacts.directory.clone(),
+    },
+    Setting {
+        path: "artifacts.endpoint",
+        secret: false,
+        set: |s, v| endpoint(v).map(|host| s.artifacts.endpoint = host),
+        get: |s| s.artifacts.endpoint.clone(),
+    },
+    Setting {
+        path: "artifacts.bucket",
+        secret: false,
+        set: |s, v| plain(v).map(|name| s.artifacts.bucket = name),
+        get: |s| s.artifacts.bucket.clone(),
+    },
+    Setting {
+        path: "artifacts.region",
+        secret: false,
+        set: |s, v| plain(v).map(|name| s.artifacts.region = name),
+        get: |s| s.artifacts.region.clone(),
+    },
+    Setting {
+        path: "artifacts.insecure",
+        secret: false,
+        set: |s, v| parse(v, "true or false").map(|yes| s.artifacts.insecure = yes),
+        get: |s| s.artifacts.insecure.to_string(),
+    },
+    Setting {
+        path: "artifacts.access_key_file",
+        secret: false,
+        set: |s, v| file(v).map(|path| s.artifacts.access_key_file = path),
+        get: |s| s.artifacts.access_key_file.clone(),
+    },
+    Setting {
+        path: "artifacts.secret_key_file",
+        secret: false,
+        set: |s, v| file(v).map(|path| s.artifacts.secret_key_file = path),
+        get: |s| s.artifacts.secret_key_file.clone(),
+    },
+    Setting {
         path: "http.allow",
         secret: false,
         set: |s, v| allow(v).map(|list| s.http_allow = list),
@@ -158,6 +228,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         get: |s| s.token.clone(),
     },
 ];
+
+const REPOSITORIES: &[(&str, bool)] = &[("directory", false), ("s3", true)];
 
 const POLICIES: &[(&str, RetryPolicy)] = &[
     ("Always", RetryPolicy::Always),
@@ -237,6 +309,28 @@ fn show_images(images: &[(String, Vec<String>)]) -> String {
     let entries: Vec<String> =
         images.iter().map(|(name, words)| format!("{name}={}", words.join(" "))).collect();
     entries.join("; ")
+}
+
+fn file(value: &str) -> Result<String, String> {
+    absolute(value).map_err(|_| "an absolute path".to_owned())
+}
+
+/// `HOST` or `HOST:PORT`.
+fn endpoint(value: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    if value.bytes().all(fits) {
+        Ok(value.to_owned())
+    } else {
+        Err("a host, with a port if need be, without http://".to_owned())
+    }
+}
+
+fn plain(value: &str) -> Result<String, String> {
+    if value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
+        Ok(value.to_owned())
+    } else {
+        Err("a name of letters, digits, dots and dashes".to_owned())
+    }
 }
 
 fn allow(value: &str) -> Result<Allow, String> {

@@ -44,6 +44,10 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
          executor:\n  concurrency: 4  # FLOWFORGE_EXECUTOR_CONCURRENCY\n\
          \x20 ff_run: \"\"  # default\n  images: tool=run --fast; x=y  # FLOWFORGE_EXECUTOR_IMAGES\n\
          \x20 secrets_dir: \"\"  # default\n\
+         artifacts:\n  repository: directory  # default\n  directory: \"\"  # default\n\
+         \x20 endpoint: \"\"  # default\n  bucket: \"\"  # default\n  region: \"\"  # default\n\
+         \x20 insecure: false  # default\n  access_key_file: \"\"  # default\n\
+         \x20 secret_key_file: \"\"  # default\n\
          http:\n  allow: loopback, public  # default\n\
          retry:\n  default_limit: 9  # flowforge.yaml:5\n  default_policy: OnTransient  # default\n\
          logging:\n  level: info  # default\n  format: console  # default\n\
@@ -60,12 +64,14 @@ fn json_is_read_as_well() {
 #[test]
 fn every_mistake_names_its_key_and_its_source() {
     let known = "known are server.bind, server.http_port, executor.concurrency, \
-                 executor.ff_run, executor.images, executor.secrets_dir, http.allow, retry.default_limit, retry.default_policy, logging.level, logging.format, \
+                 executor.ff_run, executor.images, executor.secrets_dir, artifacts.repository, artifacts.directory, artifacts.endpoint, artifacts.bucket, artifacts.region, artifacts.insecure, artifacts.access_key_file, artifacts.secret_key_file, http.allow, retry.default_limit, retry.default_policy, logging.level, logging.format, \
                  auth.token";
     let cases = [
         ("sever:\n  http_port: 1\n", format!("flowforge.yaml:2: unknown key sever.http_port; {known}")),
         ("server:\n  http_port: 70000\n", "flowforge.yaml:2: server.http_port: \"70000\" is not a port (0 to 65535)".to_owned()),
         ("executor: {concurrency: 0}", "flowforge.yaml:1: executor.concurrency: \"0\" is not a whole number from 1 to 10000".to_owned()),
+        ("artifacts: {repository: gcs}", "flowforge.yaml:1: artifacts.repository: \"gcs\" is not one of directory, s3".to_owned()),
+        ("artifacts: {endpoint: 'https://s3.local'}", "flowforge.yaml:1: artifacts.endpoint: \"https://s3.local\" is not a host, with a port if need be, without http://".to_owned()),
         ("http: {allow: 'public, 10.0.0.0/99'}", "flowforge.yaml:1: http.allow: \"public, 10.0.0.0/99\" is not a list of hosts: \"10.0.0.0/99\" is not loopback, private, public, a name, an address or a net".to_owned()),
         ("auth: {token: hunter2}", "flowforge.yaml:1: auth.token: the value is not at least 16 printable ASCII characters without spaces".to_owned()),
         ("server: [1]\n", "flowforge.yaml:1: a value cannot be a list".to_owned()),

@@ -25,8 +25,7 @@ impl World {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let scratch = dir.path().join("scratch");
-        let stores =
-            Stores::open(Setup { repository: Repository::Memory, scratch: scratch.clone() });
+        let stores = Stores::open(Setup::alone(Repository::Memory, scratch.clone()));
         let stores = Arc::new(stores.unwrap());
         let source = dir.path().join("source");
         std::fs::create_dir_all(source.join("sub")).unwrap();
