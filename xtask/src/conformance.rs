@@ -24,6 +24,9 @@ use table::{Expected, Row};
 
 /// How often the server is asked how things stand.
 const LOOK: Duration = Duration::from_millis(300);
+/// What a manifest may take in the test suite: the longest of Argo's that are not called long
+/// sleep for two and a half minutes behind a lock.
+const TIER_PATIENCE: Duration = Duration::from_secs(400);
 /// What is given to a suspension that asks for a value.
 const GIVEN: &str = "conformance";
 
@@ -52,6 +55,23 @@ pub(crate) fn run(trial: &Trial) -> anyhow::Result<ExitCode> {
     println!("{} passed, {} failed", tally.passed, tally.failed);
     let good = tally.failed == 0 && tally.passed > 0;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Our manifests, and those of a corpus beside the project where there is one.
+pub(crate) fn tier() -> anyhow::Result<Tally> {
+    let own = root().join("test/conformance");
+    let corpus = root().join("../shared/corpus/argo");
+    let mut tables = vec![(own.join("manifests"), own.join("manifests.tsv"))];
+    if corpus.is_dir() {
+        tables.push((corpus.clone(), corpus.join("examples.tsv")));
+    }
+    let mut tally = Tally::default();
+    for (directory, table) in tables {
+        let patience = TIER_PATIENCE;
+        let trial = Trial { directory, table, only: None, patience, short: true };
+        tally.add(&try_all(&trial)?);
+    }
+    Ok(tally)
 }
 
 pub(crate) fn try_all(trial: &Trial) -> anyhow::Result<Tally> {

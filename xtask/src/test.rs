@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use crate::workspace::{Metadata, cargo, describe, on_ci, which};
-use crate::{chaos, demo, examples, sim};
+use crate::{chaos, conformance, demo, examples, sim};
 
 pub(crate) use tally::Tally;
 
@@ -53,6 +53,12 @@ const TIERS: &[Tier] = &[
         what: "kill -9 of a real server under load",
         missing: python,
         run: killed,
+    },
+    Tier {
+        name: "argo",
+        what: "manifests of Argo Workflows, each to the end that it must have",
+        missing: python,
+        run: conformance::tier,
     },
     Tier {
         name: "e2e",
