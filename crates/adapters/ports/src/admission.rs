@@ -5,9 +5,12 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::resources::ResourceList;
 use flowforge_model::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::handover::Call;
 
 /// An attempt that is ready to be admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     /// Which attempt.
     pub key: AttemptKey,
@@ -22,7 +25,7 @@ pub struct Ready {
 }
 
 /// A task that wants locks, all of them or none.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockRequest {
     /// Of which workflow.
     pub workflow: WorkflowId,
@@ -65,4 +68,10 @@ pub trait Admission: Send + 'static {
     /// Gives free locks to those whose turn it is, in order. What is returned holds them until it
     /// releases them.
     fn grant_locks(&mut self) -> Vec<(WorkflowId, NodeIx)>;
+
+    /// What was called since, for a scheduler that decides elsewhere; nothing if this one decides
+    /// itself.
+    fn take_calls(&mut self) -> Vec<Call> {
+        Vec::new()
+    }
 }

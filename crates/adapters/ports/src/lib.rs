@@ -6,9 +6,13 @@
 pub mod admission;
 pub mod artifacts;
 pub mod catalog;
+pub mod claims;
 pub mod clock;
+pub mod handover;
+pub mod leases;
 pub mod logs;
 pub mod nudge;
+pub mod reservations;
 pub mod runner;
 pub mod schedules;
 pub mod secrets;

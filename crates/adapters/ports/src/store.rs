@@ -8,7 +8,10 @@ use std::future::Future;
 use flowforge_model::attempt::{AttemptKey, Report};
 use flowforge_model::event::{Command, Outputs, Record, TaskRow, TaskWrite, Timer, WorkflowState};
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
+
+use crate::handover::{Handover, News};
 
 /// What a store cannot do.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +25,10 @@ pub enum StoreError {
     /// The idempotency key was used with another request.
     #[error("the idempotency key was used with another request")]
     KeyReused,
+    /// Attempts of these workflows were admitted that the commit takes off the queue. Nothing was
+    /// written: read these workflows again, the others are as the commit assumes.
+    #[error("attempts were admitted in the meantime")]
+    Overtaken(Vec<WorkflowId>),
     /// No such row.
     #[error("not found")]
     NotFound,
@@ -126,8 +133,9 @@ pub struct StoredRun {
     pub timers: Vec<TimerRow>,
     /// Attempts that may be admitted.
     pub runnable: Vec<AttemptKey>,
-    /// Attempts that were admitted and have not ended, with the instance that claimed each.
-    pub open: Vec<(AttemptKey, InstanceId)>,
+    /// Attempts that were admitted and have not ended, with the instance that claimed each; none until
+    /// an executor of its own has.
+    pub open: Vec<(AttemptKey, Option<InstanceId>)>,
     /// Locks that its tasks hold or wait for, by node and key.
     pub locks: Vec<LockRow>,
 }
@@ -205,6 +213,8 @@ pub struct Commit {
     pub intents_done: Vec<i64>,
     /// Attempts that start: each becomes an open attempt row unless its gate is closed.
     pub admissions: Vec<AttemptKey>,
+    /// What the other roles are told, where they are servers of their own; nothing is admitted then.
+    pub handover: Option<Box<Handover>>,
 }
 
 /// What changes of one workflow.
@@ -280,31 +290,48 @@ pub trait Store: Send + Sync + 'static {
         instance: InstanceId,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// The oldest intents after `after`.
+    /// Intents of workflows of these shards after number `after`, in their order. Several servers
+    /// write them at a time, so that one may appear behind others with higher numbers.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Unavailable`; `Refused` if the store has no shards and these are not all.
     fn intents(
         &self,
+        shards: ShardSet,
         after: i64,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Intent>, StoreError>> + Send;
 
-    /// Workflows that have not ended, by id, after `after`.
+    /// What other roles told the controllers of these shards, oldest first. It stays until a commit
+    /// says that it is done.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Unavailable`, `Corrupt`.
+    fn news(
+        &self,
+        shards: ShardSet,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<News>, StoreError>> + Send;
+
+    /// Workflows of these shards that have not ended, by id, after `after`.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Refused` as [`Store::intents`].
     fn unfinished(
         &self,
+        shards: ShardSet,
         after: Option<WorkflowId>,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<WorkflowId>, StoreError>> + Send;
 
-    /// Timers of workflows that have ended (their time to live), by time.
+    /// Timers of workflows of these shards that have ended (their time to live), by time.
     ///
     /// # Errors
-    /// `Unavailable`.
-    fn ended_timers(&self) -> impl Future<Output = Result<Vec<TimerRow>, StoreError>> + Send;
+    /// `Unavailable`; `Refused` as [`Store::intents`].
+    fn ended_timers(
+        &self,
+        shards: ShardSet,
+    ) -> impl Future<Output = Result<Vec<TimerRow>, StoreError>> + Send;
 
     /// Everything kept of a workflow.
     ///
@@ -326,6 +353,7 @@ pub trait Store: Send + Sync + 'static {
     /// One turn of a controller, durable when this returns.
     ///
     /// # Errors
-    /// `Fenced`, `Conflict` (nothing was written), `Unavailable` (unknown: take over and reload).
+    /// `Fenced`, `Conflict`, `Overtaken` (nothing was written), `Unavailable` (unknown: take over and
+    /// reload).
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<Committed, StoreError>> + Send;
 }

@@ -1,6 +1,7 @@
 //! The twin of the SQLite store, for simulation and tests: the same answers, nothing on disk.
 
 mod commit;
+mod roles;
 mod schedules;
 mod templates;
 
@@ -10,9 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::event::{Command, TaskRow, Timer, WorkflowState};
 use flowforge_model::id::{InstanceId, NodeIx, ScheduleId, WorkflowId};
+use flowforge_model::shard::ShardSet;
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::{AttemptView, EventView};
+use flowforge_ports::handover::News;
 use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, LockRow, NewWorkflow, Remembered, Store, StoreError,
     StoredRun, TimerRow,
@@ -41,6 +44,7 @@ struct Rows {
     projects: BTreeSet<String>,
     templates: BTreeMap<TemplateId, templates::Versions>,
     schedules: BTreeMap<ScheduleId, schedules::Scheduled>,
+    roles: roles::Roles,
 }
 
 /// Project, cache and key.
@@ -62,7 +66,8 @@ struct Kept {
     tasks: BTreeMap<NodeIx, Arc<TaskRow>>,
     timers: BTreeMap<(NodeIx, Timer), Timestamp>,
     runnable: BTreeSet<(NodeIx, u32)>,
-    attempts: BTreeMap<(NodeIx, u32), (InstanceId, AttemptView)>,
+    /// With who claimed each.
+    attempts: BTreeMap<(NodeIx, u32), (Option<InstanceId>, AttemptView)>,
     events: Vec<Arc<EventView>>,
     locks: BTreeMap<NodeIx, Vec<LockRow>>,
 }
@@ -121,15 +126,25 @@ impl Store for MemoryStore {
     async fn take_over(&self, _instance: InstanceId) -> Result<u64, StoreError> {
         let mut rows = self.rows();
         rows.epoch += 1;
+        rows.roles.take_over();
         Ok(rows.epoch)
     }
 
-    async fn intents(&self, after: i64, limit: u32) -> Result<Vec<Intent>, StoreError> {
+    async fn news(&self, shards: ShardSet, limit: u32) -> Result<Vec<News>, StoreError> {
+        Ok(self.rows().roles.news(shards, page(limit)))
+    }
+
+    async fn intents(
+        &self,
+        shards: ShardSet,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Intent>, StoreError> {
         Ok(self
             .rows()
             .intents
             .iter()
-            .filter(|(id, _)| **id > after)
+            .filter(|(id, intent)| **id > after && shards.contains(intent.workflow.shard()))
             .take(page(limit))
             .map(|(id, intent)| Intent {
                 id: *id,
@@ -141,6 +156,7 @@ impl Store for MemoryStore {
 
     async fn unfinished(
         &self,
+        shards: ShardSet,
         after: Option<WorkflowId>,
         limit: u32,
     ) -> Result<Vec<WorkflowId>, StoreError> {
@@ -149,14 +165,16 @@ impl Store for MemoryStore {
             .workflows
             .iter()
             .filter(|(id, kept)| after.is_none_or(|after| **id > after) && !kept.ended())
+            .filter(|(id, _)| shards.contains(id.shard()))
             .take(page(limit))
             .map(|(id, _)| *id)
             .collect())
     }
 
-    async fn ended_timers(&self) -> Result<Vec<TimerRow>, StoreError> {
+    async fn ended_timers(&self, shards: ShardSet) -> Result<Vec<TimerRow>, StoreError> {
         let rows = self.rows();
-        let ended = rows.workflows.iter().filter(|(_, kept)| kept.ended());
+        let ours = |id: &WorkflowId| shards.contains(id.shard());
+        let ended = rows.workflows.iter().filter(|(id, kept)| kept.ended() && ours(id));
         let mut timers: Vec<_> = ended.flat_map(|(id, kept)| kept.timers(*id)).collect();
         timers.sort_unstable();
         Ok(timers)

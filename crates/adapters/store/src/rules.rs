@@ -8,6 +8,10 @@ use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{LockWrite, RunChanges, StoreError};
 
 /// The project every database begins with.
+/// Why an attempt ended that was stopped before an executor claimed it.
+pub(crate) const STOPPED_UNCLAIMED: &str = "stopped before it began";
+/// Why an attempt ended whose executor is gone.
+pub(crate) const EXECUTOR_LOST: &str = "the executor that ran it is gone";
 pub(crate) const DEFAULT_PROJECT: &str = "default";
 
 /// Why `command` may not be asked of a workflow that stands at `status`.

@@ -16,7 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flowforge_model::event::Command;
 use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
+use flowforge_ports::handover::News;
 use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
     TimerRow,
@@ -108,19 +110,34 @@ impl Store for SqliteStore {
         self.write(|tx| commit::take_over(tx, instance))
     }
 
-    async fn intents(&self, after: i64, limit: u32) -> Result<Vec<Intent>, StoreError> {
+    async fn intents(
+        &self,
+        shards: ShardSet,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Intent>, StoreError> {
+        all(shards)?;
         self.read(|tx| load::intents(tx, after, limit))
+    }
+
+    /// There is no other role than those of its own server.
+    async fn news(&self, shards: ShardSet, _limit: u32) -> Result<Vec<News>, StoreError> {
+        all(shards)?;
+        Ok(Vec::new())
     }
 
     async fn unfinished(
         &self,
+        shards: ShardSet,
         after: Option<WorkflowId>,
         limit: u32,
     ) -> Result<Vec<WorkflowId>, StoreError> {
+        all(shards)?;
         self.read(|tx| load::unfinished(tx, after, limit))
     }
 
-    async fn ended_timers(&self) -> Result<Vec<TimerRow>, StoreError> {
+    async fn ended_timers(&self, shards: ShardSet) -> Result<Vec<TimerRow>, StoreError> {
+        all(shards)?;
         self.read(load::ended_timers)
     }
 
@@ -138,8 +155,21 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
+        if commit.handover.is_some() {
+            return Err(one_server());
+        }
         self.write(|tx| commit::apply(tx, &commit))
     }
+}
+
+/// A file belongs to one server, which has all shards.
+fn all(shards: ShardSet) -> Result<(), StoreError> {
+    if shards == ShardSet::ALL { Ok(()) } else { Err(one_server()) }
+}
+
+fn one_server() -> StoreError {
+    let why = "SQLite is for one server that does everything: roles of their own need PostgreSQL";
+    StoreError::Refused(why.to_owned())
 }
 
 #[cfg(test)]

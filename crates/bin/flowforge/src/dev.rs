@@ -18,6 +18,7 @@ use clap::Args;
 use flowforge_artifacts::Stores;
 use flowforge_logstore::SegmentLogs;
 use flowforge_model::id::InstanceId;
+use flowforge_model::shard::ShardSet;
 use flowforge_ports::clock::SystemClock;
 use flowforge_ports::store::Store;
 use flowforge_store::SqliteStore;
@@ -213,7 +214,7 @@ impl Server {
         let url = format!("http://{}", listener.local_addr()?);
         end_earlier(&data);
         let store = open_store(&data)?;
-        let unfinished = runtime.block_on(store.unfinished(None, 1000))?.len();
+        let unfinished = runtime.block_on(store.unfinished(ShardSet::ALL, None, 1000))?.len();
         let hub = Hub::default();
         let logs = Arc::new(Announced {
             logs: SegmentLogs::open(&data.logs()).context("cannot open the logs")?,

@@ -177,9 +177,10 @@ impl From<StoreError> for Failure {
             StoreError::Refused(_) => Code::Refused,
             StoreError::KeyReused => Code::KeyReused,
             StoreError::Corrupt(_) => Code::Corrupt,
-            StoreError::Fenced | StoreError::FutureSchema { .. } | StoreError::Unavailable(_) => {
-                Code::Unavailable
-            }
+            StoreError::Fenced
+            | StoreError::Overtaken(_)
+            | StoreError::FutureSchema { .. }
+            | StoreError::Unavailable(_) => Code::Unavailable,
         };
         let detail = match error {
             StoreError::Conflict(text) | StoreError::Refused(text) => text,

@@ -38,6 +38,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
     /// Takes the report of an executor; one about an attempt that is not open changes nothing.
     pub(crate) fn take_fact(&mut self, turn: &mut Turn, fact: Fact) {
         let key = fact.key;
+        self.learn_of(key);
         match fact.kind {
             FactKind::Started(at) => {
                 let open = |live: &Live| live.open.contains(&key);
@@ -48,6 +49,18 @@ impl<S: Store, A: Admission> Controller<S, A> {
                 }
             }
             FactKind::Finished(report) => self.take_end(turn, key, report),
+        }
+    }
+
+    /// Somebody else admits what is runnable: that it runs is how a controller learns of it.
+    fn learn_of(&mut self, key: AttemptKey) {
+        let leased = self.hold.leased();
+        if let Some(live) = self.live.get_mut(&key.workflow)
+            && leased
+            && !live.open.contains(&key)
+            && live.wants(key)
+        {
+            live.open.insert(key);
         }
     }
 

@@ -91,9 +91,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
 
     /// Takes locks as they were found in the store.
     pub(crate) fn take_locks(&mut self, live: &mut Live, rows: Vec<LockRow>) {
-        for row in rows {
-            live.locks.entry(row.node).or_default().push(row);
-        }
+        live.locks = by_node(rows);
         for (node, rows) in &live.locks {
             let request = request(live, *node, rows);
             if rows.iter().all(|row| row.held) {
@@ -170,6 +168,15 @@ impl<S: Store, A: Admission> Controller<S, A> {
         turn.memos.insert(of, outputs.clone());
         turn.pending(id).memos.insert((memo.cache, memo.key), outputs);
     }
+}
+
+/// The locks of each node.
+pub(crate) fn by_node(rows: Vec<LockRow>) -> BTreeMap<NodeIx, Vec<LockRow>> {
+    let mut locks: BTreeMap<NodeIx, Vec<LockRow>> = BTreeMap::new();
+    for row in rows {
+        locks.entry(row.node).or_default().push(row);
+    }
+    locks
 }
 
 fn request(live: &Live, node: NodeIx, rows: &[LockRow]) -> LockRequest {

@@ -7,21 +7,18 @@ use flowforge_model::attempt::{AttemptKey, Fact};
 use flowforge_model::event::Event;
 use flowforge_model::id::{InstanceId, WorkflowId};
 use flowforge_model::plan::{Plan, RetryStrategy};
+use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::Admission;
-use flowforge_ports::store::{Commit, Committed, Intent, Store, StoreError, StoredRun};
+use flowforge_ports::store::{Committed, Store, StoreError, StoredRun};
 
 use crate::ControllerError;
+use crate::answers::by_node;
+use crate::hold::Hold;
 use crate::live::{Live, queued_at};
-use crate::pending::Pending;
 use crate::quarantine::Trouble;
 use crate::timers::Timers;
 use crate::turn::{Message, Turn, Turned};
-
-/// Workflow ids read at a time when a controller starts.
-const PAGE: u32 = 512;
-/// Intents carried out in one turn; more wait for the next, which follows at once.
-const INTENTS: u32 = 256;
 
 /// Commits after which a controller that commits one by one trusts its workflows again.
 const CAREFUL: u32 = 256;
@@ -58,13 +55,17 @@ pub struct Controller<S, A> {
     pub(crate) lost: Vec<AttemptKey>,
     /// Open attempts of this server, admitted by an earlier controller of it.
     pub(crate) inherited: Vec<AttemptKey>,
-    epoch: u64,
-    /// The last intent that was read, and whether there are more.
-    seen: i64,
-    unread: bool,
+    pub(crate) hold: Hold,
+    /// Workflows that are not read yet.
+    pub(crate) unread: BTreeSet<WorkflowId>,
+    /// Intents and news that were taken and are not done yet, with their workflows.
+    pub(crate) taken_intents: BTreeMap<i64, WorkflowId>,
+    pub(crate) taken_news: BTreeMap<i64, WorkflowId>,
+    /// There may be intents and news.
+    pub(crate) look: bool,
     draining: bool,
     /// Commits that are still made one by one.
-    careful: u32,
+    pub(crate) careful: u32,
 }
 
 impl<S: Store, A: Admission> Controller<S, A> {
@@ -79,8 +80,23 @@ impl<S: Store, A: Admission> Controller<S, A> {
         config: Config,
     ) -> Result<Self, ControllerError> {
         let epoch = store.take_over(config.instance).await?;
+        let mut controller = Self::new(store, admission, config, Hold::Whole(epoch));
+        controller.begin_reading(ShardSet::ALL).await?;
+        controller.go_on_reading(usize::MAX).await?;
+        Ok(controller)
+    }
+
+    /// A controller beside others: it does nothing until it is told which shards it leases
+    /// ([`Message::Leases`]). What starts is decided and done by servers of their own; `admission`
+    /// tells them.
+    #[must_use]
+    pub fn beside(store: Arc<S>, admission: A, config: Config) -> Self {
+        Self::new(store, admission, config, Hold::Leased(BTreeMap::new()))
+    }
+
+    fn new(store: Arc<S>, admission: A, config: Config, hold: Hold) -> Self {
         let careful = if config.one_by_one { CAREFUL } else { 0 };
-        let mut controller = Self {
+        Self {
             store,
             admission,
             config,
@@ -91,27 +107,14 @@ impl<S: Store, A: Admission> Controller<S, A> {
             unreadable: BTreeSet::new(),
             lost: Vec::new(),
             inherited: Vec::new(),
-            epoch,
-            seen: 0,
-            unread: true,
+            hold,
+            unread: BTreeSet::new(),
+            taken_intents: BTreeMap::new(),
+            taken_news: BTreeMap::new(),
+            look: true,
             draining: false,
             careful,
-        };
-        let mut after = None;
-        loop {
-            let page = controller.store.unfinished(after, PAGE).await?;
-            let Some(last) = page.last().copied() else {
-                break;
-            };
-            after = Some(last);
-            for id in page {
-                controller.load(id, None).await?;
-            }
         }
-        for row in controller.store.ended_timers().await? {
-            controller.timers.set(row);
-        }
-        Ok(controller)
     }
 
     /// From now on nothing is admitted any more; everything else goes on.
@@ -131,6 +134,12 @@ impl<S: Store, A: Admission> Controller<S, A> {
         now: Timestamp,
     ) -> Result<Turned, ControllerError> {
         let mut turn = Turn::new(now);
+        for message in &inbox {
+            if let Message::Leases(leases) = message {
+                self.take_leases(leases).await?;
+            }
+        }
+        self.read_some().await?;
         self.set_troubled_aside(&mut turn).await?;
         self.settle_open(&mut turn);
         if self.careful() {
@@ -138,11 +147,12 @@ impl<S: Store, A: Admission> Controller<S, A> {
         }
         let mut facts = std::mem::take(&mut self.carried);
         let mut plans = BTreeMap::new();
-        let mut ask = std::mem::take(&mut self.unread);
+        let mut ask = std::mem::take(&mut self.look);
         for message in inbox {
             match message {
                 Message::Fact(fact) => facts.push(fact),
                 Message::Sweep => ask = true,
+                Message::Leases(_) => {}
                 Message::Nudge(nudge) => {
                     ask = true;
                     plans.extend(nudge.plan.map(|plan| (nudge.workflow, plan)));
@@ -154,6 +164,9 @@ impl<S: Store, A: Admission> Controller<S, A> {
         }
         if ask {
             self.take_intents(&mut turn, plans).await?;
+        }
+        if ask && self.hold.leased() {
+            self.take_news(&mut turn).await?;
         }
         self.fire_timers(&mut turn).await?;
         self.answer(&mut turn).await?;
@@ -169,7 +182,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
     }
 
     /// Brings a workflow into memory. `false` if there is none, or it is (to be) set aside.
-    async fn load(
+    pub(crate) async fn load(
         &mut self,
         id: WorkflowId,
         plan: Option<Arc<Plan>>,
@@ -180,6 +193,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
         if self.troubled.contains_key(&id) || self.unreadable.contains(&id) {
             return Ok(false);
         }
+        self.unread.remove(&id);
         match self.store.load(id).await {
             Ok(stored) => Ok(self.take_in(stored, plan)),
             Err(StoreError::NotFound) => Ok(false),
@@ -210,17 +224,23 @@ impl<S: Store, A: Admission> Controller<S, A> {
                 return false;
             }
         };
-        self.admission.gate(id, !gate_closed);
-        self.take_locks(&mut live, locks);
         for row in timers {
             self.timers.set(row);
         }
+        if self.hold.leased() {
+            // The scheduler has read the same rows.
+            live.locks = by_node(locks);
+            self.live.insert(id, live);
+            return true;
+        }
+        self.admission.gate(id, !gate_closed);
+        self.take_locks(&mut live, locks);
         for (key, since) in runnable {
             self.admission.offer(live.ready(key, since));
         }
         for (key, instance, since) in open {
             self.admission.adopt(live.ready(key, since));
-            if instance == self.config.instance {
+            if instance == Some(self.config.instance) {
                 self.inherited.push(key);
             } else {
                 self.lost.push(key);
@@ -228,26 +248,6 @@ impl<S: Store, A: Admission> Controller<S, A> {
         }
         self.live.insert(id, live);
         true
-    }
-
-    async fn take_intents(
-        &mut self,
-        turn: &mut Turn,
-        mut plans: BTreeMap<WorkflowId, Arc<Plan>>,
-    ) -> Result<(), ControllerError> {
-        let intents = self.store.intents(self.seen, INTENTS).await?;
-        self.unread = u32::try_from(intents.len()).unwrap_or(u32::MAX) >= INTENTS;
-        for Intent { id, workflow, command } in intents {
-            self.seen = self.seen.max(id);
-            if !self.load(workflow, plans.remove(&workflow)).await? {
-                self.intent_without_run(turn, workflow, id);
-                continue;
-            }
-            turn.pending(workflow).intents.push(id);
-            let event = command.map_or(Event::Submitted, Event::Asked);
-            self.apply(turn, workflow, &event);
-        }
-        Ok(())
     }
 
     async fn fire_timers(&mut self, turn: &mut Turn) -> Result<(), ControllerError> {
@@ -266,88 +266,8 @@ impl<S: Store, A: Admission> Controller<S, A> {
         Ok(())
     }
 
-    /// Commits the turn and brings memory up to what is durable now.
-    async fn finish(&mut self, mut turn: Turn) -> Result<Turned, ControllerError> {
-        let commit = self.gather(&mut turn);
-        let mut written: Vec<(WorkflowId, u64, bool)> = Vec::new();
-        for run in &commit.runs {
-            let count = u64::try_from(run.records.len()).unwrap_or(u64::MAX);
-            if let Some(id) = run.workflow {
-                written.push((id, run.seq_before.saturating_add(count), count > 0));
-            }
-        }
-        let empty = commit.runs.is_empty()
-            && commit.intents_done.is_empty()
-            && commit.admissions.is_empty();
-        if !empty {
-            let committed = self.commit(&mut turn, commit).await?;
-            self.take_back(&mut turn, &committed);
-        }
-        for (id, seq, news) in written {
-            if let Some(live) = self.live.get_mut(&id) {
-                live.seq = seq;
-            }
-            if news && !self.troubled.contains_key(&id) {
-                turn.turned.changed.push((id, seq));
-            }
-        }
-        Ok(self.settle(turn))
-    }
-
-    /// All rows of the turn.
-    fn gather(&mut self, turn: &mut Turn) -> Commit {
-        let mut commit = Commit {
-            epoch: self.epoch,
-            instance: Some(self.config.instance),
-            at: turn.now,
-            ..Commit::default()
-        };
-        for (id, mut pending) in std::mem::take(&mut turn.changes) {
-            let Some(live) = self.live.get(&id) else {
-                continue;
-            };
-            let changes = crate::guard::guarded(|| pending.changes(id, live));
-            turn.changes.insert(id, pending);
-            match changes {
-                Some(changes) => commit.runs.extend(changes),
-                None => self.set_aside(turn, id, "panicked while its rows were made".to_owned()),
-            }
-        }
-        for pending in turn.changes.values() {
-            commit.intents_done.extend(&pending.intents);
-        }
-        commit.intents_done.append(&mut turn.intents);
-        commit.runs.append(&mut turn.aside);
-        commit.admissions.clone_from(&turn.admissions);
-        commit
-    }
-
-    async fn commit(
-        &mut self,
-        turn: &mut Turn,
-        commit: Commit,
-    ) -> Result<Committed, ControllerError> {
-        if self.careful == 0 {
-            return Ok(self.store.commit(commit).await?);
-        }
-        self.careful -= 1;
-        let mut refused = Vec::new();
-        for part in apart(commit, &turn.changes) {
-            let id = part.runs.first().and_then(|run| run.workflow);
-            match (self.store.commit(part).await, id) {
-                (Ok(mut done), _) => refused.append(&mut done.refused),
-                (Err(StoreError::Conflict(why)), Some(id)) => {
-                    self.careful = 0;
-                    self.set_aside(turn, id, why);
-                }
-                (Err(error), _) => return Err(error.into()),
-            }
-        }
-        Ok(Committed { refused })
-    }
-
     /// Admissions whose gate was closed in the meantime wait on; the others are open now.
-    fn take_back(&mut self, turn: &mut Turn, committed: &Committed) {
+    pub(crate) fn take_back(&mut self, turn: &mut Turn, committed: &Committed) {
         for key in &committed.refused {
             self.admission.release(*key);
             self.admission.gate(key.workflow, false);
@@ -367,7 +287,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
     }
 
     /// What is durable may be told, and what is over may be forgotten.
-    fn settle(&mut self, mut turn: Turn) -> Turned {
+    pub(crate) fn settle(&mut self, mut turn: Turn) -> Turned {
         let mut turned = std::mem::take(&mut turn.turned);
         for (id, pending) in turn.changes {
             turned.acknowledged.extend(pending.acknowledged);
@@ -391,31 +311,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
         let due = turned.next_timer.is_some_and(|at| at <= turn.now);
         let granted_next = self.careful() && turn.locks_moved;
         let left = !self.carried.is_empty() || !self.troubled.is_empty() || granted_next;
-        turned.again = self.unread || due || left;
+        turned.again = self.look || !self.unread.is_empty() || due || left;
         turned
     }
-}
-
-/// One commit per workflow, with the intents it carries out: a gate opens only if no intent that
-/// closes it is left. And one for what belongs to none.
-fn apart(commit: Commit, changes: &BTreeMap<WorkflowId, Pending>) -> Vec<Commit> {
-    let Commit { runs, admissions, mut intents_done, .. } = commit;
-    let head = Commit {
-        epoch: commit.epoch,
-        instance: commit.instance,
-        at: commit.at,
-        ..Commit::default()
-    };
-    let mut rest = admissions;
-    let mut parts: Vec<Commit> = Vec::new();
-    for run in runs {
-        let own = rest.extract_if(.., |key| Some(key.workflow) == run.workflow).collect();
-        let done = run.workflow.and_then(|id| changes.get(&id)).map(|pending| &*pending.intents);
-        let done = done.unwrap_or_default().to_vec();
-        intents_done.retain(|id| !done.contains(id));
-        let runs = vec![run];
-        parts.push(Commit { admissions: own, runs, intents_done: done, ..head.clone() });
-    }
-    parts.push(Commit { intents_done, admissions: rest, ..head });
-    parts
 }

@@ -11,9 +11,12 @@
 mod absorb;
 mod admit;
 mod answers;
+mod commit;
 mod controller;
 mod guard;
+mod hold;
 mod live;
+mod news;
 mod pending;
 mod quarantine;
 mod serve;

@@ -37,6 +37,8 @@ pub(crate) struct Pending {
     pub(crate) delete: bool,
     /// Intents that are done when this is committed.
     pub(crate) intents: Vec<i64>,
+    /// News that are done when this is committed.
+    pub(crate) news: Vec<i64>,
     /// Attempts whose ends are delivered when this is committed.
     pub(crate) acknowledged: Vec<AttemptKey>,
     /// Attempts to stop once this is committed.

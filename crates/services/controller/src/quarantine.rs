@@ -24,6 +24,7 @@ use crate::turn::Turn;
 pub(crate) struct Trouble {
     why: String,
     intents: Vec<i64>,
+    news: Vec<i64>,
     acknowledged: Vec<AttemptKey>,
 }
 
@@ -55,6 +56,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
             }
             if let Some(trouble) = self.troubled.get_mut(&id) {
                 trouble.intents = pending.intents;
+                trouble.news = pending.news;
                 trouble.acknowledged = pending.acknowledged;
             }
         }
@@ -66,6 +68,15 @@ impl<S: Store, A: Admission> Controller<S, A> {
             trouble.intents.push(intent);
         } else if !self.unreadable.contains(&id) {
             turn.intents.push(intent);
+        }
+    }
+
+    /// News of a workflow that is not in memory and cannot be brought there.
+    pub(crate) fn news_without_run(&mut self, turn: &mut Turn, id: WorkflowId, news: i64) {
+        if let Some(trouble) = self.troubled.get_mut(&id) {
+            trouble.news.push(news);
+        } else if !self.unreadable.contains(&id) {
+            turn.news.push(news);
         }
     }
 
@@ -101,6 +112,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
                 Err(error) => return Err(error.into()),
             }
             turn.intents.extend(trouble.intents);
+            turn.news.extend(trouble.news);
             turn.turned.acknowledged.extend(trouble.acknowledged);
         }
         Ok(())

@@ -46,6 +46,12 @@ impl Timers {
         }
     }
 
+    /// Keeps only those of workflows that are wanted.
+    pub(crate) fn retain(&mut self, wanted: impl Fn(&WorkflowId) -> bool) {
+        self.due.retain(|row| wanted(&row.workflow));
+        self.at.retain(|(workflow, ..), _| wanted(workflow));
+    }
+
     /// Takes one timer that is due.
     pub(crate) fn pop_due(&mut self, now: Timestamp) -> Option<TimerRow> {
         let row = *self.due.first().filter(|row| row.at <= now)?;

@@ -1,12 +1,14 @@
 //! What goes into a turn, what comes out, and what lies between.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use flowforge_model::attempt::{AttemptKey, Fact, WorkOrder};
 use flowforge_model::event::Outputs;
 use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
+use flowforge_ports::leases::Lease;
 use flowforge_ports::nudge::Nudge;
 use flowforge_ports::store::RunChanges;
 
@@ -20,8 +22,10 @@ pub enum Message {
     Nudge(Nudge),
     /// An executor reports.
     Fact(Fact),
-    /// Look for intents whose nudge was lost.
+    /// Look for intents and news whose nudge was lost.
     Sweep,
+    /// These are all the leases that it holds now.
+    Leases(Vec<Lease>),
 }
 
 /// What leaves the database after a turn is committed, in this order: stops, dispatches,
@@ -42,6 +46,8 @@ pub struct Turned {
     pub deleted: Vec<WorkflowId>,
     /// When the next timer is due.
     pub next_timer: Option<Timestamp>,
+    /// Shards whose scheduler has something to read.
+    pub called: ShardSet,
     /// There is more to do: call again without waiting.
     pub again: bool,
 }
@@ -56,6 +62,10 @@ pub(crate) struct Turn {
     pub(crate) aside: Vec<RunChanges>,
     /// Intents that are done and belong to no run in memory.
     pub(crate) intents: Vec<i64>,
+    /// News that are done and belong to no run in memory.
+    pub(crate) news: Vec<i64>,
+    /// Tasks that were told that they hold their locks.
+    pub(crate) granted: BTreeSet<(WorkflowId, NodeIx)>,
     pub(crate) admissions: Vec<AttemptKey>,
     /// Nodes that ask for remembered outputs.
     pub(crate) recalls: VecDeque<(WorkflowId, NodeIx)>,
@@ -75,6 +85,8 @@ impl Turn {
             changes: BTreeMap::new(),
             aside: Vec::new(),
             intents: Vec::new(),
+            news: Vec::new(),
+            granted: BTreeSet::new(),
             admissions: Vec::new(),
             recalls: VecDeque::new(),
             memos: BTreeMap::new(),

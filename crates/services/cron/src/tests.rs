@@ -5,6 +5,7 @@ mod fixture;
 
 use flowforge_cron::Phase;
 use flowforge_model::event::Command;
+use flowforge_model::shard::ShardSet;
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::schedules::{PutSchedule, Schedules};
@@ -136,7 +137,7 @@ async fn forbid_waits_and_replace_stops_what_still_runs() {
     world.turn(seconds(60)).await;
     let (first, second) = (world.id.run(seconds(60)), world.id.run(seconds(120)));
     assert_eq!(world.turn(seconds(120)).await.asked, [first, second]);
-    let intents = world.store.intents(0, 10).await.unwrap();
+    let intents = world.store.intents(ShardSet::ALL, 0, 10).await.unwrap();
     let stopped = intents.iter().find(|one| one.command.is_some()).unwrap();
     assert_eq!((stopped.workflow, &stopped.command), (first, &Some(Command::Terminate)));
 }

@@ -1,6 +1,7 @@
 //! What may start, and what becomes of it.
 
 use flowforge_model::event::Command;
+use flowforge_model::shard::ShardSet;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::StoreError;
@@ -30,7 +31,7 @@ fn a_runnable_attempt_is_admitted_and_is_open_until_it_ends(store: &impl Subject
     assert_eq!(held.queue(0, 1, true), []);
     held.queue(1, 1, false);
     let run = now(store.load(held.id)).unwrap();
-    assert_eq!(run.open, [(held.key(0, 1), instance())]);
+    assert_eq!(run.open, [(held.key(0, 1), Some(instance()))]);
     assert_eq!(run.runnable, [held.key(1, 1)]);
     let mut commit = held.commit();
     commit.runs.clear();
@@ -38,7 +39,7 @@ fn a_runnable_attempt_is_admitted_and_is_open_until_it_ends(store: &impl Subject
     assert_eq!(held.write(commit).unwrap(), []);
     held.finish(0, 1);
     let run = now(store.load(held.id)).unwrap();
-    assert_eq!(run.open, [(held.key(1, 1), instance())]);
+    assert_eq!(run.open, [(held.key(1, 1), Some(instance()))]);
     assert_eq!(run.runnable, []);
     let attempts = store.attempts(held.id);
     assert_eq!(
@@ -84,7 +85,8 @@ fn the_gate_stays_closed_while_an_acknowledged_command_waits(store: &impl Subjec
     now(store.ask(held.id, Command::Pause, AT)).unwrap();
     now(store.ask(held.id, Command::Resume { task: None, outputs: Vec::new() }, AT)).unwrap();
     now(store.ask(held.id, Command::Cancel, AT)).unwrap();
-    let ids: Vec<i64> = now(store.intents(0, 9)).unwrap().iter().map(|i| i.id).collect();
+    let ids: Vec<i64> =
+        now(store.intents(ShardSet::ALL, 0, 9)).unwrap().iter().map(|i| i.id).collect();
     let mut carried_out = |done: &[i64]| {
         let mut commit = held.commit();
         commit.intents_done = done.to_vec();
@@ -141,7 +143,7 @@ fn the_next_attempt_may_be_admitted_in_the_commit_that_ends_the_last(store: &imp
     assert_eq!(attempts[0].reason, Some(Reason::ExitCode));
     assert_eq!(attempts[0].message.as_deref(), Some("it ended with 1"));
     assert_eq!(attempts[0].exit_code, Some(1));
-    assert_eq!(now(store.load(held.id)).unwrap().open, [(held.key(0, 2), instance())]);
+    assert_eq!(now(store.load(held.id)).unwrap().open, [(held.key(0, 2), Some(instance()))]);
 }
 
 fn an_attempt_may_end_in_the_commit_that_admits_it(store: &impl Subject) {
@@ -233,5 +235,5 @@ fn an_attempt_made_runnable_twice_is_off_the_queue_once_admitted(store: &impl Su
     commit.admissions.push(key);
     assert_eq!(held.write(commit).unwrap(), []);
     let run = now(store.load(held.id)).unwrap();
-    assert_eq!((run.open, run.runnable), (vec![(key, instance())], vec![]));
+    assert_eq!((run.open, run.runnable), (vec![(key, Some(instance()))], vec![]));
 }

@@ -8,6 +8,7 @@ use flowforge_model::event::{
     NodeKind, Outputs, Record, TaskShape, TaskState, TaskWrite, WorkflowState,
 };
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::shard::ShardSet;
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{
@@ -67,8 +68,11 @@ impl<'s, S: Store> Held<'s, S> {
         let epoch = now(store.take_over(instance())).unwrap();
         let mut held = Self { store, epoch, id, seq: 0 };
         let mut commit = held.commit();
-        commit.intents_done =
-            now(store.intents(0, 100)).unwrap().iter().map(|intent| intent.id).collect();
+        commit.intents_done = now(store.intents(ShardSet::ALL, 0, 100))
+            .unwrap()
+            .iter()
+            .map(|intent| intent.id)
+            .collect();
         commit.runs[0].state = Some(state(WorkflowStatus::Running, 1));
         commit.runs[0].records = vec![workflow_record(WorkflowStatus::Running, 1)];
         held.write(commit).unwrap();

@@ -2,6 +2,7 @@
 
 use flowforge_model::event::{Command, Outputs, Timer};
 use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::shard::ShardSet;
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{Commit, MemoWrite, RunChanges, Store, StoreError};
@@ -126,7 +127,7 @@ fn resolve(rows: &MemoryStore, epoch: u64, call: &Call) -> Commit {
     let Call::Commit { stale, runs, admit, done } = call else {
         return Commit::default();
     };
-    let intents = now(rows.intents(0, 100)).unwrap();
+    let intents = now(rows.intents(ShardSet::ALL, 0, 100)).unwrap();
     let mut commit = Commit {
         epoch: epoch.saturating_sub(u64::from(*stale)),
         instance: Some(instance()),
@@ -223,9 +224,9 @@ fn said<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
 fn rows(store: &impl Subject) -> String {
     let mut seen = format!(
         "{:?}\n{:?}\n{:?}\n",
-        now(store.intents(0, 100)).unwrap(),
-        now(store.unfinished(None, 100)).unwrap(),
-        now(store.ended_timers()).unwrap(),
+        now(store.intents(ShardSet::ALL, 0, 100)).unwrap(),
+        now(store.unfinished(ShardSet::ALL, None, 100)).unwrap(),
+        now(store.ended_timers(ShardSet::ALL)).unwrap(),
     );
     for number in 0..WORKFLOWS {
         let id = workflow(number);

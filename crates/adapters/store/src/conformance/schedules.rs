@@ -2,6 +2,7 @@
 
 use flowforge_model::event::Command;
 use flowforge_model::id::ScheduleId;
+use flowforge_model::shard::ShardSet;
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::schedules::{Firing, PutSchedule, ScheduleRow};
@@ -139,7 +140,7 @@ fn a_fire_time_starts_its_workflow_and_keeps_the_state_with_it(store: &impl Subj
     assert_eq!(row.problem.as_deref(), Some("why"));
     let begun = now(store.load(new.id)).unwrap();
     assert_eq!((begun.document, begun.labels), (new.document, new.labels));
-    let intents = now(store.intents(0, 10)).unwrap();
+    let intents = now(store.intents(ShardSet::ALL, 0, 10)).unwrap();
     assert_eq!((intents.len(), intents[0].workflow), (1, new.id));
 }
 
@@ -151,7 +152,7 @@ fn a_fire_time_starts_one_workflow(store: &impl Subject) {
     other.id = id(1).run(fire_time(5));
     other.idempotency = None;
     assert!(conflicts(&now(store.fire(Firing { runs: vec![(at, other)], ..firing(1, 2) }))));
-    assert_eq!(now(store.intents(0, 10)).unwrap().len(), 1);
+    assert_eq!(now(store.intents(ShardSet::ALL, 0, 10)).unwrap().len(), 1);
 }
 
 fn a_refused_firing_leaves_nothing_behind(store: &impl Subject) {
@@ -162,7 +163,7 @@ fn a_refused_firing_leaves_nothing_behind(store: &impl Subject) {
     assert!(matches!(refused, Err(StoreError::Refused(_))));
     assert_eq!(now(store.schedule(id(1))).unwrap(), before);
     assert_eq!(now(store.schedule_runs(id(1), 10)).unwrap(), []);
-    assert_eq!(now(store.intents(0, 10)).unwrap(), []);
+    assert_eq!(now(store.intents(ShardSet::ALL, 0, 10)).unwrap(), []);
     assert!(matches!(now(store.load(run(1, 1).1.id)), Err(StoreError::NotFound)));
 }
 
@@ -176,7 +177,7 @@ fn runs_that_are_replaced_are_asked_to_end_and_those_that_ended_are_left_alone(
     let missing = id(1).run(fire_time(9));
     let stop = vec![ended.id, running, missing];
     now(store.fire(Firing { stop, ..firing(1, 1) })).unwrap();
-    let asked = now(store.intents(0, 100)).unwrap();
+    let asked = now(store.intents(ShardSet::ALL, 0, 100)).unwrap();
     assert_eq!(asked.len(), 1);
     assert_eq!((asked[0].workflow, &asked[0].command), (running, &Some(Command::Terminate)));
     assert!(now(store.load(running)).unwrap().gate_closed);
@@ -246,5 +247,5 @@ fn only_what_has_ended_can_be_deleted(store: &impl Subject) {
     held.become_(WorkflowStatus::Succeeded, 1).unwrap();
     ask(held.id).unwrap();
     ask(held.id).unwrap();
-    assert_eq!(now(store.intents(0, 100)).unwrap().len(), 1);
+    assert_eq!(now(store.intents(ShardSet::ALL, 0, 100)).unwrap().len(), 1);
 }

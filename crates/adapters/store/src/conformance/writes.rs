@@ -2,6 +2,7 @@
 
 use flowforge_model::event::{Command, Timer};
 use flowforge_model::id::NodeIx;
+use flowforge_model::shard::ShardSet;
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{Commit, StoreError, TimerRow};
@@ -45,7 +46,7 @@ fn a_workflow_is_inserted_with_the_intent_to_begin_it(store: &impl Subject) {
     assert_eq!((run.priority, run.created_at), (new.priority, new.at));
     assert_eq!((run.seq, run.gate_closed), (0, false));
     assert_eq!(run.state, state(WorkflowStatus::Pending, 1));
-    let intents = now(store.intents(0, 10)).unwrap();
+    let intents = now(store.intents(ShardSet::ALL, 0, 10)).unwrap();
     assert_eq!(intents.len(), 1);
     assert_eq!((intents[0].workflow, &intents[0].command), (new.id, &None));
 }
@@ -60,7 +61,7 @@ fn the_same_request_gives_the_same_workflow_and_another_one_is_refused(store: &i
     assert!(matches!(now(store.load(workflow(2))), Err(StoreError::NotFound)));
     new.idempotency = Some(("key".to_owned(), "other".to_owned()));
     assert!(matches!(now(store.insert(new)), Err(StoreError::KeyReused)));
-    assert_eq!(now(store.intents(0, 10)).unwrap().len(), 1);
+    assert_eq!(now(store.intents(ShardSet::ALL, 0, 10)).unwrap().len(), 1);
 }
 
 fn an_unknown_project_and_a_second_workflow_of_an_id_are_refused(store: &impl Subject) {
@@ -87,7 +88,7 @@ fn asking_for_an_end_or_a_pause_closes_the_gate_at_once(store: &impl Subject) {
     let resume = Command::Resume { task: Some("a.b".to_owned()), outputs: Vec::new() };
     now(store.ask(id, resume.clone(), AT)).unwrap();
     assert!(!now(store.load(id)).unwrap().gate_closed);
-    let last = now(store.intents(0, 100)).unwrap().pop().unwrap();
+    let last = now(store.intents(ShardSet::ALL, 0, 100)).unwrap().pop().unwrap();
     assert_eq!(last.command, Some(resume));
 }
 
@@ -97,7 +98,7 @@ fn an_end_that_waits_is_not_asked_twice(store: &impl Subject) {
     {
         now(store.ask(held.id, command, AT)).unwrap();
     }
-    let waiting = now(store.intents(0, 10)).unwrap();
+    let waiting = now(store.intents(ShardSet::ALL, 0, 10)).unwrap();
     let commands: Vec<_> = waiting.iter().filter_map(|intent| intent.command.clone()).collect();
     assert_eq!(commands, [Command::Cancel, Command::Stop, Command::Pause, Command::Pause]);
     // Once it is carried out, asking again is a new wish.
@@ -105,7 +106,7 @@ fn an_end_that_waits_is_not_asked_twice(store: &impl Subject) {
     commit.intents_done = waiting.iter().map(|intent| intent.id).collect();
     held.write(commit).unwrap();
     now(store.ask(held.id, Command::Cancel, AT)).unwrap();
-    assert_eq!(now(store.intents(0, 10)).unwrap().len(), 1);
+    assert_eq!(now(store.intents(ShardSet::ALL, 0, 10)).unwrap().len(), 1);
 }
 
 fn what_has_ended_can_only_be_retried_and_only_if_it_did_not_succeed(store: &impl Subject) {
@@ -148,10 +149,10 @@ fn a_commit_at_another_record_writes_nothing_of_any_workflow(store: &impl Subjec
         commit.runs[0].records.push(workflow_record(WorkflowStatus::Running, 1));
         commit.runs[0].tasks.push(task(0, TaskStatus::Pending, 0, true));
         commit.runs[1].seq_before = wrong;
-        commit.intents_done = vec![now(store.intents(0, 1)).unwrap()[0].id];
+        commit.intents_done = vec![now(store.intents(ShardSet::ALL, 0, 1)).unwrap()[0].id];
         assert!(matches!(second.write(commit), Err(StoreError::Conflict(_))));
         assert_eq!(now(store.load(first.id)).unwrap(), before);
-        assert_eq!(now(store.intents(0, 10)).unwrap().len(), 1);
+        assert_eq!(now(store.intents(ShardSet::ALL, 0, 10)).unwrap().len(), 1);
     }
 }
 
@@ -262,7 +263,7 @@ fn timers_of_what_ended_come_by_time(store: &impl Subject) {
         }
     }
     expected.reverse();
-    let timers = now(store.ended_timers()).unwrap();
+    let timers = now(store.ended_timers(ShardSet::ALL)).unwrap();
     let found: Vec<_> = timers.iter().map(|row| (row.at, row.workflow)).collect();
     assert_eq!(found, expected);
 }
@@ -274,8 +275,9 @@ fn unfinished_workflows_come_in_pages(store: &impl Subject) {
             held.become_(WorkflowStatus::Failed, 1).unwrap();
         }
     }
-    let page =
-        |after: Option<u32>, limit| now(store.unfinished(after.map(workflow), limit)).unwrap();
+    let page = |after: Option<u32>, limit| {
+        now(store.unfinished(ShardSet::ALL, after.map(workflow), limit)).unwrap()
+    };
     assert_eq!(page(None, 2), [workflow(1), workflow(2)]);
     assert_eq!(page(Some(2), 2), [workflow(4), workflow(5)]);
     assert_eq!(page(Some(5), 2), []);
@@ -288,15 +290,15 @@ fn intents_come_in_pages_and_their_numbers_rise_for_ever(store: &impl Subject) {
         for _ in 0..2 {
             now(store.ask(held.id, Command::Pause, AT)).unwrap();
         }
-        let first = now(store.intents(last, 1)).unwrap();
-        let rest = now(store.intents(first[0].id, 10)).unwrap();
+        let first = now(store.intents(ShardSet::ALL, last, 1)).unwrap();
+        let rest = now(store.intents(ShardSet::ALL, first[0].id, 10)).unwrap();
         assert_eq!((first.len(), rest.len()), (1, 1));
         assert!(last < first[0].id && first[0].id < rest[0].id);
         last = rest[0].id;
         let mut commit = held.commit();
         commit.intents_done = vec![first[0].id, rest[0].id, last + 100];
         held.write(commit).unwrap();
-        assert_eq!(now(store.intents(0, 10)).unwrap(), []);
+        assert_eq!(now(store.intents(ShardSet::ALL, 0, 10)).unwrap(), []);
     }
 }
 
@@ -316,7 +318,7 @@ fn a_deleted_workflow_leaves_nothing(store: &impl Subject) {
     commit.admissions.push(held.key(0, 1));
     assert_eq!(held.write(commit).unwrap(), [held.key(0, 1)]);
     assert!(matches!(now(store.load(new.id)), Err(StoreError::NotFound)));
-    assert_eq!(now(store.intents(0, 10)).unwrap(), []);
+    assert_eq!(now(store.intents(ShardSet::ALL, 0, 10)).unwrap(), []);
     assert_eq!(store.history(new.id), []);
     let again = now(store.insert(new.clone())).unwrap();
     assert!(!again.replayed);

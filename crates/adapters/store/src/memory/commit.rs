@@ -9,14 +9,17 @@ use flowforge_model::id::{InstanceId, WorkflowId};
 use flowforge_model::limits::MEMOS_PER_CACHE;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::{AttemptView, EventView};
+use flowforge_ports::leases::Role;
 use flowforge_ports::store::{Commit, Committed, Remembered, RunChanges, StoreError};
 
 use super::{Kept, MemoKey, Rows};
 use crate::rules;
 
 pub(super) fn apply(rows: &mut Rows, commit: &Commit) -> Result<Committed, StoreError> {
-    if commit.epoch != rows.epoch {
-        return Err(StoreError::Fenced);
+    match &commit.handover {
+        Some(handover) => rows.roles.fence(Role::Controller, &handover.leases)?,
+        None if commit.epoch == rows.epoch => {}
+        None => return Err(StoreError::Fenced),
     }
     let done: BTreeSet<i64> = commit.intents_done.iter().copied().collect();
     let mut turn = Turn {
@@ -32,6 +35,9 @@ pub(super) fn apply(rows: &mut Rows, commit: &Commit) -> Result<Committed, Store
         staged: BTreeMap::new(),
         memos: Vec::new(),
     };
+    if commit.handover.is_some() {
+        turn.leased(commit)?;
+    }
     for run in &commit.runs {
         turn.run(run)?;
     }
@@ -57,6 +63,9 @@ pub(super) fn apply(rows: &mut Rows, commit: &Commit) -> Result<Committed, Store
         }
     }
     rows.intents.retain(|id, _| !done.contains(id));
+    if let Some(handover) = &commit.handover {
+        rows.hand_over(handover, commit.at);
+    }
     Ok(Committed { refused })
 }
 
@@ -71,6 +80,28 @@ struct Turn<'r> {
 }
 
 impl Turn<'_> {
+    /// All that is written is leased, and nothing that is taken off the queue was admitted.
+    fn leased(&self, commit: &Commit) -> Result<(), StoreError> {
+        let handover = commit.handover.as_deref();
+        let slots = handover.into_iter().flat_map(|handover| &handover.leases);
+        let held: BTreeSet<u8> = slots.map(|lease| lease.slot).collect();
+        let ours = |id: &WorkflowId| held.contains(&id.shard().number());
+        if !commit.runs.iter().filter_map(|run| run.workflow).all(|id| ours(&id)) {
+            return conflict("a shard is written without its lease");
+        }
+        let open = |key: &&AttemptKey| {
+            let kept = self.rows.workflows.get(&key.workflow);
+            let attempt = kept.and_then(|kept| kept.attempts.get(&(key.node, key.number)));
+            attempt.is_some_and(|(_, view)| view.finished_at.is_none())
+        };
+        let taken = commit.runs.iter().flat_map(|run| &run.unrunnable).filter(open);
+        let overtaken: BTreeSet<WorkflowId> = taken.map(|key| key.workflow).collect();
+        if overtaken.is_empty() {
+            return Ok(());
+        }
+        Err(StoreError::Overtaken(overtaken.into_iter().collect()))
+    }
+
     /// The copy of a workflow.
     fn kept(&mut self, id: WorkflowId) -> Option<&mut Kept> {
         let rows = self.rows;
@@ -166,7 +197,7 @@ impl Turn<'_> {
             let Some(instance) = commit.instance else {
                 return Err(rules::no_instance());
             };
-            kept.admit(*key, instance, commit.at)?;
+            kept.admit(*key, Some(instance), commit.at)?;
         }
         Ok(refused)
     }
@@ -263,10 +294,10 @@ impl Kept {
             .filter(|view| view.finished_at.is_none())
     }
 
-    fn admit(
+    pub(super) fn admit(
         &mut self,
         key: AttemptKey,
-        instance: InstanceId,
+        instance: Option<InstanceId>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let of_task = (key.node, 0)..=(key.node, u32::MAX);

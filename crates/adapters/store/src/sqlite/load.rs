@@ -96,7 +96,7 @@ pub(super) fn run(tx: &Transaction<'_>, id: WorkflowId) -> Result<StoredRun, Sto
         "SELECT node, number, instance FROM attempt \
          WHERE workflow = ?1 AND ended_at IS NULL ORDER BY node, number",
         [id.0],
-        |row| Ok((attempt_key(id, row)?, codec::instance_id(row, 2)?)),
+        |row| Ok((attempt_key(id, row)?, Some(codec::instance_id(row, 2)?))),
     )?;
     run.locks = locks(tx, id, (NodeIx(0), NodeIx(u32::MAX)))?;
     Ok(run)

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use flowforge_model::id::NodeIx;
+use flowforge_model::shard::ShardSet;
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_ports::catalog::{
     Catalog, LockFilter, LockUser, TaskFilter, WorkflowFilter, WorkflowView,
@@ -130,7 +131,7 @@ fn a_corrupt_row_spoils_its_own_workflow_only() {
         assert!(matches!(error, StoreError::Corrupt(_)), "{sql}: {error}");
     }
     assert!(now(store.load(workflow(4))).is_ok());
-    assert_eq!(now(store.unfinished(None, 9)).unwrap().len(), 4);
+    assert_eq!(now(store.unfinished(ShardSet::ALL, None, 9)).unwrap().len(), 4);
 }
 
 /// SQLite's own bound on the file stands for a full disk: the same error at the same places.

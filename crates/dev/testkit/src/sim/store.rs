@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use flowforge_model::event::Command;
 use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
+use flowforge_ports::handover::News;
 use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
     TimerRow,
@@ -98,20 +100,30 @@ impl Store for FaultyStore {
         self.faulty(self.rows.take_over(instance)).await
     }
 
-    async fn intents(&self, after: i64, limit: u32) -> Result<Vec<Intent>, StoreError> {
-        self.rows.intents(after, limit).await
+    async fn intents(
+        &self,
+        shards: ShardSet,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Intent>, StoreError> {
+        self.rows.intents(shards, after, limit).await
+    }
+
+    async fn news(&self, shards: ShardSet, limit: u32) -> Result<Vec<News>, StoreError> {
+        self.rows.news(shards, limit).await
     }
 
     async fn unfinished(
         &self,
+        shards: ShardSet,
         after: Option<WorkflowId>,
         limit: u32,
     ) -> Result<Vec<WorkflowId>, StoreError> {
-        self.rows.unfinished(after, limit).await
+        self.rows.unfinished(shards, after, limit).await
     }
 
-    async fn ended_timers(&self) -> Result<Vec<TimerRow>, StoreError> {
-        self.rows.ended_timers().await
+    async fn ended_timers(&self, shards: ShardSet) -> Result<Vec<TimerRow>, StoreError> {
+        self.rows.ended_timers(shards).await
     }
 
     async fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {

@@ -3,6 +3,7 @@
 use axum::http::Method;
 use flowforge_model::event::Command;
 use flowforge_model::id::NodeIx;
+use flowforge_model::shard::ShardSet;
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_ports::store::Store as _;
 
@@ -157,7 +158,7 @@ async fn actions_store_a_wish_and_nudge_the_controller() {
     let server = Server::new();
     let id = server.workflow("a").await;
     let base = format!("/api/v1/workflows/{id}");
-    server.store.intents(0, 10).await.unwrap();
+    server.store.intents(ShardSet::ALL, 0, 10).await.unwrap();
     let asked = [
         ("pause", "", Command::Pause),
         ("resume", "", Command::Resume { task: None, outputs: Vec::new() }),
@@ -170,7 +171,7 @@ async fn actions_store_a_wish_and_nudge_the_controller() {
         assert_eq!(answer.status, 202, "{action}: {}", answer.text());
         assert_eq!(answer.json()["status"], "PENDING");
     }
-    let intents = server.store.intents(0, 10).await.unwrap();
+    let intents = server.store.intents(ShardSet::ALL, 0, 10).await.unwrap();
     let stored: Vec<_> = intents.into_iter().filter_map(|one| one.command).collect();
     assert_eq!(stored, asked.map(|(_, _, command)| command));
     assert_eq!(server.nudged.lock().unwrap().len(), 5);
@@ -207,7 +208,7 @@ async fn only_a_waiting_suspension_is_resumed_by_name_with_outputs_it_has() {
     let early = resume(there).await.is_problem(409, "refused");
     assert_eq!(early["detail"], "the task `wait` is not suspended: it is PENDING");
     server.suspend(id, TaskStatus::Running).await;
-    server.store.intents(0, 10).await.unwrap();
+    server.store.intents(ShardSet::ALL, 0, 10).await.unwrap();
     resume(r#"{"task":"nope"}"#).await.is_problem(404, "not_found");
     resume(r#"{"task":"task-1(0:a/b)"}"#).await.is_problem(409, "refused");
     let strange = resume(r#"{"task":"wait","outputs":{"m":1}}"#).await;
@@ -226,7 +227,13 @@ async fn only_a_waiting_suspension_is_resumed_by_name_with_outputs_it_has() {
     let by_id = format!(r#"{{"task":"{}","outputs":{{"n":"2","s":"x"}}}}"#, id.task(NodeIx(2)));
     assert_eq!(resume(&by_id).await.status, 202);
     assert_eq!(server.nudged.lock().unwrap().len(), nudges + 2);
-    let commands = server.store.intents(0, 10).await.unwrap().into_iter().filter_map(|i| i.command);
+    let commands = server
+        .store
+        .intents(ShardSet::ALL, 0, 10)
+        .await
+        .unwrap()
+        .into_iter()
+        .filter_map(|i| i.command);
     let task = Some("wait".to_owned());
     let outputs = |n: &str| vec![("n".to_owned(), n.to_owned()), ("s".to_owned(), "x".to_owned())];
     assert_eq!(

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use flowforge_model::event::Command;
 use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
+use flowforge_ports::handover::News;
 use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
     TimerRow,
@@ -59,20 +61,30 @@ impl Store for Flaky {
         self.inner.take_over(instance).await
     }
 
-    async fn intents(&self, after: i64, limit: u32) -> Result<Vec<Intent>, StoreError> {
-        self.inner.intents(after, limit).await
+    async fn intents(
+        &self,
+        shards: ShardSet,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Intent>, StoreError> {
+        self.inner.intents(shards, after, limit).await
+    }
+
+    async fn news(&self, shards: ShardSet, limit: u32) -> Result<Vec<News>, StoreError> {
+        self.inner.news(shards, limit).await
     }
 
     async fn unfinished(
         &self,
+        shards: ShardSet,
         after: Option<WorkflowId>,
         limit: u32,
     ) -> Result<Vec<WorkflowId>, StoreError> {
-        self.inner.unfinished(after, limit).await
+        self.inner.unfinished(shards, after, limit).await
     }
 
-    async fn ended_timers(&self) -> Result<Vec<TimerRow>, StoreError> {
-        self.inner.ended_timers().await
+    async fn ended_timers(&self, shards: ShardSet) -> Result<Vec<TimerRow>, StoreError> {
+        self.inner.ended_timers(shards).await
     }
 
     async fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {

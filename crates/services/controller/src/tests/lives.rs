@@ -210,6 +210,12 @@ async fn an_ended_workflow_is_deleted_when_a_user_asks() {
     world.ask(id, Command::Delete).await;
     let gone = flowforge_ports::store::Store::load(&*world.store, id).await;
     assert!(gone.is_err());
-    let left = flowforge_ports::store::Store::intents(&*world.store, 0, 10).await;
+    let left = flowforge_ports::store::Store::intents(
+        &*world.store,
+        flowforge_model::shard::ShardSet::ALL,
+        0,
+        10,
+    )
+    .await;
     assert_eq!(left.unwrap(), []);
 }

@@ -21,7 +21,8 @@ async fn a_document_that_does_not_compile_any_more_is_set_aside() {
     let message = state.message.unwrap();
     assert!(message.starts_with("its document does not compile any more"), "{message}");
     world.at_rest(bad).await;
-    let intents = Store::intents(&*world.store, 0, 10).await.unwrap();
+    let intents =
+        Store::intents(&*world.store, flowforge_model::shard::ShardSet::ALL, 0, 10).await.unwrap();
     assert_eq!(intents, [], "nothing looks at it again");
 }
 

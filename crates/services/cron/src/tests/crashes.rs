@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use flowforge_model::id::mix;
+use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::schedules::Schedules;
 use flowforge_ports::store::Store;
@@ -51,7 +52,7 @@ async fn every_fire_time_starts_one_workflow_whenever_the_server_dies() {
         let expected: Vec<i64> = (START.0..=now.0).step_by(2000).skip(1).collect();
         assert_eq!(times, expected, "seed {seed}");
         assert!(told.values().all(|times| *times == 1), "seed {seed}");
-        let intents = world.store.intents(0, 1000).await.unwrap();
+        let intents = world.store.intents(ShardSet::ALL, 0, 1000).await.unwrap();
         assert_eq!(intents.len(), expected.len(), "seed {seed}");
     }
 }

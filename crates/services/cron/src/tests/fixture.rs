@@ -5,6 +5,7 @@ use std::sync::Arc;
 use flowforge_cron::ScheduleState;
 use flowforge_model::event::{Command, Record, WorkflowState};
 use flowforge_model::id::{InstanceId, ScheduleId, WorkflowId};
+use flowforge_model::shard::ShardSet;
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::schedules::{PutSchedule, ScheduleRow, Schedules};
@@ -127,7 +128,7 @@ impl<S: Store + Schedules + Templates> World<S> {
 
     /// Workflows that were asked to be deleted, in order.
     pub(crate) async fn deleted(&self) -> Vec<WorkflowId> {
-        let intents = self.store.intents(0, 1000).await.unwrap();
+        let intents = self.store.intents(ShardSet::ALL, 0, 1000).await.unwrap();
         let wanted = intents.iter().filter(|one| one.command == Some(Command::Delete));
         let mut ids: Vec<WorkflowId> = wanted.map(|one| one.workflow).collect();
         ids.sort_unstable();

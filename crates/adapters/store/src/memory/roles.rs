@@ -1,0 +1,437 @@
+//! What roles of their own leave for each other: leases, calls, orders, news.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
+use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::shard::{Shard, ShardSet};
+use flowforge_model::status::Reason;
+use flowforge_model::time::Timestamp;
+use flowforge_ports::admission::{LockRequest, Ready};
+use flowforge_ports::claims::Claims;
+use flowforge_ports::handover::{Call, Entry, Handover, News, Order, Tidings};
+use flowforge_ports::leases::{Attendance, Attended, Lease, Leases, Role};
+use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
+use flowforge_ports::store::StoreError;
+
+use super::{Kept, MemoryStore, Rows, page};
+use crate::rules;
+
+/// Rows that only roles of their own have.
+#[derive(Debug, Default)]
+pub(super) struct Roles {
+    /// The database's clock.
+    clock: Timestamp,
+    slots: BTreeMap<(Role, u8), Slot>,
+    /// Living servers: until when, and how many attempts they run.
+    members: BTreeMap<(Role, InstanceId), (Timestamp, u32)>,
+    calls: BTreeMap<(Shard, u64), Vec<Call>>,
+    last_call: BTreeMap<Shard, u64>,
+    /// What the scheduler knows of attempts that are runnable or open.
+    ready: BTreeMap<AttemptKey, Ready>,
+    orders: BTreeMap<AttemptKey, Order>,
+    stops: BTreeSet<AttemptKey>,
+    news: BTreeMap<i64, Tidings>,
+    last_news: i64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    epoch: u64,
+    holder: Option<InstanceId>,
+    until: Timestamp,
+}
+
+impl MemoryStore {
+    /// Sets the clock by which leases run out.
+    pub fn set_clock(&self, now: Timestamp) {
+        self.rows().roles.clock = now;
+    }
+}
+
+impl Roles {
+    /// A controller of the whole store: nobody holds a shard any more.
+    pub(super) fn take_over(&mut self) {
+        for number in 0..Role::Controller.slots() {
+            let slot = self.slots.entry((Role::Controller, number)).or_default();
+            *slot = Slot { epoch: slot.epoch + 1, ..Slot::default() };
+        }
+    }
+
+    pub(super) fn fence(&self, role: Role, leases: &[Lease]) -> Result<(), StoreError> {
+        let current = |lease: &Lease| {
+            self.slots.get(&(role, lease.slot)).is_some_and(|slot| slot.epoch == lease.epoch)
+        };
+        if leases.iter().all(current) { Ok(()) } else { Err(StoreError::Fenced) }
+    }
+
+    pub(super) fn news(&self, shards: ShardSet, limit: usize) -> Vec<News> {
+        let ours = self.news.iter().filter(|(_, what)| shards.contains(what.workflow().shard()));
+        ours.take(limit).map(|(id, what)| News { id: *id, what: what.clone() }).collect()
+    }
+
+    fn tell(&mut self, what: Tidings) {
+        self.last_news += 1;
+        self.news.insert(self.last_news, what);
+    }
+
+    fn leads(&self, epoch: u64) -> Result<(), StoreError> {
+        self.fence(Role::Scheduler, &[Lease { slot: 0, epoch }])
+    }
+
+    fn lives(&self, executor: InstanceId) -> Result<(), StoreError> {
+        let known = self.members.contains_key(&(Role::Executor, executor));
+        if known { Ok(()) } else { Err(StoreError::Fenced) }
+    }
+
+    fn attend(&mut self, attendance: &Attendance) -> (Attended, bool) {
+        let Attendance { role, holder, .. } = *attendance;
+        let clock = self.clock;
+        self.members.retain(|(of, id), (until, _)| {
+            // Executors are buried, with what they ran; others are just gone.
+            *of == Role::Executor || *until > clock || (*of, *id) == (role, holder)
+        });
+        if attendance.leaving {
+            self.members.remove(&(role, holder));
+        } else {
+            let until = clock.plus(attendance.ttl);
+            self.members.insert((role, holder), (until, attendance.capacity));
+        }
+        let of_role = |((of, _), (until, _)): &(&(Role, InstanceId), &(Timestamp, u32))| {
+            *of == role && *until > clock
+        };
+        let living = self.members.iter().filter(of_role);
+        let count = u32::try_from(living.clone().count()).unwrap_or(u32::MAX);
+        let capacity = living.map(|(_, (_, capacity))| u64::from(*capacity)).sum();
+        let share = u32::from(role.slots()).div_ceil(count.max(1));
+        let (leases, changed) = self.distribute(attendance, share);
+        let held = u32::try_from(leases.len()).unwrap_or(u32::MAX);
+        (Attended { leases, excess: held.saturating_sub(share), capacity }, changed)
+    }
+
+    fn distribute(&mut self, attendance: &Attendance, share: u32) -> (Vec<Lease>, bool) {
+        let Attendance { role, holder, ttl, .. } = *attendance;
+        let clock = self.clock;
+        let mut leases = Vec::new();
+        for number in 0..role.slots() {
+            let slot = self.slots.entry((role, number)).or_default();
+            if slot.holder != Some(holder) {
+                continue;
+            }
+            if attendance.leaving || attendance.give_back.contains(&number) {
+                slot.holder = None;
+            } else {
+                slot.until = clock.plus(ttl);
+                leases.push(Lease { slot: number, epoch: slot.epoch });
+            }
+        }
+        let mut changed = false;
+        for number in 0..role.slots() {
+            let held = u32::try_from(leases.len()).unwrap_or(u32::MAX);
+            if attendance.leaving || held >= share {
+                break;
+            }
+            let slot = self.slots.entry((role, number)).or_default();
+            let free = slot.holder.is_none() || slot.until <= clock;
+            if free && !attendance.give_back.contains(&number) {
+                let epoch = slot.epoch + 1;
+                *slot = Slot { epoch, holder: Some(holder), until: clock.plus(ttl) };
+                leases.push(Lease { slot: number, epoch });
+                changed = true;
+            }
+        }
+        leases.sort_unstable();
+        (leases, changed)
+    }
+}
+
+impl Rows {
+    /// What the other roles find after a commit.
+    pub(super) fn hand_over(&mut self, handover: &Handover, at: Timestamp) {
+        let mut entries: BTreeMap<Shard, Vec<Call>> = BTreeMap::new();
+        for call in &handover.calls {
+            entries.entry(call.workflow().shard()).or_default().push(call.clone());
+            match call {
+                Call::Offer(ready) => {
+                    self.roles.ready.insert(ready.key, *ready);
+                }
+                Call::Withdraw(key) | Call::Release(key) => self.forget_attempt(*key),
+                Call::Gate { .. } | Call::WantLocks(_) | Call::ReleaseLocks { .. } => {}
+            }
+        }
+        for (shard, calls) in entries {
+            let last = self.roles.last_call.entry(shard).or_default();
+            *last += 1;
+            self.roles.calls.insert((shard, *last), calls);
+        }
+        self.roles.orders.extend(handover.orders.iter().cloned());
+        for key in &handover.stops {
+            match self.open(*key) {
+                Some((None, _)) => {
+                    let (class, reason) = (FailureClass::Stopped, Reason::Stopped);
+                    let message = rules::STOPPED_UNCLAIMED.to_owned();
+                    let report = Box::new(Report::failed(at, class, reason, message));
+                    let fact = Fact { key: *key, kind: FactKind::Finished(report) };
+                    self.roles.stops.insert(*key);
+                    self.roles.tell(Tidings::Fact(fact));
+                }
+                Some(_) => {
+                    self.roles.stops.insert(*key);
+                }
+                None => {}
+            }
+        }
+        for id in &handover.news_done {
+            self.roles.news.remove(id);
+        }
+    }
+
+    fn forget_attempt(&mut self, key: AttemptKey) {
+        self.roles.ready.remove(&key);
+        self.roles.orders.remove(&key);
+        self.roles.stops.remove(&key);
+    }
+
+    fn open(
+        &mut self,
+        key: AttemptKey,
+    ) -> Option<&mut (Option<InstanceId>, flowforge_ports::catalog::AttemptView)> {
+        let kept = self.workflows.get_mut(&key.workflow)?;
+        let attempt = kept.attempts.get_mut(&(key.node, key.number))?;
+        attempt.1.finished_at.is_none().then_some(attempt)
+    }
+
+    fn reserve(
+        &mut self,
+        key: AttemptKey,
+        at: Timestamp,
+        done: &mut Reserved,
+    ) -> Result<(), StoreError> {
+        let Some(kept) = self.workflows.get_mut(&key.workflow) else {
+            done.gone.push(key);
+            return Ok(());
+        };
+        if !kept.runnable.contains(&(key.node, key.number)) {
+            done.gone.push(key);
+        } else if kept.gate_closed {
+            done.gated.push(key);
+        } else {
+            kept.runnable.remove(&(key.node, key.number));
+            kept.admit(key, None, at)?;
+            done.admitted.push(key);
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for (id, kept) in &self.workflows {
+            if kept.gate_closed {
+                snapshot.gated.push(*id);
+            }
+            let key = |(node, number): (NodeIx, u32)| AttemptKey { workflow: *id, node, number };
+            let ready = |of: (NodeIx, u32)| self.roles.ready.get(&key(of)).copied();
+            snapshot.ready.extend(kept.runnable.iter().copied().filter_map(ready));
+            let open = kept.attempts.iter().filter(|(_, (_, view))| view.finished_at.is_none());
+            snapshot.open.extend(open.filter_map(|(of, _)| ready(*of)));
+            for (node, rows) in &kept.locks {
+                let held = rows.iter().all(|row| row.held);
+                let request = kept.lock_request(*id, *node);
+                if held { &mut snapshot.holding } else { &mut snapshot.waiting }.push(request);
+            }
+        }
+        snapshot.seen = self.roles.last_call.iter().map(|(shard, seq)| (*shard, *seq)).collect();
+        snapshot
+    }
+}
+
+impl Kept {
+    fn lock_request(&self, workflow: WorkflowId, node: NodeIx) -> LockRequest {
+        let rows = self.locks.get(&node).map_or(&[][..], Vec::as_slice);
+        LockRequest {
+            workflow,
+            node,
+            priority: self.new.priority,
+            created_at: self.new.at,
+            since: rows.first().map_or(self.new.at, |row| row.since),
+            locks: rows.iter().map(|row| (row.key.clone(), row.limit)).collect(),
+        }
+    }
+}
+
+impl Leases for MemoryStore {
+    async fn attend(&self, attendance: Attendance) -> Result<Attended, StoreError> {
+        let mut rows = self.rows();
+        let (attended, changed) = rows.roles.attend(&attendance);
+        if changed && attendance.role == Role::Controller {
+            // A controller of the whole store is one of several no more.
+            rows.epoch += 1;
+        }
+        Ok(attended)
+    }
+}
+
+impl Reservations for MemoryStore {
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Ok(self.rows().snapshot())
+    }
+
+    async fn calls(&self, seen: &[(Shard, u64)], limit: u32) -> Result<Vec<Entry>, StoreError> {
+        let seen: BTreeMap<Shard, u64> = seen.iter().copied().collect();
+        let rows = self.rows();
+        let new = rows
+            .roles
+            .calls
+            .iter()
+            .filter(|((shard, seq), _)| *seq > seen.get(shard).copied().unwrap_or(0));
+        let entry = |((shard, seq), calls): (&(Shard, u64), &Vec<Call>)| Entry {
+            shard: *shard,
+            seq: *seq,
+            calls: calls.clone(),
+        };
+        Ok(new.take(page(limit)).map(entry).collect())
+    }
+
+    async fn forget_calls(&self, epoch: u64, seen: &[(Shard, u64)]) -> Result<(), StoreError> {
+        let seen: BTreeMap<Shard, u64> = seen.iter().copied().collect();
+        let roles = &mut self.rows().roles;
+        roles.leads(epoch)?;
+        roles.calls.retain(|(shard, seq), _| *seq > seen.get(shard).copied().unwrap_or(0));
+        Ok(())
+    }
+
+    async fn reserve(
+        &self,
+        epoch: u64,
+        at: Timestamp,
+        keys: &[AttemptKey],
+    ) -> Result<Reserved, StoreError> {
+        let mut rows = self.rows();
+        rows.roles.leads(epoch)?;
+        let mut done = Reserved::default();
+        for key in keys {
+            rows.reserve(*key, at, &mut done)?;
+        }
+        Ok(done)
+    }
+
+    async fn grant(
+        &self,
+        epoch: u64,
+        holders: &[(WorkflowId, NodeIx)],
+    ) -> Result<Vec<(WorkflowId, NodeIx)>, StoreError> {
+        let mut rows = self.rows();
+        rows.roles.leads(epoch)?;
+        let mut gone = Vec::new();
+        for (workflow, node) in holders {
+            let kept = rows.workflows.get_mut(workflow);
+            let locks = kept.and_then(|kept| kept.locks.get_mut(node));
+            let Some(locks) = locks.filter(|locks| locks.iter().any(|row| !row.held)) else {
+                gone.push((*workflow, *node));
+                continue;
+            };
+            for row in locks {
+                row.held = true;
+            }
+            rows.roles.tell(Tidings::Granted { workflow: *workflow, node: *node });
+        }
+        Ok(gone)
+    }
+
+    async fn unclaimed(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<AttemptKey>, StoreError> {
+        let rows = self.rows();
+        let mut keys = Vec::new();
+        for (id, kept) in &rows.workflows {
+            for ((node, number), (claimed, view)) in &kept.attempts {
+                let key = AttemptKey { workflow: *id, node: *node, number: *number };
+                let open = claimed.is_none() && view.finished_at.is_none();
+                if open && view.admitted_at < before && !rows.roles.stops.contains(&key) {
+                    keys.push((view.admitted_at, key));
+                }
+            }
+        }
+        keys.sort_unstable();
+        Ok(keys.into_iter().take(page(limit)).map(|(_, key)| key).collect())
+    }
+
+    async fn bury(&self, epoch: u64, at: Timestamp) -> Result<Vec<InstanceId>, StoreError> {
+        let mut guard = self.rows();
+        let rows = &mut *guard;
+        rows.roles.leads(epoch)?;
+        let clock = rows.roles.clock;
+        let dead: BTreeSet<InstanceId> = rows
+            .roles
+            .members
+            .iter()
+            .filter(|((role, _), (until, _))| *role == Role::Executor && *until <= clock)
+            .map(|((_, id), _)| *id)
+            .collect();
+        rows.roles.members.retain(|(role, id), _| *role != Role::Executor || !dead.contains(id));
+        let mut lost = Vec::new();
+        for (id, kept) in &rows.workflows {
+            for ((node, number), (claimed, view)) in &kept.attempts {
+                if view.finished_at.is_none() && claimed.is_some_and(|by| dead.contains(&by)) {
+                    lost.push(AttemptKey { workflow: *id, node: *node, number: *number });
+                }
+            }
+        }
+        for key in lost {
+            let message = rules::EXECUTOR_LOST.to_owned();
+            let report = Report::failed(at, FailureClass::Lost, Reason::Lost, message);
+            let kind = FactKind::Finished(Box::new(report));
+            rows.roles.tell(Tidings::Fact(Fact { key, kind }));
+        }
+        Ok(dead.into_iter().collect())
+    }
+}
+
+impl Claims for MemoryStore {
+    async fn claim(
+        &self,
+        executor: InstanceId,
+        _at: Timestamp,
+        keys: &[AttemptKey],
+    ) -> Result<Vec<(AttemptKey, Order)>, StoreError> {
+        let mut rows = self.rows();
+        rows.roles.lives(executor)?;
+        let mut claimed = Vec::new();
+        for key in keys {
+            let gated = rows.workflows.get(&key.workflow).is_some_and(|kept| kept.gate_closed);
+            let stopped = rows.roles.stops.contains(key);
+            let Some((by, _)) = rows.open(*key) else { continue };
+            let ours = *by == Some(executor) || (by.is_none() && !gated && !stopped);
+            if !ours {
+                continue;
+            }
+            *by = Some(executor);
+            let order = rows.roles.orders.get(key).cloned();
+            let order =
+                order.ok_or_else(|| StoreError::Corrupt(format!("{key:?} has no order")))?;
+            claimed.push((*key, order));
+        }
+        Ok(claimed)
+    }
+
+    async fn report(&self, executor: InstanceId, facts: &[Fact]) -> Result<(), StoreError> {
+        let mut rows = self.rows();
+        rows.roles.lives(executor)?;
+        for fact in facts {
+            if rows.open(fact.key).is_some_and(|(by, _)| *by == Some(executor)) {
+                rows.roles.tell(Tidings::Fact(fact.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn stops(&self, executor: InstanceId) -> Result<Vec<AttemptKey>, StoreError> {
+        let mut rows = self.rows();
+        rows.roles.lives(executor)?;
+        let asked: Vec<AttemptKey> = rows.roles.stops.iter().copied().collect();
+        let ours = |key: &AttemptKey| rows.open(*key).is_some_and(|(by, _)| *by == Some(executor));
+        Ok(asked.into_iter().filter(ours).collect())
+    }
+}
