@@ -187,7 +187,13 @@ fn python() -> Option<String> {
 
 fn simulated() -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
-    for arguments in [&["--seeds", SEEDS][..], &["--plants"]] {
+    let runs = [
+        &["--seeds", SEEDS][..],
+        &["--plants"],
+        &["--fleet", "--seeds", SEEDS],
+        &["--fleet", "--plants"],
+    ];
+    for arguments in runs {
         let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
         let line = format!("cargo xtask sim {}", arguments.join(" "));
         tally.count(sim::run(&arguments).and_then(|code| named(line, code)));

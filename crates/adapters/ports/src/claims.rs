@@ -17,8 +17,8 @@ use crate::store::StoreError;
 /// memory.
 pub trait Claims: Send + Sync + 'static {
     /// Takes attempts that are open, that nobody has claimed or wants stopped and whose gate is open,
-    /// with their orders; also those that this executor has claimed before. Others are left out: they
-    /// are somebody else's, over, or wait for their gate.
+    /// with their orders; also those that this executor has claimed before and whose end it has not
+    /// reported. Others are left out: they are somebody else's, over, or wait for their gate.
     ///
     /// # Errors
     /// `Fenced` if the executor is buried; `Unavailable`, `Corrupt`.

@@ -57,7 +57,7 @@ pub struct Attended {
     pub leases: Vec<Lease>,
     /// How many of them are more than its share; it should give them back when it can.
     pub excess: u32,
-    /// How many attempts all living servers of the role run at a time.
+    /// How many attempts all living executors run at a time.
     pub capacity: u64,
 }
 
@@ -89,7 +89,7 @@ pub trait Leases: Send + Sync + 'static {
     /// that ran out, up to its share: slots divided by living servers of the role, rounded up.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `Fenced` if it is an executor that was buried; `Unavailable`.
     fn attend(
         &self,
         attendance: Attendance,

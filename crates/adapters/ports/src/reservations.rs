@@ -55,9 +55,10 @@ pub trait Reservations: Send + Sync + 'static {
     /// Calls after `seen`, per shard in order and without a gap, at most `limit` entries.
     ///
     /// # Errors
-    /// `Unavailable`, `Corrupt`.
+    /// `Fenced`: another scheduler leads, and may have forgotten some. `Unavailable`, `Corrupt`.
     fn calls(
         &self,
+        epoch: u64,
         seen: &[(Shard, u64)],
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Entry>, StoreError>> + Send;

@@ -17,5 +17,5 @@ mod sqlite;
 #[cfg(test)]
 mod conformance;
 
-pub use memory::MemoryStore;
+pub use memory::{Flaw, MemoryStore};
 pub use sqlite::SqliteStore;

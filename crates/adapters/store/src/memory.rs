@@ -24,6 +24,8 @@ use flowforge_ports::templates::TemplateId;
 
 use crate::rules;
 
+pub use roles::Flaw;
+
 /// A store in memory. Deterministic; cheap to clone, clones share the rows.
 ///
 /// A commit copies the workflows it touches, so that a refused one leaves nothing behind: meant

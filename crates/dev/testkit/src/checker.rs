@@ -26,11 +26,19 @@ pub struct Checker {
     succeeded: BTreeSet<(WorkflowId, NodeIx)>,
     /// Ends of workflows that were committed, by generation.
     ended: BTreeMap<WorkflowId, WorkflowState>,
+    /// Scheduler and executors are servers of their own.
+    fleet: bool,
     /// Attempts that were open when a cancel, stop, terminate or pause was acknowledged.
     closed: BTreeMap<WorkflowId, BTreeSet<AttemptKey>>,
 }
 
 impl Checker {
+    /// For a world in which scheduler and executors are servers of their own.
+    #[must_use]
+    pub fn of_a_fleet() -> Self {
+        Self { fleet: true, ..Self::default() }
+    }
+
     /// A gate was closed, and the client told so: only `open` may still run.
     pub fn gate_closed(&mut self, id: WorkflowId, open: BTreeSet<AttemptKey>) {
         self.closed.insert(id, open);
@@ -103,7 +111,7 @@ impl Checker {
                 return Err(format!("INV-5 {} ended while its attempt is open", row.shape.name));
             }
             let queued = run.runnable.iter().any(|key| key.node == row.node);
-            let locked = locks::waits(run, row);
+            let locked = locks::waits(run, row, self.fleet);
             let waiting = run.timers.iter().any(|timer| timer.node == row.node);
             let fine = match (row.shape.kind, row.state.status) {
                 (_, TaskStatus::Queued) if row.state.reason == Some(Reason::Lock) => locked,

@@ -1,5 +1,6 @@
 //! One simulated world: users, one server that dies now and then, its store and its processes.
 
+pub mod fleet;
 mod processes;
 mod store;
 mod world;
@@ -80,6 +81,8 @@ pub struct Violation {
     pub broken: String,
     /// The last things that happened.
     pub trace: Vec<String>,
+    /// It is a world with many servers.
+    pub fleet: bool,
 }
 
 impl fmt::Display for Violation {
@@ -88,7 +91,8 @@ impl fmt::Display for Violation {
             writeln!(f, "  {line}")?;
         }
         writeln!(f, "{}", self.broken)?;
-        write!(f, "repeat with: cargo xtask sim --seed {}", self.seed)
+        let fleet = if self.fleet { " --fleet" } else { "" };
+        write!(f, "repeat with: cargo xtask sim --seed {}{fleet}", self.seed)
     }
 }
 
@@ -100,6 +104,8 @@ pub fn run(seed: u64, plant: Option<Plant>) -> Result<Summary, Box<Violation>> {
     let mut world = world::World::new(seed, plant);
     match world.live() {
         Ok(()) => Ok(world.summary()),
-        Err(broken) => Err(Box::new(Violation { seed, broken, trace: world.into_trace() })),
+        Err(broken) => {
+            Err(Box::new(Violation { seed, broken, trace: world.into_trace(), fleet: false }))
+        }
     }
 }

@@ -241,7 +241,7 @@ impl Step<'_> {
     /// A task's `timeout` has passed: what runs is stopped, what waits fails.
     pub(crate) fn timed_out(&mut self, ix: NodeIx) -> Result {
         let node = self.run.node_mut(ix).map_err(|_| StepError::Stale("no such task"))?;
-        if node.waits_for_locks() {
+        if node.waits_for_locks() || node.recalling {
             let message = "it took longer than its timeout".to_owned();
             return self.end(ix, TaskChange::Fail, Some(Reason::Timeout), Some(message));
         }

@@ -65,6 +65,11 @@ impl Fifo {
         }
     }
 
+    /// From now on there are `slots` slots. Those that are held stay held, even if these are more.
+    pub fn resize(&mut self, slots: u32) {
+        self.slots = usize::try_from(slots).unwrap_or(usize::MAX);
+    }
+
     /// The attempt may start. Ignored if it waits or holds a slot already.
     pub fn offer(&mut self, candidate: Candidate) {
         if self.held.contains(&candidate.key) || self.waiting.contains_key(&candidate.key) {

@@ -6,7 +6,7 @@ use flowforge_model::attempt::{AttemptKey, Report};
 use flowforge_model::id::WorkflowId;
 use flowforge_model::shard::ShardSet;
 use flowforge_ports::admission::Admission;
-use flowforge_ports::handover::{Handover, Order};
+use flowforge_ports::handover::{Call, Handover, Order};
 use flowforge_ports::store::{Commit, Committed, RunChanges, Store, StoreError};
 
 use crate::ControllerError;
@@ -131,7 +131,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
             return;
         };
         let runs = commit.runs.iter().filter_map(|run| run.workflow);
-        let calls = handover.calls.iter().map(|call| call.workflow());
+        let calls = handover.calls.iter().map(Call::workflow);
         let stops = handover.stops.iter().map(|key| key.workflow);
         let intents = commit.intents_done.iter().filter_map(|id| self.taken_intents.get(id));
         let news = handover.news_done.iter().filter_map(|id| self.taken_news.get(id));

@@ -5,6 +5,7 @@
 //! [`Executor::resend`] sends it again. What is kept is bounded by the attempts that are open.
 
 mod ledger;
+mod station;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use flowforge_ports::clock::Clock;
 use flowforge_ports::runner::Runner;
 
 pub use ledger::Ledger;
+pub use station::Station;
 
 /// Runs attempts. All calls return at once, may come from any thread and may be repeated.
 #[derive(Debug)]

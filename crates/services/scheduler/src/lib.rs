@@ -1,12 +1,20 @@
 //! Admission: which ready attempt starts next.
 //!
-//! Joins the pure decisions of `flowforge-scheduler` to the seam the controller sees.
+//! Joins the pure decisions of `flowforge-scheduler` to the seam the controller sees: in the same
+//! process ([`LocalAdmission`]), or as a server of its own ([`Leader`]) that controllers tell through
+//! their commits ([`Elsewhere`]).
+
+mod elsewhere;
+mod leader;
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::{Admission, LockRequest, Ready};
 use flowforge_scheduler::{Candidate, Fifo, LockClaim, LockTable};
+
+pub use elsewhere::Elsewhere;
+pub use leader::{Decided, Leader};
 
 /// Admission inside the server's own process: a limit of running attempts, then priority and age.
 #[derive(Clone, Debug)]
@@ -20,6 +28,11 @@ impl LocalAdmission {
     #[must_use]
     pub fn new(concurrency: u32) -> Self {
         Self { fifo: Fifo::new(concurrency), locks: LockTable::default() }
+    }
+
+    /// From now on runs at most `concurrency` attempts at a time; what runs already goes on.
+    pub fn resize(&mut self, concurrency: u32) {
+        self.fifo.resize(concurrency);
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Roles {
     slots: BTreeMap<(Role, u8), Slot>,
     /// Living servers: until when, and how many attempts they run.
     members: BTreeMap<(Role, InstanceId), (Timestamp, u32)>,
+    /// Executors that were declared dead, for ever.
+    buried: BTreeSet<InstanceId>,
     calls: BTreeMap<(Shard, u64), Vec<Call>>,
     last_call: BTreeMap<Shard, u64>,
     /// What the scheduler knows of attempts that are runnable or open.
@@ -33,6 +35,7 @@ pub(super) struct Roles {
     stops: BTreeSet<AttemptKey>,
     news: BTreeMap<i64, Tidings>,
     last_news: i64,
+    flaw: Option<Flaw>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,7 +45,44 @@ struct Slot {
     until: Timestamp,
 }
 
+/// A check that a store leaves out, to see that somebody notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Writes of those who were replaced are taken.
+    NoFence,
+    /// What is taken off the queue may have been admitted.
+    NotOvertaken,
+    /// An attempt may be claimed by several executors.
+    ClaimedTwice,
+    /// An attempt may be claimed again after its end was reported.
+    ClaimedAfterItsEnd,
+    /// A closed gate keeps nobody out.
+    OpenGate,
+    /// What dead executors ran is not reported as lost.
+    NotBuried,
+}
+
+impl Flaw {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::NoFence,
+        Self::NotOvertaken,
+        Self::ClaimedTwice,
+        Self::ClaimedAfterItsEnd,
+        Self::OpenGate,
+        Self::NotBuried,
+    ];
+}
+
 impl MemoryStore {
+    /// An empty store that leaves a check out.
+    #[must_use]
+    pub fn flawed(flaw: Flaw) -> Self {
+        let store = Self::new();
+        store.rows().roles.flaw = Some(flaw);
+        store
+    }
+
     /// Sets the clock by which leases run out.
     pub fn set_clock(&self, now: Timestamp) {
         self.rows().roles.clock = now;
@@ -58,11 +98,16 @@ impl Roles {
         }
     }
 
+    pub(super) fn flaw(&self) -> Option<Flaw> {
+        self.flaw
+    }
+
     pub(super) fn fence(&self, role: Role, leases: &[Lease]) -> Result<(), StoreError> {
         let current = |lease: &Lease| {
             self.slots.get(&(role, lease.slot)).is_some_and(|slot| slot.epoch == lease.epoch)
         };
-        if leases.iter().all(current) { Ok(()) } else { Err(StoreError::Fenced) }
+        let flaw = self.flaw == Some(Flaw::NoFence);
+        if flaw || leases.iter().all(current) { Ok(()) } else { Err(StoreError::Fenced) }
     }
 
     pub(super) fn news(&self, shards: ShardSet, limit: usize) -> Vec<News> {
@@ -73,6 +118,17 @@ impl Roles {
     fn tell(&mut self, what: Tidings) {
         self.last_news += 1;
         self.news.insert(self.last_news, what);
+    }
+
+    /// Somebody has reported its end.
+    fn has_ended(&self, key: AttemptKey) -> bool {
+        if self.flaw == Some(Flaw::ClaimedAfterItsEnd) {
+            return false;
+        }
+        self.news.values().any(|what| match what {
+            Tidings::Fact(Fact { key: of, kind: FactKind::Finished(_) }) => *of == key,
+            Tidings::Fact(_) | Tidings::Granted { .. } => false,
+        })
     }
 
     fn leads(&self, epoch: u64) -> Result<(), StoreError> {
@@ -97,12 +153,16 @@ impl Roles {
             let until = clock.plus(attendance.ttl);
             self.members.insert((role, holder), (until, attendance.capacity));
         }
-        let of_role = |((of, _), (until, _)): &(&(Role, InstanceId), &(Timestamp, u32))| {
-            *of == role && *until > clock
+        let living = |wanted: Role| {
+            let of_role =
+                move |((of, _), (until, _)): &(&(Role, InstanceId), &(Timestamp, u32))| {
+                    *of == wanted && *until > clock
+                };
+            self.members.iter().filter(of_role)
         };
-        let living = self.members.iter().filter(of_role);
-        let count = u32::try_from(living.clone().count()).unwrap_or(u32::MAX);
-        let capacity = living.map(|(_, (_, capacity))| u64::from(*capacity)).sum();
+        let count = u32::try_from(living(role).count()).unwrap_or(u32::MAX);
+        let executors = living(Role::Executor);
+        let capacity = executors.map(|(_, (_, capacity))| u64::from(*capacity)).sum();
         let share = u32::from(role.slots()).div_ceil(count.max(1));
         let (leases, changed) = self.distribute(attendance, share);
         let held = u32::try_from(leases.len()).unwrap_or(u32::MAX);
@@ -213,7 +273,7 @@ impl Rows {
         };
         if !kept.runnable.contains(&(key.node, key.number)) {
             done.gone.push(key);
-        } else if kept.gate_closed {
+        } else if kept.gate_closed && self.roles.flaw != Some(Flaw::OpenGate) {
             done.gated.push(key);
         } else {
             kept.runnable.remove(&(key.node, key.number));
@@ -262,6 +322,9 @@ impl Kept {
 impl Leases for MemoryStore {
     async fn attend(&self, attendance: Attendance) -> Result<Attended, StoreError> {
         let mut rows = self.rows();
+        if rows.roles.buried.contains(&attendance.holder) {
+            return Err(StoreError::Fenced);
+        }
         let (attended, changed) = rows.roles.attend(&attendance);
         if changed && attendance.role == Role::Controller {
             // A controller of the whole store is one of several no more.
@@ -276,9 +339,15 @@ impl Reservations for MemoryStore {
         Ok(self.rows().snapshot())
     }
 
-    async fn calls(&self, seen: &[(Shard, u64)], limit: u32) -> Result<Vec<Entry>, StoreError> {
+    async fn calls(
+        &self,
+        epoch: u64,
+        seen: &[(Shard, u64)],
+        limit: u32,
+    ) -> Result<Vec<Entry>, StoreError> {
         let seen: BTreeMap<Shard, u64> = seen.iter().copied().collect();
         let rows = self.rows();
+        rows.roles.leads(epoch)?;
         let new = rows
             .roles
             .calls
@@ -371,6 +440,7 @@ impl Reservations for MemoryStore {
             .map(|((_, id), _)| *id)
             .collect();
         rows.roles.members.retain(|(role, id), _| *role != Role::Executor || !dead.contains(id));
+        rows.roles.buried.extend(&dead);
         let mut lost = Vec::new();
         for (id, kept) in &rows.workflows {
             for ((node, number), (claimed, view)) in &kept.attempts {
@@ -380,6 +450,9 @@ impl Reservations for MemoryStore {
             }
         }
         for key in lost {
+            if rows.roles.flaw == Some(Flaw::NotBuried) {
+                continue;
+            }
             let message = rules::EXECUTOR_LOST.to_owned();
             let report = Report::failed(at, FailureClass::Lost, Reason::Lost, message);
             let kind = FactKind::Finished(Box::new(report));
@@ -402,9 +475,13 @@ impl Claims for MemoryStore {
         for key in keys {
             let gated = rows.workflows.get(&key.workflow).is_some_and(|kept| kept.gate_closed);
             let stopped = rows.roles.stops.contains(key);
+            let over = rows.roles.has_ended(*key);
+            let flaw = rows.roles.flaw;
+            let gated = gated && flaw != Some(Flaw::OpenGate);
             let Some((by, _)) = rows.open(*key) else { continue };
-            let ours = *by == Some(executor) || (by.is_none() && !gated && !stopped);
-            if !ours {
+            let free = by.is_none() || flaw == Some(Flaw::ClaimedTwice);
+            let ours = *by == Some(executor) || (free && !gated && !stopped);
+            if !ours || over {
                 continue;
             }
             *by = Some(executor);

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use clap::Parser;
+use flowforge_store::Flaw;
 use flowforge_testkit::plants::Plant;
 use flowforge_testkit::sim::{self, Summary, Violation};
 
@@ -32,18 +33,29 @@ struct Arguments {
     /// Plant bugs and see that each is found
     #[arg(long)]
     plants: bool,
+    /// Many servers that share a database instead of one that does everything
+    #[arg(long)]
+    fleet: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.plants {
-        return plants();
+        return if arguments.fleet { flaws() } else { plants() };
     }
+    let run: Run = if arguments.fleet {
+        |seed| sim::fleet::run(seed, None)
+    } else {
+        |seed| sim::run(seed, None)
+    };
     match arguments.seed {
-        Some(seed) => outcome(sim::run(seed, None)),
-        None => campaign(arguments.from, arguments.seeds),
+        Some(seed) => outcome(run(seed)),
+        None => campaign(run, arguments.from, arguments.seeds),
     }
 }
+
+/// Lives through the world of a seed.
+type Run = fn(u64) -> Result<Summary, Box<Violation>>;
 
 fn outcome(result: Result<Summary, Box<Violation>>) -> ExitCode {
     match result {
@@ -59,7 +71,7 @@ fn outcome(result: Result<Summary, Box<Violation>>) -> ExitCode {
 }
 
 /// All seeds on all cores; the first violation ends it.
-fn campaign(from: u64, count: u64) -> ExitCode {
+fn campaign(run: Run, from: u64, count: u64) -> ExitCode {
     let kept: Vec<u64> = KEPT.lines().filter_map(|line| line.parse().ok()).collect();
     let seeds: Vec<u64> = kept.iter().copied().chain(from..from.saturating_add(count)).collect();
     let next = AtomicU64::new(0);
@@ -75,7 +87,7 @@ fn campaign(from: u64, count: u64) -> ExitCode {
                     let Some(seed) = place.ok().and_then(|place| seeds.get(place)) else {
                         break;
                     };
-                    match sim::run(*seed, None) {
+                    match run(*seed) {
                         Ok(summary) => total.add(&summary),
                         Err(violation) => {
                             next.store(u64::MAX / 2, Ordering::Relaxed);
@@ -105,6 +117,23 @@ fn campaign(from: u64, count: u64) -> ExitCode {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Flaws of a store that only a fleet can notice.
+fn flaws() -> ExitCode {
+    let mut found = 0;
+    for flaw in Flaw::ALL {
+        let name = format!("{flaw:?}");
+        match (1..=PATIENCE).find_map(|seed| sim::fleet::run(seed, Some(flaw)).err()) {
+            Some(violation) => {
+                found += 1;
+                println!("found  {name:<26} seed {:>4}: {}", violation.seed, violation.broken);
+            }
+            None => println!("MISSED {name:<26} in {PATIENCE} seeds"),
+        }
+    }
+    println!("found {found} of {}", Flaw::ALL.len());
+    if found == Flaw::ALL.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn plants() -> ExitCode {

@@ -9,9 +9,10 @@ use flowforge_ports::store::{LockRow, StoredRun};
 
 use super::Broken;
 
-/// The rows show that the task waits for locks, and that nobody has to remember it.
-pub(super) fn waits(run: &StoredRun, row: &TaskRow) -> bool {
-    run.locks.iter().any(|lock| lock.node == row.node && !lock.held)
+/// The rows show that the task waits for locks, and that nobody has to remember it. A scheduler of
+/// its own gives them first and tells the controller then.
+pub(super) fn waits(run: &StoredRun, row: &TaskRow, told_later: bool) -> bool {
+    run.locks.iter().any(|lock| lock.node == row.node && (told_later || !lock.held))
 }
 
 /// Whoever has ended has no locks.

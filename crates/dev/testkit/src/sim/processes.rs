@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flowforge_model::attempt::{AttemptKey, Fact, WorkOrder};
+use flowforge_model::attempt::{AttemptKey, Fact, Failure, FailureClass, Report, WorkOrder};
 use flowforge_model::id::AttemptId;
+use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::clock::Clock;
 use flowforge_ports::runner::{FactSink, Runner};
+
+use crate::dice::Dice;
 
 /// What the executor did since the world looked last.
 #[derive(Debug, Default)]
@@ -60,5 +63,29 @@ impl FactSink for Processes {
 impl Clock for Processes {
     fn now(&self) -> Timestamp {
         self.look().now
+    }
+}
+
+/// How a process ends that nobody stops.
+pub(crate) fn ends_by_itself(dice: &mut Dice, fail_percent: u64, now: Timestamp) -> Report {
+    let code = if dice.chance(fail_percent) { 1 } else { 0 };
+    let failure = match (code, dice.below(10)) {
+        (0, _) => None,
+        (_, 0) => Some((FailureClass::Error, Reason::SpawnFailed)),
+        (_, _) => Some((FailureClass::User, Reason::ExitCode)),
+    };
+    let failure = failure.map(|(class, reason)| Failure {
+        class,
+        reason,
+        message: format!("exit code {code}"),
+    });
+    Report {
+        started_at: Some(now),
+        finished_at: now,
+        exit_code: Some(code),
+        failure,
+        outputs: vec![("word".to_owned(), dice.below(2).to_string())],
+        artifacts: Vec::new(),
+        result: dice.chance(50).then(|| "[1, 2]".to_owned()),
     }
 }

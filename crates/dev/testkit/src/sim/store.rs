@@ -2,11 +2,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use flowforge_model::attempt::{AttemptKey, Fact};
 use flowforge_model::event::Command;
-use flowforge_model::id::{InstanceId, WorkflowId};
-use flowforge_model::shard::ShardSet;
+use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::Timestamp;
-use flowforge_ports::handover::News;
+use flowforge_ports::claims::Claims;
+use flowforge_ports::handover::{Entry, News, Order};
+use flowforge_ports::leases::{Attendance, Attended, Leases};
+use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
 use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
     TimerRow,
@@ -36,8 +40,14 @@ impl FaultyStore {
     /// An empty store in which `percent` of a hundred writes fail.
     #[must_use]
     pub fn new(seed: u64, percent: u64) -> Self {
+        Self::over(MemoryStore::new(), seed, percent)
+    }
+
+    /// These rows, in which `percent` of a hundred writes fail.
+    #[must_use]
+    pub fn over(rows: MemoryStore, seed: u64, percent: u64) -> Self {
         let faults = Faults { dice: Dice::new(seed), percent, silent: 0 };
-        Self { rows: MemoryStore::new(), faults: Arc::new(Mutex::new(faults)) }
+        Self { rows, faults: Arc::new(Mutex::new(faults)) }
     }
 
     /// No call fails from now on.
@@ -79,6 +89,79 @@ impl FaultyStore {
             return Err(StoreError::Unavailable("the answer was lost".to_owned()));
         }
         Ok(answer)
+    }
+}
+
+impl Leases for FaultyStore {
+    async fn attend(&self, attendance: Attendance) -> Result<Attended, StoreError> {
+        self.faulty(self.rows.attend(attendance)).await
+    }
+}
+
+impl Reservations for FaultyStore {
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.rows.snapshot().await
+    }
+
+    async fn calls(
+        &self,
+        epoch: u64,
+        seen: &[(Shard, u64)],
+        limit: u32,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.rows.calls(epoch, seen, limit).await
+    }
+
+    async fn forget_calls(&self, epoch: u64, seen: &[(Shard, u64)]) -> Result<(), StoreError> {
+        self.faulty(self.rows.forget_calls(epoch, seen)).await
+    }
+
+    async fn reserve(
+        &self,
+        epoch: u64,
+        at: Timestamp,
+        keys: &[AttemptKey],
+    ) -> Result<Reserved, StoreError> {
+        self.faulty(self.rows.reserve(epoch, at, keys)).await
+    }
+
+    async fn grant(
+        &self,
+        epoch: u64,
+        holders: &[(WorkflowId, NodeIx)],
+    ) -> Result<Vec<(WorkflowId, NodeIx)>, StoreError> {
+        self.faulty(self.rows.grant(epoch, holders)).await
+    }
+
+    async fn unclaimed(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<AttemptKey>, StoreError> {
+        self.rows.unclaimed(before, limit).await
+    }
+
+    async fn bury(&self, epoch: u64, at: Timestamp) -> Result<Vec<InstanceId>, StoreError> {
+        self.faulty(self.rows.bury(epoch, at)).await
+    }
+}
+
+impl Claims for FaultyStore {
+    async fn claim(
+        &self,
+        executor: InstanceId,
+        at: Timestamp,
+        keys: &[AttemptKey],
+    ) -> Result<Vec<(AttemptKey, Order)>, StoreError> {
+        self.faulty(self.rows.claim(executor, at, keys)).await
+    }
+
+    async fn report(&self, executor: InstanceId, facts: &[Fact]) -> Result<(), StoreError> {
+        self.faulty(self.rows.report(executor, facts)).await
+    }
+
+    async fn stops(&self, executor: InstanceId) -> Result<Vec<AttemptKey>, StoreError> {
+        self.rows.stops(executor).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Failure, FailureClass, Report};
+use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
 use flowforge_model::event::{Command, TaskRow};
 use flowforge_model::id::{AttemptId, InstanceId, WorkflowId};
 use flowforge_model::plan::Plan;
@@ -20,7 +20,7 @@ use flowforge_svc_executor::{Executor, Ledger};
 use uuid::Uuid;
 
 use super::Summary;
-use super::processes::Processes;
+use super::processes::{Processes, ends_by_itself};
 use super::store::FaultyStore;
 use crate::checker::{Broken, Checker, Holders};
 use crate::dice::Dice;
@@ -321,27 +321,8 @@ impl World {
         let Some(key) = self.processes.look().running.remove(&id) else {
             return;
         };
-        let code = if self.dice.chance(self.fail_percent) { 1 } else { 0 };
-        let failure = match (code, self.dice.below(10)) {
-            (0, _) => None,
-            (_, 0) => Some((FailureClass::Error, Reason::SpawnFailed)),
-            (_, _) => Some((FailureClass::User, Reason::ExitCode)),
-        };
-        let failure = failure.map(|(class, reason)| Failure {
-            class,
-            reason,
-            message: format!("exit code {code}"),
-        });
-        self.note(&format!("{key:?} ends with {code}"));
-        let report = Report {
-            started_at: Some(self.now),
-            finished_at: self.now,
-            exit_code: Some(code),
-            failure,
-            outputs: vec![("word".to_owned(), self.dice.below(2).to_string())],
-            artifacts: Vec::new(),
-            result: self.dice.chance(50).then(|| "[1, 2]".to_owned()),
-        };
+        let report = ends_by_itself(&mut self.dice, self.fail_percent, self.now);
+        self.note(&format!("{key:?} ends with {:?}", report.exit_code));
         self.ledger.deliver(Fact { key, kind: FactKind::Finished(Box::new(report)) });
         self.collect_posts();
     }
@@ -630,7 +611,7 @@ impl World {
 }
 
 /// What a workflow that nothing carries on looks like.
-fn stuck(run: &StoredRun) -> Broken {
+pub(super) fn stuck(run: &StoredRun) -> Broken {
     let open: Vec<String> = run
         .tasks
         .iter()
@@ -655,7 +636,7 @@ fn keys(run: &StoredRun) -> BTreeSet<AttemptKey> {
 }
 
 /// The futures of the store in memory are ready at once.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     loop {

@@ -1,0 +1,483 @@
+//! A world with many servers: controllers that share the shards, a scheduler that leads and one that
+//! stands by, executors. Any of them dies, or stands still for longer than its lease and wakes up
+//! believing what it believed before. Dispatches and wake-ups are lost and doubled.
+
+mod seats;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::event::{Command, TaskRow};
+use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_model::plan::Plan;
+use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
+use flowforge_model::time::{Millis, Timestamp};
+use flowforge_ports::store::{NewWorkflow, Store as _, StoreError, StoredRun};
+use flowforge_store::{Flaw, MemoryStore};
+use uuid::Uuid;
+
+use self::seats::{Controlling, Executing, Scheduling};
+use super::store::FaultyStore;
+use super::world::{block_on, stuck};
+use super::{Summary, Violation};
+use crate::checker::{Broken, Checker, Holders};
+use crate::dice::Dice;
+use crate::documents::document;
+
+/// Lines of the past that are shown with a violation.
+const TRACE: usize = 80;
+/// More than any world needs: one that takes longer does not come to an end.
+const STEPS: u64 = 60_000;
+/// Faults happen in this many milliseconds of the world, then stop.
+const STORM_MS: i64 = 40_000;
+/// When worlds begin.
+const BEGIN: Timestamp = Timestamp(1_700_000_000_000);
+/// A server that has not attended for this long may be replaced.
+pub(super) const TTL: Millis = Millis(3000);
+
+/// A workflow as its user knows it.
+struct Known {
+    id: WorkflowId,
+    plan: Plan,
+}
+
+/// Which server.
+#[derive(Clone, Copy)]
+enum Seat {
+    Controller(usize),
+    Scheduler(usize),
+    Executor(usize),
+}
+
+pub(super) struct Fleet {
+    dice: Dice,
+    now: Timestamp,
+    store: Arc<FaultyStore>,
+    controllers: Vec<Controlling>,
+    schedulers: Vec<Scheduling>,
+    executors: Vec<Executing>,
+    /// Attempts on their way to an executor.
+    sent: Vec<AttemptKey>,
+    /// Of a hundred servers that are looked at, so many die or stand still.
+    danger: u64,
+    lose_percent: u64,
+    instances: u128,
+    workflows: Vec<Known>,
+    /// Workflows to submit, and wishes, with their times.
+    script: Vec<(Timestamp, Deed)>,
+    checker: Checker,
+    trace: VecDeque<String>,
+    summary: Summary,
+    storm: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Deed {
+    Submit(u64),
+    Ask(usize, Command),
+}
+
+/// Lives through the world of `seed` with many servers, on a store with a flaw made on purpose if
+/// `flaw` names one.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn run(seed: u64, flaw: Option<Flaw>) -> Result<Summary, Box<Violation>> {
+    let mut fleet = Fleet::new(seed, flaw);
+    match fleet.live() {
+        Ok(()) => Ok(Summary { silent_commits: fleet.store.silent(), ..fleet.summary }),
+        Err(broken) => {
+            let trace = fleet.trace.into();
+            Err(Box::new(Violation { seed, broken, trace, fleet: true }))
+        }
+    }
+}
+
+impl Fleet {
+    fn new(seed: u64, flaw: Option<Flaw>) -> Self {
+        let mut dice = Dice::new(seed ^ 0x666c_6565_7400);
+        let rows = flaw.map_or_else(MemoryStore::new, MemoryStore::flawed);
+        let store = FaultyStore::over(rows, dice.roll(), dice.one_of([0, 1, 5]));
+        let mut fleet = Self {
+            now: BEGIN,
+            store: Arc::new(store),
+            controllers: Vec::new(),
+            schedulers: Vec::new(),
+            executors: Vec::new(),
+            sent: Vec::new(),
+            danger: dice.one_of([0, 1, 3]),
+            lose_percent: dice.one_of([0, 10, 40]),
+            instances: 0,
+            workflows: Vec::new(),
+            script: Vec::new(),
+            checker: Checker::of_a_fleet(),
+            trace: VecDeque::new(),
+            summary: Summary::default(),
+            storm: true,
+            dice,
+        };
+        for _ in 0..1 + fleet.dice.below(3) {
+            let instance = fleet.instance();
+            fleet.controllers.push(Controlling::new(&fleet.store, instance));
+        }
+        for _ in 0..2 {
+            let instance = fleet.instance();
+            fleet.schedulers.push(Scheduling::new(instance));
+        }
+        for _ in 0..1 + fleet.dice.below(3) {
+            let (instance, slots) = (fleet.instance(), 1 + fleet.dice.below(4));
+            fleet.executors.push(Executing::new(&fleet.store, instance, slots));
+        }
+        fleet.plan();
+        fleet
+    }
+
+    fn instance(&mut self) -> InstanceId {
+        self.instances += 1;
+        InstanceId(Uuid::from_u128(self.instances))
+    }
+
+    /// What users will do.
+    fn plan(&mut self) {
+        for _ in 0..1 + self.dice.below(4) {
+            let deed = Deed::Submit(self.dice.roll());
+            self.script.push((self.now.plus(Millis(self.dice.below(8000))), deed));
+        }
+        for _ in 0..self.dice.below(6) {
+            let command = match self.dice.below(8) {
+                0 => Command::Cancel,
+                1 => Command::Stop,
+                2 => Command::Terminate,
+                3 | 4 => Command::Pause,
+                5 => Command::Resume { task: None, outputs: Vec::new() },
+                _ => Command::Retry,
+            };
+            let which = usize::try_from(self.dice.below(4)).unwrap_or(0);
+            let at = self.now.plus(Millis(self.dice.below(30_000)));
+            self.script.push((at, Deed::Ask(which, command)));
+        }
+        self.script.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    }
+
+    fn note(&mut self, line: &str) {
+        if self.trace.len() == TRACE {
+            self.trace.pop_front();
+        }
+        self.trace.push_back(format!("{:>7} ms  {line}", self.now.0 - BEGIN.0));
+    }
+
+    fn live(&mut self) -> Result<(), Broken> {
+        while self.summary.steps < STEPS {
+            self.summary.steps += 1;
+            let pass = if self.storm { 120 } else { 400 };
+            self.now = self.now.plus(Millis(1 + self.dice.below(pass)));
+            self.store.rows.set_clock(self.now);
+            if self.storm && self.now.0 > BEGIN.0 + STORM_MS {
+                self.calm();
+            }
+            if self.script.last().is_some_and(|(at, _)| *at <= self.now)
+                && let Some((_, deed)) = self.script.pop()
+            {
+                self.deed(deed)?;
+            }
+            let seat = self.pick();
+            if self.storm && self.dice.chance(self.danger) {
+                self.harm(seat);
+            } else {
+                self.act(seat)?;
+            }
+            self.check_all()?;
+            if self.script.is_empty() && !self.storm && self.is_over()? {
+                return Ok(());
+            }
+        }
+        let ids: Vec<WorkflowId> = self.workflows.iter().map(|known| known.id).collect();
+        for id in ids {
+            if let Some(run) = self.load_if_kept(id)?
+                && !run.state.status.terminal()
+            {
+                return Err(stuck(&run));
+            }
+        }
+        Err("INV-1 it does not come to an end".to_owned())
+    }
+
+    fn calm(&mut self) {
+        self.note("the storm is over");
+        self.storm = false;
+        self.lose_percent = 0;
+        self.store.heal();
+    }
+
+    fn pick(&mut self) -> Seat {
+        let count = self.controllers.len() + self.schedulers.len() + self.executors.len();
+        let mut number = usize::try_from(self.dice.below(count as u64)).unwrap_or(0);
+        if number < self.controllers.len() {
+            return Seat::Controller(number);
+        }
+        number -= self.controllers.len();
+        if number < self.schedulers.len() {
+            return Seat::Scheduler(number);
+        }
+        Seat::Executor(number - self.schedulers.len())
+    }
+
+    /// A server dies and is replaced, or stands still for up to three times its lease.
+    fn harm(&mut self, seat: Seat) {
+        self.summary.crashes += 1;
+        let dies = self.dice.chance(50);
+        let until = self.now.plus(Millis(self.dice.below(3 * TTL.0)));
+        let what = if dies { "is killed" } else { "stands still" };
+        let instance = self.instance();
+        let who = match seat {
+            Seat::Controller(n) => {
+                if dies {
+                    self.controllers[n] = Controlling::new(&self.store, instance);
+                } else {
+                    self.controllers[n].still_until = until;
+                }
+                format!("controller {n}")
+            }
+            Seat::Scheduler(n) => {
+                if dies {
+                    self.schedulers[n] = Scheduling::new(instance);
+                } else {
+                    self.schedulers[n].still_until = until;
+                }
+                format!("scheduler {n}")
+            }
+            Seat::Executor(n) => {
+                if dies {
+                    let slots = self.executors[n].slots;
+                    self.executors[n] = Executing::new(&self.store, instance, slots);
+                } else {
+                    self.executors[n].still_until = until;
+                }
+                format!("executor {n}")
+            }
+        };
+        self.note(&format!("{who} {what}"));
+    }
+
+    fn act(&mut self, seat: Seat) -> Result<(), Broken> {
+        match seat {
+            Seat::Controller(n) => {
+                let seat = &mut self.controllers[n];
+                let line = seat.act(&self.store, self.now, &mut self.dice)?;
+                if let Some(line) = line {
+                    self.note(&format!("controller {n}: {line}"));
+                }
+            }
+            Seat::Scheduler(n) => {
+                let seat = &mut self.schedulers[n];
+                let (dispatches, line) = seat.act(&self.store, self.now, &mut self.dice)?;
+                if let Some(line) = line {
+                    self.note(&format!("scheduler {n}: {line}"));
+                }
+                for key in dispatches {
+                    self.send(key);
+                }
+            }
+            Seat::Executor(n) => self.execute(n)?,
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, key: AttemptKey) {
+        self.note(&format!("{key:?} is admitted"));
+        if self.dice.chance(self.lose_percent) {
+            self.summary.lost_reports += 1;
+            return;
+        }
+        self.sent.push(key);
+        if self.dice.chance(self.lose_percent) {
+            self.summary.duplicates += 1;
+            self.sent.push(key);
+        }
+    }
+
+    fn execute(&mut self, n: usize) -> Result<(), Broken> {
+        if self.executors[n].still_until > self.now {
+            return Ok(());
+        }
+        let fresh = self.instance();
+        let room = self.executors[n].room();
+        let mut keys = BTreeSet::new();
+        while keys.len() < room && !self.sent.is_empty() && self.dice.chance(80) {
+            let place = usize::try_from(self.dice.below(self.sent.len() as u64)).unwrap_or(0);
+            keys.insert(self.sent.swap_remove(place));
+        }
+        let keys: Vec<AttemptKey> = keys.into_iter().collect();
+        let seat = &mut self.executors[n];
+        let (begun, line) = seat.act(self.now, &mut self.dice, &keys, fresh);
+        if let Some(line) = line {
+            self.note(&format!("executor {n}: {line}"));
+        }
+        for key in begun {
+            self.begin(n, key)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, n: usize, key: AttemptKey) -> Result<(), Broken> {
+        self.summary.attempts += 1;
+        self.note(&format!("executor {n}: {key:?} begins"));
+        let run = self.load(key.workflow)?;
+        if run.gate_closed {
+            return Err(format!("INV-20 {key:?} begins behind a closed gate"));
+        }
+        let owners: Vec<InstanceId> = self.executors.iter().map(|seat| seat.instance).collect();
+        let claimed = run.open.iter().find(|(open, _)| *open == key).and_then(|(_, by)| *by);
+        if claimed.is_none_or(|by| !owners.contains(&by)) {
+            return Err(format!("INV-5 {key:?} begins and is claimed by {claimed:?}"));
+        }
+        let others = (0..).zip(&self.executors).filter(|(other, _)| *other != n);
+        if let Some((other, _)) = others.into_iter().find(|(_, seat)| seat.runs(key)) {
+            return Err(format!("INV-5 {key:?} begins and runs on executor {other}"));
+        }
+        let attempts = self.store.rows.attempts(key.workflow);
+        let known = self.workflows.iter().find(|known| known.id == key.workflow);
+        let known = known.ok_or_else(|| format!("{key:?} of nobody's workflow"))?;
+        let row = run.tasks.get(key.node.index());
+        let hook = row.is_some_and(|row| row.shape.name.contains(".onExit"));
+        self.summary.hooks += u64::from(hook);
+        self.checker.start(&known.plan, &run, &attempts, key)
+    }
+
+    fn deed(&mut self, deed: Deed) -> Result<(), Broken> {
+        match deed {
+            Deed::Submit(seed) => self.submit(seed),
+            Deed::Ask(which, command) => self.ask(which, &command),
+        }
+    }
+
+    fn submit(&mut self, seed: u64) -> Result<(), Broken> {
+        let text = document(&mut Dice::new(seed));
+        let compiled = flowforge_spec::compile(&text, &flowforge_spec::Options::default())
+            .map_err(|problems| format!("refused: {text}: {problems:?}"))?;
+        let number = self.workflows.len() as u128 + 1;
+        let millis = u128::try_from(self.now.0).unwrap_or(0);
+        let tail = u128::from(self.dice.roll() >> 2) & !0xff;
+        let id = Uuid::from_u128((millis << 80) | (7 << 76) | (0b10 << 62) | tail | number);
+        let id = WorkflowId(id);
+        self.note(&format!("submit {id} of shard {}: {text}", id.shard()));
+        let new = NewWorkflow {
+            id,
+            project: "default".to_owned(),
+            name: format!("w{number}"),
+            description: String::new(),
+            document: text,
+            parameters: Vec::new(),
+            labels: Vec::new(),
+            priority: i32::try_from(self.dice.below(3)).unwrap_or(0),
+            submitted_by: "sim".to_owned(),
+            resubmitted_from: None,
+            at: self.now,
+            idempotency: Some((format!("key-{number}"), "digest".to_owned())),
+        };
+        while block_on(self.store.insert(new.clone())).is_err() {}
+        self.workflows.push(Known { id, plan: compiled.plan });
+        Ok(())
+    }
+
+    fn ask(&mut self, which: usize, command: &Command) -> Result<(), Broken> {
+        let Some(id) = self.workflows.get(which).map(|known| known.id) else {
+            return Ok(());
+        };
+        loop {
+            match block_on(self.store.ask(id, command.clone(), self.now)) {
+                Err(StoreError::Unavailable(_)) => {}
+                Err(refused) => {
+                    self.note(&format!("{command:?} of {id} is refused: {refused}"));
+                    return Ok(());
+                }
+                Ok(()) => break,
+            }
+        }
+        self.note(&format!("{command:?} of {id}"));
+        self.summary.wishes += 1;
+        let run = self.load(id)?;
+        if matches!(command, Command::Cancel | Command::Terminate | Command::Pause) {
+            self.checker.gate_closed(id, run.open.iter().map(|(key, _)| *key).collect());
+        } else {
+            self.checker.gate_opened(id);
+        }
+        Ok(())
+    }
+
+    fn load(&self, id: WorkflowId) -> Result<StoredRun, Broken> {
+        block_on(self.store.load(id)).map_err(|error| format!("INV-1 {id}: {error}"))
+    }
+
+    /// None of a workflow that ended and whose time to live is over.
+    fn load_if_kept(&self, id: WorkflowId) -> Result<Option<StoredRun>, Broken> {
+        match block_on(self.store.load(id)) {
+            Err(StoreError::NotFound) if self.checker.may_be_gone(id) => Ok(None),
+            other => other.map(Some).map_err(|error| format!("INV-1 {id}: {error}")),
+        }
+    }
+
+    fn check_all(&mut self) -> Result<(), Broken> {
+        let mut holders = Holders::default();
+        for index in 0..self.workflows.len() {
+            let Some(id) = self.workflows.get(index).map(|known| known.id) else {
+                continue;
+            };
+            let Some(run) = self.load_if_kept(id)? else {
+                continue;
+            };
+            let history = self.store.rows.history(id);
+            holders.add(&run.locks);
+            self.summary.lock_waits += u64::from(run.locks.iter().any(|lock| !lock.held));
+            if !run.gate_closed {
+                self.checker.gate_opened(id);
+            }
+            self.checker.rows(&run, &history)?;
+        }
+        holders.check()
+    }
+
+    /// What was reached in the end.
+    fn count(&mut self) -> Result<(), Broken> {
+        self.summary.workflows = u64::try_from(self.workflows.len()).unwrap_or(0);
+        self.summary.memos = 0;
+        let ids: Vec<WorkflowId> = self.workflows.iter().map(|known| known.id).collect();
+        for id in ids {
+            let Some(run) = self.load_if_kept(id)? else { continue };
+            let memoized = |row: &&TaskRow| row.state.reason == Some(Reason::Memoized);
+            let count = run.tasks.iter().filter(memoized).count();
+            self.summary.memos += u64::try_from(count).unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    /// Whether every workflow has ended and nothing is left; lets go on what a user held.
+    fn is_over(&mut self) -> Result<bool, Broken> {
+        let mut over = true;
+        for index in 0..self.workflows.len() {
+            let Some(id) = self.workflows.get(index).map(|known| known.id) else {
+                continue;
+            };
+            let Some(run) = self.load_if_kept(id)? else {
+                continue;
+            };
+            if run.state.status.terminal() {
+                continue;
+            }
+            over = false;
+            let waits = run.tasks.iter().any(|row| {
+                row.state.status == TaskStatus::Running
+                    && row.state.reason == Some(Reason::Suspended)
+            });
+            if (run.state.status == WorkflowStatus::Paused || waits) && self.dice.chance(5) {
+                self.ask(index, &Command::Resume { task: None, outputs: Vec::new() })?;
+            }
+        }
+        if over {
+            self.count()?;
+        }
+        let idle = self.executors.iter().all(Executing::idle);
+        Ok(over && idle)
+    }
+}

@@ -1,0 +1,275 @@
+//! The servers of a fleet: the real decisions, one step at a time.
+
+use std::sync::Arc;
+
+use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
+use flowforge_model::id::InstanceId;
+use flowforge_model::status::Reason;
+use flowforge_model::time::Timestamp;
+use flowforge_ports::leases::{Attendance, Lease, Leases as _, Role};
+use flowforge_ports::runner::FactSink as _;
+use flowforge_ports::store::StoreError;
+use flowforge_svc_controller::{Config, Controller, ControllerError, Message};
+use flowforge_svc_executor::{Executor, Ledger, Station};
+use flowforge_svc_scheduler::{Elsewhere, Leader};
+
+use super::super::processes::{Processes, ends_by_itself};
+use super::super::store::FaultyStore;
+use super::super::world::block_on;
+use super::TTL;
+use crate::checker::Broken;
+use crate::dice::Dice;
+
+/// Says that a server lives; none if there was no answer.
+fn attend(
+    store: &FaultyStore,
+    (role, holder, capacity): (Role, InstanceId, u32),
+    give_back: Vec<u8>,
+) -> Option<(Vec<Lease>, u32, u64)> {
+    let attendance = Attendance { role, holder, ttl: TTL, capacity, give_back, leaving: false };
+    let attended = block_on(store.attend(attendance)).ok()?;
+    Some((attended.leases, attended.excess, attended.capacity))
+}
+
+/// A controller.
+pub(super) struct Controlling {
+    instance: InstanceId,
+    controller: Controller<FaultyStore, Elsewhere>,
+    give_back: Vec<u8>,
+    pub(super) still_until: Timestamp,
+}
+
+impl Controlling {
+    pub(super) fn new(store: &Arc<FaultyStore>, instance: InstanceId) -> Self {
+        let controller = Self::controller(store, instance);
+        Self { instance, controller, give_back: Vec::new(), still_until: Timestamp(0) }
+    }
+
+    fn controller(
+        store: &Arc<FaultyStore>,
+        instance: InstanceId,
+    ) -> Controller<FaultyStore, Elsewhere> {
+        let config = Config { instance, default_retry: None, one_by_one: false };
+        Controller::beside(Arc::clone(store), Elsewhere::default(), config)
+    }
+
+    /// One look, with or without an attendance before it: what a server believes after it stood
+    /// still is old.
+    pub(super) fn act(
+        &mut self,
+        store: &Arc<FaultyStore>,
+        now: Timestamp,
+        dice: &mut Dice,
+    ) -> Result<Option<String>, Broken> {
+        if self.still_until > now {
+            return Ok(None);
+        }
+        let mut inbox = vec![Message::Sweep];
+        if dice.chance(70) {
+            let me = (Role::Controller, self.instance, 0);
+            let back = std::mem::take(&mut self.give_back);
+            if let Some((mut leases, excess, _)) = attend(store, me, back) {
+                let keep = leases.len().saturating_sub(excess as usize);
+                self.give_back = leases.split_off(keep).iter().map(|lease| lease.slot).collect();
+                inbox.push(Message::Leases(leases));
+            }
+        }
+        loop {
+            match block_on(self.controller.turn(std::mem::take(&mut inbox), now)) {
+                Ok(turned) if turned.again => {}
+                Ok(_) => return Ok(None),
+                Err(ControllerError::Store(StoreError::Conflict(why))) => {
+                    return Err(format!(
+                        "INV-6 a controller that is fenced gets a conflict: {why}"
+                    ));
+                }
+                Err(error) => {
+                    self.controller = Self::controller(store, self.instance);
+                    return Ok(Some(format!("begins anew: {error}")));
+                }
+            }
+        }
+    }
+}
+
+/// A scheduler.
+pub(super) struct Scheduling {
+    instance: InstanceId,
+    leader: Option<(u64, Leader<FaultyStore>)>,
+    capacity: u64,
+    pub(super) still_until: Timestamp,
+}
+
+impl Scheduling {
+    pub(super) fn new(instance: InstanceId) -> Self {
+        Self { instance, leader: None, capacity: 0, still_until: Timestamp(0) }
+    }
+
+    /// One look; what is to be sent to executors.
+    pub(super) fn act(
+        &mut self,
+        store: &Arc<FaultyStore>,
+        now: Timestamp,
+        dice: &mut Dice,
+    ) -> Result<(Vec<AttemptKey>, Option<String>), Broken> {
+        let mut dispatches = Vec::new();
+        if self.still_until > now {
+            return Ok((dispatches, None));
+        }
+        if dice.chance(70)
+            && let Some((leases, _, capacity)) =
+                attend(store, (Role::Scheduler, self.instance, 0), Vec::new())
+        {
+            self.capacity = capacity;
+            let epoch = leases.first().map(|lease| lease.epoch);
+            if self.leader.as_ref().map(|(led, _)| *led) != epoch {
+                self.leader = None;
+            }
+            if let (None, Some(epoch)) = (&self.leader, epoch) {
+                let leader = block_on(Leader::start(Arc::clone(store), epoch));
+                self.leader = leader.ok().map(|leader| (epoch, leader));
+            }
+        }
+        let Some((_, leader)) = &mut self.leader else {
+            return Ok((dispatches, None));
+        };
+        let mut work = async || {
+            let decided = leader.turn(now, self.capacity).await?;
+            dispatches.extend(decided.dispatches);
+            if dice.chance(20) {
+                dispatches.extend(leader.repair(now).await?.dispatches);
+            }
+            Ok::<_, StoreError>(())
+        };
+        match block_on(work()) {
+            Ok(()) => Ok((dispatches, None)),
+            Err(StoreError::Corrupt(why)) => Err(format!("INV-10 {why}")),
+            Err(StoreError::Conflict(why)) => Err(format!("INV-8 {why}")),
+            Err(error) => {
+                self.leader = None;
+                Ok((dispatches, Some(format!("leads no more: {error}"))))
+            }
+        }
+    }
+}
+
+/// An executor with its processes.
+pub(super) struct Executing {
+    pub(super) instance: InstanceId,
+    pub(super) slots: u64,
+    store: Arc<FaultyStore>,
+    processes: Processes,
+    ledger: Arc<Ledger>,
+    station: Station<FaultyStore, Processes, Processes>,
+    attended: bool,
+    /// Facts that are not durable yet.
+    facts: Vec<Fact>,
+    pub(super) still_until: Timestamp,
+}
+
+impl Executing {
+    pub(super) fn new(store: &Arc<FaultyStore>, instance: InstanceId, slots: u64) -> Self {
+        let processes = Processes::default();
+        let ledger = Arc::new(Ledger::new(processes.clone()));
+        let executor = Executor::new(processes.clone(), Arc::clone(&ledger), processes.clone());
+        let station = Station::new(Arc::clone(store), Arc::new(executor), instance);
+        let (facts, still_until, attended) = (Vec::new(), Timestamp(0), false);
+        let store = Arc::clone(store);
+        Self { instance, slots, store, processes, ledger, station, attended, facts, still_until }
+    }
+
+    /// How many more attempts it may take.
+    pub(super) fn room(&self) -> usize {
+        let running = self.processes.look().running.len();
+        usize::try_from(self.slots).unwrap_or(0).saturating_sub(running)
+    }
+
+    pub(super) fn runs(&self, key: AttemptKey) -> bool {
+        self.processes.look().running.contains_key(&key.id())
+    }
+
+    pub(super) fn idle(&self) -> bool {
+        self.processes.look().running.is_empty()
+    }
+
+    /// One look: claims `keys`, lets processes end, reports. The attempts that began. One that finds
+    /// itself buried ends everything and comes back as `fresh`.
+    pub(super) fn act(
+        &mut self,
+        now: Timestamp,
+        dice: &mut Dice,
+        keys: &[AttemptKey],
+        fresh: InstanceId,
+    ) -> (Vec<AttemptKey>, Option<String>) {
+        self.processes.look().now = now;
+        let capacity = u32::try_from(self.slots).unwrap_or(0);
+        match self.look(now, dice, keys, capacity) {
+            Err(StoreError::Fenced) => {
+                *self = Self::new(&Arc::clone(&self.store), fresh, self.slots);
+                (Vec::new(), Some("is buried and comes back".to_owned()))
+            }
+            Ok(()) | Err(_) => {
+                let mut bench = self.processes.look();
+                (std::mem::take(&mut bench.begun), None)
+            }
+        }
+    }
+
+    fn look(
+        &mut self,
+        now: Timestamp,
+        dice: &mut Dice,
+        keys: &[AttemptKey],
+        capacity: u32,
+    ) -> Result<(), StoreError> {
+        // What it believes after it stood still is old.
+        if !self.attended || dice.chance(70) {
+            let attendance = Attendance {
+                role: Role::Executor,
+                holder: self.instance,
+                ttl: TTL,
+                capacity,
+                give_back: Vec::new(),
+                leaving: false,
+            };
+            block_on(self.store.attend(attendance))?;
+            self.attended = true;
+        }
+        block_on(self.station.look_for_stops())?;
+        let taken = block_on(self.station.take(keys))?;
+        for fact in taken {
+            self.ledger.deliver(fact);
+        }
+        let begun = self.processes.look().begun.clone();
+        for key in begun {
+            self.ledger.deliver(Fact { key, kind: FactKind::Started(now) });
+        }
+        self.end_some(now, dice);
+        self.facts.append(&mut self.processes.look().posted);
+        if dice.chance(70) && !self.facts.is_empty() {
+            block_on(self.station.report(&self.facts))?;
+            self.facts.clear();
+        }
+        Ok(())
+    }
+
+    fn end_some(&mut self, now: Timestamp, dice: &mut Dice) {
+        let stops = std::mem::take(&mut self.processes.look().stops);
+        for id in stops {
+            let Some(key) = self.processes.look().running.remove(&id) else { continue };
+            let (class, reason) = (FailureClass::Stopped, Reason::Stopped);
+            let report = Report::failed(now, class, reason, "stopped".to_owned());
+            self.ledger.deliver(Fact { key, kind: FactKind::Finished(Box::new(report)) });
+        }
+        let running: Vec<_> =
+            self.processes.look().running.iter().map(|(id, key)| (*id, *key)).collect();
+        for (id, key) in running {
+            if !dice.chance(25) {
+                continue;
+            }
+            self.processes.look().running.remove(&id);
+            let report = ends_by_itself(dice, 10, now);
+            self.ledger.deliver(Fact { key, kind: FactKind::Finished(Box::new(report)) });
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! An executor that is a server of its own: what was admitted in, facts out, all through the store.
+
+use std::sync::Arc;
+
+use flowforge_model::attempt::{AttemptKey, Fact, FactKind};
+use flowforge_model::id::InstanceId;
+use flowforge_model::shard::ShardSet;
+use flowforge_ports::claims::Claims;
+use flowforge_ports::clock::Clock;
+use flowforge_ports::runner::Runner;
+use flowforge_ports::store::StoreError;
+
+use crate::Executor;
+
+/// Joins an [`Executor`] to the rows it shares with controllers. It waits for nothing but the store.
+///
+/// Every call may be repeated: an attempt that was claimed twice begins once. `Fenced` means that this
+/// executor is buried: what it runs is lost already, and everything must end ([`Executor::shut_down`]).
+#[derive(Debug)]
+pub struct Station<S, R, C> {
+    store: Arc<S>,
+    executor: Arc<Executor<R, C>>,
+    instance: InstanceId,
+}
+
+impl<S: Claims, R: Runner, C: Clock> Station<S, R, C> {
+    /// The station of an executor that attends as `instance`.
+    #[must_use]
+    pub fn new(store: Arc<S>, executor: Arc<Executor<R, C>>, instance: InstanceId) -> Self {
+        Self { store, executor, instance }
+    }
+
+    /// Claims attempts and begins those that it gets. Returns the ends of those that have no work
+    /// order; they are to be reported.
+    ///
+    /// # Errors
+    /// The store's. What was claimed without an answer is claimed again when it is sent again.
+    pub async fn take(&self, keys: &[AttemptKey]) -> Result<Vec<Fact>, StoreError> {
+        let claimed = self.store.claim(self.instance, self.executor.clock.now(), keys).await?;
+        let mut ends = Vec::new();
+        for (key, order) in claimed {
+            match order {
+                Ok(order) => self.executor.start(Arc::new(order)),
+                Err(report) => ends.push(Fact { key, kind: FactKind::Finished(Box::new(report)) }),
+            }
+        }
+        Ok(ends)
+    }
+
+    /// Makes facts durable; the executor forgets ends then. Returns the shards whose controllers have
+    /// something to read.
+    ///
+    /// # Errors
+    /// The store's. The facts are to be reported again.
+    pub async fn report(&self, facts: &[Fact]) -> Result<ShardSet, StoreError> {
+        self.store.report(self.instance, facts).await?;
+        for fact in facts {
+            if matches!(fact.kind, FactKind::Finished(_)) {
+                self.executor.acknowledge(fact.key);
+            }
+        }
+        Ok(facts.iter().map(|fact| fact.key.workflow.shard()).collect())
+    }
+
+    /// Ends what somebody wants stopped.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn look_for_stops(&self) -> Result<(), StoreError> {
+        for key in self.store.stops(self.instance).await? {
+            self.executor.stop(key);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! The scheduler that leads: what controllers committed in, reservations out.
+//!
+//! It waits for nothing but the store and never looks at a clock. After any error it is spent: a new
+//! one begins with a snapshot, because what the store holds decides.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::shard::{Shard, ShardSet};
+use flowforge_model::time::{Millis, Timestamp};
+use flowforge_ports::admission::{Admission, Ready};
+use flowforge_ports::handover::Call;
+use flowforge_ports::reservations::{Reservations, Snapshot};
+use flowforge_ports::store::StoreError;
+
+use crate::LocalAdmission;
+
+/// Entries read at a time.
+const ENTRIES: u32 = 2048;
+/// An attempt that nobody claimed for this long is sent again: its dispatch may be lost.
+const SEND_AGAIN: Millis = Millis(5_000);
+/// Attempts sent again in one look.
+const RESENT: u32 = 1024;
+
+/// Decides what starts, for all controllers of a database.
+#[derive(Debug)]
+pub struct Leader<S> {
+    store: Arc<S>,
+    epoch: u64,
+    admission: LocalAdmission,
+    /// How far the calls of each shard were taken.
+    seen: BTreeMap<Shard, u64>,
+    /// Calls were taken that the store still keeps.
+    litter: bool,
+    /// What was offered and has not ended.
+    known: BTreeMap<AttemptKey, Ready>,
+}
+
+/// What is to be done after a turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decided {
+    /// Attempts to send to executors.
+    pub dispatches: Vec<AttemptKey>,
+    /// Shards whose controllers have something to read.
+    pub told: ShardSet,
+    /// There is more to read: call again without waiting.
+    pub again: bool,
+}
+
+impl<S: Reservations> Leader<S> {
+    /// Reads everything that is open, ready or waits, for the leader of this epoch.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn start(store: Arc<S>, epoch: u64) -> Result<Self, StoreError> {
+        let Snapshot { ready, open, gated, holding, waiting, seen } = store.snapshot().await?;
+        let mut admission = LocalAdmission::new(0);
+        let mut known = BTreeMap::new();
+        for workflow in gated {
+            admission.gate(workflow, false);
+        }
+        for attempt in open {
+            known.insert(attempt.key, attempt);
+            admission.adopt(attempt);
+        }
+        for attempt in ready {
+            known.insert(attempt.key, attempt);
+            admission.offer(attempt);
+        }
+        for request in holding {
+            admission.adopt_locks(request);
+        }
+        for request in waiting {
+            admission.want_locks(request);
+        }
+        let seen = seen.into_iter().collect();
+        Ok(Self { store, epoch, admission, seen, litter: true, known })
+    }
+
+    /// Takes in what was called since, gives locks, and admits as many attempts as there is room
+    /// for among `capacity`.
+    ///
+    /// # Errors
+    /// The store's; this leader is spent then.
+    pub async fn turn(&mut self, now: Timestamp, capacity: u64) -> Result<Decided, StoreError> {
+        let mut decided = Decided::default();
+        let seen: Vec<_> = self.seen.iter().map(|(shard, seq)| (*shard, *seq)).collect();
+        let entries = self.store.calls(self.epoch, &seen, ENTRIES).await?;
+        decided.again = u32::try_from(entries.len()).is_ok_and(|len| len >= ENTRIES);
+        for entry in entries {
+            let last = self.seen.entry(entry.shard).or_default();
+            if entry.seq != last.saturating_add(1) {
+                let gap =
+                    format!("calls of shard {} jump from {last} to {}", entry.shard, entry.seq);
+                return Err(StoreError::Corrupt(gap));
+            }
+            *last = entry.seq;
+            self.litter = true;
+            for call in entry.calls {
+                self.take(call);
+            }
+        }
+        self.grant(&mut decided).await?;
+        self.admission.resize(u32::try_from(capacity).unwrap_or(u32::MAX));
+        self.admit(now, &mut decided).await?;
+        Ok(decided)
+    }
+
+    fn take(&mut self, call: Call) {
+        match call {
+            Call::Offer(ready) => {
+                self.known.insert(ready.key, ready);
+                self.admission.offer(ready);
+            }
+            Call::Withdraw(key) => {
+                self.known.remove(&key);
+                self.admission.withdraw(key);
+            }
+            Call::Release(key) => {
+                self.known.remove(&key);
+                self.admission.withdraw(key);
+                self.admission.release(key);
+            }
+            Call::Gate { workflow, open } => self.admission.gate(workflow, open),
+            Call::WantLocks(request) => self.admission.want_locks(request),
+            Call::ReleaseLocks { workflow, node } => self.admission.release_locks(workflow, node),
+        }
+    }
+
+    /// Gives free locks away. Whoever does not wait any more lets go, and others may have a turn.
+    async fn grant(&mut self, decided: &mut Decided) -> Result<(), StoreError> {
+        loop {
+            let granted: Vec<(WorkflowId, NodeIx)> = self.admission.grant_locks();
+            if granted.is_empty() {
+                return Ok(());
+            }
+            let gone = self.store.grant(self.epoch, &granted).await?;
+            for (workflow, node) in granted.iter().filter(|holder| !gone.contains(holder)) {
+                tracing::debug!(%workflow, node = node.0, "locks granted");
+                decided.told = decided.told.with(workflow.shard());
+            }
+            for (workflow, node) in gone {
+                self.admission.release_locks(workflow, node);
+            }
+        }
+    }
+
+    async fn admit(&mut self, now: Timestamp, decided: &mut Decided) -> Result<(), StoreError> {
+        let keys = self.admission.admit(now);
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let reserved = self.store.reserve(self.epoch, now, &keys).await?;
+        for key in reserved.gone {
+            self.known.remove(&key);
+            self.admission.release(key);
+            decided.again = true;
+        }
+        for key in reserved.gated {
+            self.admission.release(key);
+            self.admission.gate(key.workflow, false);
+            if let Some(ready) = self.known.get(&key) {
+                self.admission.offer(*ready);
+            }
+            decided.again = true;
+        }
+        decided.dispatches.extend(reserved.admitted);
+        Ok(())
+    }
+
+    /// What need not be done in every turn: forgets calls that were taken, reports what dead
+    /// executors ran as lost, and sends again what nobody claimed.
+    ///
+    /// # Errors
+    /// The store's; this leader is spent then.
+    pub async fn repair(&mut self, now: Timestamp) -> Result<Decided, StoreError> {
+        let mut decided = Decided::default();
+        if std::mem::take(&mut self.litter) {
+            let seen: Vec<_> = self.seen.iter().map(|(shard, seq)| (*shard, *seq)).collect();
+            self.store.forget_calls(self.epoch, &seen).await?;
+        }
+        for executor in self.store.bury(self.epoch, now).await? {
+            tracing::warn!(%executor, "executor is gone; what it ran is lost");
+            decided.told = ShardSet::ALL;
+        }
+        let before = Timestamp(now.0.saturating_sub(i64::try_from(SEND_AGAIN.0).unwrap_or(0)));
+        decided.dispatches = self.store.unclaimed(before, RESENT).await?;
+        Ok(decided)
+    }
+}
