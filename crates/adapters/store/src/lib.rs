@@ -12,6 +12,7 @@
 mod codec;
 pub mod doctor;
 mod memory;
+mod postgres;
 mod rules;
 mod sqlite;
 
@@ -19,4 +20,5 @@ mod sqlite;
 mod conformance;
 
 pub use memory::MemoryStore;
+pub use postgres::{MigrationStatus, PostgresConfig, PostgresStore};
 pub use sqlite::SqliteStore;
