@@ -156,7 +156,9 @@ pub(crate) const KEPT: &[Kept] = &[
     kept("nix", &[PROCESS], "unshare, which rustix offers as unsafe only"),
     kept("tar", &[ARTIFACTS], "archives are packed and unpacked in one place"),
     kept("flate2", &[ARTIFACTS], "archives are packed and unpacked in one place"),
-    kept("rustls", &[HTTP], "TLS is a client's (docs/decisions/0007)"),
+    kept("rustls", &[HTTP, STORE], "TLS is a client's (docs/decisions/0007)"),
+    kept("tokio-rustls", &[STORE], "the database's connections are asynchronous"),
+    kept("tokio-postgres", &[STORE], "the store is the only crate that knows SQL"),
     kept("clap", &["flowforge", "ffctl", TESTKIT, "xtask"], "arguments are for programs"),
     kept("clap_complete", &["ffctl"], "arguments are for programs"),
     kept("comfy-table", &["ffctl"], "tables are for people"),
@@ -187,10 +189,9 @@ pub(crate) const ABSENT: &[(&str, &str)] = &[
     ("serde_yaml", "unmaintained; documents are read by events (docs/decisions/0005)"),
     ("serde_yaml_ng", "quadratic on nested input, accepts duplicate keys"),
     ("serde_yml", "unsound (RUSTSEC-2025-0068)"),
-    ("sqlx", "rusqlite with one writer is 20 times faster (docs/decisions/0002)"),
-    ("sqlx-core", "rusqlite with one writer is 20 times faster (docs/decisions/0002)"),
+    ("sqlx", "a driver of its own each (docs/decisions/0002, docs/decisions/0010)"),
+    ("sqlx-core", "a driver of its own each (docs/decisions/0002, docs/decisions/0010)"),
     ("tikv-jemalloc-sys", "slow to build on two cores"),
-    ("tokio-postgres", "standalone holds no PostgreSQL client"),
 ];
 
 /// Licences that need no second thought beside Apache-2.0.

@@ -14,7 +14,7 @@ use flowforge_ports::schedules::Schedules;
 use flowforge_ports::store::Store;
 
 use self::fixture::now;
-use crate::{MemoryStore, SqliteStore};
+use crate::{MemoryStore, PostgresStore, SqliteStore};
 
 /// A store whose history and attempts can be looked at.
 pub(crate) trait Subject: Store + Schedules {
@@ -42,6 +42,16 @@ impl Subject for SqliteStore {
     }
 }
 
+impl Subject for PostgresStore {
+    fn history(&self, id: WorkflowId) -> Vec<EventView> {
+        now(self.events(id, 0, 1000)).unwrap_or_default()
+    }
+
+    fn attempts(&self, id: WorkflowId) -> Vec<AttemptView> {
+        now(Catalog::attempts(self, id, NodeIx(0), NodeIx(u32::MAX))).unwrap_or_default()
+    }
+}
+
 /// A store in a directory of its own, which goes with it.
 pub(crate) fn sqlite() -> (SqliteStore, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
@@ -49,9 +59,18 @@ pub(crate) fn sqlite() -> (SqliteStore, tempfile::TempDir) {
     (store, dir)
 }
 
-/// One test per case and store.
+/// One test per case and store. Those on PostgreSQL need a server: `cargo xtask test --tier
+/// postgres`.
 macro_rules! cases {
     ($($case:ident)+) => {
+        mod on_postgres { $(
+            #[test]
+            #[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+            fn $case() {
+                let fresh = crate::postgres::tests::fresh();
+                super::$case(&fresh.store());
+            }
+        )+ }
         mod on_sqlite { $(#[test] fn $case() {
             let (store, _dir) = crate::conformance::sqlite();
             super::$case(&store);

@@ -2,15 +2,17 @@
 //!
 //! The only crate that knows SQL. It never decides what a workflow does next: it refuses writes
 //! that would break an invariant (a guard in the same transaction as the write) and keeps the
-//! rest. Both stores pass one conformance suite. Start reading at `migrations/0001_first.sql`,
+//! rest. Both stores pass one conformance suite. Start reading at `migrations/sqlite/0001_first.sql`,
 //! then [`flowforge_ports::store::Store`].
 //!
 //! The futures of both stores never wait: a call does its work, file synchronisation included,
 //! before it returns for the first time. Whoever runs on an async runtime calls them from a
 //! thread that may block.
 
+mod codec;
 pub mod doctor;
 mod memory;
+mod postgres;
 mod rules;
 mod sqlite;
 
@@ -18,4 +20,5 @@ mod sqlite;
 mod conformance;
 
 pub use memory::{Flaw, MemoryStore};
+pub use postgres::{MigrationStatus, PostgresConfig, PostgresStore};
 pub use sqlite::SqliteStore;

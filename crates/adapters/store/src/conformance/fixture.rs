@@ -1,7 +1,9 @@
 //! Workflows, commits and their parts in few words.
 
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 
 use flowforge_model::attempt::{AttemptKey, Failure, FailureClass, Report};
 use flowforge_model::event::{
@@ -18,11 +20,21 @@ use uuid::Uuid;
 
 pub(crate) const AT: Timestamp = Timestamp(1_700_000_000_000);
 
-/// The value of a future that never waits.
+/// The value of a future; those of most stores never wait.
 pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("a store's future waits"),
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
     }
 }
 

@@ -243,22 +243,49 @@ fn rows(store: &impl Subject) -> String {
     seen
 }
 
+/// Makes the calls on a store and on the one in memory, and compares all that can be seen.
+fn compare(store: &impl Subject, calls: &[Call]) {
+    let memory = MemoryStore::new();
+    for epoch in [now(store.take_over(instance())), now(memory.take_over(instance()))] {
+        assert_eq!(epoch.unwrap(), 1);
+    }
+    let mut epoch = 1;
+    for call in calls {
+        let commit = resolve(&memory, epoch, call);
+        epoch += u64::from(matches!(call, Call::TakeOver));
+        let expected = make(&memory, call, commit.clone());
+        assert_eq!(make(store, call, commit), expected, "{call:?}");
+        assert_eq!(rows(store), rows(&memory), "after {call:?}, which gave {expected}");
+    }
+}
+
+fn calls() -> impl Strategy<Value = Vec<Call>> {
+    vec(call(), 1..40)
+}
+
+fn config() -> Config {
+    Config { cases: 128, failure_persistence: None, ..Config::default() }
+}
+
 proptest! {
-    #![proptest_config(Config { cases: 128, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(config())]
     #[test]
-    fn both_stores_do_the_same(calls in vec(call(), 1..40)) {
+    fn both_stores_do_the_same(calls in calls()) {
         let (disk, _dir) = sqlite();
-        let memory = MemoryStore::new();
-        for store_epoch in [now(disk.take_over(instance())), now(memory.take_over(instance()))] {
-            assert_eq!(store_epoch.unwrap(), 1);
-        }
-        let mut epoch = 1;
-        for call in &calls {
-            let commit = resolve(&memory, epoch, call);
-            epoch += u64::from(matches!(call, Call::TakeOver));
-            let expected = make(&memory, call, commit.clone());
-            assert_eq!(make(&disk, call, commit), expected, "{call:?}");
-            assert_eq!(rows(&disk), rows(&memory), "after {call:?}, which gave {expected}");
+        compare(&disk, &calls);
+    }
+}
+
+mod on_postgres {
+    use super::{calls, compare, config, proptest};
+
+    proptest! {
+        #![proptest_config(config())]
+        #[test]
+        #[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+        fn both_stores_do_the_same(calls in calls()) {
+            let fresh = crate::postgres::tests::fresh();
+            compare(&fresh.store(), &calls);
         }
     }
 }

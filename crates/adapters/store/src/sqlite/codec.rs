@@ -1,7 +1,7 @@
 //! Between columns and the nouns. Whatever does not read back is a corrupt row.
 
 use flowforge_model::event::{
-    Command, Ending, NodeKind, Outputs, Record, TaskRow, TaskShape, TaskState, Timer, WorkflowState,
+    Command, NodeKind, Record, TaskRow, TaskShape, TaskState, Timer, WorkflowState,
 };
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
@@ -13,59 +13,11 @@ use uuid::Uuid;
 
 use super::error::from_sqlite;
 
-/// Pairs whose order counts: parameters, labels.
-pub(super) type Pairs = Vec<(String, String)>;
-
-/// Fastest level: a document is text of some KiB, and half its size is enough.
-const ZSTD_LEVEL: i32 = 1;
-/// Bytes that a stored document may claim: sixteen times what a request may carry.
-const DOCUMENT_BYTES: usize = 16 * flowforge_model::limits::BODY_BYTES;
-
-/// The columns of `task` that [`task_row`] reads, in its order.
-macro_rules! task_columns {
-    () => {
-        "t.node, t.parent, t.slot, t.kind, t.name, t.template, t.item, t.status, t.reason, \
-         t.message, t.attempt, t.failures, t.losses, t.exit_code, t.queued_at, t.started_at, \
-         t.finished_at, t.outputs"
-    };
-}
-/// The columns of `workflow` that [`workflow_state`] reads, in its order.
-macro_rules! state_columns {
-    () => {
-        "w.status, w.reason, w.message, w.generation, w.ending, w.started_at, w.finished_at, \
-         w.outputs"
-    };
-}
-pub(super) use {state_columns, task_columns};
-
-/// A document as it is stored.
-#[derive(Debug)]
-pub(super) struct Compressed {
-    pub(super) bytes: usize,
-    pub(super) zstd: Vec<u8>,
-}
-
-pub(super) fn compress(text: &str) -> Result<Compressed, StoreError> {
-    let zstd = zstd::bulk::compress(text.as_bytes(), ZSTD_LEVEL)
-        .map_err(|error| StoreError::Unavailable(format!("compress the document: {error}")))?;
-    Ok(Compressed { bytes: text.len(), zstd })
-}
-
-pub(super) fn decompress(bytes: usize, zstd: &[u8]) -> Result<String, StoreError> {
-    if bytes > DOCUMENT_BYTES {
-        return Err(corrupt("document size"));
-    }
-    let text = zstd::bulk::decompress(zstd, bytes)
-        .map_err(|error| StoreError::Corrupt(format!("document: {error}")))?;
-    if text.len() != bytes {
-        return Err(corrupt("document size"));
-    }
-    String::from_utf8(text).map_err(|_| corrupt("document text"))
-}
-
-pub(super) fn corrupt(what: &str) -> StoreError {
-    StoreError::Corrupt(what.to_owned())
-}
+pub(super) use crate::codec::{
+    Compressed, Pairs, compress, corrupt, decompress, ending_word, outputs_json, state_columns,
+    task_columns, to_json,
+};
+use crate::codec::{ending, from_json, parse_word};
 
 /// One column.
 pub(super) fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {
@@ -95,10 +47,7 @@ pub(super) fn optional_word<T>(
 ) -> Result<Option<T>, StoreError> {
     match text(row, at)? {
         None => Ok(None),
-        Some(word) => match parse(word) {
-            Some(value) => Ok(Some(value)),
-            None => Err(StoreError::Corrupt(format!("unknown word {word:?}"))),
-        },
+        Some(word) => parse_word(word, parse).map(Some),
     }
 }
 
@@ -109,18 +58,8 @@ pub(super) fn json<T: serde::de::DeserializeOwned>(
 ) -> Result<Option<T>, StoreError> {
     match text(row, at)? {
         None => Ok(None),
-        Some(text) => serde_json::from_str(text)
-            .map(Some)
-            .map_err(|error| StoreError::Corrupt(error.to_string())),
+        Some(text) => from_json(text).map(Some),
     }
-}
-
-pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Conflict(error.to_string()))
-}
-
-pub(super) fn outputs_json(outputs: Option<&Outputs>) -> Result<Option<String>, StoreError> {
-    outputs.map(to_json).transpose()
 }
 
 pub(super) fn pairs(row: &Row<'_>, at: usize) -> Result<Pairs, StoreError> {
@@ -158,21 +97,6 @@ pub(super) fn timer(row: &Row<'_>, at: usize) -> Result<Timer, StoreError> {
 
 pub(super) fn command(row: &Row<'_>, at: usize) -> Result<Option<Command>, StoreError> {
     json(row, at)
-}
-
-pub(super) fn ending_word(ending: Ending) -> &'static str {
-    match ending {
-        Ending::Deadline => "deadline",
-        Ending::Stop => "stop",
-        Ending::Terminate => "terminate",
-        Ending::Cancel => "cancel",
-    }
-}
-
-fn ending(word: &str) -> Option<Ending> {
-    [Ending::Deadline, Ending::Stop, Ending::Terminate, Ending::Cancel]
-        .into_iter()
-        .find(|ending| ending_word(*ending) == word)
 }
 
 /// Reads [`state_columns`] from column `at` on.
@@ -237,25 +161,4 @@ pub(super) fn record(row: &Row<'_>, at: usize) -> Result<Record, StoreError> {
             generation: get(row, at + 6)?,
         },
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_document_reads_back_and_a_damaged_one_is_corrupt() {
-        let text = "spec: {}\n".repeat(1000);
-        let stored = compress(&text).unwrap();
-        assert!(stored.zstd.len() < 200);
-        assert_eq!(decompress(stored.bytes, &stored.zstd).unwrap(), text);
-        for (bytes, zstd) in [
-            (stored.bytes - 1, &stored.zstd[..]),
-            (stored.bytes + 1, &stored.zstd[..]),
-            (usize::MAX, &stored.zstd[..]),
-            (stored.bytes, b"not zstd"),
-        ] {
-            assert!(matches!(decompress(bytes, zstd), Err(StoreError::Corrupt(_))));
-        }
-    }
 }

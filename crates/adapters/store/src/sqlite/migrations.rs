@@ -8,9 +8,9 @@ use super::error::from_sqlite;
 /// Migration `n` leads from schema `n - 1` to `n`, counted from 1. Never edit one that was
 /// released.
 const MIGRATIONS: &[&str] = &[
-    include_str!("../../migrations/0001_first.sql"),
-    include_str!("../../migrations/0002_templates_and_locks.sql"),
-    include_str!("../../migrations/0003_schedules.sql"),
+    include_str!("../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../migrations/sqlite/0002_templates_and_locks.sql"),
+    include_str!("../../migrations/sqlite/0003_schedules.sql"),
 ];
 
 /// "FLOW" in the header of the file: tells our databases from those of other programs.

@@ -101,7 +101,7 @@ fn a_newer_schema_is_refused() {
 fn a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds() {
     let dir = tempfile::tempdir().unwrap();
     let raw = Connection::open(path(&dir)).unwrap();
-    raw.execute_batch(include_str!("../../migrations/0001_first.sql")).unwrap();
+    raw.execute_batch(include_str!("../../migrations/sqlite/0001_first.sql")).unwrap();
     raw.pragma_update(None, "user_version", 1).unwrap();
     raw.pragma_update(None, "application_id", 0x464c_4f57).unwrap();
     raw.execute("UPDATE project SET name = 'default ü'", []).unwrap();

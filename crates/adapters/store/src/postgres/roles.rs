@@ -1,0 +1,176 @@
+//! Roles that are servers of their own: leases, what the scheduler does, what executors do.
+
+mod claims;
+pub(super) mod handover;
+mod leases;
+mod reservations;
+
+use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
+use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::shard::{Shard, ShardSet};
+use flowforge_model::status::Reason;
+use flowforge_model::time::Timestamp;
+use flowforge_ports::claims::Claims;
+use flowforge_ports::handover::{Entry, News, Order, Tidings};
+use flowforge_ports::leases::{Attendance, Attended, Leases};
+use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
+use flowforge_ports::store::StoreError;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::PostgresStore;
+use super::bind::{Bound, binds, int};
+use super::codec::{self, get};
+use super::load::{numbers, read};
+use super::transaction::{Mode, Tx};
+
+const NEWS: &str = "SELECT id, body FROM news WHERE shard = ANY ($1) ORDER BY id LIMIT $2";
+
+/// News, each with the columns that it is found by.
+const TELL: &str = "INSERT INTO news (workflow, node, number, finished, body) \
+     SELECT * FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::boolean[], $5::text[])";
+
+/// What other roles told controllers.
+pub(super) async fn news(
+    mut tx: Tx<'_>,
+    shards: ShardSet,
+    limit: u32,
+) -> Result<Vec<News>, StoreError> {
+    read(&tx.rows(NEWS, binds![numbers(shards), i64::from(limit)]).await?, |row| {
+        let what = codec::json(row, 1)?.ok_or_else(|| codec::corrupt("news"))?;
+        Ok(News { id: get(row, 0)?, what })
+    })
+}
+
+/// Columns of news: workflow, node, number, finished, body.
+fn columns_of_news<'a>(all: &[Tidings]) -> Result<Vec<Bound<'a>>, StoreError> {
+    let (mut workflows, mut nodes, mut attempts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut finished, mut bodies) = (Vec::new(), Vec::new());
+    for what in all {
+        let (node, number, over) = match what {
+            Tidings::Fact(Fact { key, kind }) => {
+                (key.node, key.number, matches!(kind, FactKind::Finished(_)))
+            }
+            Tidings::Granted { node, .. } => (*node, 0, false),
+        };
+        workflows.push(what.workflow().0);
+        nodes.push(int(node.0)?);
+        attempts.push(int(number)?);
+        finished.push(over);
+        bodies.push(codec::to_json(what)?);
+    }
+    Ok(binds![workflows, nodes, attempts, finished, bodies])
+}
+
+/// The end of an attempt that no executor reports.
+fn ended(key: AttemptKey, at: Timestamp, class: FailureClass, message: &str) -> Tidings {
+    let reason = if class == FailureClass::Lost { Reason::Lost } else { Reason::Stopped };
+    let report = Report::failed(at, class, reason, message.to_owned());
+    Tidings::Fact(Fact { key, kind: FactKind::Finished(Box::new(report)) })
+}
+
+type Columns = (Vec<Uuid>, Vec<i32>, Vec<i32>);
+
+/// Keys of attempts as arrays, in their order: rows are locked in this order.
+fn columns(keys: &[AttemptKey]) -> Result<Columns, StoreError> {
+    let mut sorted = keys.to_vec();
+    sorted.sort_unstable();
+    let mut columns = Columns::default();
+    for key in sorted {
+        columns.0.push(key.workflow.0);
+        columns.1.push(int(key.node.0)?);
+        columns.2.push(int(key.number)?);
+    }
+    Ok(columns)
+}
+
+/// An attempt key from three columns.
+fn key(row: &Row, at: usize) -> Result<AttemptKey, StoreError> {
+    Ok(AttemptKey {
+        workflow: codec::workflow_id(row, at)?,
+        node: codec::node(row, at + 1)?,
+        number: codec::number(row, at + 2)?,
+    })
+}
+
+impl Leases for PostgresStore {
+    async fn attend(&self, attendance: Attendance) -> Result<Attended, StoreError> {
+        self.write(move |tx| Box::pin(leases::attend(tx, attendance))).await
+    }
+}
+
+impl Reservations for PostgresStore {
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.read(Mode::Snapshot, |tx| Box::pin(reservations::snapshot(tx))).await
+    }
+
+    async fn calls(
+        &self,
+        epoch: u64,
+        seen: &[(Shard, u64)],
+        limit: u32,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let seen = seen.to_vec();
+        self.read(Mode::Snapshot, move |tx| {
+            Box::pin(reservations::calls(tx, epoch, seen, limit))
+        })
+        .await
+    }
+
+    async fn forget_calls(&self, epoch: u64, seen: &[(Shard, u64)]) -> Result<(), StoreError> {
+        let seen = seen.to_vec();
+        self.write(move |tx| Box::pin(reservations::forget_calls(tx, epoch, seen))).await
+    }
+
+    async fn reserve(
+        &self,
+        epoch: u64,
+        at: Timestamp,
+        keys: &[AttemptKey],
+    ) -> Result<Reserved, StoreError> {
+        let keys = keys.to_vec();
+        self.write(move |tx| Box::pin(reservations::reserve(tx, epoch, at, keys))).await
+    }
+
+    async fn grant(
+        &self,
+        epoch: u64,
+        holders: &[(WorkflowId, NodeIx)],
+    ) -> Result<Vec<(WorkflowId, NodeIx)>, StoreError> {
+        let holders = holders.to_vec();
+        self.write(move |tx| Box::pin(reservations::grant(tx, epoch, holders))).await
+    }
+
+    async fn unclaimed(
+        &self,
+        before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<AttemptKey>, StoreError> {
+        self.read(Mode::Fresh, move |tx| Box::pin(reservations::unclaimed(tx, before, limit))).await
+    }
+
+    async fn bury(&self, epoch: u64, at: Timestamp) -> Result<Vec<InstanceId>, StoreError> {
+        self.write(move |tx| Box::pin(leases::bury(tx, epoch, at))).await
+    }
+}
+
+impl Claims for PostgresStore {
+    async fn claim(
+        &self,
+        executor: InstanceId,
+        _at: Timestamp,
+        keys: &[AttemptKey],
+    ) -> Result<Vec<(AttemptKey, Order)>, StoreError> {
+        let keys = keys.to_vec();
+        self.write(move |tx| Box::pin(claims::claim(tx, executor, keys))).await
+    }
+
+    async fn report(&self, executor: InstanceId, facts: &[Fact]) -> Result<(), StoreError> {
+        let facts = facts.to_vec();
+        self.write(move |tx| Box::pin(claims::report(tx, executor, facts))).await
+    }
+
+    async fn stops(&self, executor: InstanceId) -> Result<Vec<AttemptKey>, StoreError> {
+        self.read(Mode::Fresh, move |tx| Box::pin(claims::stops(tx, executor))).await
+    }
+}

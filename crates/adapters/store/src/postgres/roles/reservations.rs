@@ -1,0 +1,255 @@
+//! What the scheduler reads and writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::resources::{Bytes, MilliCpu, ResourceList};
+use flowforge_model::shard::Shard;
+use flowforge_model::time::Timestamp;
+use flowforge_ports::admission::{LockRequest, Ready};
+use flowforge_ports::handover::{Entry, Tidings};
+use flowforge_ports::reservations::{Reserved, Snapshot};
+use flowforge_ports::store::StoreError;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{TELL, columns, columns_of_news, key};
+use crate::postgres::bind::{binds, int, long};
+use crate::postgres::codec::{self, get};
+use crate::postgres::load::read;
+use crate::postgres::transaction::Tx;
+use crate::rules;
+
+/// The fence of the scheduler. Held to the end of the transaction.
+const LEAD: &str =
+    "SELECT epoch FROM lease WHERE role = 'scheduler' AND slot = 0 AND epoch = $1 FOR SHARE";
+/// The same for one that only reads: in its snapshot this epoch is the last.
+const LED: &str = "SELECT epoch FROM lease WHERE role = 'scheduler' AND slot = 0 AND epoch = $1";
+
+const READY: &str = "SELECT o.workflow, o.node, o.number, o.priority, o.since, o.parallelism, \
+     o.cpu, o.memory, o.gpu FROM runnable r JOIN work_order o USING (workflow, node, number) \
+     ORDER BY 1, 2, 3";
+const OPEN: &str = "SELECT o.workflow, o.node, o.number, o.priority, o.since, o.parallelism, \
+     o.cpu, o.memory, o.gpu FROM attempt a JOIN work_order o USING (workflow, node, number) \
+     WHERE a.ended_at IS NULL ORDER BY 1, 2, 3";
+const GATED: &str = "SELECT workflow FROM gate WHERE closed ORDER BY workflow";
+const LOCKS: &str = "SELECT l.workflow, l.node, l.key, l.capacity, l.held, l.since, w.priority, \
+     w.created_at FROM lock l JOIN workflow w ON w.id = l.workflow \
+     ORDER BY l.workflow, l.node, l.key";
+const SEEN: &str = "SELECT shard, last FROM call_log WHERE last > 0 ORDER BY shard";
+
+const CALLS: &str = "SELECT c.shard, c.seq, c.body FROM call c \
+     LEFT JOIN unnest($1::smallint[], $2::bigint[]) AS u (shard, seen) ON u.shard = c.shard \
+     WHERE c.seq > coalesce(u.seen, 0) ORDER BY c.shard, c.seq LIMIT $3";
+
+const FORGET: &str = "DELETE FROM call c USING unnest($1::smallint[], $2::bigint[]) \
+     AS u (shard, seen) WHERE c.shard = u.shard AND c.seq <= u.seen";
+
+/// In the order of ids, as everybody does. A cancel that closes one waits for this commit, or this
+/// one sees it closed.
+const GATES: &str =
+    "SELECT workflow, closed FROM gate WHERE workflow = ANY ($1) ORDER BY workflow FOR SHARE";
+
+/// Taking the runnable row away is what entitles to open an attempt. Rows are locked in order first:
+/// a controller may be taking some of them off the queue.
+const RESERVE: &str = "WITH mine AS MATERIALIZED (SELECT r.workflow, r.node, r.number \
+     FROM runnable r JOIN unnest($1::uuid[], $2::integer[], $3::integer[]) \
+     AS u (workflow, node, number) USING (workflow, node, number) \
+     ORDER BY r.workflow, r.node, r.number FOR UPDATE OF r), \
+     gone AS (DELETE FROM runnable r USING mine m WHERE r.workflow = m.workflow \
+     AND r.node = m.node AND r.number = m.number RETURNING r.workflow, r.node, r.number) \
+     INSERT INTO attempt (workflow, node, number, admitted_at) \
+     SELECT workflow, node, number, $4 FROM gone RETURNING workflow, node, number";
+
+const HOLD: &str = "UPDATE lock l SET held = TRUE \
+     FROM unnest($1::uuid[], $2::integer[]) AS u (workflow, node) \
+     WHERE l.workflow = u.workflow AND l.node = u.node AND NOT l.held \
+     RETURNING l.workflow, l.node, l.key";
+const HOLDERS: &str = "SELECT key, count(*), max(capacity) FROM lock \
+     WHERE key = ANY ($1) AND held GROUP BY key";
+
+const UNCLAIMED: &str = "SELECT workflow, node, number FROM attempt \
+     WHERE ended_at IS NULL AND instance IS NULL AND NOT stop AND admitted_at < $1 \
+     ORDER BY admitted_at, workflow, node, number LIMIT $2";
+
+/// Refuses everybody but the scheduler of this epoch.
+pub(super) async fn lead(tx: &mut Tx<'_>, epoch: u64) -> Result<(), StoreError> {
+    let led = tx.rows(LEAD, binds![long(epoch)?]).await?;
+    if led.is_empty() { Err(StoreError::Fenced) } else { Ok(()) }
+}
+
+pub(super) async fn snapshot(mut tx: Tx<'_>) -> Result<Snapshot, StoreError> {
+    let ready = read(&tx.rows(READY, binds![]).await?, ready)?;
+    let open = read(&tx.rows(OPEN, binds![]).await?, self::ready)?;
+    let gated = read(&tx.rows(GATED, binds![]).await?, |row| codec::workflow_id(row, 0))?;
+    let (holding, waiting) = locks(&tx.rows(LOCKS, binds![]).await?)?;
+    let seen =
+        read(&tx.rows(SEEN, binds![]).await?, |row| Ok((shard(row, 0)?, codec::count(row, 1)?)))?;
+    Ok(Snapshot { ready, open, gated, holding, waiting, seen })
+}
+
+fn ready(row: &Row) -> Result<Ready, StoreError> {
+    let parallelism: Option<i64> = get(row, 5)?;
+    let small = |value: u64| u32::try_from(value).map_err(|_| codec::corrupt("a number"));
+    Ok(Ready {
+        key: key(row, 0)?,
+        priority: get(row, 3)?,
+        since: codec::time(row, 4)?,
+        parallelism: match parallelism {
+            None => None,
+            Some(_) => Some(small(codec::count(row, 5)?)?),
+        },
+        requests: ResourceList {
+            cpu: MilliCpu(codec::count(row, 6)?),
+            memory: Bytes(codec::count(row, 7)?),
+            gpu: small(codec::count(row, 8)?)?,
+        },
+    })
+}
+
+/// Those who hold their locks, and those who wait for them.
+fn locks(rows: &[Row]) -> Result<(Vec<LockRequest>, Vec<LockRequest>), StoreError> {
+    let mut all: BTreeMap<(WorkflowId, NodeIx), (LockRequest, bool)> = BTreeMap::new();
+    for row in rows {
+        let (workflow, node) = (codec::workflow_id(row, 0)?, codec::node(row, 1)?);
+        let (priority, created_at) = (get(row, 6)?, codec::time(row, 7)?);
+        let since = codec::time(row, 5)?;
+        let locks = Vec::new();
+        let new = LockRequest { workflow, node, priority, created_at, since, locks };
+        let (request, held) = all.entry((workflow, node)).or_insert((new, true));
+        let limit = u32::try_from(codec::count(row, 3)?).map_err(|_| codec::corrupt("capacity"))?;
+        request.locks.push((get(row, 2)?, limit));
+        *held &= get::<bool>(row, 4)?;
+    }
+    let (held, waiting): (Vec<_>, Vec<_>) = all.into_values().partition(|(_, held)| *held);
+    let requests = |list: Vec<(LockRequest, bool)>| list.into_iter().map(|(one, _)| one).collect();
+    Ok((requests(held), requests(waiting)))
+}
+
+fn shard(row: &Row, at: usize) -> Result<Shard, StoreError> {
+    let number = u8::try_from(get::<i16>(row, at)?).ok();
+    number.and_then(Shard::new).ok_or_else(|| codec::corrupt("shard"))
+}
+
+fn positions(seen: Vec<(Shard, u64)>) -> Result<(Vec<i16>, Vec<i64>), StoreError> {
+    let (mut shards, mut numbers) = (Vec::new(), Vec::new());
+    for (shard, seq) in seen {
+        shards.push(i16::from(shard.number()));
+        numbers.push(long(seq)?);
+    }
+    Ok((shards, numbers))
+}
+
+pub(super) async fn calls(
+    mut tx: Tx<'_>,
+    epoch: u64,
+    seen: Vec<(Shard, u64)>,
+    limit: u32,
+) -> Result<Vec<Entry>, StoreError> {
+    let (shards, numbers) = positions(seen)?;
+    tx.send(LED, binds![long(epoch)?]).await;
+    tx.send(CALLS, binds![shards, numbers, i64::from(limit)]).await;
+    let led = tx.answer().await?;
+    let calls = tx.answer().await?;
+    if led.rows.is_empty() {
+        return Err(StoreError::Fenced);
+    }
+    read(&calls.rows, |row| {
+        let calls = codec::json(row, 2)?.ok_or_else(|| codec::corrupt("calls"))?;
+        Ok(Entry { shard: shard(row, 0)?, seq: codec::count(row, 1)?, calls })
+    })
+}
+
+pub(super) async fn forget_calls(
+    mut tx: Tx<'_>,
+    epoch: u64,
+    seen: Vec<(Shard, u64)>,
+) -> Result<(), StoreError> {
+    lead(&mut tx, epoch).await?;
+    let (shards, numbers) = positions(seen)?;
+    tx.execute(FORGET, binds![shards, numbers]).await?;
+    Ok(())
+}
+
+pub(super) async fn reserve(
+    mut tx: Tx<'_>,
+    epoch: u64,
+    at: Timestamp,
+    keys: Vec<AttemptKey>,
+) -> Result<Reserved, StoreError> {
+    let workflows: BTreeSet<Uuid> = keys.iter().map(|key| key.workflow.0).collect();
+    tx.send(LEAD, binds![long(epoch)?]).await;
+    tx.send(GATES, binds![workflows.into_iter().collect::<Vec<_>>()]).await;
+    let led = tx.answer().await?;
+    let gates = tx.answer().await?;
+    if led.rows.is_empty() {
+        return Err(StoreError::Fenced);
+    }
+    let mut closed: BTreeMap<WorkflowId, bool> = BTreeMap::new();
+    for row in &gates.rows {
+        closed.insert(codec::workflow_id(row, 0)?, get(row, 1)?);
+    }
+    let mut done = Reserved::default();
+    let mut open = Vec::new();
+    for key in keys {
+        match closed.get(&key.workflow) {
+            None => done.gone.push(key),
+            Some(true) => done.gated.push(key),
+            Some(false) => open.push(key),
+        }
+    }
+    if open.is_empty() {
+        return Ok(done);
+    }
+    let (workflows, nodes, numbers) = columns(&open)?;
+    let admitted = tx.rows(RESERVE, binds![workflows, nodes, numbers, at.0]).await?;
+    let admitted: BTreeSet<AttemptKey> = read(&admitted, |row| key(row, 0))?.into_iter().collect();
+    for key in open {
+        if admitted.contains(&key) { &mut done.admitted } else { &mut done.gone }.push(key);
+    }
+    Ok(done)
+}
+
+pub(super) async fn grant(
+    mut tx: Tx<'_>,
+    epoch: u64,
+    holders: Vec<(WorkflowId, NodeIx)>,
+) -> Result<Vec<(WorkflowId, NodeIx)>, StoreError> {
+    lead(&mut tx, epoch).await?;
+    let (mut workflows, mut nodes) = (Vec::new(), Vec::new());
+    for (workflow, node) in &holders {
+        workflows.push(workflow.0);
+        nodes.push(int(node.0)?);
+    }
+    let held = tx.rows(HOLD, binds![workflows, nodes]).await?;
+    let mut granted: BTreeSet<(WorkflowId, NodeIx)> = BTreeSet::new();
+    let mut keys: BTreeSet<String> = BTreeSet::new();
+    for row in &held {
+        granted.insert((codec::workflow_id(row, 0)?, codec::node(row, 1)?));
+        keys.insert(get(row, 2)?);
+    }
+    if !granted.is_empty() {
+        let keys: Vec<String> = keys.into_iter().collect();
+        for row in &tx.rows(HOLDERS, binds![keys]).await? {
+            let (holders, limit) = (codec::count(row, 1)?, codec::count(row, 2)?);
+            let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+            rules::lock_overfull(get(row, 0)?, holders, limit)?;
+        }
+        let tell = |(workflow, node): &(WorkflowId, NodeIx)| Tidings::Granted {
+            workflow: *workflow,
+            node: *node,
+        };
+        let news: Vec<Tidings> = granted.iter().map(tell).collect();
+        tx.execute(TELL, columns_of_news(&news)?).await?;
+    }
+    Ok(holders.into_iter().filter(|holder| !granted.contains(holder)).collect())
+}
+
+pub(super) async fn unclaimed(
+    mut tx: Tx<'_>,
+    before: Timestamp,
+    limit: u32,
+) -> Result<Vec<AttemptKey>, StoreError> {
+    read(&tx.rows(UNCLAIMED, binds![before.0, i64::from(limit)]).await?, |row| key(row, 0))
+}

@@ -1,0 +1,3 @@
+mod databases;
+
+pub(crate) use databases::fresh;
