@@ -11,8 +11,8 @@ use flowforge_ports::store::StoreError;
 use rusqlite::{Connection, Transaction};
 use uuid::Uuid;
 
-use crate::SqliteStore;
 use crate::sqlite::{from_sqlite, open_for_doctor};
+use crate::{PostgresStore, SqliteStore};
 
 /// Rows shown of what one query finds; there may be more.
 pub const ROWS_SHOWN: usize = 20;
@@ -36,6 +36,8 @@ struct Check {
     id: &'static str,
     title: &'static str,
     queries: &'static [&'static str],
+    /// Others in place of these on PostgreSQL, whose SQL or tables differ there.
+    postgres: Option<&'static [&'static str]>,
 }
 
 impl SqliteStore {
@@ -47,6 +49,26 @@ impl SqliteStore {
     pub fn doctor(path: &Path) -> Result<Vec<Finding>, StoreError> {
         let mut conn = open_for_doctor(path)?;
         examine(&mut conn)
+    }
+}
+
+impl PostgresStore {
+    /// Examines the database: the same invariants under the same names.
+    ///
+    /// # Errors
+    /// `FutureSchema`; `Unavailable`, saying why, if it cannot be read at all. What is wrong
+    /// inside it is a finding, not an error.
+    pub async fn doctor(&self) -> Result<Vec<Finding>, StoreError> {
+        self.must_be_migrated().await?;
+        let queries = queries::CHECKS.iter().map(|check| check.postgres.unwrap_or(check.queries));
+        let found = self.examine(queries.collect()).await?;
+        let finding = |(check, detail): (&Check, Vec<String>)| Finding {
+            id: check.id,
+            title: check.title,
+            ok: detail.is_empty(),
+            detail,
+        };
+        Ok(queries::CHECKS.iter().zip(found).map(finding).collect())
     }
 }
 
@@ -90,4 +112,4 @@ fn broken(tx: &Transaction<'_>, sql: &str) -> rusqlite::Result<Vec<String>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

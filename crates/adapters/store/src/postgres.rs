@@ -217,14 +217,31 @@ impl Store for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Works on a connection outside of any transaction, on our own threads.
+    /// Changes the schema, which may take any time.
     async fn change<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c Connection) -> Work<'c, T> + Send + 'static,
     {
+        self.with(Arc::clone(&self.shared.writers), work).await
+    }
+
+    /// Looks at everything there is, which may take any time.
+    async fn look<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c Connection) -> Work<'c, T> + Send + 'static,
+    {
+        self.with(Arc::clone(&self.shared.readers), work).await
+    }
+
+    /// Lends a connection to work that begins and ends its transactions itself.
+    async fn with<T, F>(&self, pool: Arc<Pool>, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c Connection) -> Work<'c, T> + Send + 'static,
+    {
         let (answer, answered) = tokio::sync::oneshot::channel();
-        let pool = Arc::clone(&self.shared.writers);
         self.shared.spawn(async move {
             let done = match pool.lend().await {
                 Err(error) => Err(error),
@@ -242,7 +259,7 @@ impl PostgresStore {
             };
             drop(answer.send(done));
         });
-        let lost = || StoreError::Unavailable("the migration did not come to its end".to_owned());
+        let lost = || StoreError::Unavailable("the work did not come to its end".to_owned());
         answered.await.unwrap_or_else(|_| Err(lost()))
     }
 }

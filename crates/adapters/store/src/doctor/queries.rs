@@ -7,6 +7,7 @@ pub(super) const CHECKS: &[Check] = &[
         id: "INV-1",
         title: "every accepted workflow will be begun, and one under way has work left",
         queries: &[NEVER_BEGUN, NOTHING_LEFT],
+        postgres: None,
     },
     Check {
         id: "INV-2",
@@ -18,55 +19,80 @@ pub(super) const CHECKS: &[Check] = &[
             RETRYING_WITHOUT_TIMER,
             LEFT_BEHIND,
         ],
+        postgres: None,
     },
     Check {
         id: "INV-3",
         title: "success is final: nothing of a task starts after it succeeded",
         queries: &[ATTEMPT_AFTER_SUCCESS, OPEN_AFTER_SUCCESS, RUNNABLE_AFTER_SUCCESS],
+        postgres: None,
     },
     Check {
         id: "INV-4",
         title: "what has ended stays ended: it has a time of end and nothing under way",
         queries: &[WORKFLOW_END, TASK_END, TASK_OUTLIVES_WORKFLOW],
+        postgres: None,
     },
     Check {
         id: "INV-5",
         title: "a task has at most one open attempt",
         queries: &[TWO_OPEN_ATTEMPTS],
+        postgres: Some(&[TWO_OPEN_ATTEMPTS_ANYWHERE]),
     },
     Check {
         id: "INV-8",
         title: "an ended workflow holds no reservation, no lock is held by too many",
         queries: &[OPEN_AFTER_END, LOCK_OVERFULL],
+        postgres: None,
     },
-    Check { id: "INV-10", title: "records are numbered from 1 without gaps", queries: &[GAP] },
+    Check {
+        id: "INV-10",
+        title: "records are numbered from 1 without gaps",
+        queries: &[GAP],
+        postgres: None,
+    },
     Check {
         id: "INV-11",
         title: "the rows are what the records say",
         queries: &[FOLD_OF_TASK, FOLD_OF_WORKFLOW],
+        postgres: Some(&[FOLD_OF_TASK_LAST, FOLD_OF_WORKFLOW_LAST]),
     },
     Check {
         id: "INV-16",
         title: "an ended workflow or task leaves nothing behind",
         queries: &[RUNNABLE_AFTER_END, TIMER_AFTER_END, LOCK_AFTER_END],
+        postgres: None,
     },
     Check {
         id: "INV-20",
         title: "an acknowledged cancel, stop or pause holds its gate closed",
         queries: &[GATE_OPEN],
+        postgres: Some(&[GATE_OPEN_APART]),
     },
     Check {
         id: "ORPHANS",
         title: "every row belongs to a workflow, every workflow has its document",
         queries: &[ORPHAN, NO_DOCUMENT],
+        postgres: Some(&[ORPHAN, NO_DOCUMENT, GATE_ORPHAN, NO_GATE]),
     },
     Check {
         id: "TREE",
         title: "the tasks of a workflow are numbered from 0 without gaps, groups first",
         queries: &[TREE],
+        postgres: None,
     },
-    Check { id: "OUTBOX", title: "the outbox is numbered without gaps", queries: &[OUTBOX_GAP] },
-    Check { id: "FILE", title: "the file is sound", queries: &[FILE] },
+    Check {
+        id: "OUTBOX",
+        title: "the outbox is numbered without gaps",
+        queries: &[OUTBOX_GAP],
+        postgres: None,
+    },
+    Check {
+        id: "FILE",
+        title: "the file is sound",
+        queries: &[FILE],
+        postgres: Some(&[INDEX_UNSOUND]),
+    },
 ];
 
 const NEVER_BEGUN: &str = "
@@ -87,7 +113,7 @@ const QUEUED_NOWHERE: &str = "
     AND w.status IN ('PENDING', 'RUNNING', 'PAUSED')
     AND NOT EXISTS (SELECT 1 FROM runnable r WHERE r.workflow = t.workflow AND r.node = t.node)
     AND NOT EXISTS (SELECT 1 FROM lock l
-        WHERE l.workflow = t.workflow AND l.node = t.node AND l.held = 0)
+        WHERE l.workflow = t.workflow AND l.node = t.node AND NOT l.held)
     AND NOT EXISTS (SELECT 1 FROM attempt a
         WHERE a.workflow = t.workflow AND a.node = t.node AND a.ended_at IS NULL)";
 
@@ -97,7 +123,7 @@ const QUEUED_FOR_NO_LOCK: &str = "
     WHERE t.status = 'QUEUED' AND t.reason = 'lock'
     AND w.status IN ('PENDING', 'RUNNING', 'PAUSED')
     AND NOT EXISTS (SELECT 1 FROM lock l
-        WHERE l.workflow = t.workflow AND l.node = t.node AND l.held = 0)";
+        WHERE l.workflow = t.workflow AND l.node = t.node AND NOT l.held)";
 
 const RUNNING_WITHOUT_ATTEMPT: &str = "
     SELECT t.workflow, 'task ' || t.node || ' is RUNNING without an open attempt'
@@ -140,13 +166,13 @@ const RUNNABLE_AFTER_SUCCESS: &str = "
     WHERE t.status = 'SUCCEEDED'";
 
 const WORKFLOW_END: &str = "
-    SELECT id, status || iif(finished_at IS NULL, ' without', ' with') || ' a time of end'
+    SELECT id, status || CASE WHEN finished_at IS NULL THEN ' without' ELSE ' with' END || ' a time of end'
     FROM workflow
     WHERE (finished_at IS NOT NULL) <> (status IN ('SUCCEEDED', 'FAILED', 'CANCELLED'))";
 
 const TASK_END: &str = "
     SELECT workflow, 'task ' || node || ' is ' || status
-        || iif(finished_at IS NULL, ' without', ' with') || ' a time of end'
+        || CASE WHEN finished_at IS NULL THEN ' without' ELSE ' with' END || ' a time of end'
     FROM task
     WHERE (finished_at IS NOT NULL) <> (status IN ('SUCCEEDED', 'FAILED', 'SKIPPED', 'CANCELLED'))";
 
@@ -155,12 +181,17 @@ const TASK_OUTLIVES_WORKFLOW: &str = "
     SELECT t.workflow, 'task ' || t.node || ' is ' || t.status || ', the workflow ' || w.status
     FROM workflow w JOIN task t ON t.workflow = w.id
     WHERE w.status IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
-    AND w.reason IS NOT 'quarantined'
+    AND w.reason IS DISTINCT FROM 'quarantined'
     AND t.status IN ('PENDING', 'QUEUED', 'RUNNING', 'RETRYING')";
 
 const TWO_OPEN_ATTEMPTS: &str = "
     SELECT workflow, 'task ' || node || ' has ' || count(*) || ' open attempts'
     FROM attempt NOT INDEXED WHERE ended_at IS NULL GROUP BY workflow, node HAVING count(*) > 1";
+
+/// The same for PostgreSQL.
+const TWO_OPEN_ATTEMPTS_ANYWHERE: &str = "
+    SELECT workflow, 'task ' || node || ' has ' || count(*) || ' open attempts'
+    FROM attempt WHERE ended_at IS NULL GROUP BY workflow, node HAVING count(*) > 1";
 
 const OPEN_AFTER_END: &str = "
     SELECT a.workflow, w.status || ', attempt ' || a.number || ' of task ' || a.node || ' is open'
@@ -172,7 +203,7 @@ const OPEN_AFTER_END: &str = "
 const LOCK_OVERFULL: &str = "
     SELECT NULL, 'lock ' || key || ' is held by ' || count(*) || ' tasks of at most '
         || max(capacity)
-    FROM lock WHERE held = 1 GROUP BY key HAVING count(*) > max(capacity)";
+    FROM lock WHERE held GROUP BY key HAVING count(*) > max(capacity)";
 
 const GAP: &str = "
     SELECT w.id, 'the last record has number ' || w.seq || ', there are ' || count(e.seq)
@@ -199,6 +230,23 @@ const FOLD_OF_TASK: &str = "
     FROM last l
     WHERE NOT EXISTS (SELECT 1 FROM task t WHERE t.workflow = l.workflow AND t.node = l.node)";
 
+/// The same for PostgreSQL.
+const FOLD_OF_TASK_LAST: &str = "
+    WITH last AS (
+        SELECT DISTINCT ON (workflow, node) workflow, node, seq, status, reason, attempt, exit_code
+        FROM event WHERE node IS NOT NULL ORDER BY workflow, node, seq DESC)
+    SELECT t.workflow, 'task ' || t.node || ' is ' || t.status || ' at attempt ' || t.attempt
+        || ', its last record ' || coalesce(l.seq || ' says ' || l.status || ' at attempt '
+        || l.attempt, 'is missing')
+    FROM task t LEFT JOIN last l ON l.workflow = t.workflow AND l.node = t.node
+    WHERE CASE WHEN l.seq IS NULL THEN t.status <> 'PENDING' OR t.attempt <> 0
+        ELSE l.status <> t.status OR l.reason IS DISTINCT FROM t.reason OR l.attempt <> t.attempt
+        OR l.exit_code IS DISTINCT FROM t.exit_code END
+    UNION ALL
+    SELECT l.workflow, 'record ' || l.seq || ' is about task ' || l.node || ', which is not there'
+    FROM last l
+    WHERE NOT EXISTS (SELECT 1 FROM task t WHERE t.workflow = l.workflow AND t.node = l.node)";
+
 const FOLD_OF_WORKFLOW: &str = "
     WITH last AS (
         SELECT workflow, max(seq) AS seq, status, reason, generation
@@ -209,6 +257,19 @@ const FOLD_OF_WORKFLOW: &str = "
     FROM workflow w LEFT JOIN last l ON l.workflow = w.id
     WHERE iif(l.seq IS NULL, w.status <> 'PENDING' OR w.generation <> 1,
         l.status <> w.status OR l.reason IS NOT w.reason OR l.generation <> w.generation)";
+
+/// The same for PostgreSQL.
+const FOLD_OF_WORKFLOW_LAST: &str = "
+    WITH last AS (
+        SELECT DISTINCT ON (workflow) workflow, seq, status, reason, generation
+        FROM event WHERE node IS NULL ORDER BY workflow, seq DESC)
+    SELECT w.id, 'it is ' || w.status || ' in generation ' || w.generation
+        || ', its last record ' || coalesce(l.seq || ' says ' || l.status || ' in generation '
+        || l.generation, 'is missing')
+    FROM workflow w LEFT JOIN last l ON l.workflow = w.id
+    WHERE CASE WHEN l.seq IS NULL THEN w.status <> 'PENDING' OR w.generation <> 1
+        ELSE l.status <> w.status OR l.reason IS DISTINCT FROM w.reason
+        OR l.generation <> w.generation END";
 
 const RUNNABLE_AFTER_END: &str = "
     SELECT r.workflow, w.status || ', attempt ' || r.number || ' of task ' || r.node
@@ -223,7 +284,7 @@ const TIMER_AFTER_END: &str = "
 
 /// Locks of a workflow as a whole are those of its root, which may end before it.
 const LOCK_AFTER_END: &str = "
-    SELECT l.workflow, 'task ' || l.node || iif(l.held, ' holds', ' waits for') || ' lock ' || l.key
+    SELECT l.workflow, 'task ' || l.node || CASE WHEN l.held THEN ' holds' ELSE ' waits for' END || ' lock ' || l.key
         || ', but ' || CASE WHEN w.finished_at IS NOT NULL THEN 'the workflow is ' || w.status
         WHEN t.node IS NULL THEN 'is not there' ELSE 'is ' || t.status END
     FROM lock l JOIN workflow w ON w.id = l.workflow
@@ -235,6 +296,20 @@ const GATE_OPEN: &str = "
     SELECT w.id, 'the gate is open, ' || i.command || ' waits'
     FROM intent i JOIN workflow w ON w.id = i.workflow
     WHERE i.closes = 1 AND w.gate_closed = 0";
+
+/// PostgreSQL keeps gates apart from their workflows.
+const GATE_OPEN_APART: &str = "
+    SELECT i.workflow, 'the gate is open, ' || i.command || ' waits'
+    FROM intent i JOIN gate g ON g.workflow = i.workflow
+    WHERE i.closes AND NOT g.closed";
+
+const GATE_ORPHAN: &str = "
+    SELECT g.workflow, 'it is gone, but left a gate' FROM gate g
+    WHERE NOT EXISTS (SELECT 1 FROM workflow w WHERE w.id = g.workflow)";
+
+const NO_GATE: &str = "
+    SELECT w.id, 'it has no gate' FROM workflow w
+    WHERE NOT EXISTS (SELECT 1 FROM gate g WHERE g.workflow = w.id)";
 
 const ORPHAN: &str = "
     WITH below (workflow, what) AS (
@@ -267,3 +342,11 @@ const OUTBOX_GAP: &str = "
 
 const FILE: &str = "
     SELECT NULL, integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'";
+
+/// What PostgreSQL itself knows to be damaged.
+const INDEX_UNSOUND: &str = "
+    SELECT NULL, 'index ' || indexrelid::regclass || ' is not valid'
+    FROM pg_index WHERE NOT indisvalid
+    UNION ALL
+    SELECT NULL, checksum_failures || ' pages had a wrong checksum' FROM pg_stat_database
+    WHERE datname = current_database() AND checksum_failures > 0";

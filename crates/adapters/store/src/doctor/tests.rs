@@ -19,15 +19,21 @@ use crate::conformance::sqlite;
 /// 4 is asked to be cancelled.
 fn healthy() -> (SqliteStore, PathBuf, tempfile::TempDir) {
     let (store, dir) = sqlite();
-    let mut ended = Held::begin(&store, 3);
+    populate(&store);
+    let path = dir.path().join("flowforge.db");
+    (store, path, dir)
+}
+
+pub(crate) fn populate(store: &impl Store) {
+    let mut ended = Held::begin(store, 3);
     ended.queue(0, 1, true);
     ended.finish(0, 1);
     let mut commit = ended.commit();
     commit.runs[0].timers_set.push((NodeIx(0), Timer::Ttl, AT));
     ended.write(commit).unwrap();
     ended.become_(WorkflowStatus::Succeeded, 1).unwrap();
-    Held::begin(&store, 4);
-    let mut running = Held::begin(&store, 1);
+    Held::begin(store, 4);
+    let mut running = Held::begin(store, 1);
     let mut commit = running.commit();
     for (node, status) in [
         (0, TaskStatus::Pending),
@@ -73,12 +79,10 @@ fn healthy() -> (SqliteStore, PathBuf, tempfile::TempDir) {
     running.write(commit).unwrap();
     now(store.insert(new_workflow(workflow(2)))).unwrap();
     now(store.ask(workflow(4), Command::Cancel, AT)).unwrap();
-    let path = dir.path().join("flowforge.db");
-    (store, path, dir)
 }
 
 /// The ids of the invariants that are broken.
-fn broken(findings: &[Finding]) -> Vec<&'static str> {
+pub(crate) fn broken(findings: &[Finding]) -> Vec<&'static str> {
     findings.iter().filter(|finding| !finding.ok).map(|finding| finding.id).collect()
 }
 
@@ -96,7 +100,7 @@ fn a_healthy_database_is_healthy_beside_its_server_and_without_it() {
 
 /// SQL that breaks a healthy database, and the invariant that has to say so. `W1` to `W4` stand
 /// for the ids of the workflows.
-const PLANTS: &[(&str, &str)] = &[
+pub(crate) const PLANTS: &[(&str, &str)] = &[
     ("INV-1", "DELETE FROM intent WHERE workflow = W2"),
     ("INV-1", "UPDATE task SET status = 'SKIPPED', finished_at = 1 WHERE workflow = W1"),
     ("INV-2", "DELETE FROM runnable WHERE workflow = W1"),
@@ -116,8 +120,8 @@ const PLANTS: &[(&str, &str)] = &[
     ),
     ("INV-3", "UPDATE attempt SET ended_at = NULL WHERE workflow = W1 AND node = 0"),
     ("INV-2", "DELETE FROM lock WHERE workflow = W1 AND node = 5"),
-    ("INV-2", "UPDATE lock SET held = 1 WHERE workflow = W1 AND node = 5"),
-    ("INV-3", "INSERT INTO runnable VALUES (W1, 0, 1)"),
+    ("INV-2", "UPDATE lock SET held = TRUE WHERE workflow = W1 AND node = 5"),
+    ("INV-3", "INSERT INTO runnable (workflow, node, number) VALUES (W1, 0, 1)"),
     ("INV-4", "UPDATE workflow SET finished_at = NULL WHERE id = W3"),
     ("INV-4", "UPDATE workflow SET finished_at = 1 WHERE id = W1"),
     ("INV-4", "UPDATE task SET finished_at = NULL WHERE workflow = W3"),
@@ -129,7 +133,7 @@ const PLANTS: &[(&str, &str)] = &[
          VALUES (W1, 1, 2, zeroblob(16), 9)",
     ),
     ("INV-8", "UPDATE attempt SET ended_at = NULL WHERE workflow = W3"),
-    ("INV-8", "UPDATE lock SET held = 1, capacity = 1 WHERE workflow = W1"),
+    ("INV-8", "UPDATE lock SET held = TRUE, capacity = 1 WHERE workflow = W1"),
     ("INV-10", "DELETE FROM event WHERE workflow = W1 AND seq = 3"),
     ("INV-10", "DELETE FROM event WHERE workflow = W1 AND seq = 1"),
     ("INV-10", "UPDATE workflow SET seq = seq + 1 WHERE id = W3"),
@@ -141,24 +145,23 @@ const PLANTS: &[(&str, &str)] = &[
     ("INV-11", "DELETE FROM event WHERE workflow = W3 AND node = 0"),
     ("INV-11", "UPDATE workflow SET status = 'PAUSED' WHERE id = W1"),
     ("INV-11", "UPDATE workflow SET generation = 2 WHERE id = W3"),
-    ("INV-16", "INSERT INTO runnable VALUES (W3, 0, 1)"),
-    ("INV-16", "INSERT INTO timer VALUES (W3, 0, 'deadline', 1)"),
+    ("INV-16", "INSERT INTO runnable (workflow, node, number) VALUES (W3, 0, 1)"),
+    ("INV-16", "INSERT INTO timer (workflow, node, kind, at) VALUES (W3, 0, 'deadline', 1)"),
     ("INV-16", "UPDATE lock SET workflow = W3 WHERE workflow = W1 AND node = 1"),
-    ("INV-16", "INSERT INTO lock VALUES (W1, 9, 'x', 1, 0, 1)"),
+    ("INV-16", "INSERT INTO lock VALUES (W1, 9, 'x', 1, FALSE, 1)"),
     (
         "INV-16",
         "INSERT INTO task SELECT workflow, 6, parent, slot, kind, name, template, item, status,
              reason, message, attempt, failures, losses, exit_code, queued_at, started_at,
              finished_at, outputs FROM task WHERE workflow = W1 AND node = 0;
-         INSERT INTO lock VALUES (W1, 6, 'x', 1, 0, 1)",
+         INSERT INTO lock VALUES (W1, 6, 'x', 1, FALSE, 1)",
     ),
-    ("INV-20", "UPDATE workflow SET gate_closed = 0 WHERE id = W4"),
     ("ORPHANS", "DELETE FROM document WHERE workflow = W1"),
     ("ORPHANS", "INSERT INTO document VALUES (zeroblob(16), 0, x'')"),
-    ("ORPHANS", "INSERT INTO intent (workflow, closes, asked_at) VALUES (zeroblob(16), 0, 1)"),
-    ("ORPHANS", "INSERT INTO runnable VALUES (zeroblob(16), 0, 1)"),
-    ("ORPHANS", "INSERT INTO timer VALUES (zeroblob(16), 0, 'ttl', 1)"),
-    ("ORPHANS", "INSERT INTO lock VALUES (zeroblob(16), 0, 'x', 1, 1, 1)"),
+    ("ORPHANS", "INSERT INTO intent (workflow, closes, asked_at) VALUES (zeroblob(16), FALSE, 1)"),
+    ("ORPHANS", "INSERT INTO runnable (workflow, node, number) VALUES (zeroblob(16), 0, 1)"),
+    ("ORPHANS", "INSERT INTO timer (workflow, node, kind, at) VALUES (zeroblob(16), 0, 'ttl', 1)"),
+    ("ORPHANS", "INSERT INTO lock VALUES (zeroblob(16), 0, 'x', 1, TRUE, 1)"),
     (
         "ORPHANS",
         "DELETE FROM workflow WHERE id = W3; DELETE FROM document WHERE workflow = W3;
@@ -170,6 +173,11 @@ const PLANTS: &[(&str, &str)] = &[
     ("TREE", "DELETE FROM task WHERE workflow = W1 AND node = 2"),
     ("TREE", "UPDATE task SET parent = 4 WHERE workflow = W1 AND node = 3"),
     ("OUTBOX", "DELETE FROM outbox WHERE seq = 3"),
+];
+
+/// Those of SQLite alone.
+const OWN_PLANTS: &[(&str, &str)] = &[
+    ("INV-20", "UPDATE workflow SET gate_closed = 0 WHERE id = W4"),
     // The index of status is emptied behind SQLite's back.
     (
         "FILE",
@@ -182,7 +190,7 @@ const PLANTS: &[(&str, &str)] = &[
 #[test]
 fn every_planted_corruption_is_found_where_it_belongs() {
     let mut bit: Vec<&str> = Vec::new();
-    for (id, plant) in PLANTS {
+    for (id, plant) in PLANTS.iter().chain(OWN_PLANTS) {
         let (store, path, _dir) = healthy();
         drop(store);
         let mut sql = (*plant).to_owned();
@@ -214,7 +222,11 @@ fn the_rows_shown_are_bounded_and_the_rest_is_said() {
     drop(store);
     let raw = Connection::open(&path).unwrap();
     for node in 0..100 {
-        raw.execute("INSERT INTO runnable VALUES (zeroblob(16), ?1, 1)", [node]).unwrap();
+        raw.execute(
+            "INSERT INTO runnable (workflow, node, number) VALUES (zeroblob(16), ?1, 1)",
+            [node],
+        )
+        .unwrap();
     }
     drop(raw);
     let findings = SqliteStore::doctor(&path).unwrap();

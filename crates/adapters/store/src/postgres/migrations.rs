@@ -94,7 +94,7 @@ impl PostgresStore {
     }
 
     /// Refuses a schema that is not the one this program works with.
-    pub(super) async fn must_be_migrated(&self) -> Result<(), StoreError> {
+    pub(crate) async fn must_be_migrated(&self) -> Result<(), StoreError> {
         let found = self.change(|connection| Box::pin(version(connection))).await?;
         if found == known() {
             return Ok(());

@@ -20,10 +20,13 @@ const DELETE: &str = "DELETE FROM runnable r \
 const GATES: &str = "SELECT workflow, closed FROM gate WHERE workflow = ANY ($1)";
 
 /// Runnable and wanted by this very commit, but behind a gate that is closed: it stays runnable.
+/// The last line is looked at once, and nothing else where all gates are open.
 const KEEP: &str = "INSERT INTO runnable (workflow, node, number) \
      SELECT u.workflow, u.node, u.number \
      FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
-     JOIN gate g ON g.workflow = u.workflow WHERE g.closed ON CONFLICT DO NOTHING";
+     JOIN gate g ON g.workflow = u.workflow WHERE g.closed \
+     AND (SELECT bool_or(closed) FROM gate WHERE workflow = ANY ($1)) \
+     ON CONFLICT DO NOTHING";
 
 /// Opens the attempts that were runnable before: taking the row away is what entitles to open one.
 /// A unique index refuses a second open attempt of a task.

@@ -72,6 +72,17 @@ impl Fresh {
         now(PostgresStore::open_migrated(config(&self.name))).unwrap()
     }
 
+    /// A database with the same rows. Nobody may be connected to this one.
+    pub(crate) fn copy(&self) -> Self {
+        let name = next();
+        let of = &self.name;
+        admin(&format!(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{of}'"
+        ));
+        admin(&format!("CREATE DATABASE {name} TEMPLATE {of}"));
+        Self { name }
+    }
+
     /// Statements outside of the store.
     pub(crate) fn run(&self, sql: &str) -> Vec<String> {
         run(&self.name, sql)

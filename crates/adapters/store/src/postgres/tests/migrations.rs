@@ -1,0 +1,109 @@
+//! Up, down and up again.
+
+use flowforge_ports::store::{Store, StoreError};
+
+use super::databases::{Fresh, config, empty, fresh};
+use crate::conformance::fixture::{Held, now, workflow};
+use crate::doctor::tests::populate;
+use crate::postgres::{PostgresStore, migrations};
+
+fn connect(database: &Fresh) -> PostgresStore {
+    PostgresStore::connect(config(&database.name)).unwrap()
+}
+
+fn tables(database: &Fresh) -> Vec<String> {
+    database.run(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
+         AND relkind IN ('r', 'p', 'S', 'i') ORDER BY 1",
+    )
+}
+
+fn applied(store: &PostgresStore) -> Vec<bool> {
+    now(store.migration_status()).unwrap().iter().map(|one| one.applied).collect()
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn an_empty_database_goes_up_and_down_and_up() {
+    let database = empty();
+    let store = connect(&database);
+    assert_eq!(applied(&store), [false; 3]);
+    assert_eq!(now(store.migrate_up()).unwrap(), [1, 2, 3]);
+    assert!(now(store.migrate_up()).unwrap().is_empty());
+    let full = tables(&database);
+    assert_eq!(now(store.migrate_down(2)).unwrap(), [3]);
+    assert_eq!(applied(&store), [true, true, false]);
+    let error = now(PostgresStore::open_migrated(config(&database.name))).unwrap_err();
+    assert!(error.to_string().contains("has schema 2"), "{error}");
+    assert_eq!(now(store.migrate_down(0)).unwrap(), [2, 1]);
+    assert_eq!(tables(&database), ["flowforge_schema", "flowforge_schema_pkey"]);
+    assert_eq!(now(store.migrate_up()).unwrap(), [1, 2, 3]);
+    assert_eq!(tables(&database), full);
+    Held::begin(&store, 1);
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn a_filled_database_goes_up_and_down_and_up() {
+    let database = fresh();
+    let store = connect(&database);
+    populate(&store);
+    // The newest step takes its own tables only.
+    assert_eq!(now(store.migrate_down(2)).unwrap(), [3]);
+    assert_eq!(now(store.migrate_up()).unwrap(), [3]);
+    assert!(now(store.load(workflow(1))).is_ok());
+    assert_eq!(now(store.migrate_down(0)).unwrap(), [3, 2, 1]);
+    assert_eq!(now(store.migrate_up()).unwrap(), [1, 2, 3]);
+    assert!(matches!(now(store.load(workflow(1))), Err(StoreError::NotFound)));
+    populate(&store);
+    assert!(now(store.doctor()).unwrap().iter().all(|finding| finding.ok));
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn two_programs_that_migrate_at_once_do_it_once() {
+    let database = empty();
+    let stores = [connect(&database), connect(&database), connect(&database)];
+    let done: Vec<u32> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            stores.iter().map(|store| scope.spawn(|| now(store.migrate_up()).unwrap())).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(done.len(), 3);
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn a_newer_schema_is_refused() {
+    let database = fresh();
+    database.run("INSERT INTO flowforge_schema (version, name) VALUES (99, 'later')");
+    let store = connect(&database);
+    for error in [
+        now(PostgresStore::open(config(&database.name))).unwrap_err(),
+        now(PostgresStore::open_migrated(config(&database.name))).unwrap_err(),
+        now(store.migrate_down(0)).unwrap_err(),
+        now(store.doctor()).unwrap_err(),
+    ] {
+        let StoreError::FutureSchema { found: 99, known } = error else { panic!("{error}") };
+        assert_eq!(known, migrations::known());
+    }
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn rows_know_the_shard_of_their_workflow() {
+    let database = fresh();
+    let store = connect(&database);
+    populate(&store);
+    for number in 1..=4 {
+        let id = workflow(number);
+        let shards = database.run(&format!(
+            "SELECT DISTINCT shard FROM (SELECT shard FROM workflow WHERE id = '{0}'
+             UNION SELECT shard FROM timer WHERE workflow = '{0}'
+             UNION SELECT shard FROM intent WHERE workflow = '{0}'
+             UNION SELECT shard FROM runnable WHERE workflow = '{0}') s",
+            id.0
+        ));
+        assert_eq!(shards, [id.shard().to_string()]);
+    }
+}
