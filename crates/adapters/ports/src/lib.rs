@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod clock;
 pub mod logs;
 pub mod nudge;
+pub mod queue;
 pub mod runner;
 pub mod schedules;
 pub mod secrets;
