@@ -15,7 +15,8 @@ use crate::workspace::{cargo, which};
 const SERVER: &str = "redis-server";
 
 pub(super) fn missing() -> Option<String> {
-    which(SERVER).is_none().then(|| format!("{SERVER} is missing"))
+    let missing = [SERVER, "openssl"].into_iter().find(|program| which(program).is_none())?;
+    Some(format!("{missing} is missing"))
 }
 
 pub(super) fn run() -> anyhow::Result<Tally> {

@@ -11,6 +11,8 @@ mod faults;
 mod hints;
 mod loss;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;
 mod work;
 
 use std::sync::LazyLock;

@@ -1,15 +1,18 @@
 //! Answers of a real server that are no answers, in words for people.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flowforge_ports::queue::{
-    Dispatches, Heartbeats, Hints, QueueError, Role, Subscription, Topic,
+    Dispatches, Heartbeats, Hints, Notice, QueueError, Role, Subscription, Topic,
 };
 use redis::Value;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
-use super::hints::log;
+use super::hints::{log, next};
 use super::server::Server;
 use super::{DEADLINE, LONG, NO_WAIT, World, all, consumer, eventually, gpu, packed, single};
 use crate::{RedisConfig, RedisQueue};
@@ -123,9 +126,8 @@ async fn a_server_that_is_stopped_holds_nobody_up() {
     assert!(dropped > 0);
     server.signal("-CONT");
     // Hints were dropped, and the listener, whose connection may have held, is told.
-    use flowforge_ports::queue::Notice::{Lagged, Reconnected};
     eventually("a word", async || {
-        matches!(listener.next().await, Lagged | Reconnected).then_some(())
+        matches!(listener.next().await, Notice::Lagged | Notice::Reconnected).then_some(())
     })
     .await;
     eventually("it works again", async || super::tried(queue.send(gpu(), &single(9..10)).await))
@@ -156,7 +158,7 @@ async fn entries_of_others_are_put_aside_and_do_not_come_again() {
     server.told(&["PUBLISH", "ff:hint:logs", "2 log 1 1"]);
     server.told(&["PUBLISH", "ff:hint:logs", "1 log x"]);
     queue.publish(log(1));
-    assert_eq!(listener.next().await, flowforge_ports::queue::Notice::Hint(log(1)));
+    assert_eq!(listener.next().await, Notice::Hint(log(1)));
 }
 
 #[tokio::test]
@@ -223,4 +225,92 @@ async fn one_server_and_a_cluster_are_not_taken_for_each_other() {
         }
     }
     assert_eq!(refusals, 6, "also by the one that has the stream: the keys share no slot");
+}
+
+/// A way to a server that can be closed without the server or anybody else noticing.
+struct Gate {
+    address: String,
+    open: watch::Sender<bool>,
+    through: Arc<AtomicUsize>,
+}
+
+impl Gate {
+    async fn to(port: u16) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (open, watched) = watch::channel(true);
+        let through = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&through);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (mut open, through) = (watched.clone(), Arc::clone(&counter));
+                tokio::spawn(async move {
+                    if !*open.borrow() {
+                        return;
+                    }
+                    let mut far =
+                        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                    through.fetch_add(1, Ordering::SeqCst);
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = open.wait_for(|open| !open) => {}
+                    }
+                    through.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Self { address, open, through }
+    }
+
+    /// Nothing goes through when this returns.
+    async fn close(&self) {
+        self.open.send_replace(false);
+        eventually("the gate is closed", async || {
+            (self.through.load(Ordering::SeqCst) == 0).then_some(())
+        })
+        .await;
+    }
+
+    fn open(&self) {
+        self.open.send_replace(true);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: cargo xtask test --tier redis"]
+async fn subscribers_are_told_what_a_publisher_alone_lost() {
+    let server = Server::start(&[]);
+    let gate = Gate::to(server.port).await;
+    let addresses = vec![gate.address.clone()];
+    let publisher = RedisQueue::new(&RedisConfig { addresses, ..server.config() }).unwrap();
+    let mut listener = server.client().subscribe(&[Topic::Logs]);
+    assert_eq!(next(&mut listener).await, Notice::Reconnected);
+    publisher.publish(log(1));
+    assert_eq!(next(&mut listener).await, Notice::Hint(log(1)));
+    // A short break loses nothing.
+    gate.close().await;
+    publisher.publish(log(2));
+    publisher.publish(log(3));
+    gate.open();
+    while next(&mut listener).await != Notice::Hint(log(3)) {}
+    assert_eq!(publisher.dropped(), 0);
+    // A long one loses the oldest, and says so before the others.
+    gate.close().await;
+    for position in 4..10_000 {
+        publisher.publish(log(position));
+        tokio::task::yield_now().await;
+    }
+    assert!(publisher.dropped() > 0);
+    gate.open();
+    // Only those in hand when it closed come before the word.
+    let mut before = 0;
+    loop {
+        match next(&mut listener).await {
+            Notice::Lagged => break,
+            Notice::Hint(_) => before += 1,
+            Notice::Reconnected => panic!("the listener's own connection held"),
+        }
+    }
+    assert!(before <= 512, "{before}");
+    while next(&mut listener).await != Notice::Hint(log(9999)) {}
 }

@@ -64,7 +64,12 @@ impl Dispatches for RedisQueue {
             return Ok(Vec::new());
         }
         let lane = self.0.keys.lane(cluster);
-        let until = Instant::now() + wait.min(LONGEST_WAIT);
+        let wait = wait.min(LONGEST_WAIT);
+        let until = Instant::now() + wait;
+        let place = if wait.is_zero() { None } else { self.0.link.place(wait).await };
+        if place.is_none() && !wait.is_zero() {
+            return Ok(Vec::new());
+        }
         for _ in 0..TRIES {
             let left = until.saturating_duration_since(Instant::now());
             match self.read(&lane, consumer, limit.min(RECEIVE_ENTRIES), left).await {

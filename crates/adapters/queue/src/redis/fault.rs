@@ -96,6 +96,9 @@ fn general(error: &RedisError) -> Fault {
     if text.contains("unauthenticated") {
         return refused("redis wants a password: set redis.password");
     }
+    if text.contains("invalid peer certificate") {
+        return refused(&format!("redis shows a certificate that we do not trust: {text}"));
+    }
     if text.contains("cluster support disabled") {
         return refused("this redis is no cluster: unset redis.cluster_mode");
     }

@@ -16,7 +16,7 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, Pipeline, RedisFuture,
     Value,
 };
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::config::RedisConfig;
@@ -118,27 +118,33 @@ impl Link {
         answer
     }
 
+    /// A place among those that wait; none if all are taken for that long.
+    pub(super) async fn place(&self, within: Duration) -> Option<SemaphorePermit<'_>> {
+        timeout(within, self.waiting.acquire()).await.ok()?.ok()
+    }
+
     /// Asks over a connection of its own, and lets the server take `wait` for its answer. If the
-    /// call is dropped, so is the connection, and the server forgets the question.
+    /// call is dropped, so is the connection, and the server forgets the question. The caller has
+    /// a place.
     pub(super) async fn wait<T: FromRedisValue>(
         &self,
         what: &Cmd,
         wait: Duration,
     ) -> Result<T, Fault> {
-        let permit = timeout(wait + self.response_timeout, self.waiting.acquire()).await;
-        let _permit = permit.map_err(|_| Fault::late())?.map_err(|_| Fault::late())?;
         let spare = self.spare().pop();
         let mut wire = match spare {
             Some(wire) => wire,
             None => self.connect().await?,
         };
         let answer = self.timed(wait + self.response_timeout, what.query_async(&mut wire)).await;
-        if !answer.as_ref().is_err_and(|fault| fault.reconnect) {
-            let mut spare = self.spare();
-            if spare.len() < SPARE {
-                spare.push(wire);
-            }
+        let mut spare = self.spare();
+        if answer.as_ref().is_err_and(|fault| fault.reconnect) {
+            // What ended this one ended those as well.
+            spare.clear();
+        } else if spare.len() < SPARE {
+            spare.push(wire);
         }
+        drop(spare);
         answer
     }
 
