@@ -42,7 +42,7 @@ pub(super) async fn a_killed_server_is_an_error_to_try_again(world: &impl World)
     let sent = packed(0..50);
     sender.send(gpu(), &sent).await.unwrap();
     executor.receive(gpu(), consumer(1), 9, LONG).await.unwrap();
-    let wait = timeout(DEADLINE, executor.receive(gpu(), consumer(1), 9, Duration::from_secs(5)));
+    let wait = timeout(DEADLINE, executor.receive(gpu(), consumer(1), 9, Duration::from_secs(1)));
     let kill = async {
         tokio::task::yield_now().await;
         world.kill();
