@@ -1,5 +1,6 @@
 //! `cargo xtask test`: tiers from the cheapest to the dearest, one closing line over all.
 
+mod redis;
 mod s3;
 mod tally;
 
@@ -41,6 +42,12 @@ const TIERS: &[Tier] = &[
         what: "artifacts in the buckets of a real server",
         missing: s3::missing,
         run: s3::run,
+    },
+    Tier {
+        name: "redis",
+        what: "the queue on real servers: one, one with a password, a cluster of six",
+        missing: redis::missing,
+        run: redis::run,
     },
     Tier {
         name: "sim",

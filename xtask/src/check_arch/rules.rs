@@ -19,6 +19,7 @@ const SCHEDULER: &str = "flowforge-scheduler";
 const PORTS: &str = "flowforge-ports";
 const STORE: &str = "flowforge-store";
 const PROCESS: &str = "flowforge-process";
+const QUEUE: &str = "flowforge-queue";
 const ARTIFACTS: &str = "flowforge-artifacts";
 const HTTP: &str = "flowforge-http";
 const LOGSTORE: &str = "flowforge-logstore";
@@ -46,6 +47,7 @@ pub(crate) const ARROWS: &[Arrows] = &[
     arrows(WIRE, &[MODEL], &[]),
     arrows(STORE, &[MODEL, PORTS], &[TESTKIT]),
     arrows(PROCESS, &[MODEL, PORTS], &[LOGSTORE, TESTKIT]),
+    arrows(QUEUE, &[MODEL, PORTS], &[TESTKIT]),
     arrows(ARTIFACTS, &[MODEL, PORTS, HTTP], &[TESTKIT]),
     arrows(HTTP, &[MODEL, EXPR, PORTS], &[LOGSTORE, TESTKIT]),
     arrows(LOGSTORE, &[MODEL, PORTS], &[TESTKIT]),
@@ -156,9 +158,10 @@ pub(crate) const KEPT: &[Kept] = &[
     kept("nix", &[PROCESS], "unshare, which rustix offers as unsafe only"),
     kept("tar", &[ARTIFACTS], "archives are packed and unpacked in one place"),
     kept("flate2", &[ARTIFACTS], "archives are packed and unpacked in one place"),
-    kept("rustls", &[HTTP, STORE], "TLS is a client's (docs/decisions/0007)"),
+    kept("rustls", &[HTTP, STORE, QUEUE], "TLS is a client's (docs/decisions/0007)"),
     kept("tokio-rustls", &[STORE], "the database's connections are asynchronous"),
     kept("tokio-postgres", &[STORE], "the store is the only crate that knows SQL"),
+    kept("redis", &[QUEUE], "Redis is behind the queue (docs/decisions/0011)"),
     kept("clap", &["flowforge", "ffctl", TESTKIT, "xtask"], "arguments are for programs"),
     kept("clap_complete", &["ffctl"], "arguments are for programs"),
     kept("comfy-table", &["ffctl"], "tables are for people"),
@@ -184,7 +187,6 @@ pub(crate) const ABSENT: &[(&str, &str)] = &[
     ("object_store", "twice the crates of a signer on our own client (docs/decisions/0007)"),
     ("openssl", "one TLS provider: rustls with aws-lc-rs (docs/decisions/0007)"),
     ("openssl-sys", "one TLS provider: rustls with aws-lc-rs (docs/decisions/0007)"),
-    ("redis", "standalone queues in process"),
     ("ring", "one TLS provider: rustls with aws-lc-rs (docs/decisions/0007)"),
     ("serde_yaml", "unmaintained; documents are read by events (docs/decisions/0005)"),
     ("serde_yaml_ng", "quadratic on nested input, accepts duplicate keys"),

@@ -4,6 +4,7 @@ mod admissions;
 pub(crate) mod fixture;
 mod locks;
 mod random;
+mod roles;
 mod schedules;
 mod templates;
 mod writes;
@@ -81,3 +82,21 @@ macro_rules! cases {
     };
 }
 pub(crate) use cases;
+
+/// One test per case and store that several servers can share.
+macro_rules! shared_cases {
+    ($($case:ident)+) => {
+        mod on_postgres { $(
+            #[test]
+            #[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+            fn $case() {
+                let fresh = crate::postgres::tests::fresh();
+                super::$case(&fresh.store());
+            }
+        )+ }
+        mod in_memory { $(#[test] fn $case() {
+            super::$case(&crate::MemoryStore::new());
+        })+ }
+    };
+}
+pub(crate) use shared_cases;

@@ -192,7 +192,8 @@ impl Roles {
                 break;
             }
             let slot = self.slots.entry((role, number)).or_default();
-            let free = slot.holder.is_none() || slot.until <= clock;
+            let others = slot.holder.is_some_and(|by| by != holder) && slot.until <= clock;
+            let free = slot.holder.is_none() || others;
             if free && !attendance.give_back.contains(&number) {
                 let epoch = slot.epoch + 1;
                 *slot = Slot { epoch, holder: Some(holder), until: clock.plus(ttl) };
@@ -281,6 +282,21 @@ impl Rows {
             done.admitted.push(key);
         }
         Ok(())
+    }
+
+    /// No lock would be held by too many.
+    fn may_grant(&self, holders: &[(WorkflowId, NodeIx)]) -> Result<(), StoreError> {
+        let mut held: BTreeMap<&str, (u64, u32)> = BTreeMap::new();
+        for (id, kept) in &self.workflows {
+            for row in kept.locks.values().flatten() {
+                if row.held || holders.contains(&(*id, row.node)) {
+                    let (count, limit) = held.entry(&row.key).or_default();
+                    *count += 1;
+                    *limit = row.limit.max(*limit);
+                }
+            }
+        }
+        held.iter().try_for_each(|(key, (count, limit))| rules::lock_overfull(key, *count, *limit))
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -391,6 +407,7 @@ impl Reservations for MemoryStore {
     ) -> Result<Vec<(WorkflowId, NodeIx)>, StoreError> {
         let mut rows = self.rows();
         rows.roles.leads(epoch)?;
+        rows.may_grant(holders)?;
         let mut gone = Vec::new();
         for (workflow, node) in holders {
             let kept = rows.workflows.get_mut(workflow);
@@ -508,7 +525,10 @@ impl Claims for MemoryStore {
         let mut rows = self.rows();
         rows.roles.lives(executor)?;
         let asked: Vec<AttemptKey> = rows.roles.stops.iter().copied().collect();
-        let ours = |key: &AttemptKey| rows.open(*key).is_some_and(|(by, _)| *by == Some(executor));
+        let ours = |key: &AttemptKey| {
+            let claimed = rows.open(*key).is_some_and(|(by, _)| *by == Some(executor));
+            claimed && !rows.roles.has_ended(*key)
+        };
         Ok(asked.into_iter().filter(ours).collect())
     }
 }

@@ -111,10 +111,8 @@ impl Reservations for PostgresStore {
         limit: u32,
     ) -> Result<Vec<Entry>, StoreError> {
         let seen = seen.to_vec();
-        self.read(Mode::Snapshot, move |tx| {
-            Box::pin(reservations::calls(tx, epoch, seen, limit))
-        })
-        .await
+        self.read(Mode::Snapshot, move |tx| Box::pin(reservations::calls(tx, epoch, seen, limit)))
+            .await
     }
 
     async fn forget_calls(&self, epoch: u64, seen: &[(Shard, u64)]) -> Result<(), StoreError> {

@@ -41,7 +41,8 @@ const RENEW: &str = "UPDATE holding SET until = now() + $3 * interval '1 millise
 
 const TAKE: &str = "UPDATE holding SET holder = $2, until = now() + $3 * interval '1 millisecond' \
      WHERE role = $1 AND slot IN (SELECT slot FROM holding WHERE role = $1 \
-     AND (holder IS NULL OR until <= now()) AND slot <> ALL ($4) ORDER BY slot LIMIT $5) \
+     AND (holder IS NULL OR (holder <> $2 AND until <= now())) AND slot <> ALL ($4) \
+     ORDER BY slot LIMIT $5) \
      RETURNING slot";
 
 /// Waits for the writes under way, which hold the rows in share mode, and fences all later ones.
