@@ -9,6 +9,7 @@ use flowforge_model::status::Reason;
 use flowforge_ports::secrets::Secrets;
 
 use crate::config::ProcessConfig;
+use crate::variables;
 
 /// Marks every process of a data directory; the value is [`ProcessConfig::data_dir_id`].
 pub(crate) const DATA_DIR: &str = "FLOWFORGE_DATA_DIR_ID";
@@ -16,6 +17,15 @@ pub(crate) const DATA_DIR: &str = "FLOWFORGE_DATA_DIR_ID";
 pub(crate) const ATTEMPT: &str = "FLOWFORGE_ATTEMPT_ID";
 /// Where programs are looked for if nobody says.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Variables that Argo tells.
+pub(crate) const ARGO_NAMES: [&str; 5] = [
+    "ARGO_CONTAINER_NAME",
+    "ARGO_NODE_ID",
+    "ARGO_POD_NAME",
+    "ARGO_WORKFLOW_NAME",
+    "ARGO_WORKFLOW_UID",
+];
 
 /// Names and values in order; of equal names the last one counts.
 pub(crate) type Environment = Vec<(String, String)>;
@@ -32,16 +42,20 @@ pub(crate) fn build(
     all.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
     all.extend(config.inherit_env.iter().cloned());
     all.push(("TMPDIR".to_owned(), temporary.to_string_lossy().into_owned()));
+    let own = all.len();
     let argos = [
-        ("ARGO_CONTAINER_NAME", process.name.clone()),
-        ("ARGO_NODE_ID", order.task.to_string()),
-        ("ARGO_POD_NAME", order.attempt.to_string()),
-        ("ARGO_WORKFLOW_NAME", order.workflow_name.clone()),
-        ("ARGO_WORKFLOW_UID", order.key.workflow.to_string()),
+        process.name.clone(),
+        order.task.to_string(),
+        order.attempt.to_string(),
+        order.workflow_name.clone(),
+        order.key.workflow.to_string(),
     ];
-    all.extend(argos.map(|(name, value)| (name.to_owned(), value)));
+    all.extend(ARGO_NAMES.iter().zip(argos).map(|(name, value)| ((*name).to_owned(), value)));
     for (name, value) in &process.env {
         let value = match value {
+            Given::Text(text) if process.variables => {
+                variables::expand(text, all.get(own..).unwrap_or_default())
+            }
             Given::Text(text) => text.clone(),
             Given::Secret(secret) => match read(secrets, secret)? {
                 Some(value) => value,

@@ -18,7 +18,7 @@ use crate::outputs::Places;
 use crate::runner::Context;
 use crate::supervise::{Control, Running};
 use crate::volumes::Scratch;
-use crate::{artifacts, volumes};
+use crate::{artifacts, variables, volumes};
 
 /// What all processes of an attempt are started with.
 pub(crate) struct Setting<'a> {
@@ -98,6 +98,7 @@ impl<'a> Launch<'a> {
         let covers: Vec<PathBuf> = mounts.iter().map(|mounted| mounted.at.clone()).collect();
         let cwd = if maps { mapping::settle(&cwd, &covers) } else { cwd };
         let around = (environment::path(&environment), &*cwd);
+        let process = &*variables::in_command(process, &environment);
         let line = CommandLine::new(process, &config.images, script.as_deref(), around);
         let paths = if has_outputs { Paths::of(order, &covers) } else { Paths::default() };
         Ok(Self { paths, line, environment, cwd, mapped: stage.map(|stage| (stage, mounts)) })

@@ -35,6 +35,7 @@ fn plan(tasks: Vec<Task>) -> Plan {
         mounts: Vec::new(),
         working_dir: None,
         resources: Resources::default(),
+        variables: false,
     };
     let leaf = Template::new("leaf", Body::Container(container));
     let count = u32::try_from(tasks.len()).expect("few enough");

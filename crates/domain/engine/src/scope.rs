@@ -94,7 +94,8 @@ impl<'a> View<'a> {
                 format!("{}.{:03}", span / 1000, span % 1000).into()
             }
             WorkflowField::ServiceAccountName => {
-                Cow::Borrowed(self.plan.service_account.as_deref()?)
+                // As in Argo: a document that names none has the empty one.
+                Cow::Borrowed(self.plan.service_account.as_deref().unwrap_or_default())
             }
             WorkflowField::ScheduledTime => Cow::Borrowed(self.scheduled_at()?),
         })

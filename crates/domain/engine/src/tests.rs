@@ -40,6 +40,7 @@ fn leaf() -> Template {
         mounts: Vec::new(),
         working_dir: None,
         resources: Resources::default(),
+        variables: false,
     };
     Template::new("leaf", Body::Container(container))
 }

@@ -120,6 +120,9 @@ pub struct Process {
     pub working_dir: Option<String>,
     /// Where it sees which volumes.
     pub mounts: Vec<Mount>,
+    /// `$(NAME)` in command, arguments and environment stands for a variable, and `$$` for `$`, as
+    /// in Kubernetes. Values that were put into them hold no `$` but doubled ones.
+    pub variables: bool,
 }
 
 /// A volume of an attempt.

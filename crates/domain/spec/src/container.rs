@@ -6,6 +6,7 @@ use flowforge_model::text::Text;
 
 use crate::grammar::{self, Kind};
 use crate::located::{Node, quote};
+use crate::names::Dialect;
 use crate::outline::Doc;
 use crate::references::Names;
 
@@ -54,6 +55,7 @@ impl<'a> Doc<'a> {
             mounts: self.mounts(node, names),
             working_dir: node.field("workingDir").and_then(|node| self.text(node, names)),
             resources: self.resources(node.field("resources")),
+            variables: self.dialect == Dialect::Argo,
         })
     }
 

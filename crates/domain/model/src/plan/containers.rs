@@ -118,4 +118,7 @@ pub struct Container {
     pub working_dir: Option<Text>,
     /// What it needs and may use.
     pub resources: Resources,
+    /// `$(NAME)` in its command, arguments and environment stands for a variable of it, as in
+    /// Kubernetes.
+    pub variables: bool,
 }
