@@ -12,6 +12,7 @@ use crate::flow::{Step, cut};
 use crate::node::is_error;
 use crate::retry::backoff;
 use crate::scope::{Retried, View};
+use crate::settings::settings_of;
 use crate::{Result, StepError};
 
 impl Step<'_> {
@@ -82,7 +83,7 @@ impl Step<'_> {
         reason: Reason,
         message: String,
     ) -> Result {
-        if self.run.halting() {
+        if self.run.halting(self.plan, ix)? {
             return self.end_early(ix);
         }
         let node = self.run.node_mut(ix)?;
@@ -124,9 +125,9 @@ impl Step<'_> {
         message: &str,
     ) -> Result<std::result::Result<Millis, Option<&'static str>>> {
         let node = self.run.node(ix)?;
-        let template = self.run.template(self.plan, ix)?;
-        let default = self.plan.default_retry.as_ref().filter(|_| node.kind == NodeKind::Leaf);
-        let Some(strategy) = template.retry.as_ref().or(default) else {
+        let settings = settings_of(self.plan, self.run, ix, self.now)?.ok();
+        let Some(strategy) = settings.as_ref().and_then(|settings| settings.retry.as_deref())
+        else {
             return Ok(Err(None));
         };
         if !covers(strategy.policy, class) {
@@ -227,7 +228,7 @@ impl Step<'_> {
             }
             return self.end(ix, TaskChange::Succeed, None, None);
         }
-        if self.run.halting() {
+        if self.run.halting(self.plan, ix)? {
             return self.end_early(ix);
         }
         let own = self.run.node_mut(ix)?;

@@ -10,7 +10,7 @@ use std::collections::btree_map::Entry;
 use flowforge_model::event::{Effect, NodeKind, Record, Timer};
 use flowforge_model::id::NodeIx;
 use flowforge_model::limits;
-use flowforge_model::plan::{Body, Plan, TemplateIx};
+use flowforge_model::plan::{Body, Plan, Setting, TemplateIx};
 use flowforge_model::status::{Reason, TaskChange, TaskStatus, WorkflowChange, WorkflowStatus};
 use flowforge_model::time::{Millis, Timestamp};
 
@@ -227,7 +227,7 @@ impl<'a> Step<'a> {
         if self.run.node(ix)?.status != TaskStatus::Pending {
             return Ok(());
         }
-        if self.run.halting() {
+        if self.run.halting(self.plan, ix)? {
             return self.end_early(ix);
         }
         if self.begins_nothing_more(ix)? {
@@ -294,7 +294,8 @@ impl<'a> Step<'a> {
     ) -> Result {
         let now = self.now;
         let template = self.run.template(self.plan, ix)?;
-        let (timeout, memoize) = (template.timeout.is_some(), template.memoize.is_some());
+        let late = template.late.iter().any(|(setting, _)| *setting == Setting::Timeout);
+        let (timeout, memoize) = (template.timeout.is_some() || late, template.memoize.is_some());
         let locked = self.locked(ix)?;
         let node = self.change(ix, change)?;
         node.finished_at = Some(now);

@@ -207,7 +207,7 @@ impl Step<'_> {
     /// Ends a group: with its outputs, or because of `culprit`.
     pub(crate) fn end_group(&mut self, ix: NodeIx, culprit: Option<NodeIx>) -> Result {
         if let Some(child) = culprit {
-            if self.run.halting() {
+            if self.run.halting(self.plan, ix)? {
                 return self.end_early(ix);
             }
             let message = self.blame(child)?;

@@ -32,6 +32,7 @@ mod retry;
 mod rows;
 pub mod run;
 mod scope;
+mod settings;
 mod steps;
 #[cfg(test)]
 mod tests;

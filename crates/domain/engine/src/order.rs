@@ -22,6 +22,7 @@ use crate::StepError;
 use crate::artifacts::{stage_in, stage_out};
 use crate::run::Run;
 use crate::scope::View;
+use crate::settings::settings_of;
 use crate::values::{Fault, Valued, inputs_of};
 
 /// What an executor needs for the current attempt of a leaf.
@@ -42,6 +43,7 @@ pub fn work_order(
     let bug = |bug: StepError| fault(Fault::new(Reason::Error, bug.to_string()));
     let template = run.template(plan, node).map_err(bug)?;
     let inputs = inputs_of(plan, run, node).map_err(bug)?.map_err(fault)?;
+    let settings = settings_of(plan, run, node, now).map_err(bug)?.map_err(fault)?;
     let view = View::new(plan, run, node, &inputs, now);
     let key = AttemptKey { workflow: run.context.id, node, number: run.attempt(node) };
     Ok(WorkOrder {
@@ -57,7 +59,7 @@ pub fn work_order(
         artifacts_in: stage_in(template, &view).map_err(fault)?,
         artifacts_out: stage_out(template, key, &view).map_err(fault)?,
         outputs: files(template, &view).map_err(fault)?,
-        deadline: template.active_deadline,
+        deadline: settings.active_deadline,
     })
 }
 

@@ -116,14 +116,16 @@ impl Run {
         (slot < node.children).then(|| NodeIx(node.first_child.saturating_add(slot)))
     }
 
-    /// Nothing new may begin: what is asked for is the end (of everything, or of all but the exit
-    /// handlers).
-    pub(crate) fn halting(&self) -> bool {
-        match self.state.ending {
+    /// Nothing new may begin at a node: what is asked for is the end, of everything, or of all but
+    /// the exit handler and exit hooks.
+    pub(crate) fn halting(&self, plan: &Plan, ix: NodeIx) -> Result<bool> {
+        Ok(match self.state.ending {
             None => false,
             Some(Ending::Cancel | Ending::Terminate) => true,
-            Some(Ending::Stop | Ending::Deadline) => self.exit.is_none(),
-        }
+            Some(Ending::Stop | Ending::Deadline) => {
+                self.exit.is_none() && !self.within_exit_hook(plan, ix)?
+            }
+        })
     }
 
     /// The dotted path of a node: `a.b(0:x).c`.

@@ -188,8 +188,16 @@ impl<'a> View<'a> {
         output.default.as_ref()?.as_plain().map(Cow::Borrowed)
     }
 
+    /// The node whose tries count here: of a try of a group, the one around it.
+    fn tried(&self) -> Option<&'a Node> {
+        let own = self.own()?;
+        let around = own.parent.filter(|_| crate::hooks::place(own.slot).is_none());
+        let around = around.and_then(|parent| self.run.nodes.get(parent.index()));
+        Some(around.filter(|around| around.kind == NodeKind::Retry).unwrap_or(own))
+    }
+
     fn last_retry(&self, field: LastRetryField) -> Option<Cow<'a, str>> {
-        let node = self.own()?;
+        let node = self.tried()?;
         Some(match field {
             LastRetryField::ExitCode => node.exit_code.unwrap_or(0).to_string().into(),
             LastRetryField::Status => match node.failures {
@@ -305,7 +313,7 @@ impl Scope for View<'_> {
                 let node = self.own()?;
                 Some(self.run.context.id.attempt(self.node, node.attempt).to_string().into())
             }
-            Reference::Retries => Some(self.own()?.failures.to_string().into()),
+            Reference::Retries => Some(self.tried()?.failures.to_string().into()),
             Reference::LastRetry(field) => self.last_retry(*field),
         }
     }

@@ -108,7 +108,7 @@ impl<'a> Source<'a> {
         let (on_exit, hooks) = doc.workflow_hooks(spec);
         let retry = spec
             .field("retryStrategy")
-            .map(|node| doc.retry(node, &Names { leaf: true, ..Names::WORKFLOW }));
+            .map(|node| doc.retry(node, &Names { leaf: true, tried: true, ..Names::WORKFLOW }));
         Plan {
             default_retry: match (retry, doc.dialect) {
                 (Some(retry), _) => retry,

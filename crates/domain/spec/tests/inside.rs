@@ -548,3 +548,25 @@ fn numbers_may_come_from_parameters_of_the_workflow() {
     let unknown = source.replace("{name: n, value: 7}", "{name: m, value: 7}");
     assert!(self::codes(&unknown).iter().all(|code| *code == "unknown_parameter"));
 }
+
+#[test]
+fn bounds_of_a_task_may_come_from_its_inputs() {
+    let source = manifest(
+        "inputs: {parameters: [{name: n, value: 3}]}\ncontainer: {image: i}\nactiveDeadlineSeconds: '{{inputs.parameters.n}}'\ntimeout: '{{inputs.parameters.n}}m'\nretryStrategy: {limit: \"{{=asInt(inputs.parameters.n) + 1}}\", backoff: {duration: '{{inputs.parameters.n}}', factor: 2}}",
+    );
+    let template = ok(&source).plan.templates.remove(0);
+    assert_eq!((template.active_deadline, template.timeout), (None, None));
+    let retry = template.retry.unwrap();
+    assert_eq!((retry.limit, retry.backoff.unwrap().factor_milli), (None, 2000));
+    let late: Vec<&str> = template.late.iter().map(|(setting, _)| setting.field()).collect();
+    let bounds = ["activeDeadlineSeconds", "timeout", "retryStrategy.limit"];
+    assert_eq!(late, [&bounds[..], &["retryStrategy.backoff.duration"]].concat());
+    let unknown = source.replace("{name: n, value", "{name: m, value");
+    assert_eq!(codes(&unknown)[0], "unknown_parameter");
+    // What is no task's has nobody whose inputs could be meant.
+    let whole =
+        "retryStrategy: {limit: '{{inputs.parameters.n}}'}\n  activeDeadlineSeconds: '{{=1}}'";
+    let whole =
+        manifest("container: {image: i}").replace("spec:\n", &format!("spec:\n  {whole}\n"));
+    assert_eq!(codes(&whole), ["unsupported", "unsupported"]);
+}

@@ -169,3 +169,38 @@ fn a_cancel_ends_hooks_and_begins_none() {
     assert_eq!(world.status("a.hooks.up"), TaskStatus::Cancelled);
     assert_eq!(world.workflow(), WorkflowStatus::Cancelled);
 }
+
+/// Argo runs the exit hooks of what a stop or a deadline ended, and only those of what had begun.
+#[test]
+fn exit_hooks_run_after_a_stop_and_not_after_a_terminate() {
+    for (command, hooks) in [(Command::Stop, 2), (Command::Terminate, 0)] {
+        let mut dag = graph("a; b; c <- a");
+        for task in &mut dag.tasks {
+            task.hooks = vec![exit()];
+        }
+        let mut world = World::started(plan_of(vec![Template::new("main", Body::Dag(dag))]));
+        world.ask(command).unwrap();
+        world.run_out(|_| 0);
+        let told = world.told();
+        assert_eq!(told.matches("onExit SUCCEEDED").count(), hooks, "{told}");
+        assert_eq!(told.matches("c.onExit").count(), 0, "{told}");
+        assert_eq!(world.run.state().status, WorkflowStatus::Failed);
+    }
+}
+
+#[test]
+fn an_exit_hook_that_runs_outlives_a_stop_with_all_its_steps() {
+    let mut dag = graph("a; b <- a");
+    let mut hook = exit();
+    hook.call = Call::of(TemplateIx(1));
+    dag.tasks[0].hooks = vec![hook];
+    let steps = steps_of(vec![vec![task("one", LEAF, vec![])], vec![task("two", LEAF, vec![])]]);
+    let templates =
+        vec![Template::new("last", Body::Steps(steps)), Template::new("main", Body::Dag(dag))];
+    let mut world = World::started(plan_of(templates));
+    world.exit("a", 0);
+    world.ask(Command::Stop).unwrap();
+    world.run_out(|_| 0);
+    assert_eq!(world.status("a.onExit.two"), TaskStatus::Succeeded);
+    assert_eq!(world.status("b"), TaskStatus::Cancelled);
+}

@@ -3,7 +3,7 @@
 use flowforge_model::artifact::{Archive, Artifact, Location};
 use flowforge_model::plan::{
     ArtifactRef, ArtifactSource, Input, InputArtifact, Output, OutputArtifact,
-    OutputArtifactSource, OutputSource, Place, PlaceKind, Sequence,
+    OutputArtifactSource, OutputSource, Place, PlaceKind, Sequence, Setting,
 };
 use flowforge_model::text::{Reference, Segment, SiblingField};
 
@@ -256,4 +256,25 @@ fn an_expression_chooses_the_artifact_of_the_branch_that_ran() {
     assert_eq!(world.workflow(), WorkflowStatus::Succeeded);
     let outputs = world.run.node(NodeIx::ROOT).unwrap().outputs().unwrap();
     assert_eq!(outputs.artifacts, [("out".to_owned(), kept("b"))]);
+}
+
+/// A limit that is an input is read when the task begins; what is no limit is the task's fault.
+#[test]
+fn the_limit_of_a_task_may_be_its_input() {
+    let limit = Text::Parts([Segment::Reference(Reference::Input("n".into()))].into());
+    let input =
+        |value| Input { name: "n".into(), default: Some(Text::plain(value)), choices: Vec::new() };
+    let mut plan = plan("a");
+    plan.templates[0].retry = Some(RetryStrategy { limit: None, ..retry(0) });
+    plan.templates[0].late = vec![(Setting::RetryLimit, limit)];
+    plan.templates[0].inputs = vec![input("1")];
+    let mut world = World::started(plan.clone());
+    world.run_out(|_| 3);
+    assert_eq!(world.run.attempt(world.node("a")), 2);
+    plan.templates[0].inputs = vec![input("many")];
+    let world = World::started(plan);
+    assert_eq!(
+        world.run.state().message.as_deref(),
+        Some("task a failed: retryStrategy.limit is \"many\", not a whole number from 0 to 10000")
+    );
 }
