@@ -69,7 +69,9 @@ impl<'a> Step<'a> {
     /// Begins with the entrypoint.
     pub(crate) fn add_root(&mut self) -> Result {
         let root = self.add(None, 0, self.plan.entrypoint, None)?;
-        self.run.node_mut(root)?.hooked = !self.plan.hooks.is_empty();
+        let node = self.run.node_mut(root)?;
+        node.hooked = !self.plan.hooks.is_empty();
+        node.watches = self.plan.hooks.iter().any(|hook| hook.wide);
         self.begin(root);
         Ok(())
     }
@@ -82,12 +84,13 @@ impl<'a> Step<'a> {
 
     /// Works until nothing is left, then writes the history of what changed.
     pub(crate) fn settle(mut self) -> Result<Changes> {
-        while let Some(work) = self.queue.pop_front() {
-            match work {
-                Work::Release(node) => self.do_release(node)?,
-                Work::Begin(node) => self.do_begin(node)?,
-                Work::Ended(node) => self.child_ended(node)?,
+        self.work_off()?;
+        while !self.run.watching.is_empty() {
+            self.look_around()?;
+            if self.queue.is_empty() {
+                break;
             }
+            self.work_off()?;
         }
         let ended = self.run.state.status.terminal();
         if self.changes.workflow && !ended {
@@ -100,6 +103,17 @@ impl<'a> Step<'a> {
             self.record_workflow();
         }
         Ok(self.changes)
+    }
+
+    fn work_off(&mut self) -> Result {
+        while let Some(work) = self.queue.pop_front() {
+            match work {
+                Work::Release(node) => self.do_release(node)?,
+                Work::Begin(node) => self.do_begin(node)?,
+                Work::Ended(node) => self.child_ended(node)?,
+            }
+        }
+        Ok(())
     }
 
     fn record_workflow(&mut self) {
@@ -172,7 +186,8 @@ impl<'a> Step<'a> {
         let node = self.run.node_mut(ix)?;
         let next = node.status.after(change);
         node.status = next.ok_or(StepError::Bug("illegal task transition"))?;
-        Ok(node)
+        self.run.watch(ix)?;
+        self.run.node_mut(ix)
     }
 
     /// Adds a node; its kind follows from its template.

@@ -32,6 +32,7 @@ impl Step<'_> {
             let node = self.run.node_mut(child)?;
             node.waiting = u32::try_from(task.needs.slots().count()).unwrap_or(u32::MAX);
             node.hooked = !task.hooks.is_empty() && node.kind != NodeKind::Loop;
+            node.watches = node.hooked && task.hooks.iter().any(|hook| hook.wide);
         }
         let node = self.run_now(ix)?;
         node.first_child = first;

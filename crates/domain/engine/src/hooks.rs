@@ -79,6 +79,17 @@ impl Run {
         }
     }
 
+    /// Keeps `watching` true to a node.
+    pub(crate) fn watch(&mut self, ix: NodeIx) -> Result {
+        let node = self.node(ix)?;
+        if node.watches && node.status != TaskStatus::Pending && !node.status.terminal() {
+            self.watching.insert(ix);
+        } else if node.watches {
+            self.watching.remove(&ix);
+        }
+        Ok(())
+    }
+
     /// A node has ended and so have its hooks.
     pub(crate) fn settled(&self, ix: NodeIx) -> bool {
         self.nodes.get(ix.index()).is_some_and(|node| {
@@ -136,6 +147,15 @@ impl Step<'_> {
                 Some(fault) => self.fail(hook, fault)?,
                 None => self.begin(hook),
             }
+        }
+        Ok(())
+    }
+
+    /// Something has changed: hooks whose expressions look at more than their own task may be due.
+    /// They are few, and fire once.
+    pub(crate) fn look_around(&mut self) -> Result {
+        for ix in self.run.watching.clone() {
+            self.look_at_hooks(ix)?;
         }
         Ok(())
     }

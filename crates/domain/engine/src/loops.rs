@@ -120,7 +120,9 @@ impl Step<'_> {
         if let Err(fault) = self.room_for(count as usize) {
             return self.fail(ix, fault);
         }
-        let hooked = self.run.caller(self.plan, ix)?.call.task.is_some_and(|t| !t.hooks.is_empty());
+        let task = self.run.caller(self.plan, ix)?.call.task;
+        let hooks = task.map_or(&[][..], |task| &task.hooks);
+        let (hooked, watches) = (!hooks.is_empty(), hooks.iter().any(|hook| hook.wide));
         let first = u32::try_from(self.run.nodes.len()).unwrap_or(u32::MAX);
         let now = self.now;
         let node = self.change(ix, TaskChange::Begin)?;
@@ -134,7 +136,8 @@ impl Step<'_> {
         self.run.nodes.reserve(count as usize);
         for slot in 0..count {
             let child = self.add(Some(ix), slot, template, Some(kind))?;
-            self.run.node_mut(child)?.hooked = hooked;
+            let node = self.run.node_mut(child)?;
+            (node.hooked, node.watches) = (hooked, watches);
             self.release(child);
         }
         Ok(())

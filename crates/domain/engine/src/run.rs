@@ -1,6 +1,8 @@
 //! The state of one workflow in memory: an arena of nodes, at most 200 bytes each when they hold
 //! no outputs.
 
+use std::collections::BTreeSet;
+
 use flowforge_model::event::{Ending, NodeKind, WorkflowState};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::plan::{Body, NamedContainer, Plan, Template};
@@ -37,6 +39,8 @@ pub struct Run {
     pub(crate) nodes: Vec<Node>,
     /// The exit handler of this generation, once it has begun.
     pub(crate) exit: Option<NodeIx>,
+    /// Nodes under way of which a hook may be due because something else changed.
+    pub(crate) watching: BTreeSet<NodeIx>,
 }
 
 impl Run {
@@ -44,7 +48,7 @@ impl Run {
     #[must_use]
     pub fn new(context: Context) -> Self {
         let state = WorkflowState { generation: 1, ..WorkflowState::default() };
-        Self { context, state, nodes: Vec::new(), exit: None }
+        Self { context, state, nodes: Vec::new(), exit: None, watching: BTreeSet::new() }
     }
 
     /// What never changes.

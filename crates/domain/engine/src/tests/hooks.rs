@@ -5,11 +5,12 @@ use flowforge_model::plan::Hook;
 use super::*;
 
 fn exit() -> Hook {
-    Hook { name: "exit".into(), call: Call::of(LEAF), expression: None }
+    Hook { name: "exit".into(), call: Call::of(LEAF), expression: None, wide: false }
 }
 
 fn hook(name: &str, expression: &str) -> Hook {
-    Hook { name: name.into(), call: Call::of(LEAF), expression: Some(expression.into()) }
+    let expression = Some(expression.into());
+    Hook { name: name.into(), call: Call::of(LEAF), expression, wide: false }
 }
 
 /// `a; b <- a`, with these hooks on `a`.
@@ -203,4 +204,20 @@ fn an_exit_hook_that_runs_outlives_a_stop_with_all_its_steps() {
     world.run_out(|_| 0);
     assert_eq!(world.status("a.onExit.two"), TaskStatus::Succeeded);
     assert_eq!(world.status("b"), TaskStatus::Cancelled);
+}
+
+/// Argo looks at the conditions of hooks at every change, not only at those of their own task.
+#[test]
+fn a_hook_may_look_at_another_task() {
+    let mut dag = graph("a; b; c <- a");
+    let of_b = Hook { wide: true, ..hook("seen", "tasks.b.status == 'Failed'") };
+    dag.tasks[0].hooks = vec![of_b];
+    let mut world = World::started(plan_of(vec![Template::new("main", Body::Dag(dag))]));
+    world.exit("b", 1);
+    assert_eq!(world.status("a.hooks.seen"), TaskStatus::Queued);
+    world.exit("a", 0);
+    assert_eq!(world.status("c"), TaskStatus::Pending, "it waits for the hook");
+    world.exit("a.hooks.seen", 0);
+    world.exit("c", 0);
+    assert_eq!(world.status("c"), TaskStatus::Succeeded);
 }

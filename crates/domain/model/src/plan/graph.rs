@@ -27,6 +27,9 @@ pub struct Hook {
     pub call: Call,
     /// Runs once, when this first becomes true; none for `exit`.
     pub expression: Option<Box<str>>,
+    /// The expression names more than the status of what it hooks: it may become true when
+    /// anything changes.
+    pub wide: bool,
 }
 
 /// Tasks with dependencies.
