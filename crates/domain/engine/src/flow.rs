@@ -326,7 +326,8 @@ impl<'a> Step<'a> {
             self.effect(Effect::ClearTimer { node: ix, timer: Timer::Timeout });
         }
         // Those of the workflow are held until it ends itself.
-        if locked && queued && (ix != NodeIx::ROOT || self.plan.locks.is_empty()) {
+        let own = !self.run.template(self.plan, ix)?.locks.is_empty();
+        if locked && queued && own {
             self.effect(Effect::Release { node: ix });
         }
         if memoize && change == TaskChange::Succeed && reason.is_none() && self.outermost(ix)? {

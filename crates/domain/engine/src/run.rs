@@ -102,6 +102,12 @@ impl Run {
         }
     }
 
+    /// Whether the workflow comes to its end around a node, so that what runs there is to be stopped.
+    #[must_use]
+    pub fn ends_around(&self, plan: &Plan, node: NodeIx) -> bool {
+        self.halting(plan, node).unwrap_or(true)
+    }
+
     pub(crate) fn node(&self, ix: NodeIx) -> Result<&Node> {
         self.nodes.get(ix.index()).ok_or(StepError::Bug("no such node"))
     }

@@ -388,6 +388,32 @@ fn locks_have_a_scope_and_a_name() {
     assert_eq!(parts.len(), 4);
 }
 
+/// Argo lets a task wait for ever for what holds it.
+#[test]
+fn a_lock_that_its_caller_holds_is_refused() {
+    let with = |spec: &str, main: &str, step: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {{name: w}}\nspec:\n  entrypoint: main\n  {spec}\n  templates:\n  - name: main\n    {main}\n    steps: [[{{name: a, template: mid{step}}}]]\n  - {{name: mid, steps: [[{{name: a, template: t}}]]}}\n  - {{name: t, container: {{image: i, command: [x]}}, synchronization: {{mutexes: [{{name: m}}]}}}}\n"
+        )
+    };
+    let lock = "synchronization: {mutex: {name: m}}";
+    assert_eq!(codes(&with(lock, "failFast: true", "")), ["lock_held"]);
+    assert_eq!(codes(&with("suspend: false", lock, "")), ["lock_held"]);
+    ok(&with("onExit: t", "failFast: true", ""));
+    assert_eq!(
+        codes(&with(&format!("onExit: t\n  {lock}"), lock, ", when: 'a == b'")),
+        ["lock_held"]
+    );
+    for fine in [
+        with(lock, "failFast: true", ", when: 'a == b'"),
+        with("synchronization: {mutex: {name: other}}", "failFast: true", ""),
+        with("suspend: false", "synchronization: {mutex: {name: 'm-{{workflow.uid}}'}}", ""),
+        with("suspend: false", "synchronization: {mutex: {name: m, database: true}}", ""),
+    ] {
+        ok(&fine);
+    }
+}
+
 #[test]
 fn a_memo_has_a_key_and_a_cache() {
     let template = template(
