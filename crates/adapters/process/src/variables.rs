@@ -4,8 +4,6 @@ use std::borrow::Cow;
 
 use flowforge_model::attempt::Process;
 
-use crate::environment::{self, Environment};
-
 /// Puts the variables that are known into a text. `$$` is `$`; a name that is not known stays as it
 /// is written, and so does everything else.
 pub(crate) fn expand(text: &str, known: &[(String, String)]) -> String {
@@ -31,20 +29,14 @@ pub(crate) fn expand(text: &str, known: &[(String, String)]) -> String {
     out
 }
 
-/// The process with the variables of its environment in its command and arguments. Only those it
-/// was given: what it inherits is no part of the document.
-pub(crate) fn in_command<'p>(process: &'p Process, environment: &Environment) -> Cow<'p, Process> {
+/// The process with its variables in its command and arguments. Only those it was given: what it
+/// inherits is no part of the document.
+pub(crate) fn in_command<'p>(process: &'p Process, own: &[(String, String)]) -> Cow<'p, Process> {
     let mut texts = process.command.iter().chain(&process.args);
     if !process.variables || !texts.any(|text| text.contains('$')) {
         return Cow::Borrowed(process);
     }
-    let given = |name: &str| process.env.iter().any(|(known, _)| known == name);
-    let known: Environment = environment
-        .iter()
-        .filter(|(name, _)| given(name) || environment::ARGO_NAMES.contains(&name.as_str()))
-        .cloned()
-        .collect();
-    let each = |texts: &[String]| texts.iter().map(|text| expand(text, &known)).collect();
+    let each = |texts: &[String]| texts.iter().map(|text| expand(text, own)).collect();
     let mut expanded = process.clone();
     (expanded.command, expanded.args) = (each(&process.command), each(&process.args));
     Cow::Owned(expanded)

@@ -32,6 +32,7 @@ fn plan(tasks: Vec<Task>) -> Plan {
         command: vec![Text::plain("true")],
         args: Vec::new(),
         env: Vec::new(),
+        secrets: Vec::new(),
         mounts: Vec::new(),
         working_dir: None,
         resources: Resources::default(),

@@ -49,8 +49,9 @@ impl Step<'_> {
         }
         let node = self.run.node_mut(ix)?;
         node.exit_code = report.exit_code;
+        self.take_outputs(ix, report)?;
         match &report.failure {
-            None => self.attempt_succeeded(ix, report),
+            None => self.attempt_succeeded(ix),
             Some(failure) => {
                 let message = cut(failure.message.clone(), limits::MESSAGE_BYTES);
                 self.attempt_failed(ix, failure.class, failure.reason, message)
@@ -58,11 +59,8 @@ impl Step<'_> {
         }
     }
 
-    fn attempt_succeeded(&mut self, ix: NodeIx, report: &Report) -> Result {
-        if self.run.node(ix)?.status == TaskStatus::Queued {
-            // An executor that reports no start (nothing ran): the table knows no short cut.
-            self.change(ix, TaskChange::Start)?;
-        }
+    /// What the attempt gave, also if it failed: whoever goes on in spite of that may use it.
+    fn take_outputs(&mut self, ix: NodeIx, report: &Report) -> Result {
         let given = !report.outputs.is_empty() || !report.artifacts.is_empty();
         if given || report.result.is_some() {
             let outputs = Outputs {
@@ -71,7 +69,20 @@ impl Step<'_> {
                 result: report.result.clone(),
             };
             self.run.node_mut(ix)?.extra().outputs = Some(outputs);
-            self.export_globals(ix)?;
+            self.touch(ix);
+            return self.export_globals(ix);
+        }
+        // Not those of the attempt before this one.
+        if let Some(extra) = &mut self.run.node_mut(ix)?.extra {
+            extra.outputs = None;
+        }
+        Ok(())
+    }
+
+    fn attempt_succeeded(&mut self, ix: NodeIx) -> Result {
+        if self.run.node(ix)?.status == TaskStatus::Queued {
+            // An executor that reports no start (nothing ran): the table knows no short cut.
+            self.change(ix, TaskChange::Start)?;
         }
         self.end(ix, TaskChange::Succeed, None, None)
     }

@@ -113,6 +113,7 @@ fn process(
         args: arguments("args", &container.args, (view, container.variables))?,
         script: source.map(|source| text(source, view)).transpose()?,
         env: environment(container, view)?,
+        secrets: container.secrets.clone(),
         working_dir: container.working_dir.as_ref().map(|dir| text(dir, view)).transpose()?,
         mounts: container.mounts.iter().map(|mount| mounted(mount, view)).collect::<Valued<_>>()?,
         variables: container.variables,

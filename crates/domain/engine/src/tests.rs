@@ -40,6 +40,7 @@ fn leaf() -> Template {
         command: vec![Text::plain("true")],
         args: Vec::new(),
         env: Vec::new(),
+        secrets: Vec::new(),
         mounts: Vec::new(),
         working_dir: None,
         resources: Resources::default(),

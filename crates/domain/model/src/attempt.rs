@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Artifact, Given, StageIn, StageOut};
+use crate::artifact::{Artifact, Given, SecretVariables, StageIn, StageOut};
 use crate::id::{AttemptId, NodeIx, TaskId, WorkflowId};
 use crate::resources::Resources;
 use crate::status::Reason;
@@ -116,6 +116,9 @@ pub struct Process {
     pub script: Option<String>,
     /// The user's environment.
     pub env: Vec<(String, Given)>,
+    /// Secrets whose keys are variables.
+    #[serde(default)]
+    pub secrets: Vec<SecretVariables>,
     /// Where it starts.
     pub working_dir: Option<String>,
     /// Where it sees which volumes.

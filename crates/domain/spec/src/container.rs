@@ -47,11 +47,13 @@ impl<'a> Doc<'a> {
             let message = "the program is empty";
             self.report.error("empty", at, message, "name a program first");
         }
+        let (env, secrets) = self.environment(node, names);
         Some(Container {
             image: image?,
             args: self.arguments_of_command(node, "args", names),
             command,
-            env: self.environment(node, names),
+            env,
+            secrets,
             mounts: self.mounts(node, names),
             working_dir: node.field("workingDir").and_then(|node| self.text(node, names)),
             resources: self.resources(node.field("resources")),

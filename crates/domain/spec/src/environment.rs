@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flowforge_model::artifact::SecretKey;
+use flowforge_model::artifact::{SecretKey, SecretVariables};
 use flowforge_model::limits::{ENV_BYTES, ENV_VARS};
 use flowforge_model::plan::Value;
 use flowforge_model::text::Text;
@@ -13,10 +13,11 @@ use crate::located::{Node, quote};
 use crate::outline::Doc;
 use crate::references::Names;
 
-/// Variables in order, each name once.
+/// Variables in order, each name once, but for those that a secret could stand over.
 #[derive(Default)]
 struct Environment {
     values: Vec<(Box<str>, Value)>,
+    secrets: Vec<SecretVariables>,
     /// Where each name stands; whether `env` gave it, or only `envFrom`.
     places: BTreeMap<String, (usize, bool)>,
     bytes: usize,
@@ -28,7 +29,7 @@ impl<'a> Doc<'a> {
         &self,
         node: &'a Node,
         names: &Names<'_, 'a>,
-    ) -> Vec<(Box<str>, Value)> {
+    ) -> (Vec<(Box<str>, Value)>, Vec<SecretVariables>) {
         let mut out = Environment::default();
         self.environment_from(node, &mut out);
         for item in self.report.list_field(node, "env", "variables") {
@@ -44,7 +45,7 @@ impl<'a> Doc<'a> {
                 format!("{} bytes of environment; at most {ENV_BYTES} are passed", out.bytes);
             self.report.error("limit", list, message, "pass a file");
         }
-        out.values
+        (out.values, out.secrets)
     }
 
     fn variable(&self, item: &'a Node, names: &Names<'_, 'a>, out: &mut Environment) {
@@ -139,6 +140,17 @@ impl<'a> Doc<'a> {
         Some(name.to_owned())
     }
 
+    fn secret_variables(&self, from: &'a Node, prefix: &str, at: usize) -> Option<SecretVariables> {
+        if !self.report.fields(from, &grammar::CONFIG_REF) {
+            return None;
+        }
+        let name = self.report.required(from, &grammar::CONFIG_REF, "name")?;
+        let name = self.fixed_name(name, "a secret")?;
+        let optional = from.field("optional").and_then(|node| self.report.boolean(node));
+        let optional = optional.unwrap_or(false);
+        Some(SecretVariables { prefix: prefix.to_owned(), name, optional, at })
+    }
+
     fn environment_from(&self, node: &'a Node, out: &mut Environment) {
         for item in self.report.list_field(node, "envFrom", "sources") {
             if !self.report.fields(item, &grammar::ENV_FROM) {
@@ -146,6 +158,10 @@ impl<'a> Doc<'a> {
             }
             let prefix = item.field("prefix").and_then(|node| self.report.string(node));
             let prefix = prefix.unwrap_or("");
+            if let Some(from) = item.field("secretRef") {
+                let at = out.values.len();
+                out.secrets.extend(self.secret_variables(from, prefix, at));
+            }
             let Some(from) = item.field("configMapRef") else { continue };
             if !self.report.fields(from, &grammar::CONFIG_REF) {
                 continue;
@@ -188,6 +204,11 @@ impl Environment {
     /// Sets a variable; the last one of a name counts.
     fn set(&mut self, name: &str, value: Value, fixed: bool) {
         let end = self.values.len();
+        // What stands before a secret does not count when the secret has the name as well.
+        let after = self.secrets.last().map_or(0, |secret| secret.at);
+        if self.places.get(name).is_some_and(|(at, _)| *at < after) {
+            self.places.insert(name.to_owned(), (end, fixed));
+        }
         let (at, given) = self.places.entry(name.to_owned()).or_insert((end, fixed));
         *given |= fixed;
         match self.values.get_mut(*at) {

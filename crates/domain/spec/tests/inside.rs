@@ -1,6 +1,6 @@
 //! What stands inside the templates of Argo manifests: bodies, volumes, artifacts, locks.
 
-use flowforge_model::artifact::{Archive, SecretKey};
+use flowforge_model::artifact::{Archive, SecretKey, SecretVariables};
 use flowforge_model::plan::{
     ArtifactRef, ArtifactSource, Body, Container, Lock, OutputArtifactSource, Place, PlaceKind,
     RetryPolicy, Template, Value, VolumeSource,
@@ -79,6 +79,23 @@ fn secrets_of_the_environment_stay_references() {
 }
 
 #[test]
+fn a_whole_secret_may_be_variables() {
+    let container = container(
+        "container: {image: i, envFrom: [{prefix: P_, secretRef: {name: s}}, {secretRef: {name: t, optional: true}}], env: [{name: A, value: x}]}",
+    );
+    let of = |prefix: &str, name: &str, optional| SecretVariables {
+        prefix: prefix.into(),
+        name: name.into(),
+        optional,
+        at: 0,
+    };
+    assert_eq!(container.secrets, [of("P_", "s", false), of("", "t", true)]);
+    assert_eq!(container.env.len(), 1);
+    let tagged = manifest("container: {image: i, envFrom: [{secretRef: {name: '{{x}}'}}]}");
+    assert_eq!(codes(&tagged), ["unsupported"]);
+}
+
+#[test]
 fn what_only_a_pod_has_is_named_in_a_warning() {
     let source = manifest(
         "container: {image: i, ports: [{containerPort: 80}], securityContext: {}}\nmetrics: {prometheus: []}",
@@ -107,10 +124,6 @@ fn what_cannot_be_had_is_refused_by_name_at_its_line() {
         (
             "container: {image: i, env: [{name: A, valueFrom: {fieldRef: {fieldPath: x}}}]}",
             "unsupported 7:55 fieldRef of valueFrom of a variable is not supported: a local process has no pod; use a tag like {{pod.name}}",
-        ),
-        (
-            "container: {image: i, envFrom: [{secretRef: {name: s}}]}",
-            "unsupported 7:38 secretRef of envFrom is not supported: name each variable in env, with a secretKeyRef",
         ),
         (
             "container: {image: i}\nvolumes: [{name: v, hostPath: {path: /}}]",

@@ -99,7 +99,7 @@ fn groups(level: u32) -> impl Strategy<Value = Body> {
                 task.hooks = hooks(&task.name, kinds[2], dag);
                 match items {
                     Some(count) if kinds[0] % 2 == 0 => {
-                        let (start, format) = (None, Some("n%02d".into()));
+                        let (start, format) = (None, Some(Text::plain("n%02d")));
                         let count = Some(Text::plain(&count.to_string()));
                         let numbers = Sequence { count, start, end: None, format };
                         Task { repeat: Some(Box::new(Repeat::Sequence(numbers))), ..task }

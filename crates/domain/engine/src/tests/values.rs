@@ -95,7 +95,7 @@ fn an_empty_loop_is_skipped_and_what_needs_it_runs() {
 fn numbers_are_kept_as_numbers_and_named_as_written() {
     let text = |n: i32| Some(Text::plain(&n.to_string()));
     let (start, end) = (text(3), text(1));
-    let numbers = Sequence { count: None, start, end, format: Some("n%02d".into()) };
+    let numbers = Sequence { count: None, start, end, format: Some(Text::plain("n%02d")) };
     let each = Task {
         repeat: Some(Box::new(Repeat::Sequence(numbers))),
         ..task("each", LEAF, Vec::new())
@@ -277,4 +277,28 @@ fn the_limit_of_a_task_may_be_its_input() {
         world.run.state().message.as_deref(),
         Some("task a failed: retryStrategy.limit is \"many\", not a whole number from 0 to 10000")
     );
+}
+
+/// As in Argo: what a task left is there for who goes on in spite of its failure.
+#[test]
+fn a_task_that_failed_gives_what_it_left() {
+    let field = SiblingField::Output("o".into());
+    let output = Text::Parts([Segment::Reference(Reference::Sibling { slot: 0, field })].into());
+    let mut dag = graph("a; b <- a?");
+    dag.tasks[1].arguments = vec![("x".into(), output)];
+    let mut reader = Template { name: "reader".into(), ..leaf() };
+    reader.inputs = vec![Input { name: "x".into(), default: None, choices: Vec::new() }];
+    dag.tasks[1].template = TemplateIx(1);
+    let mut world = World::started(plan_of(vec![reader, Template::new("main", Body::Dag(dag))]));
+    let mut report = Report::failed(
+        Timestamp(2),
+        FailureClass::User,
+        Reason::ExitCode,
+        "exit code 1".to_owned(),
+    );
+    report.outputs = vec![("o".to_owned(), "left".to_owned())];
+    let a = world.node("a");
+    world.report(a, report).unwrap();
+    let b = world.node("b");
+    assert_eq!(world.run.status(b), Some(TaskStatus::Queued), "{:?}", world.message(b));
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::SecretKey;
+use crate::artifact::{SecretKey, SecretVariables};
 use crate::resources::Resources;
 use crate::text::Text;
 use crate::time::Millis;
@@ -110,8 +110,10 @@ pub struct Container {
     pub command: Vec<Text>,
     /// More arguments.
     pub args: Vec<Text>,
-    /// Environment, in order; names are unique.
+    /// Environment, in order; the last one of a name counts.
     pub env: Vec<(Box<str>, Value)>,
+    /// Secrets whose keys are variables.
+    pub secrets: Vec<SecretVariables>,
     /// Volumes it sees.
     pub mounts: Vec<Mount>,
     /// Where it starts.

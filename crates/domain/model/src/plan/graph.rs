@@ -207,7 +207,7 @@ pub struct Sequence {
     /// Last number; may be below `start`.
     pub end: Option<Text>,
     /// A printf format with one integer verb.
-    pub format: Option<Box<str>>,
+    pub format: Option<Text>,
 }
 
 impl Needs {

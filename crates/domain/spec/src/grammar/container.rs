@@ -74,11 +74,7 @@ pub(crate) static ENV_VALUE_FROM: Kind = kind(
 
 pub(crate) static ENV_FROM: Kind = kind(
     "envFrom",
-    &[
-        full("prefix"),
-        full("configMapRef").map(&CONFIG_REF),
-        refused("secretRef", "name each variable in env, with a secretKeyRef"),
-    ],
+    &[full("prefix"), full("configMapRef").map(&CONFIG_REF), full("secretRef").map(&CONFIG_REF)],
 );
 
 /// Names a whole `ConfigMap`.
