@@ -159,7 +159,7 @@ mod tests {
             Segment::Expression("inputs.parameters.x".into()),
         ]);
         fn doubled(value: Cow<'_, str>) -> Cow<'_, str> {
-            value.replace('$', "$$").into()
+            if value.contains('$') { value.replace('$', "$$").into() } else { value }
         }
         let out = render_with(&text, &One("$(B)".into()), doubled).unwrap();
         assert_eq!(out, "$(A) $$(B)$$(B)");

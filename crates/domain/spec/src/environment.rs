@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use flowforge_model::artifact::{SecretKey, SecretVariables};
 use flowforge_model::limits::{ENV_BYTES, ENV_VARS};
 use flowforge_model::plan::Value;
-use flowforge_model::text::Text;
+use flowforge_model::text::{Reference, Segment, Text, WorkflowField};
 
 use crate::config_maps::Key;
 use crate::grammar;
@@ -87,7 +87,12 @@ impl<'a> Doc<'a> {
         if !self.report.fields(from, &grammar::ENV_VALUE_FROM) {
             return None;
         }
+        if let (Some(field), Some([_])) = (from.field("fieldRef"), from.entries()) {
+            return self.pod_field(field);
+        }
         match (from.field("secretKeyRef"), from.field("configMapKeyRef")) {
+            // Another source, which was refused by name.
+            (None, None) if from.entries().is_some_and(|entries| !entries.is_empty()) => None,
             (Some(secret), None) => self.secret_key(secret).map(Value::Secret),
             (None, Some(key)) => match self.config_key(key, false) {
                 Key::Value(text) => Some(Value::Text(Text::plain(text))),
@@ -98,6 +103,33 @@ impl<'a> Doc<'a> {
                 let message = "valueFrom needs exactly one source";
                 let hint = "give it a secretKeyRef or a configMapKeyRef";
                 self.report.error("conflict", from, message, hint);
+                None
+            }
+        }
+    }
+
+    /// A field of the pod that an attempt has as well.
+    fn pod_field(&self, node: &'a Node) -> Option<Value> {
+        if !self.report.fields(node, &grammar::FIELD_REF) {
+            return None;
+        }
+        let at = self.report.required(node, &grammar::FIELD_REF, "fieldPath")?;
+        let path = self.report.string(at)?;
+        let tag =
+            |reference| Some(Value::Text(Text::Parts([Segment::Reference(reference)].into())));
+        match path {
+            "metadata.name" => tag(Reference::PodName),
+            "metadata.namespace" => tag(Reference::Workflow(WorkflowField::Namespace)),
+            "spec.serviceAccountName" => {
+                tag(Reference::Workflow(WorkflowField::ServiceAccountName))
+            }
+            "spec.nodeName" => Some(Value::Text(Text::plain("localhost"))),
+            "status.podIP" | "status.hostIP" => Some(Value::Text(Text::plain("127.0.0.1"))),
+            _ => {
+                let message = format!("a local process has no pod with a field {}", quote(path));
+                let hint = "it has metadata.name, metadata.namespace, spec.nodeName, \
+                            spec.serviceAccountName, status.podIP and status.hostIP; or use a tag";
+                self.report.error("unsupported", at, message, hint);
                 None
             }
         }

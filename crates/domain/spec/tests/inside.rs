@@ -79,6 +79,16 @@ fn secrets_of_the_environment_stay_references() {
 }
 
 #[test]
+fn fields_of_the_pod_that_an_attempt_has_are_variables() {
+    let container = container(
+        "container: {image: i, env: [{name: A, valueFrom: {fieldRef: {apiVersion: v1, fieldPath: metadata.name}}}, {name: B, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}",
+    );
+    let name = Text::Parts([Segment::Reference(Reference::PodName)].into());
+    assert_eq!(container.env[0].1, Value::Text(name));
+    assert_eq!(container.env[1].1, Value::Text(Text::plain("127.0.0.1")));
+}
+
+#[test]
 fn a_whole_secret_may_be_variables() {
     let container = container(
         "container: {image: i, envFrom: [{prefix: P_, secretRef: {name: s}}, {secretRef: {name: t, optional: true}}], env: [{name: A, value: x}]}",
@@ -123,7 +133,7 @@ fn what_cannot_be_had_is_refused_by_name_at_its_line() {
         ),
         (
             "container: {image: i, env: [{name: A, valueFrom: {fieldRef: {fieldPath: x}}}]}",
-            "unsupported 7:55 fieldRef of valueFrom of a variable is not supported: a local process has no pod; use a tag like {{pod.name}}",
+            "unsupported 7:77 a local process has no pod with a field 'x'",
         ),
         (
             "container: {image: i}\nvolumes: [{name: v, hostPath: {path: /}}]",

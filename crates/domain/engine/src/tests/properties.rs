@@ -34,7 +34,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 name: "told".into(),
                 call: Call::of(LEAF),
                 expression: Some(format!("workflow.status == '{status}'").into()),
-                wide: dice[1] % 3 == 0,
+                wide: dice[1].is_multiple_of(3),
             });
         }
         plan
@@ -143,7 +143,7 @@ fn hooks(task: &str, die: u8, dag: bool) -> Vec<Hook> {
             name: "seen".into(),
             call: Call::of(LEAF),
             expression,
-            wide: die % 3 == 0,
+            wide: die.is_multiple_of(3),
         });
     }
     hooks

@@ -66,10 +66,16 @@ pub(crate) static ENV_VALUE_FROM: Kind = kind(
     &[
         full("secretKeyRef").map(&CONFIG_KEY),
         full("configMapKeyRef").map(&CONFIG_KEY),
-        refused("fieldRef", "a local process has no pod; use a tag like {{pod.name}}"),
+        full("fieldRef").map(&FIELD_REF),
         refused("resourceFieldRef", "a local process has no pod"),
         refused("fileKeyRef", "a local process has no pod"),
     ],
+);
+
+/// Names a field of the pod.
+pub(crate) static FIELD_REF: Kind = kind(
+    "fieldRef",
+    &[full("fieldPath"), no_effect("apiVersion", "fields are those of version v1")],
 );
 
 pub(crate) static ENV_FROM: Kind = kind(
