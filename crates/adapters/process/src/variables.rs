@@ -65,4 +65,14 @@ mod tests {
             assert_eq!(expand(text, &known), expected, "{text}");
         }
     }
+
+    /// The engine doubles each sign of a value.
+    #[test]
+    fn values_that_were_put_in_name_no_variable() {
+        let known = [("A".to_owned(), "x".to_owned())];
+        for value in ["$(A)", "$$(A)", "$", "$$", "a$(A", "$(A)$(A)", "\n$(A)", "$($(A))"] {
+            let put = format!("$(A){}$(A)", value.replace('$', "$$"));
+            assert_eq!(expand(&put, &known), format!("x{value}x"), "{value}");
+        }
+    }
 }
