@@ -1,4 +1,4 @@
-//! Artifacts of one attempt: fetched before its process starts, kept after it has succeeded.
+//! Artifacts of one attempt: fetched before its process starts, kept after it has ended.
 
 use std::fs;
 use std::path::{Path, PathBuf};

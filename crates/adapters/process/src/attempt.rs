@@ -4,8 +4,10 @@ use std::cell::OnceCell;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::slice::from_ref;
 
 use flowforge_model::attempt::{Fact, FactKind, Failure, FailureClass, Report, Work, WorkOrder};
+use flowforge_model::limits;
 use flowforge_model::status::Reason;
 
 use crate::capture::Captured;
@@ -99,8 +101,13 @@ fn report(
         result: None,
     };
     if let Some(main) = main {
-        if report.failure.is_none() {
-            report.failure = collect(setting, main, &mut report, control).err();
+        match &report.failure {
+            None => report.failure = collect(setting, main, &mut report, control).err(),
+            // As in Argo: what a process left is there for who goes on in spite of its failure.
+            Some(failure) if failure.reason == Reason::ExitCode => {
+                collect_some(setting, main, &mut report, control);
+            }
+            Some(_) => {}
         }
         report.result = main.captured.result.take();
     }
@@ -123,6 +130,32 @@ fn collect(
     let from = (places, control);
     report.artifacts = artifacts::keep(&*context.artifacts, from, outputs, &paths.artifacts)?;
     Ok(())
+}
+
+/// Collects what a process that failed has left; what is missing or cannot be kept is left out, the
+/// failure stays the one it is.
+fn collect_some(setting: &Setting<'_>, main: &Ran<'_>, report: &mut Report, control: &Control) {
+    let Setting { context, order, .. } = setting;
+    let Some(places) = &main.places else {
+        return;
+    };
+    let paths = &main.launch.paths;
+    let mut room = limits::OUTPUTS_TOTAL_BYTES;
+    for (file, path) in order.outputs.iter().zip(&paths.parameters) {
+        let one = outputs::collect(places, from_ref(file), from_ref(path)).unwrap_or_default();
+        let fits = one.into_iter().filter(|(_, value)| value.len() <= room);
+        for (name, value) in fits.collect::<Vec<_>>() {
+            room = room.saturating_sub(value.len());
+            report.outputs.push((name, value));
+        }
+    }
+    for (output, path) in order.artifacts_out.iter().zip(&paths.artifacts) {
+        let (from, artifacts) = ((places, control), &*context.artifacts);
+        match artifacts::keep(artifacts, from, from_ref(output), from_ref(path)) {
+            Ok(kept) => report.artifacts.extend(kept),
+            Err(failure) => tracing::debug!(why = failure.message, "an artifact is not kept"),
+        }
+    }
 }
 
 fn exit_code(status: ExitStatus) -> Option<i32> {

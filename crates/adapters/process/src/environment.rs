@@ -1,14 +1,16 @@
 //! The environment of a task, built anew: nothing of the server's own leaks into it.
 
+use std::ops::Range;
 use std::path::Path;
 
-use flowforge_model::artifact::{Given, SecretKey};
+use flowforge_model::artifact::{Given, SecretKey, SecretVariables};
 use flowforge_model::attempt::{Failure, FailureClass, Process, WorkOrder};
 use flowforge_model::limits;
 use flowforge_model::status::Reason;
 use flowforge_ports::secrets::Secrets;
 
 use crate::config::ProcessConfig;
+use crate::variables;
 
 /// Marks every process of a data directory; the value is [`ProcessConfig::data_dir_id`].
 pub(crate) const DATA_DIR: &str = "FLOWFORGE_DATA_DIR_ID";
@@ -17,31 +19,48 @@ pub(crate) const ATTEMPT: &str = "FLOWFORGE_ATTEMPT_ID";
 /// Where programs are looked for if nobody says.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Variables that Argo tells.
+const ARGO_NAMES: [&str; 5] = [
+    "ARGO_CONTAINER_NAME",
+    "ARGO_NODE_ID",
+    "ARGO_POD_NAME",
+    "ARGO_WORKFLOW_NAME",
+    "ARGO_WORKFLOW_UID",
+];
+
 /// Names and values in order; of equal names the last one counts.
 pub(crate) type Environment = Vec<(String, String)>;
 
 /// The base and what Argo tells, then the user's, then ours: a user cannot pretend to be another
-/// task.
+/// task. Gives the places of what is the container's own, too: Argo's and the user's.
 pub(crate) fn build(
     config: &ProcessConfig,
     secrets: &dyn Secrets,
     (order, process): (&WorkOrder, &Process),
     temporary: &Path,
-) -> Result<Environment, Failure> {
+) -> Result<(Environment, Range<usize>), Failure> {
     let mut all = Vec::with_capacity(config.inherit_env.len() + process.env.len() + 20);
     all.push(("PATH".to_owned(), DEFAULT_PATH.to_owned()));
     all.extend(config.inherit_env.iter().cloned());
     all.push(("TMPDIR".to_owned(), temporary.to_string_lossy().into_owned()));
+    let own = all.len();
     let argos = [
-        ("ARGO_CONTAINER_NAME", process.name.clone()),
-        ("ARGO_NODE_ID", order.task.to_string()),
-        ("ARGO_POD_NAME", order.attempt.to_string()),
-        ("ARGO_WORKFLOW_NAME", order.workflow_name.clone()),
-        ("ARGO_WORKFLOW_UID", order.key.workflow.to_string()),
+        process.name.clone(),
+        order.task.to_string(),
+        order.attempt.to_string(),
+        order.workflow_name.clone(),
+        order.key.workflow.to_string(),
     ];
-    all.extend(argos.map(|(name, value)| (name.to_owned(), value)));
-    for (name, value) in &process.env {
+    all.extend(ARGO_NAMES.iter().zip(argos).map(|(name, value)| ((*name).to_owned(), value)));
+    for at in 0..=process.env.len() {
+        for from in process.secrets.iter().filter(|from| from.at == at) {
+            all.extend(all_of(secrets, from)?);
+        }
+        let Some((name, value)) = process.env.get(at) else { break };
         let value = match value {
+            Given::Text(text) if process.variables => {
+                variables::expand(text, all.get(own..).unwrap_or_default())
+            }
             Given::Text(text) => text.clone(),
             Given::Secret(secret) => match read(secrets, secret)? {
                 Some(value) => value,
@@ -51,6 +70,7 @@ pub(crate) fn build(
         check(name, &value)?;
         all.push((name.clone(), value));
     }
+    let own = own..all.len();
     all.extend(marks(config, order));
     let ours = [
         ("FLOWFORGE_TASK_ID", order.task.to_string()),
@@ -64,13 +84,38 @@ pub(crate) fn build(
         ("FLOWFORGE_INSTANCE_ID", config.instance.to_string()),
     ];
     all.extend(ours.map(|(name, value)| (name.to_owned(), value)));
-    Ok(all)
+    Ok((all, own))
 }
 
 /// By what processes of an attempt are found, from their first moment on.
 pub(crate) fn marks(config: &ProcessConfig, order: &WorkOrder) -> [(String, String); 2] {
     [(ATTEMPT, order.attempt.to_string()), (DATA_DIR, config.data_dir_id.clone())]
         .map(|(name, value)| (name.to_owned(), value))
+}
+
+/// All keys of a secret that can be variables, as Kubernetes takes them.
+fn all_of(secrets: &dyn Secrets, from: &SecretVariables) -> Result<Environment, Failure> {
+    let SecretVariables { prefix, name, optional, .. } = from;
+    let Some(keys) = secrets.secret(name) else {
+        let message = format!(
+            "the secret {name} is not here: make a folder {name} in the server's directory of \
+             secrets, with a file for each key, readable by nobody else"
+        );
+        let missing =
+            Failure { class: FailureClass::Error, reason: Reason::SecretMissing, message };
+        return if *optional { Ok(Vec::new()) } else { Err(missing) };
+    };
+    let fits =
+        |name: &str| !name.contains(|c: char| c == '=' || c.is_control() || c.is_whitespace());
+    let mut all = Vec::with_capacity(keys.len());
+    for (key, value) in keys {
+        let name = format!("{prefix}{key}");
+        if let (true, Ok(value)) = (fits(&name), String::from_utf8(value)) {
+            check(&name, &value)?;
+            all.push((name, value));
+        }
+    }
+    Ok(all)
 }
 
 /// The value of a secret's key; none if it is not there and need not be.

@@ -18,7 +18,7 @@ use crate::outputs::Places;
 use crate::runner::Context;
 use crate::supervise::{Control, Running};
 use crate::volumes::Scratch;
-use crate::{artifacts, volumes};
+use crate::{artifacts, variables, volumes};
 
 /// What all processes of an attempt are started with.
 pub(crate) struct Setting<'a> {
@@ -94,10 +94,11 @@ impl<'a> Launch<'a> {
         let cwd = if maps && starts_at_root(order, process) { PathBuf::from("/") } else { cwd };
         let temporary = if maps { Path::new("/tmp") } else { &directory.path };
         let with = (*order, process);
-        let environment = environment::build(config, &*context.secrets, with, temporary)?;
+        let (environment, own) = environment::build(config, &*context.secrets, with, temporary)?;
         let covers: Vec<PathBuf> = mounts.iter().map(|mounted| mounted.at.clone()).collect();
         let cwd = if maps { mapping::settle(&cwd, &covers) } else { cwd };
         let around = (environment::path(&environment), &*cwd);
+        let process = &*variables::in_command(process, environment.get(own).unwrap_or_default());
         let line = CommandLine::new(process, &config.images, script.as_deref(), around);
         let paths = if has_outputs { Paths::of(order, &covers) } else { Paths::default() };
         Ok(Self { paths, line, environment, cwd, mapped: stage.map(|stage| (stage, mounts)) })

@@ -27,6 +27,7 @@ mod runner;
 mod secrets;
 mod supervise;
 mod survivors;
+mod variables;
 mod volumes;
 
 #[cfg(test)]

@@ -32,9 +32,11 @@ fn plan(tasks: Vec<Task>) -> Plan {
         command: vec![Text::plain("true")],
         args: Vec::new(),
         env: Vec::new(),
+        secrets: Vec::new(),
         mounts: Vec::new(),
         working_dir: None,
         resources: Resources::default(),
+        variables: false,
     };
     let leaf = Template::new("leaf", Body::Container(container));
     let count = u32::try_from(tasks.len()).expect("few enough");

@@ -26,11 +26,7 @@ impl Step<'_> {
     }
 
     pub(crate) fn deadline_passed(&mut self) -> Result {
-        self.end_by(Ending::Deadline)?;
-        if self.run.halting() {
-            self.effect(Effect::CloseGate);
-        }
-        Ok(())
+        self.end_by(Ending::Deadline)
     }
 
     pub(crate) fn time_to_live_over(&mut self) -> Result {
@@ -74,8 +70,20 @@ impl Step<'_> {
         if self.run.is_empty() {
             return self.end_unbegun(ending);
         }
+        // Nothing more is admitted, unless an exit hook needs it.
+        self.effect(Effect::CloseGate);
+        let mut spared = false;
         for index in 0..self.run.nodes.len() {
-            self.end_node(NodeIx(u32::try_from(index).unwrap_or(u32::MAX)))?;
+            let ix = NodeIx(u32::try_from(index).unwrap_or(u32::MAX));
+            if ending <= Ending::Stop && self.run.within_exit_hook(self.plan, ix)? {
+                spared |= self.run.node(ix)?.kind == NodeKind::Leaf
+                    && !self.run.node(ix)?.status.terminal();
+            } else {
+                self.end_node(ix)?;
+            }
+        }
+        if spared {
+            self.open_gate();
         }
         Ok(())
     }
@@ -118,7 +126,8 @@ impl Step<'_> {
     /// Lets attempts be admitted again, unless the workflow is held or coming to its end. Whoever
     /// asked may have closed the gate before the wish was found to be moot.
     pub(crate) fn open_gate(&mut self) {
-        if self.run.state.status == WorkflowStatus::Running && !self.run.halting() {
+        let ends_at_once = self.run.state.ending > Some(Ending::Stop);
+        if self.run.state.status == WorkflowStatus::Running && !ends_at_once {
             self.effect(Effect::OpenGate);
         }
     }

@@ -12,6 +12,7 @@ use crate::flow::{Step, cut};
 use crate::node::is_error;
 use crate::retry::backoff;
 use crate::scope::{Retried, View};
+use crate::settings::settings_of;
 use crate::{Result, StepError};
 
 impl Step<'_> {
@@ -48,8 +49,9 @@ impl Step<'_> {
         }
         let node = self.run.node_mut(ix)?;
         node.exit_code = report.exit_code;
+        self.take_outputs(ix, report)?;
         match &report.failure {
-            None => self.attempt_succeeded(ix, report),
+            None => self.attempt_succeeded(ix),
             Some(failure) => {
                 let message = cut(failure.message.clone(), limits::MESSAGE_BYTES);
                 self.attempt_failed(ix, failure.class, failure.reason, message)
@@ -57,11 +59,8 @@ impl Step<'_> {
         }
     }
 
-    fn attempt_succeeded(&mut self, ix: NodeIx, report: &Report) -> Result {
-        if self.run.node(ix)?.status == TaskStatus::Queued {
-            // An executor that reports no start (nothing ran): the table knows no short cut.
-            self.change(ix, TaskChange::Start)?;
-        }
+    /// What the attempt gave, also if it failed: whoever goes on in spite of that may use it.
+    fn take_outputs(&mut self, ix: NodeIx, report: &Report) -> Result {
         let given = !report.outputs.is_empty() || !report.artifacts.is_empty();
         if given || report.result.is_some() {
             let outputs = Outputs {
@@ -70,7 +69,20 @@ impl Step<'_> {
                 result: report.result.clone(),
             };
             self.run.node_mut(ix)?.extra().outputs = Some(outputs);
-            self.export_globals(ix)?;
+            self.touch(ix);
+            return self.export_globals(ix);
+        }
+        // Not those of the attempt before this one.
+        if let Some(extra) = &mut self.run.node_mut(ix)?.extra {
+            extra.outputs = None;
+        }
+        Ok(())
+    }
+
+    fn attempt_succeeded(&mut self, ix: NodeIx) -> Result {
+        if self.run.node(ix)?.status == TaskStatus::Queued {
+            // An executor that reports no start (nothing ran): the table knows no short cut.
+            self.change(ix, TaskChange::Start)?;
         }
         self.end(ix, TaskChange::Succeed, None, None)
     }
@@ -82,7 +94,7 @@ impl Step<'_> {
         reason: Reason,
         message: String,
     ) -> Result {
-        if self.run.halting() {
+        if self.run.halting(self.plan, ix)? {
             return self.end_early(ix);
         }
         let node = self.run.node_mut(ix)?;
@@ -124,9 +136,9 @@ impl Step<'_> {
         message: &str,
     ) -> Result<std::result::Result<Millis, Option<&'static str>>> {
         let node = self.run.node(ix)?;
-        let template = self.run.template(self.plan, ix)?;
-        let default = self.plan.default_retry.as_ref().filter(|_| node.kind == NodeKind::Leaf);
-        let Some(strategy) = template.retry.as_ref().or(default) else {
+        let settings = settings_of(self.plan, self.run, ix, self.now)?.ok();
+        let Some(strategy) = settings.as_ref().and_then(|settings| settings.retry.as_deref())
+        else {
             return Ok(Err(None));
         };
         if !covers(strategy.policy, class) {
@@ -227,7 +239,7 @@ impl Step<'_> {
             }
             return self.end(ix, TaskChange::Succeed, None, None);
         }
-        if self.run.halting() {
+        if self.run.halting(self.plan, ix)? {
             return self.end_early(ix);
         }
         let own = self.run.node_mut(ix)?;

@@ -8,13 +8,14 @@ use flowforge_model::status::{Reason, TaskChange, TaskStatus};
 use crate::Result;
 use crate::flow::Step;
 use crate::node::Node;
+use crate::settings::settings_of;
 
 impl Step<'_> {
     pub(crate) fn do_begin(&mut self, ix: NodeIx) -> Result {
         if self.run.node(ix)?.status != TaskStatus::Pending {
             return Ok(());
         }
-        if self.run.halting() {
+        if self.run.halting(self.plan, ix)? {
             return self.end_early(ix);
         }
         if self.locked(ix)? { self.ask_for_locks(ix) } else { self.begin_unlocked(ix) }
@@ -45,6 +46,9 @@ impl Step<'_> {
     }
 
     fn begin_leaf(&mut self, ix: NodeIx) -> Result {
+        if let Err(fault) = settings_of(self.plan, self.run, ix, self.now)? {
+            return self.fail(ix, fault);
+        }
         // Whoever waited for locks has its timer already.
         if self.run.node(ix)?.queued_at.is_none() {
             self.set_timeout(ix)?;
@@ -55,7 +59,12 @@ impl Step<'_> {
     /// A leaf's `timeout` counts from the moment it is ready, waiting included.
     pub(crate) fn set_timeout(&mut self, ix: NodeIx) -> Result {
         let leaf = self.run.node(ix)?.kind == NodeKind::Leaf;
-        if let Some(span) = self.run.template(self.plan, ix)?.timeout.filter(|_| leaf) {
+        if !leaf {
+            return Ok(());
+        }
+        // What cannot be read fails the task when it begins.
+        let settings = settings_of(self.plan, self.run, ix, self.now)?;
+        if let Some(span) = settings.ok().and_then(|settings| settings.timeout) {
             self.set_timer(ix, Timer::Timeout, span);
         }
         Ok(())
@@ -100,6 +109,9 @@ impl Step<'_> {
     }
 
     fn begin_tries(&mut self, ix: NodeIx) -> Result {
+        if let Err(fault) = settings_of(self.plan, self.run, ix, self.now)? {
+            return self.fail(ix, fault);
+        }
         self.run_now(ix)?;
         self.add_try(ix)?;
         self.look_at_hooks(ix)

@@ -45,7 +45,7 @@ impl Step<'_> {
 
     /// All that a dag task waits for has ended: it is released, or can never run.
     pub(crate) fn decide(&mut self, group: NodeIx, dag: &Dag, slot: u32, child: NodeIx) -> Result {
-        if self.run.halting() {
+        if self.run.halting(self.plan, child)? {
             return self.end_early(child);
         }
         if self.run.node(group)?.failing {

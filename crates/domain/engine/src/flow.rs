@@ -10,7 +10,7 @@ use std::collections::btree_map::Entry;
 use flowforge_model::event::{Effect, NodeKind, Record, Timer};
 use flowforge_model::id::NodeIx;
 use flowforge_model::limits;
-use flowforge_model::plan::{Body, Plan, TemplateIx};
+use flowforge_model::plan::{Body, Plan, Setting, TemplateIx};
 use flowforge_model::status::{Reason, TaskChange, TaskStatus, WorkflowChange, WorkflowStatus};
 use flowforge_model::time::{Millis, Timestamp};
 
@@ -69,7 +69,9 @@ impl<'a> Step<'a> {
     /// Begins with the entrypoint.
     pub(crate) fn add_root(&mut self) -> Result {
         let root = self.add(None, 0, self.plan.entrypoint, None)?;
-        self.run.node_mut(root)?.hooked = !self.plan.hooks.is_empty();
+        let node = self.run.node_mut(root)?;
+        node.hooked = !self.plan.hooks.is_empty();
+        node.watches = self.plan.hooks.iter().any(|hook| hook.wide);
         self.begin(root);
         Ok(())
     }
@@ -82,12 +84,13 @@ impl<'a> Step<'a> {
 
     /// Works until nothing is left, then writes the history of what changed.
     pub(crate) fn settle(mut self) -> Result<Changes> {
-        while let Some(work) = self.queue.pop_front() {
-            match work {
-                Work::Release(node) => self.do_release(node)?,
-                Work::Begin(node) => self.do_begin(node)?,
-                Work::Ended(node) => self.child_ended(node)?,
+        self.work_off()?;
+        while !self.run.watching.is_empty() {
+            self.look_around()?;
+            if self.queue.is_empty() {
+                break;
             }
+            self.work_off()?;
         }
         let ended = self.run.state.status.terminal();
         if self.changes.workflow && !ended {
@@ -100,6 +103,17 @@ impl<'a> Step<'a> {
             self.record_workflow();
         }
         Ok(self.changes)
+    }
+
+    fn work_off(&mut self) -> Result {
+        while let Some(work) = self.queue.pop_front() {
+            match work {
+                Work::Release(node) => self.do_release(node)?,
+                Work::Begin(node) => self.do_begin(node)?,
+                Work::Ended(node) => self.child_ended(node)?,
+            }
+        }
+        Ok(())
     }
 
     fn record_workflow(&mut self) {
@@ -172,7 +186,8 @@ impl<'a> Step<'a> {
         let node = self.run.node_mut(ix)?;
         let next = node.status.after(change);
         node.status = next.ok_or(StepError::Bug("illegal task transition"))?;
-        Ok(node)
+        self.run.watch(ix)?;
+        self.run.node_mut(ix)
     }
 
     /// Adds a node; its kind follows from its template.
@@ -227,7 +242,7 @@ impl<'a> Step<'a> {
         if self.run.node(ix)?.status != TaskStatus::Pending {
             return Ok(());
         }
-        if self.run.halting() {
+        if self.run.halting(self.plan, ix)? {
             return self.end_early(ix);
         }
         if self.begins_nothing_more(ix)? {
@@ -294,7 +309,8 @@ impl<'a> Step<'a> {
     ) -> Result {
         let now = self.now;
         let template = self.run.template(self.plan, ix)?;
-        let (timeout, memoize) = (template.timeout.is_some(), template.memoize.is_some());
+        let late = template.late.iter().any(|(setting, _)| *setting == Setting::Timeout);
+        let (timeout, memoize) = (template.timeout.is_some() || late, template.memoize.is_some());
         let locked = self.locked(ix)?;
         let node = self.change(ix, change)?;
         node.finished_at = Some(now);
@@ -310,7 +326,8 @@ impl<'a> Step<'a> {
             self.effect(Effect::ClearTimer { node: ix, timer: Timer::Timeout });
         }
         // Those of the workflow are held until it ends itself.
-        if locked && queued && (ix != NodeIx::ROOT || self.plan.locks.is_empty()) {
+        let own = !self.run.template(self.plan, ix)?.locks.is_empty();
+        if locked && queued && own {
             self.effect(Effect::Release { node: ix });
         }
         if memoize && change == TaskChange::Succeed && reason.is_none() && self.outermost(ix)? {

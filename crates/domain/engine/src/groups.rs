@@ -32,6 +32,7 @@ impl Step<'_> {
             let node = self.run.node_mut(child)?;
             node.waiting = u32::try_from(task.needs.slots().count()).unwrap_or(u32::MAX);
             node.hooked = !task.hooks.is_empty() && node.kind != NodeKind::Loop;
+            node.watches = node.hooked && task.hooks.iter().any(|hook| hook.wide);
         }
         let node = self.run_now(ix)?;
         node.first_child = first;
@@ -207,7 +208,7 @@ impl Step<'_> {
     /// Ends a group: with its outputs, or because of `culprit`.
     pub(crate) fn end_group(&mut self, ix: NodeIx, culprit: Option<NodeIx>) -> Result {
         if let Some(child) = culprit {
-            if self.run.halting() {
+            if self.run.halting(self.plan, ix)? {
                 return self.end_early(ix);
             }
             let message = self.blame(child)?;

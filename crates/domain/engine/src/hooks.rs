@@ -4,7 +4,7 @@
 //! or a try; the generation and the place of the hook among its task's stand below. A hook that
 //! fails fails nothing else (as in Argo), but whatever waits for its task waits for it as well.
 
-use flowforge_model::event::NodeKind;
+use flowforge_model::event::{Ending, NodeKind};
 use flowforge_model::id::NodeIx;
 use flowforge_model::plan::{Hook, Plan};
 use flowforge_model::status::{Reason, TaskStatus};
@@ -61,6 +61,35 @@ impl Run {
         Ok(self.call(plan, ix)?.task.map_or(&[], |task| &task.hooks))
     }
 
+    /// Whether a node is the exit hook of a task, or belongs to one.
+    pub(crate) fn within_exit_hook(&self, plan: &Plan, ix: NodeIx) -> Result<bool> {
+        let mut at = ix;
+        loop {
+            let node = self.node(at)?;
+            let Some(parent) = node.parent else {
+                return Ok(false);
+            };
+            if let Some(place) = place(node.slot) {
+                let hook = self.hooks(plan, parent)?.get(place);
+                if *hook.ok_or(StepError::Bug("no such hook"))?.name == *EXIT {
+                    return Ok(true);
+                }
+            }
+            at = parent;
+        }
+    }
+
+    /// Keeps `watching` true to a node.
+    pub(crate) fn watch(&mut self, ix: NodeIx) -> Result {
+        let node = self.node(ix)?;
+        if node.watches && node.status != TaskStatus::Pending && !node.status.terminal() {
+            self.watching.insert(ix);
+        } else if node.watches {
+            self.watching.remove(&ix);
+        }
+        Ok(())
+    }
+
     /// A node has ended and so have its hooks.
     pub(crate) fn settled(&self, ix: NodeIx) -> bool {
         self.nodes.get(ix.index()).is_some_and(|node| {
@@ -78,17 +107,22 @@ impl Step<'_> {
     pub(crate) fn look_at_hooks(&mut self, ix: NodeIx) -> Result {
         let node = self.run.node(ix)?;
         let (hooked, status) = (node.hooked, node.status);
-        if !hooked
-            || self.run.halting()
-            || matches!(status, TaskStatus::Pending | TaskStatus::Skipped)
-        {
+        let begun = node.queued_at.is_some() || node.started_at.is_some();
+        if !hooked || matches!(status, TaskStatus::Pending | TaskStatus::Skipped) {
             return Ok(());
         }
+        // What a stop or a deadline ends has its exit hooks still, if it had begun.
+        let ending = self.run.state.ending;
+        if ending > Some(Ending::Stop) || (ending.is_some() && !begun) {
+            return Ok(());
+        }
+        let halting = self.run.halting(self.plan, ix)?;
         let generation = self.run.state.generation;
         let mut fire = Vec::new();
         for (place, hook) in (0_u32..).zip(self.run.hooks(self.plan, ix)?) {
             let slot = slot(place, generation);
-            if *hook.name == *EXIT && !status.terminal() || self.fired(ix, slot)? {
+            let exit = *hook.name == *EXIT;
+            if exit && !status.terminal() || !exit && halting || self.fired(ix, slot)? {
                 continue;
             }
             match self.is_time_for(ix, hook)? {
@@ -101,6 +135,9 @@ impl Step<'_> {
                 Err(_) => {}
             }
         }
+        if halting && !fire.is_empty() {
+            self.open_gate();
+        }
         for (slot, template, fault) in fire {
             let hook = self.add(Some(ix), slot, template, None)?;
             let extra = self.run.node_mut(ix)?.extra();
@@ -110,6 +147,15 @@ impl Step<'_> {
                 Some(fault) => self.fail(hook, fault)?,
                 None => self.begin(hook),
             }
+        }
+        Ok(())
+    }
+
+    /// Something has changed: hooks whose expressions look at more than their own task may be due.
+    /// They are few, and fire once.
+    pub(crate) fn look_around(&mut self) -> Result {
+        for ix in self.run.watching.clone() {
+            self.look_at_hooks(ix)?;
         }
         Ok(())
     }

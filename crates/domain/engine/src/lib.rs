@@ -32,6 +32,7 @@ mod retry;
 mod rows;
 pub mod run;
 mod scope;
+mod settings;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -45,7 +46,7 @@ use flowforge_model::plan::Plan;
 use flowforge_model::time::Timestamp;
 
 use crate::flow::Step;
-pub use locks::{LockRequest, lock_requests};
+pub use locks::{LockRequest, kept_locks, lock_requests};
 pub use memo::{Memo, memo};
 pub use order::work_order;
 pub use rows::task_write;

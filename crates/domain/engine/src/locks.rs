@@ -38,9 +38,29 @@ pub fn lock_requests(
     requests.map_err(|bug| failure(Fault::new(Reason::Error, bug.to_string())))?.map_err(failure)
 }
 
+/// The locks that a node keeps when it gives its locks back: the root keeps those of its workflow
+/// until that has ended.
+#[must_use]
+pub fn kept_locks(plan: &Plan, run: &Run, node: NodeIx) -> Vec<LockRequest> {
+    if node != NodeIx::ROOT || run.state.status.terminal() {
+        return Vec::new();
+    }
+    let kept = some_requests(plan, run, node, (&plan.locks, &[]));
+    kept.ok().and_then(Valued::ok).unwrap_or_default()
+}
+
 fn requests(plan: &Plan, run: &Run, ix: NodeIx) -> Result<Valued<Vec<LockRequest>>> {
     let own = &run.template(plan, ix)?.locks;
     let shared: &[Lock] = if ix == NodeIx::ROOT { &plan.locks } else { &[] };
+    some_requests(plan, run, ix, (shared, own))
+}
+
+fn some_requests(
+    plan: &Plan,
+    run: &Run,
+    ix: NodeIx,
+    (shared, own): (&[Lock], &[Lock]),
+) -> Result<Valued<Vec<LockRequest>>> {
     let inputs = match inputs_of(plan, run, ix)? {
         Ok(inputs) => inputs,
         Err(fault) => return Ok(Err(fault)),
@@ -92,6 +112,9 @@ impl Step<'_> {
             Ok(requests) => requests,
             Err(fault) => return self.fail(ix, fault),
         };
+        if let Some(fault) = self.waits_for_itself(ix, &requests)? {
+            return self.fail(ix, fault);
+        }
         let keys: Vec<&str> = requests.iter().map(|request| &*request.key).collect();
         let message = format!("waits for {}", keys.join(" and "));
         let now = self.now;
@@ -102,6 +125,42 @@ impl Step<'_> {
         self.set_timeout(ix)?;
         self.effect(Effect::Acquire { node: ix });
         self.look_at_hooks(ix)
+    }
+
+    /// Why a node could never get its locks: what holds them ends only after the node. Argo lets it
+    /// wait without an end.
+    fn waits_for_itself(&self, ix: NodeIx, wanted: &[LockRequest]) -> Result<Option<Fault>> {
+        let above = self.held_above(ix)?;
+        let count = |key: &str| above.iter().filter(|held| *held.key == *key).count();
+        let stuck = wanted.iter().find(|lock| count(&lock.key) >= lock.limit as usize);
+        Ok(stuck.map(|lock| {
+            let message = format!(
+                "it would wait for {} without an end: its workflow or what calls it holds that \
+                 until this has ended; give the two locks different names, or keep one of them",
+                lock.key
+            );
+            Fault::new(Reason::Error, message)
+        }))
+    }
+
+    /// What the nodes around a node hold at least until it has ended.
+    fn held_above(&self, ix: NodeIx) -> Result<Vec<LockRequest>> {
+        let (mut held, mut at) = (Vec::new(), ix);
+        while let Some(parent) = self.run.node(at)?.parent {
+            // A hook outlives the locks of its task, not those of the workflow.
+            let hooked = crate::hooks::place(self.run.node(at)?.slot).is_some();
+            if hooked && parent == NodeIx::ROOT {
+                held.extend(kept_locks(self.plan, self.run, parent));
+            } else if !hooked && self.locked(parent)? {
+                held.extend(requests(self.plan, self.run, parent)?.unwrap_or_default());
+            }
+            at = parent;
+        }
+        if at != NodeIx::ROOT {
+            // Of the exit handler.
+            held.extend(kept_locks(self.plan, self.run, NodeIx::ROOT));
+        }
+        Ok(held)
     }
 
     pub(crate) fn granted(&mut self, ix: NodeIx) -> Result {

@@ -6,6 +6,7 @@ use flowforge_model::event::NodeKind;
 use flowforge_model::id::NodeIx;
 use flowforge_model::limits;
 use flowforge_model::plan::{Plan, Repeat, Sequence};
+use flowforge_model::printf;
 use flowforge_model::status::{Reason, TaskChange, TaskStatus};
 use flowforge_model::text::Text;
 use serde_json::Value;
@@ -57,7 +58,9 @@ impl Items {
                 let by = i64::from(at);
                 let number =
                     if *down { start.saturating_sub(by) } else { start.saturating_add(by) };
-                Cow::Owned(Value::String(printf(format.as_deref(), number)))
+                let plain = || number.to_string();
+                let text = format.as_deref().and_then(|format| printf::number(format, number));
+                Cow::Owned(Value::String(text.unwrap_or_else(plain)))
             }),
         }
     }
@@ -120,7 +123,9 @@ impl Step<'_> {
         if let Err(fault) = self.room_for(count as usize) {
             return self.fail(ix, fault);
         }
-        let hooked = self.run.caller(self.plan, ix)?.call.task.is_some_and(|t| !t.hooks.is_empty());
+        let task = self.run.caller(self.plan, ix)?.call.task;
+        let hooks = task.map_or(&[][..], |task| &task.hooks);
+        let (hooked, watches) = (!hooks.is_empty(), hooks.iter().any(|hook| hook.wide));
         let first = u32::try_from(self.run.nodes.len()).unwrap_or(u32::MAX);
         let now = self.now;
         let node = self.change(ix, TaskChange::Begin)?;
@@ -134,7 +139,8 @@ impl Step<'_> {
         self.run.nodes.reserve(count as usize);
         for slot in 0..count {
             let child = self.add(Some(ix), slot, template, Some(kind))?;
-            self.run.node_mut(child)?.hooked = hooked;
+            let node = self.run.node_mut(child)?;
+            (node.hooked, node.watches) = (hooked, watches);
             self.release(child);
         }
         Ok(())
@@ -194,48 +200,17 @@ fn numbers(sequence: &Sequence, view: &View<'_>) -> Valued<Items> {
         (None, Some(end)) => end,
         (None, None) => return Ok(Items::default()),
     };
+    let format = sequence.format.as_ref().map(|format| flowforge_expr::render(format, view));
+    let format = format.transpose()?;
+    if let Some(format) = format.as_ref().filter(|format| printf::number(format, 0).is_none()) {
+        let message = format!("withSequence.format {format:?} is not a format with one number");
+        return Err(Fault::new(Reason::Error, message));
+    }
     let many = last.abs_diff(start);
     if many >= u64::from(limits::NODES_PER_WORKFLOW) {
         let message = format!("withSequence has more than {} numbers", limits::NODES_PER_WORKFLOW);
         return Err(Fault::new(Reason::FanoutLimit, message));
     }
     let count = u32::try_from(many).unwrap_or(u32::MAX).saturating_add(1);
-    Ok(Items::Numbers { start, down: last < start, count, format: sequence.format.clone() })
-}
-
-/// `format` with its one integer verb (`%d`, `%03d`, `%x`, `%X`, `%o`) replaced; the number alone
-/// without a format. The document's check has refused other verbs.
-fn printf(format: Option<&str>, number: i64) -> String {
-    let Some(format) = format else {
-        return number.to_string();
-    };
-    let Some((before, rest)) = format.split_once('%') else {
-        return format.to_owned();
-    };
-    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-    let (width, verb) = rest.split_at_checked(digits).unwrap_or(("", rest));
-    let (zeros, width) = (width.starts_with('0'), width.parse::<usize>().unwrap_or(0).min(64));
-    let mut verb = verb.chars();
-    let written = match verb.next() {
-        Some('x') => format!("{number:x}"),
-        Some('X') => format!("{number:X}"),
-        Some('o') => format!("{number:o}"),
-        Some(_) | None => number.to_string(),
-    };
-    let padded = if zeros { format!("{written:0>width$}") } else { format!("{written:>width$}") };
-    format!("{before}{padded}{}", verb.as_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_integer_verb_is_written_as_printf_does() {
-        assert_eq!(printf(None, -3), "-3");
-        assert_eq!(printf(Some("user%02X.txt"), 10), "user0A.txt");
-        assert_eq!(printf(Some("%03d"), 7), "007");
-        assert_eq!(printf(Some("%4d|"), 7), "   7|");
-        assert_eq!(printf(Some("plain"), 7), "plain");
-    }
+    Ok(Items::Numbers { start, down: last < start, count, format: format.map(Into::into) })
 }

@@ -32,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) counted: bool,
     /// It or its task has hooks.
     pub(crate) hooked: bool,
+    /// One of its hooks may be due because something else changed.
+    pub(crate) watches: bool,
     /// Its end was told to its hooks.
     pub(crate) over: bool,
     /// Of a dag task: its end, or the end of what it needed, is not good for the dag.
@@ -91,6 +93,7 @@ impl Node {
             group: 0,
             counted: false,
             hooked: false,
+            watches: false,
             over: false,
             bad: false,
             failing: false,

@@ -1,6 +1,8 @@
 //! From a leaf to what an executor needs: all text substituted, nothing left to look up.
 
-use flowforge_expr::render;
+use std::borrow::Cow;
+
+use flowforge_expr::{render, render_with};
 use flowforge_model::artifact::Given;
 use flowforge_model::attempt::{
     AttemptKey, Failure, FailureClass, Main, Member, Mount, OutputFile, Process, Program, Request,
@@ -20,6 +22,7 @@ use crate::StepError;
 use crate::artifacts::{stage_in, stage_out};
 use crate::run::Run;
 use crate::scope::View;
+use crate::settings::settings_of;
 use crate::values::{Fault, Valued, inputs_of};
 
 /// What an executor needs for the current attempt of a leaf.
@@ -40,6 +43,7 @@ pub fn work_order(
     let bug = |bug: StepError| fault(Fault::new(Reason::Error, bug.to_string()));
     let template = run.template(plan, node).map_err(bug)?;
     let inputs = inputs_of(plan, run, node).map_err(bug)?.map_err(fault)?;
+    let settings = settings_of(plan, run, node, now).map_err(bug)?.map_err(fault)?;
     let view = View::new(plan, run, node, &inputs, now);
     let key = AttemptKey { workflow: run.context.id, node, number: run.attempt(node) };
     Ok(WorkOrder {
@@ -55,7 +59,7 @@ pub fn work_order(
         artifacts_in: stage_in(template, &view).map_err(fault)?,
         artifacts_out: stage_out(template, key, &view).map_err(fault)?,
         outputs: files(template, &view).map_err(fault)?,
-        deadline: template.active_deadline,
+        deadline: settings.active_deadline,
     })
 }
 
@@ -105,12 +109,14 @@ fn process(
     Ok(Process {
         name: name.to_owned(),
         image: text(&container.image, view)?,
-        command: arguments("command", &container.command, view)?,
-        args: arguments("args", &container.args, view)?,
+        command: arguments("command", &container.command, (view, container.variables))?,
+        args: arguments("args", &container.args, (view, container.variables))?,
         script: source.map(|source| text(source, view)).transpose()?,
         env: environment(container, view)?,
+        secrets: container.secrets.clone(),
         working_dir: container.working_dir.as_ref().map(|dir| text(dir, view)).transpose()?,
         mounts: container.mounts.iter().map(|mount| mounted(mount, view)).collect::<Valued<_>>()?,
+        variables: container.variables,
     })
 }
 
@@ -176,10 +182,22 @@ pub(crate) fn text(source: &Text, view: &View<'_>) -> Valued<String> {
     Ok(render(source, view)?.into_owned())
 }
 
-fn arguments(what: &str, list: &[Text], view: &View<'_>) -> Valued<Vec<String>> {
+/// A text whose `$(NAME)` will be read as variables: what values put into it is not.
+fn guarded(source: &Text, (view, variables): (&View<'_>, bool)) -> Valued<String> {
+    if !variables {
+        return text(source, view);
+    }
+    Ok(render_with(source, view, doubled)?.into_owned())
+}
+
+fn doubled(value: Cow<'_, str>) -> Cow<'_, str> {
+    if value.contains('$') { value.replace('$', "$$").into() } else { value }
+}
+
+fn arguments(what: &str, list: &[Text], with: (&View<'_>, bool)) -> Valued<Vec<String>> {
     let mut values = Vec::with_capacity(list.len());
     for (index, source) in list.iter().enumerate() {
-        let value = text(source, view)?;
+        let value = guarded(source, with)?;
         fits(&value, || format!("{what}[{index}]"))?;
         values.push(value);
     }
@@ -190,7 +208,10 @@ fn environment(container: &Container, view: &View<'_>) -> Valued<Vec<(String, Gi
     let mut total = 0_usize;
     let mut env = Vec::with_capacity(container.env.len());
     for (name, source) in &container.env {
-        let value = given(source, view)?;
+        let value = match source {
+            Value::Text(source) => Given::Text(guarded(source, (view, container.variables))?),
+            Value::Secret(secret) => Given::Secret(secret.clone()),
+        };
         if let Given::Text(value) = &value {
             fits(value, || format!("environment variable {name}"))?;
             total = total.saturating_add(name.len()).saturating_add(value.len());

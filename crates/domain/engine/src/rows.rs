@@ -62,7 +62,9 @@ impl Run {
         let templates: BTreeMap<&str, TemplateIx> =
             (0_u32..).zip(&plan.templates).map(|(ix, t)| (&*t.name, TemplateIx(ix))).collect();
         let generation = state.generation;
-        let mut run = Self { context, state, nodes: Vec::with_capacity(tasks.len()), exit: None };
+        let mut run = Self::new(context);
+        run.state = state;
+        run.nodes.reserve(tasks.len());
         let mut items: BTreeMap<NodeIx, Vec<Value>> = BTreeMap::new();
         for mut row in tasks {
             if row.node.index() != run.nodes.len() {
@@ -108,15 +110,18 @@ impl Run {
     }
 
     fn derive(&mut self, plan: &Plan, ix: NodeIx) -> Result {
-        let hooked = !self.hooks(plan, ix)?.is_empty();
+        let hooks = self.hooks(plan, ix)?;
+        let (hooked, watches) = (!hooks.is_empty(), hooks.iter().any(|hook| hook.wide));
         let open = self.node(ix)?.hooks().iter();
         let open = open.filter(|hook| self.status(**hook).is_some_and(|s| !s.terminal())).count();
         let node = self.node_mut(ix)?;
-        node.hooked = hooked;
+        (node.hooked, node.watches) = (hooked, watches);
         node.over = node.status.terminal();
         if open > 0 {
             node.extra().open_hooks = u32::try_from(open).unwrap_or(u32::MAX);
         }
+        self.watch(ix)?;
+        let node = self.node(ix)?;
         if matches!(node.kind, NodeKind::Dag | NodeKind::Steps) && node.children > 0 {
             self.judge_all(plan, ix)?;
         }

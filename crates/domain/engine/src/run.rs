@@ -1,6 +1,8 @@
 //! The state of one workflow in memory: an arena of nodes, at most 200 bytes each when they hold
 //! no outputs.
 
+use std::collections::BTreeSet;
+
 use flowforge_model::event::{Ending, NodeKind, WorkflowState};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::plan::{Body, NamedContainer, Plan, Template};
@@ -37,6 +39,8 @@ pub struct Run {
     pub(crate) nodes: Vec<Node>,
     /// The exit handler of this generation, once it has begun.
     pub(crate) exit: Option<NodeIx>,
+    /// Nodes under way of which a hook may be due because something else changed.
+    pub(crate) watching: BTreeSet<NodeIx>,
 }
 
 impl Run {
@@ -44,7 +48,7 @@ impl Run {
     #[must_use]
     pub fn new(context: Context) -> Self {
         let state = WorkflowState { generation: 1, ..WorkflowState::default() };
-        Self { context, state, nodes: Vec::new(), exit: None }
+        Self { context, state, nodes: Vec::new(), exit: None, watching: BTreeSet::new() }
     }
 
     /// What never changes.
@@ -98,6 +102,12 @@ impl Run {
         }
     }
 
+    /// Whether the workflow comes to its end around a node, so that what runs there is to be stopped.
+    #[must_use]
+    pub fn ends_around(&self, plan: &Plan, node: NodeIx) -> bool {
+        self.halting(plan, node).unwrap_or(true)
+    }
+
     pub(crate) fn node(&self, ix: NodeIx) -> Result<&Node> {
         self.nodes.get(ix.index()).ok_or(StepError::Bug("no such node"))
     }
@@ -116,14 +126,16 @@ impl Run {
         (slot < node.children).then(|| NodeIx(node.first_child.saturating_add(slot)))
     }
 
-    /// Nothing new may begin: what is asked for is the end (of everything, or of all but the exit
-    /// handlers).
-    pub(crate) fn halting(&self) -> bool {
-        match self.state.ending {
+    /// Nothing new may begin at a node: what is asked for is the end, of everything, or of all but
+    /// the exit handler and exit hooks.
+    pub(crate) fn halting(&self, plan: &Plan, ix: NodeIx) -> Result<bool> {
+        Ok(match self.state.ending {
             None => false,
             Some(Ending::Cancel | Ending::Terminate) => true,
-            Some(Ending::Stop | Ending::Deadline) => self.exit.is_none(),
-        }
+            Some(Ending::Stop | Ending::Deadline) => {
+                self.exit.is_none() && !self.within_exit_hook(plan, ix)?
+            }
+        })
     }
 
     /// The dotted path of a node: `a.b(0:x).c`.

@@ -9,7 +9,9 @@ use flowforge_model::event::NodeKind;
 use flowforge_model::id::NodeIx;
 use flowforge_model::plan::{Body, OutputArtifactSource, OutputSource, Plan};
 use flowforge_model::status::{Reason, TaskStatus};
-use flowforge_model::text::{LastRetryField, Reference, SiblingField, WorkflowField};
+use flowforge_model::text::{
+    LastRetryField, Reference, Segment, SiblingField, Text, WorkflowField,
+};
 use flowforge_model::time::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -94,7 +96,8 @@ impl<'a> View<'a> {
                 format!("{}.{:03}", span / 1000, span % 1000).into()
             }
             WorkflowField::ServiceAccountName => {
-                Cow::Borrowed(self.plan.service_account.as_deref()?)
+                // As in Argo: a document that names none has the empty one.
+                Cow::Borrowed(self.plan.service_account.as_deref().unwrap_or_default())
             }
             WorkflowField::ScheduledTime => Cow::Borrowed(self.scheduled_at()?),
         })
@@ -187,8 +190,16 @@ impl<'a> View<'a> {
         output.default.as_ref()?.as_plain().map(Cow::Borrowed)
     }
 
+    /// The node whose tries count here: of a try of a group, the one around it.
+    fn tried(&self) -> Option<&'a Node> {
+        let own = self.own()?;
+        let around = own.parent.filter(|_| crate::hooks::place(own.slot).is_none());
+        let around = around.and_then(|parent| self.run.nodes.get(parent.index()));
+        Some(around.filter(|around| around.kind == NodeKind::Retry).unwrap_or(own))
+    }
+
     fn last_retry(&self, field: LastRetryField) -> Option<Cow<'a, str>> {
-        let node = self.own()?;
+        let node = self.tried()?;
         Some(match field {
             LastRetryField::ExitCode => node.exit_code.unwrap_or(0).to_string().into(),
             LastRetryField::Status => match node.failures {
@@ -203,11 +214,31 @@ impl<'a> View<'a> {
         })
     }
 
+    /// A path of the template. It may hold tags, but not those of other paths: they could go round.
+    fn path(&self, path: &'a Text) -> Option<Cow<'a, str>> {
+        let parts = match path {
+            Text::Plain(path) => return Some(Cow::Borrowed(path)),
+            Text::Parts(parts) => parts,
+        };
+        let settled = |part: &Segment| match part {
+            Segment::Literal(_) => true,
+            Segment::Reference(reference) => !matches!(
+                reference,
+                Reference::OutputPath(_)
+                    | Reference::InputArtifactPath(_)
+                    | Reference::OutputArtifactPath(_)
+            ),
+            // It may name anything.
+            Segment::Expression(_) => false,
+        };
+        parts.iter().all(settled).then(|| flowforge_expr::render(path, self).ok())?
+    }
+
     fn output_path(&self, name: &str) -> Option<Cow<'a, str>> {
         let template = self.plan.template(self.own()?.template)?;
         let output = template.outputs.iter().find(|output| *output.name == *name)?;
         match &output.source {
-            OutputSource::Path(path) => path.as_plain().map(Cow::Borrowed),
+            OutputSource::Path(path) => self.path(path),
             OutputSource::Parameter(_) | OutputSource::Expression(_) | OutputSource::Supplied => {
                 None
             }
@@ -217,14 +248,14 @@ impl<'a> View<'a> {
     fn input_artifact_path(&self, name: &str) -> Option<Cow<'a, str>> {
         let template = self.plan.template(self.own()?.template)?;
         let artifact = template.artifacts_in.iter().find(|artifact| *artifact.name == *name)?;
-        Some(Cow::Borrowed(artifact.path.as_ref()?.as_plain()?))
+        self.path(artifact.path.as_ref()?)
     }
 
     fn output_artifact_path(&self, name: &str) -> Option<Cow<'a, str>> {
         let template = self.plan.template(self.own()?.template)?;
         let artifact = template.artifacts_out.iter().find(|artifact| *artifact.name == *name)?;
         match &artifact.source {
-            OutputArtifactSource::Path { path, .. } => Some(Cow::Borrowed(path.as_plain()?)),
+            OutputArtifactSource::Path { path, .. } => self.path(path),
             OutputArtifactSource::From(_) => None,
         }
     }
@@ -304,7 +335,7 @@ impl Scope for View<'_> {
                 let node = self.own()?;
                 Some(self.run.context.id.attempt(self.node, node.attempt).to_string().into())
             }
-            Reference::Retries => Some(self.own()?.failures.to_string().into()),
+            Reference::Retries => Some(self.tried()?.failures.to_string().into()),
             Reference::LastRetry(field) => self.last_retry(*field),
         }
     }
@@ -323,7 +354,9 @@ fn parameter<'n>(node: &'n Node, name: &str) -> Option<&'n str> {
 /// What a task printed; nothing is the empty text. None if it did not come to its end.
 fn result(node: &Node) -> Option<&str> {
     let printed = node.outputs().and_then(|outputs| outputs.result.as_deref());
-    let quiet = node.kind == NodeKind::Leaf && node.status == TaskStatus::Succeeded;
+    let ran = node.status == TaskStatus::Succeeded
+        || (node.status == TaskStatus::Failed && node.reason == Some(Reason::ExitCode));
+    let quiet = node.kind == NodeKind::Leaf && ran;
     printed.or(quiet.then_some(""))
 }
 

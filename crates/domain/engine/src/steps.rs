@@ -46,7 +46,7 @@ impl Step<'_> {
             if culprit.is_some() || end as usize >= steps.steps.len() {
                 break culprit;
             }
-            if self.run.halting() {
+            if self.run.halting(self.plan, ix)? {
                 // The steps that will not run any more are cancelled, and so is the template.
                 let last = steps.group_ends.last().copied().unwrap_or(end);
                 break self.bad_step(ix, steps, end..last)?;
@@ -60,7 +60,7 @@ impl Step<'_> {
         self.end_group(ix, culprit)?;
         for child in self.run.node(ix)?.child_ixs() {
             if self.run.node(child)?.status == TaskStatus::Pending {
-                if self.run.halting() {
+                if self.run.halting(self.plan, ix)? {
                     self.end_early(child)?;
                 } else {
                     self.end(child, TaskChange::Skip, Some(Reason::Omitted), None)?;

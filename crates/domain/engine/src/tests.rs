@@ -26,7 +26,10 @@ use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::text::Text;
 use flowforge_model::time::Timestamp;
 
-use crate::{Changes, Context, LockRequest, Run, StepError, lock_requests, memo, step, task_write};
+use crate::{
+    Changes, Context, LockRequest, Run, StepError, kept_locks, lock_requests, memo, step,
+    task_write,
+};
 
 /// Template 0 of every test plan: a leaf.
 const LEAF: TemplateIx = TemplateIx(0);
@@ -37,9 +40,11 @@ fn leaf() -> Template {
         command: vec![Text::plain("true")],
         args: Vec::new(),
         env: Vec::new(),
+        secrets: Vec::new(),
         mounts: Vec::new(),
         working_dir: None,
         resources: Resources::default(),
+        variables: false,
     };
     Template::new("leaf", Body::Container(container))
 }
@@ -291,7 +296,21 @@ impl World {
                     assert!(self.wanted.insert(node, locks).is_none(), "{node:?} asks twice");
                 }
                 Effect::Release { node } => {
-                    let had = self.wanted.remove(&node).or(self.held.remove(&node));
+                    let waited = self.wanted.remove(&node);
+                    let kept = kept_locks(&self.plan, &self.run, node);
+                    let had = match (waited, self.held.remove(&node)) {
+                        (None, Some(held)) => {
+                            let still = held
+                                .iter()
+                                .filter(|lock| kept.iter().any(|kept| kept.key == lock.key));
+                            let still: Vec<LockRequest> = still.cloned().collect();
+                            if !still.is_empty() {
+                                self.held.insert(node, still);
+                            }
+                            Some(held)
+                        }
+                        (waited, _) => waited,
+                    };
                     // A root that had succeeded in an earlier generation is not locked again.
                     assert!(had.is_some() || node == NodeIx::ROOT, "{node:?} releases nothing");
                 }

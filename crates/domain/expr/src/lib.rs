@@ -38,6 +38,6 @@ pub use lang::{
     Ambient, Entry, Environment, Outcome, Program, Root, check, evaluate, names, parse_check,
 };
 pub use reference::human;
-pub use render::{Scope, decide, expression, render};
+pub use render::{Scope, decide, expression, render, render_with};
 pub use tags::{RawSegment, parse_text};
 pub use when::when;

@@ -26,6 +26,19 @@ pub trait Scope: Environment {
 /// # Errors
 /// The first tag without a value, or the first expression that fails.
 pub fn render<'t>(text: &'t Text, scope: &dyn Scope) -> Result<Cow<'t, str>, RenderError> {
+    render_with(text, scope, |value| value)
+}
+
+/// The same, with each value written as `write` does, so that whoever reads the whole can tell
+/// values from the text around them.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_with<'t>(
+    text: &'t Text,
+    scope: &dyn Scope,
+    write: impl for<'v> Fn(Cow<'v, str>) -> Cow<'v, str>,
+) -> Result<Cow<'t, str>, RenderError> {
     let parts = match text {
         Text::Plain(text) => return Ok(Cow::Borrowed(text)),
         Text::Parts(parts) => parts,
@@ -38,10 +51,10 @@ pub fn render<'t>(text: &'t Text, scope: &dyn Scope) -> Result<Cow<'t, str>, Ren
                 let value = scope.reference(reference).ok_or_else(|| {
                     RenderError::Unresolved(crate::human(reference, &|slot| scope.sibling(slot)))
                 })?;
-                out.push_str(&value);
+                out.push_str(&write(value));
             }
             Segment::Expression(source) => {
-                out.push_str(&expression(source, scope)?);
+                out.push_str(&write(expression(source, scope)?.into()));
             }
         }
     }
@@ -136,6 +149,20 @@ mod tests {
         }
         let nil = text(vec![Segment::Expression("nil".into())]);
         assert!(matches!(render(&nil, &One(String::new())), Err(RenderError::Nil(_))));
+    }
+
+    #[test]
+    fn values_can_be_told_from_the_text_around_them() {
+        let text = text(vec![
+            Segment::Literal("$(A) ".into()),
+            Segment::Reference(Reference::Input("x".into())),
+            Segment::Expression("inputs.parameters.x".into()),
+        ]);
+        fn doubled(value: Cow<'_, str>) -> Cow<'_, str> {
+            if value.contains('$') { value.replace('$', "$$").into() } else { value }
+        }
+        let out = render_with(&text, &One("$(B)".into()), doubled).unwrap();
+        assert_eq!(out, "$(A) $$(B)$$(B)");
     }
 
     proptest! {

@@ -81,6 +81,20 @@ pub struct SecretKey {
     pub optional: bool,
 }
 
+/// All keys of a secret as variables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretVariables {
+    /// Stands before each key.
+    pub prefix: String,
+    /// Name of the secret.
+    pub name: String,
+    /// Missing is empty instead of an error.
+    #[serde(default)]
+    pub optional: bool,
+    /// How many of the other variables come before these; the last one of a name counts.
+    pub at: usize,
+}
+
 /// A string that a document gives, or a secret that is read where the task runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Artifact, Given, StageIn, StageOut};
+use crate::artifact::{Artifact, Given, SecretVariables, StageIn, StageOut};
 use crate::id::{AttemptId, NodeIx, TaskId, WorkflowId};
 use crate::resources::Resources;
 use crate::status::Reason;
@@ -116,10 +116,16 @@ pub struct Process {
     pub script: Option<String>,
     /// The user's environment.
     pub env: Vec<(String, Given)>,
+    /// Secrets whose keys are variables.
+    #[serde(default)]
+    pub secrets: Vec<SecretVariables>,
     /// Where it starts.
     pub working_dir: Option<String>,
     /// Where it sees which volumes.
     pub mounts: Vec<Mount>,
+    /// `$(NAME)` in command, arguments and environment stands for a variable, and `$$` for `$`, as
+    /// in Kubernetes. Values that were put into them hold no `$` but doubled ones.
+    pub variables: bool,
 }
 
 /// A volume of an attempt.

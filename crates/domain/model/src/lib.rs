@@ -15,6 +15,7 @@ pub mod event;
 pub mod id;
 pub mod limits;
 pub mod plan;
+pub mod printf;
 pub mod resources;
 pub mod shard;
 pub mod status;

@@ -25,7 +25,7 @@ pub use graph::{
     Call, Condition, ContinueOn, Dag, Dependency, DependencyKind, Hook, Needs, Outcome, Repeat,
     Sequence, Steps, Task,
 };
-pub use retry::{Backoff, RetryPolicy, RetryStrategy};
+pub use retry::{Backoff, RetryPolicy, RetryStrategy, Setting};
 pub use rows::Rows;
 
 /// Index into [`Plan::templates`].
@@ -113,6 +113,8 @@ pub struct Template {
     pub volumes: Vec<Volume>,
     /// Containers that run one after the other before its own.
     pub init: Vec<NamedContainer>,
+    /// Settings whose texts are read when a task begins; elsewhere they are as if not given.
+    pub late: Vec<(Setting, Text)>,
 }
 
 /// A lock. One with a limit of 1 is a mutex.
@@ -252,6 +254,7 @@ impl Template {
             memoize: None,
             volumes: Vec::new(),
             init: Vec::new(),
+            late: Vec::new(),
         }
     }
 }

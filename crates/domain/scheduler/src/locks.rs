@@ -34,6 +34,8 @@ type Rank = (Reverse<i32>, Timestamp, Timestamp, Holder);
 /// - Only the first of a queue may be given its lock, and a task with several locks gets all of them
 ///   at once, when it is the first in all their queues: nobody who waits holds anything, so those who
 ///   wait cannot block each other for ever.
+/// - Tasks of a workflow that is held back stand in no queue: they are given nothing, and nobody waits
+///   behind them. Let go again, they have their old place.
 /// - Asking, adopting and releasing twice does what once does.
 ///
 /// A grant costs O(locks of the task * log n); a release looks at the heads of its own queues only.
@@ -44,6 +46,8 @@ pub struct LockTable {
     held: BTreeMap<Holder, Vec<String>>,
     /// Locks whose first task may have its turn.
     stirred: BTreeSet<String>,
+    /// Workflows that are held back, and what their tasks want.
+    gated: BTreeMap<WorkflowId, BTreeMap<Holder, LockClaim>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -56,6 +60,10 @@ impl LockTable {
     /// The task waits for its locks. Ignored if it holds or waits for locks already.
     pub fn want(&mut self, claim: LockClaim) {
         if self.held.contains_key(&claim.holder) || self.waiting.contains_key(&claim.holder) {
+            return;
+        }
+        if let Some(back) = self.gated.get_mut(&claim.holder.0) {
+            back.entry(claim.holder).or_insert(claim);
             return;
         }
         for (key, _) in &claim.locks {
@@ -73,15 +81,40 @@ impl LockTable {
 
     /// The task neither holds nor waits for locks any more.
     pub fn release(&mut self, holder: Holder) {
-        if let Some(claim) = self.waiting.remove(&holder) {
-            let rank = claim.rank();
-            for (key, _) in &claim.locks {
-                self.change(key, |queue| queue.waiting.remove(&rank));
-            }
+        self.step_back(holder);
+        if let Some(back) = self.gated.get_mut(&holder.0) {
+            back.remove(&holder);
         }
         for key in self.held.remove(&holder).unwrap_or_default() {
             self.change(&key, |queue| queue.holders.remove(&holder));
         }
+    }
+
+    /// Holds back the tasks of a workflow, or lets them go. What they hold they keep.
+    pub fn gate(&mut self, workflow: WorkflowId, open: bool) {
+        if open {
+            for claim in self.gated.remove(&workflow).unwrap_or_default().into_values() {
+                self.want(claim);
+            }
+        } else if !self.gated.contains_key(&workflow) {
+            let tasks = (workflow, NodeIx(0))..=(workflow, NodeIx(u32::MAX));
+            let holders: Vec<Holder> =
+                self.waiting.range(tasks).map(|(holder, _)| *holder).collect();
+            let back =
+                holders.into_iter().filter_map(|holder| Some((holder, self.step_back(holder)?)));
+            let back = back.collect();
+            self.gated.insert(workflow, back);
+        }
+    }
+
+    /// Takes a task out of the queues it stands in.
+    fn step_back(&mut self, holder: Holder) -> Option<LockClaim> {
+        let claim = self.waiting.remove(&holder)?;
+        let rank = claim.rank();
+        for (key, _) in &claim.locks {
+            self.change(key, |queue| queue.waiting.remove(&rank));
+        }
+        Some(claim)
     }
 
     /// Gives locks to all whose turn it is, in order.
@@ -93,11 +126,7 @@ impl LockTable {
             if !self.waiting.get(&holder).is_some_and(|claim| self.may_hold(claim)) {
                 continue;
             }
-            let Some(claim) = self.waiting.remove(&holder) else { continue };
-            let rank = claim.rank();
-            for (key, _) in &claim.locks {
-                self.change(key, |queue| queue.waiting.remove(&rank));
-            }
+            let Some(claim) = self.step_back(holder) else { continue };
             self.hold(claim);
             granted.push(holder);
         }

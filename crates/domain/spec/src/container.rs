@@ -6,6 +6,7 @@ use flowforge_model::text::Text;
 
 use crate::grammar::{self, Kind};
 use crate::located::{Node, quote};
+use crate::names::Dialect;
 use crate::outline::Doc;
 use crate::references::Names;
 
@@ -46,14 +47,17 @@ impl<'a> Doc<'a> {
             let message = "the program is empty";
             self.report.error("empty", at, message, "name a program first");
         }
+        let (env, secrets) = self.environment(node, names);
         Some(Container {
             image: image?,
             args: self.arguments_of_command(node, "args", names),
             command,
-            env: self.environment(node, names),
+            env,
+            secrets,
             mounts: self.mounts(node, names),
             working_dir: node.field("workingDir").and_then(|node| self.text(node, names)),
             resources: self.resources(node.field("resources")),
+            variables: self.dialect == Dialect::Argo,
         })
     }
 

@@ -25,7 +25,7 @@ impl<'a> Doc<'a> {
     /// Compiles a dag and fills `siblings` with its tasks.
     pub(crate) fn dag(
         &self,
-        ix: TemplateIx,
+        (ix, tried): (TemplateIx, bool),
         node: &'a Node,
         siblings: &mut Siblings<'a>,
     ) -> Option<Dag> {
@@ -69,6 +69,7 @@ impl<'a> Doc<'a> {
                 siblings: Some((siblings, &reachable)),
                 item: false,
                 leaf: false,
+                tried,
             };
             let name = siblings.names.get(slot as usize).copied().unwrap_or("");
             let template = siblings.templates.get(slot as usize).copied().flatten();

@@ -6,6 +6,7 @@ use crate::grammar;
 use crate::inspect::Missing;
 use crate::library::{DocumentKind, Library, Sheet};
 use crate::located::Node;
+use crate::lock_chains;
 use crate::merge::Merged;
 use crate::metadata::{self, Head};
 use crate::names::Dialect;
@@ -49,6 +50,7 @@ impl<'a> Source<'a> {
         if !report.has_errors() {
             recursion::check(&doc, &plan);
             recursion::check_exit_uses(&doc, &plan);
+            lock_chains::check(&doc, &plan);
         }
         let compiled = (!report.has_errors()).then(|| Compiled {
             plan: Plan { annotations: doc.all_annotations(spec, head.annotations), ..plan },
@@ -108,7 +110,7 @@ impl<'a> Source<'a> {
         let (on_exit, hooks) = doc.workflow_hooks(spec);
         let retry = spec
             .field("retryStrategy")
-            .map(|node| doc.retry(node, &Names { leaf: true, ..Names::WORKFLOW }));
+            .map(|node| doc.retry(node, &Names { leaf: true, tried: true, ..Names::WORKFLOW }));
         Plan {
             default_retry: match (retry, doc.dialect) {
                 (Some(retry), _) => retry,

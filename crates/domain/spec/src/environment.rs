@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use flowforge_model::artifact::SecretKey;
+use flowforge_model::artifact::{SecretKey, SecretVariables};
 use flowforge_model::limits::{ENV_BYTES, ENV_VARS};
 use flowforge_model::plan::Value;
-use flowforge_model::text::Text;
+use flowforge_model::text::{Reference, Segment, Text, WorkflowField};
 
 use crate::config_maps::Key;
 use crate::grammar;
@@ -13,10 +13,11 @@ use crate::located::{Node, quote};
 use crate::outline::Doc;
 use crate::references::Names;
 
-/// Variables in order, each name once.
+/// Variables in order, each name once, but for those that a secret could stand over.
 #[derive(Default)]
 struct Environment {
     values: Vec<(Box<str>, Value)>,
+    secrets: Vec<SecretVariables>,
     /// Where each name stands; whether `env` gave it, or only `envFrom`.
     places: BTreeMap<String, (usize, bool)>,
     bytes: usize,
@@ -28,7 +29,7 @@ impl<'a> Doc<'a> {
         &self,
         node: &'a Node,
         names: &Names<'_, 'a>,
-    ) -> Vec<(Box<str>, Value)> {
+    ) -> (Vec<(Box<str>, Value)>, Vec<SecretVariables>) {
         let mut out = Environment::default();
         self.environment_from(node, &mut out);
         for item in self.report.list_field(node, "env", "variables") {
@@ -44,7 +45,7 @@ impl<'a> Doc<'a> {
                 format!("{} bytes of environment; at most {ENV_BYTES} are passed", out.bytes);
             self.report.error("limit", list, message, "pass a file");
         }
-        out.values
+        (out.values, out.secrets)
     }
 
     fn variable(&self, item: &'a Node, names: &Names<'_, 'a>, out: &mut Environment) {
@@ -86,7 +87,12 @@ impl<'a> Doc<'a> {
         if !self.report.fields(from, &grammar::ENV_VALUE_FROM) {
             return None;
         }
+        if let (Some(field), Some([_])) = (from.field("fieldRef"), from.entries()) {
+            return self.pod_field(field);
+        }
         match (from.field("secretKeyRef"), from.field("configMapKeyRef")) {
+            // Another source, which was refused by name.
+            (None, None) if from.entries().is_some_and(|entries| !entries.is_empty()) => None,
             (Some(secret), None) => self.secret_key(secret).map(Value::Secret),
             (None, Some(key)) => match self.config_key(key, false) {
                 Key::Value(text) => Some(Value::Text(Text::plain(text))),
@@ -97,6 +103,33 @@ impl<'a> Doc<'a> {
                 let message = "valueFrom needs exactly one source";
                 let hint = "give it a secretKeyRef or a configMapKeyRef";
                 self.report.error("conflict", from, message, hint);
+                None
+            }
+        }
+    }
+
+    /// A field of the pod that an attempt has as well.
+    fn pod_field(&self, node: &'a Node) -> Option<Value> {
+        if !self.report.fields(node, &grammar::FIELD_REF) {
+            return None;
+        }
+        let at = self.report.required(node, &grammar::FIELD_REF, "fieldPath")?;
+        let path = self.report.string(at)?;
+        let tag =
+            |reference| Some(Value::Text(Text::Parts([Segment::Reference(reference)].into())));
+        match path {
+            "metadata.name" => tag(Reference::PodName),
+            "metadata.namespace" => tag(Reference::Workflow(WorkflowField::Namespace)),
+            "spec.serviceAccountName" => {
+                tag(Reference::Workflow(WorkflowField::ServiceAccountName))
+            }
+            "spec.nodeName" => Some(Value::Text(Text::plain("localhost"))),
+            "status.podIP" | "status.hostIP" => Some(Value::Text(Text::plain("127.0.0.1"))),
+            _ => {
+                let message = format!("a local process has no pod with a field {}", quote(path));
+                let hint = "it has metadata.name, metadata.namespace, spec.nodeName, \
+                            spec.serviceAccountName, status.podIP and status.hostIP; or use a tag";
+                self.report.error("unsupported", at, message, hint);
                 None
             }
         }
@@ -139,6 +172,17 @@ impl<'a> Doc<'a> {
         Some(name.to_owned())
     }
 
+    fn secret_variables(&self, from: &'a Node, prefix: &str, at: usize) -> Option<SecretVariables> {
+        if !self.report.fields(from, &grammar::CONFIG_REF) {
+            return None;
+        }
+        let name = self.report.required(from, &grammar::CONFIG_REF, "name")?;
+        let name = self.fixed_name(name, "a secret")?;
+        let optional = from.field("optional").and_then(|node| self.report.boolean(node));
+        let optional = optional.unwrap_or(false);
+        Some(SecretVariables { prefix: prefix.to_owned(), name, optional, at })
+    }
+
     fn environment_from(&self, node: &'a Node, out: &mut Environment) {
         for item in self.report.list_field(node, "envFrom", "sources") {
             if !self.report.fields(item, &grammar::ENV_FROM) {
@@ -146,6 +190,10 @@ impl<'a> Doc<'a> {
             }
             let prefix = item.field("prefix").and_then(|node| self.report.string(node));
             let prefix = prefix.unwrap_or("");
+            if let Some(from) = item.field("secretRef") {
+                let at = out.values.len();
+                out.secrets.extend(self.secret_variables(from, prefix, at));
+            }
             let Some(from) = item.field("configMapRef") else { continue };
             if !self.report.fields(from, &grammar::CONFIG_REF) {
                 continue;
@@ -188,6 +236,11 @@ impl Environment {
     /// Sets a variable; the last one of a name counts.
     fn set(&mut self, name: &str, value: Value, fixed: bool) {
         let end = self.values.len();
+        // What stands before a secret does not count when the secret has the name as well.
+        let after = self.secrets.last().map_or(0, |secret| secret.at);
+        if self.places.get(name).is_some_and(|(at, _)| *at < after) {
+            self.places.insert(name.to_owned(), (end, fixed));
+        }
         let (at, given) = self.places.entry(name.to_owned()).or_insert((end, fixed));
         *given |= fixed;
         match self.values.get_mut(*at) {

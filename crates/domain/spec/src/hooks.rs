@@ -20,7 +20,7 @@ impl<'a> Doc<'a> {
         let mut hooks = Vec::new();
         for entry in self.hook_entries(spec) {
             if &*entry.key != EXIT {
-                hooks.extend(self.hook(entry, OWN, &Names::WORKFLOW));
+                hooks.extend(self.hook(entry, (OWN, None), &Names::WORKFLOW));
                 continue;
             }
             if on_exit.is_some() {
@@ -28,7 +28,7 @@ impl<'a> Doc<'a> {
                 continue;
             }
             exit = if entry.node.field("arguments").is_some() {
-                self.hook(entry, OWN, &Names::WORKFLOW).map(|hook| hook.call)
+                self.hook(entry, (OWN, None), &Names::WORKFLOW).map(|hook| hook.call)
             } else {
                 self.exit_without_arguments(entry)
             };
@@ -77,14 +77,14 @@ impl<'a> Doc<'a> {
             && let Some(ix) = self.template(siblings.scope, node)
         {
             let call = self.call_with_parameters(ix, node);
-            out.push(Hook { name: EXIT.into(), call, expression: None });
+            out.push(Hook { name: EXIT.into(), call, expression: None, wide: false });
         }
         for entry in entries {
             if &*entry.key == EXIT && on_exit.is_some() {
                 self.second_exit(entry);
                 continue;
             }
-            out.extend(self.hook(entry, siblings.scope, &names));
+            out.extend(self.hook(entry, (siblings.scope, Some(name)), &names));
         }
         self.exit_uses.borrow_mut().truncate(uses);
         out
@@ -102,7 +102,13 @@ impl<'a> Doc<'a> {
         entries.unwrap_or(&[])
     }
 
-    fn hook(&self, entry: &'a Entry, scope: ScopeIx, names: &Names<'_, 'a>) -> Option<Hook> {
+    /// A hook of the task `own`, or of the workflow.
+    fn hook(
+        &self,
+        entry: &'a Entry,
+        (scope, own): (ScopeIx, Option<&str>),
+        names: &Names<'_, 'a>,
+    ) -> Option<Hook> {
         let (key, node) = (&*entry.key, &entry.node);
         self.dialect.check_name(self.report, node, key, "a hook");
         if !self.report.fields(node, &grammar::HOOK) {
@@ -114,8 +120,9 @@ impl<'a> Doc<'a> {
         } else {
             let field = self.report.required(node, &grammar::HOOK, "expression")?;
             let source = self.report.string(field)?;
-            self.expression(field, source, names);
-            Some(source.into())
+            let tagless = self.expression(field, source, names);
+            // One that was reported leaves no hole: nothing of the document runs.
+            Some(tagless.unwrap_or_default())
         };
         let template = self.callee(scope, node, &grammar::HOOK)?;
         let call = if key == EXIT && node.field("arguments").is_none() {
@@ -128,7 +135,8 @@ impl<'a> Doc<'a> {
                 artifacts: self.artifact_arguments(node, &called, Some(template), names),
             }
         };
-        Some(Hook { name: key.into(), call, expression })
+        let wide = expression.as_deref().is_some_and(|source| is_wide(source, own));
+        Some(Hook { name: key.into(), call, expression, wide })
     }
 
     /// An exit hook runs at the end, whatever it was.
@@ -192,4 +200,18 @@ impl<'a> Doc<'a> {
             }
         }
     }
+}
+
+/// Whether the value of a hook's expression may change while the status of what it hooks does not.
+fn is_wide(source: &str, own: Option<&str>) -> bool {
+    let names = flowforge_expr::names(source).unwrap_or_default();
+    names.iter().any(|name| match (own, &*name.iter().map(String::as_str).collect::<Vec<_>>()) {
+        (None, ["workflow", "status"]) => false,
+        (_, ["workflow", field, ..]) => {
+            ["status", "outputs", "duration", "failures"].contains(field)
+        }
+        (Some(own), ["tasks" | "steps", task, ..]) => *task != own,
+        (_, ["tasks" | "steps" | "workflow", ..]) => true,
+        _ => false,
+    })
 }

@@ -28,6 +28,7 @@ mod items;
 mod json;
 mod library;
 mod located;
+mod lock_chains;
 mod locks;
 mod merge;
 mod metadata;

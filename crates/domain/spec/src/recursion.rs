@@ -56,7 +56,7 @@ pub(crate) fn check_exit_uses<'a>(doc: &Doc<'a>, plan: &Plan) {
 }
 
 /// The templates some tasks and their exit hooks call, each once.
-fn callees(tasks: &[Task], counts: fn(&Task) -> bool) -> Vec<u32> {
+pub(crate) fn callees(tasks: &[Task], counts: fn(&Task) -> bool) -> Vec<u32> {
     let tasks = tasks.iter().filter(|task| counts(task));
     let called = |task: &Task| {
         // Any other hook has a condition.
@@ -71,7 +71,7 @@ fn callees(tasks: &[Task], counts: fn(&Task) -> bool) -> Vec<u32> {
 }
 
 /// Runs unless something failed before.
-fn certain(task: &Task) -> bool {
+pub(crate) fn certain(task: &Task) -> bool {
     let success = match &task.needs {
         Needs::All(all) => all.iter().all(|d| d.kind == DependencyKind::Success),
         Needs::Depends { .. } => false,

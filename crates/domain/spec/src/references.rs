@@ -48,12 +48,14 @@ pub(crate) struct Names<'s, 'a> {
     pub(crate) item: bool,
     /// Inside a leaf: its retries, its pod, the paths of its outputs.
     pub(crate) leaf: bool,
+    /// Inside a dag or steps with a retry strategy: its retries.
+    pub(crate) tried: bool,
 }
 
 impl Names<'_, '_> {
     /// Only the workflow's own.
     pub(crate) const WORKFLOW: Self =
-        Self { template: None, siblings: None, item: false, leaf: false };
+        Self { template: None, siblings: None, item: false, leaf: false, tried: false };
 
     /// What stands under a first name of an expression.
     fn root(&self, name: &str) -> Option<Root> {
@@ -64,8 +66,10 @@ impl Names<'_, '_> {
                 (self.siblings.is_some() || self.template.is_some()).then_some(Root::Map)
             }
             "item" => self.item.then_some(Root::Either),
-            "retries" => self.leaf.then_some(Root::Text),
-            "lastRetry" | "pod" | "node" | "outputs" => self.leaf.then_some(Root::Map),
+            "retries" => (self.leaf || self.tried).then_some(Root::Text),
+            "lastRetry" => (self.leaf || self.tried).then_some(Root::Map),
+            "node" => self.template.map(|_| Root::Map),
+            "pod" | "outputs" => self.leaf.then_some(Root::Map),
             _ => None,
         }
     }
@@ -212,7 +216,9 @@ impl<'a> Doc<'a> {
             ["tasks" | "steps"] if names.siblings.is_some() => Ok(()),
             ["workflow", ..] => Ok(()),
             ["item", ..] if names.item => Ok(()),
-            ["retries" | "lastRetry" | "pod" | "node" | "outputs", ..] if names.leaf => Ok(()),
+            ["retries" | "lastRetry" | "pod" | "outputs", ..] if names.leaf => Ok(()),
+            ["retries" | "lastRetry", ..] if names.tried => Ok(()),
+            ["node", ..] if names.template.is_some() => Ok(()),
             _ => Err(unresolved(
                 "unknown_reference",
                 format!("{} has no value here", path.first().unwrap_or(&"")),
@@ -259,16 +265,18 @@ impl<'a> Doc<'a> {
                 Ok(Reference::InputArtifactPath((*name).into()))
             }
             ["steps" | "tasks", "name"] if names.template.is_some() => Ok(Reference::CallName),
-            ["node", "name"] if names.leaf => Ok(Reference::NodeName),
+            ["node", "name"] if names.template.is_some() => Ok(Reference::NodeName),
             ["pod", "name"] if names.leaf => Ok(Reference::PodName),
-            ["retries"] if names.leaf => Ok(Reference::Retries),
-            ["lastRetry", field] if names.leaf => Ok(Reference::LastRetry(match *field {
-                "exitCode" => LastRetryField::ExitCode,
-                "status" => LastRetryField::Status,
-                "duration" => LastRetryField::Duration,
-                "message" => LastRetryField::Message,
-                _ => return Err(unknown()),
-            })),
+            ["retries"] if names.leaf || names.tried => Ok(Reference::Retries),
+            ["lastRetry", field] if names.leaf || names.tried => {
+                Ok(Reference::LastRetry(match *field {
+                    "exitCode" => LastRetryField::ExitCode,
+                    "status" => LastRetryField::Status,
+                    "duration" => LastRetryField::Duration,
+                    "message" => LastRetryField::Message,
+                    _ => return Err(unknown()),
+                }))
+            }
             ["inputs" | "outputs", "artifacts", ..] => Err(unresolved(
                 "unknown_reference",
                 "an artifact is no text",

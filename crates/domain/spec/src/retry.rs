@@ -8,9 +8,7 @@ use crate::grammar;
 use crate::located::{Node, quote};
 use crate::outline::Doc;
 use crate::references::Names;
-
-/// Largest growth per retry, in thousandths.
-const FACTOR_MILLI: u32 = 1_000_000;
+use crate::settled::late;
 
 impl<'a> Doc<'a> {
     pub(crate) fn retry(&self, node: &'a Node, names: &Names<'_, 'a>) -> Option<RetryStrategy> {
@@ -27,13 +25,14 @@ impl<'a> Doc<'a> {
             None if expression.is_some() => RetryPolicy::Always,
             None => RetryPolicy::default(),
         };
-        let backoff = node.field("backoff").and_then(|node| self.backoff(node));
-        Some(RetryStrategy {
-            limit: self.optional_whole(node, "limit", 0, RETRY_LIMIT),
-            policy,
-            backoff,
-            expression,
-        })
+        // The retries of a whole workflow belong to no task that could begin.
+        let waits = |node: &Node| names.template.is_some() && late(node);
+        let backoff = node.field("backoff").and_then(|node| self.backoff(node, waits));
+        let limit = match node.field("limit") {
+            Some(limit) if waits(limit) => None,
+            _ => self.optional_whole(node, "limit", 0, RETRY_LIMIT),
+        };
+        Some(RetryStrategy { limit, policy, backoff, expression })
     }
 
     fn retry_policy(&self, node: &'a Node) -> Option<RetryPolicy> {
@@ -52,44 +51,28 @@ impl<'a> Doc<'a> {
         })
     }
 
-    fn backoff(&self, node: &'a Node) -> Option<Backoff> {
+    fn backoff(&self, node: &'a Node, waits: impl Fn(&Node) -> bool) -> Option<Backoff> {
         if !self.report.fields(node, &grammar::BACKOFF) {
             return None;
         }
-        let span = |key| node.field(key).and_then(|node| self.span(node));
-        let factor = node.field("factor").map_or(Some(1000), |node| self.factor(node));
+        let now = |key| node.field(key).filter(|node| !waits(node));
+        let span = |key| now(key).and_then(|node| self.span(node));
+        let factor = now("factor").map_or(Some(1000), |node| self.factor(node));
         let (cap, max_duration) = (span("cap"), span("maxDuration"));
         let duration = self.report.required(node, &grammar::BACKOFF, "duration")?;
-        Some(Backoff { duration: self.span(duration)?, factor_milli: factor?, cap, max_duration })
+        let duration = if waits(duration) { Some(Millis(0)) } else { self.span(duration) };
+        Some(Backoff { duration: duration?, factor_milli: factor?, cap, max_duration })
     }
 
-    /// A decimal number from 1 to 1000 in thousandths; 0 means no growth, as in Argo.
     fn factor(&self, node: &'a Node) -> Option<u32> {
         self.report.string(node)?;
         let text = &*self.settled(node)?;
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-        let digits =
-            |t: &str| !t.is_empty() && t.len() <= 9 && t.bytes().all(|b| b.is_ascii_digit());
-        let milli = if digits(whole) && digits(fraction) {
-            let thousandths: String = fraction.chars().chain("000".chars()).take(3).collect();
-            let whole: Option<u32> = whole.parse().ok();
-            let thousandths: Option<u32> = thousandths.parse().ok();
-            whole
-                .and_then(|w| w.checked_mul(1000))
-                .zip(thousandths)
-                .and_then(|(w, t)| w.checked_add(t))
-        } else {
-            None
-        };
-        match milli {
-            Some(0) => Some(1000),
-            Some(milli) if (1000..=FACTOR_MILLI).contains(&milli) => Some(milli),
-            _ => {
-                let message = format!("the factor {} is not between 1 and 1000", quote(text));
-                self.report.error("out_of_range", node, message, "2 doubles the wait");
-                None
-            }
+        let factor = Backoff::factor(text);
+        if factor.is_none() {
+            let message = format!("the factor {} is not between 1 and 1000", quote(text));
+            self.report.error("out_of_range", node, message, "2 doubles the wait");
         }
+        factor
     }
 
     /// A field of whole seconds, at least `min`.

@@ -1,15 +1,56 @@
-//! Numbers and spans that are needed before anything runs. Of tags they may only hold
-//! `{{workflow.parameters.x}}`: those values are known when a workflow is submitted.
+//! Numbers and spans. Most are needed before anything runs: of tags they may only hold
+//! `{{workflow.parameters.x}}`, whose values are known when a workflow is submitted. A few of a
+//! template are read when a task begins.
 
 use std::borrow::Cow;
 
 use flowforge_expr::RawSegment;
+use flowforge_model::plan::Setting;
+use flowforge_model::text::Text;
 use flowforge_model::time::Millis;
 
 use crate::located::{Node, quote};
 use crate::outline::Doc;
+use crate::references::Names;
+
+/// Where a template has the settings that can wait until a task begins.
+const LATE: [(&[&str], Setting); 7] = [
+    (&["activeDeadlineSeconds"], Setting::ActiveDeadline),
+    (&["timeout"], Setting::Timeout),
+    (&["retryStrategy", "limit"], Setting::RetryLimit),
+    (&["retryStrategy", "backoff", "duration"], Setting::BackoffDuration),
+    (&["retryStrategy", "backoff", "factor"], Setting::BackoffFactor),
+    (&["retryStrategy", "backoff", "cap"], Setting::BackoffCap),
+    (&["retryStrategy", "backoff", "maxDuration"], Setting::BackoffMaxDuration),
+];
+
+/// Whether a scalar holds an input or an expression, which have their values when a task begins.
+pub(crate) fn late(node: &Node) -> bool {
+    let parts = flowforge_expr::parse_text(node.text().unwrap_or("")).unwrap_or_default();
+    parts.iter().any(|part| match part {
+        RawSegment::Literal(_) => false,
+        RawSegment::Reference(tag) => tag.starts_with("inputs."),
+        RawSegment::Expression(_) => true,
+    })
+}
 
 impl<'a> Doc<'a> {
+    /// The settings of a template whose texts are read when a task begins.
+    pub(crate) fn late_settings(
+        &self,
+        template: &'a Node,
+        names: &Names<'_, 'a>,
+    ) -> Vec<(Setting, Text)> {
+        let mut settings = Vec::new();
+        for (path, setting) in LATE {
+            let at = path.iter().try_fold(template, |node, key| node.field(key));
+            if let Some(node) = at.filter(|node| late(node)) {
+                settings.extend(self.text(node, names).map(|text| (setting, text)));
+            }
+        }
+        settings
+    }
+
     /// A whole number within a range.
     pub(crate) fn whole(&self, node: &'a Node, min: i64, max: i64) -> Option<i64> {
         let text = self.settled(node)?;

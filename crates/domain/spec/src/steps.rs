@@ -13,7 +13,7 @@ impl<'a> Doc<'a> {
     /// of its own.
     pub(crate) fn steps(
         &self,
-        ix: TemplateIx,
+        (ix, tried): (TemplateIx, bool),
         node: &'a Node,
         siblings: &mut Siblings<'a>,
     ) -> Option<Steps> {
@@ -59,6 +59,7 @@ impl<'a> Doc<'a> {
                 siblings: Some((siblings, &reachable)),
                 item: false,
                 leaf: false,
+                tried,
             };
             let name = siblings.names.get(slot as usize).copied().unwrap_or("");
             let template = siblings.templates.get(slot as usize).copied().flatten();

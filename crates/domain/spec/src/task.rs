@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use flowforge_model::limits::{EXPRESSION_BYTES, NODES_PER_WORKFLOW};
 use flowforge_model::plan::{ContinueOn, Needs, Repeat, Sequence, Task, TemplateIx};
+use flowforge_model::printf;
 use flowforge_model::text::Text;
 
 use crate::grammar;
@@ -209,13 +210,14 @@ impl<'a> Doc<'a> {
             Some(text)
         };
         let format = node.field("format").and_then(|node| {
-            let format = self.report.string(node)?;
-            if !is_format(format) {
-                let message = format!("{} is not a format with one number", quote(format));
+            let format = self.text(node, names)?;
+            if format.as_plain().is_some_and(|format| printf::number(format, 0).is_none()) {
+                let found = quote(node.text().unwrap_or(""));
+                let message = format!("{found} is not a format with one number");
                 let hint = "write it like item-%d, %03d or 0x%x";
                 self.report.error("bad_format", node, message, hint);
             }
-            Some(format.into())
+            Some(format)
         });
         Some(Sequence {
             count: number(count, 0),
@@ -223,41 +225,5 @@ impl<'a> Doc<'a> {
             end: number(end, i64::MIN),
             format,
         })
-    }
-}
-
-/// A printf format with exactly one integer verb of a small width.
-fn is_format(format: &str) -> bool {
-    let mut verbs = 0;
-    let mut rest = format;
-    while let Some((_, after)) = rest.split_once('%') {
-        if let Some(literal) = after.strip_prefix('%') {
-            rest = literal;
-            continue;
-        }
-        let flags = after.trim_start_matches(['-', '+', '#', '0', ' ']);
-        let spec = flags.trim_start_matches(|c: char| c.is_ascii_digit());
-        let width = flags.len().saturating_sub(spec.len());
-        if width > 2 || !spec.starts_with(['d', 'x', 'X', 'o', 'b']) {
-            return false;
-        }
-        verbs += 1;
-        rest = spec;
-    }
-    verbs == 1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_format;
-
-    #[test]
-    fn a_format_has_one_integer_verb() {
-        for format in ["%d", "item-%03d", "100%% %x", "%-5d!"] {
-            assert!(is_format(format), "{format}");
-        }
-        for format in ["", "x", "%s", "%d %d", "%", "%999999d", "%.2f"] {
-            assert!(!is_format(format), "{format}");
-        }
     }
 }

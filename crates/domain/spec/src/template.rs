@@ -9,6 +9,7 @@ use crate::located::{Node, quote};
 use crate::names::Dialect;
 use crate::outline::{BodyKind, Doc};
 use crate::references::{Names, Siblings};
+use crate::settled::late;
 
 /// What the outputs of a template may name.
 struct OutputPlace<'s, 'a> {
@@ -23,14 +24,15 @@ impl<'a> Doc<'a> {
         let node = outline.node;
         let inputs = self.inputs(node);
         let (kind, body_node) = outline.body?;
-        let leaf = Names { template: Some(ix), leaf: kind.leaf(), ..Names::WORKFLOW };
+        let tried = node.field("retryStrategy").is_some();
+        let leaf = Names { template: Some(ix), leaf: kind.leaf(), tried, ..Names::WORKFLOW };
         let mut siblings = Siblings::default();
         let body = match kind {
             BodyKind::Container => self.container(body_node, &leaf).map(Body::Container),
             BodyKind::Script => self.script(body_node, &leaf),
             BodyKind::Suspend => self.suspend(body_node, &leaf),
-            BodyKind::Dag => self.dag(ix, body_node, &mut siblings).map(Body::Dag),
-            BodyKind::Steps => self.steps(ix, body_node, &mut siblings).map(Body::Steps),
+            BodyKind::Dag => self.dag((ix, tried), body_node, &mut siblings).map(Body::Dag),
+            BodyKind::Steps => self.steps((ix, tried), body_node, &mut siblings).map(Body::Steps),
             BodyKind::ContainerSet => self.container_set(node, body_node, &leaf),
             BodyKind::Http => self.http(body_node, &leaf),
         };
@@ -44,7 +46,7 @@ impl<'a> Doc<'a> {
         };
         let outputs = self.outputs(node, &place);
         let retry = node.field("retryStrategy").and_then(|node| {
-            let retry_names = Names { leaf: true, ..leaf };
+            let retry_names = Names { leaf: true, tried: true, ..leaf };
             self.retry(node, &retry_names)
         });
         self.refuse_by_kind(node, kind);
@@ -57,8 +59,14 @@ impl<'a> Doc<'a> {
             artifacts_out: self.output_artifacts(node, kind, &place.names),
             // A suspension has nothing to retry.
             retry: retry.filter(|_| kind != BodyKind::Suspend),
-            active_deadline: self.seconds(node, "activeDeadlineSeconds", 1),
-            timeout: node.field("timeout").and_then(|node| self.positive_duration(node)),
+            active_deadline: node
+                .field("activeDeadlineSeconds")
+                .filter(|field| !late(field))
+                .and_then(|_| self.seconds(node, "activeDeadlineSeconds", 1)),
+            timeout: node
+                .field("timeout")
+                .filter(|node| !late(node))
+                .and_then(|node| self.positive_duration(node)),
             parallelism: self
                 .optional_whole(node, "parallelism", 1, u32::MAX)
                 .filter(|_| kind.composite()),
@@ -67,6 +75,7 @@ impl<'a> Doc<'a> {
             memoize: self.memoize(node, &leaf),
             volumes: self.volumes(node, &leaf),
             init,
+            late: self.late_settings(node, &Names { leaf: false, tried: false, ..leaf }),
             // Last: everything else that is wrong is said as well.
             body: body?,
         };

@@ -167,3 +167,21 @@ fn branches_stop_early_in_argo_unless_told_otherwise() {
     let argo = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:";
     assert!(dag(argo, "") && dag(argo, "failFast: true, ") && !dag(argo, "failFast: false, "));
 }
+
+#[test]
+fn a_condition_may_hold_tags_and_look_beyond_its_task() {
+    let source = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: w}\nspec:\n  entrypoint: main\n  hooks: {now: {template: t, expression: \"workflow.status == 'Running'\"}, out: {template: t, expression: \"workflow.outputs.parameters.x == '1'\"}}\n  templates:\n  - name: main\n    dag:\n      tasks:\n      - name: a\n        template: t\n        hooks:\n          own: {template: t, expression: \"'{{tasks.a.status}}' == 'Failed'\"}\n          other: {template: t, expression: \"tasks['b'].status == 'Failed'\"}\n          all: {template: t, expression: \"workflow.status == 'Failed'\"}\n        depends: b\n      - {name: b, template: t}\n  - {name: t, container: {image: i, command: [x]}}\n";
+    let plan = compile(source, &Options::default()).unwrap().plan;
+    let wide = |hooks: &[Hook]| -> Vec<(String, bool)> {
+        hooks.iter().map(|hook| (hook.name.to_string(), hook.wide)).collect()
+    };
+    assert_eq!(wide(&plan.hooks), [("now".to_owned(), false), ("out".to_owned(), true)]);
+    let hooks = &plan.templates[0].body.tasks()[0].hooks;
+    let expected =
+        [("own".to_owned(), false), ("other".to_owned(), true), ("all".to_owned(), true)];
+    assert_eq!(wide(hooks), expected);
+    assert_eq!(
+        hooks[0].expression.as_deref(),
+        Some("('' + string(tasks[\"a\"][\"status\"]) + '') == 'Failed'")
+    );
+}

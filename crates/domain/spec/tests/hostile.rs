@@ -24,10 +24,23 @@ fn dag(tasks: &str) -> String {
 #[expect(clippy::disallowed_methods, reason = "refusing must be quick")]
 fn refused(text: &str) -> Vec<&'static str> {
     let shown: String = text.chars().take(300).collect();
-    let started = Instant::now();
-    let problems = compile(text, &Options::default()).map(|c| c.plan).expect_err(&shown);
-    // Unoptimised builds on a busy machine.
-    assert!(started.elapsed() < Duration::from_secs(10), "slow: {shown}");
+    let look = || {
+        let started = Instant::now();
+        let problems = compile(text, &Options::default()).map(|c| c.plan).expect_err(&shown);
+        (started.elapsed(), problems)
+    };
+    let (mut took, problems) = look();
+    // Unoptimised builds take as long as they take; others may be disturbed, but not every time.
+    // What can only be refused after it was read takes the time of reading, which is linear.
+    let reading = Duration::from_micros(u64::try_from(text.len()).unwrap_or(u64::MAX) / 5);
+    let optimised = Duration::from_millis(50) + reading;
+    let most = if cfg!(debug_assertions) { Duration::from_secs(10) } else { optimised };
+    for _ in 0..2 {
+        if took > most {
+            took = took.min(look().0);
+        }
+    }
+    assert!(took < most, "slow, {took:?}: {shown}");
     assert!(problems.list.iter().all(|p| p.line > 0), "{:?}", problems.list);
     problems.list.iter().map(|p| p.code).collect()
 }
@@ -181,6 +194,83 @@ fn h33_retries_and_spans_are_in_range() {
         );
         assert_eq!(first(&manifest("Workflow", "w", &spec)), code, "{field}");
     }
+}
+
+/// H25: what YAML reads as something else is the text Argo makes of it.
+#[test]
+fn h25_scalars_of_parameters_are_what_argo_reads() {
+    for (written, read) in [
+        ("no", "false"),
+        ("010", "8"),
+        ("0x1F", "31"),
+        ("1.0", "1"),
+        ("1e3", "1000"),
+        ("'010'", "010"),
+        ("2024-01-02", "2024-01-02"),
+        ("1:30", "1:30"),
+        ("'{\"a\": 1}'", "{\"a\": 1}"),
+    ] {
+        let spec = format!(
+            "  entrypoint: a\n  arguments: {{parameters: [{{name: p, value: {written}}}]}}\n  templates: [{{name: a, suspend: {{}}}}]\n"
+        );
+        let text = manifest("Workflow", "w", &spec);
+        let plan = compile(&text, &Options::default()).map(|c| c.plan);
+        let value = plan.map(|plan| plan.parameters[0].1.to_string()).map_err(|p| p.list);
+        assert_eq!(value.as_deref(), Ok(read), "{written}");
+    }
+}
+
+/// H35, H36, H52, H97: spans, quantities, conditions and keys that want to be expensive or get out.
+#[test]
+fn h35_h36_h52_h97_what_stands_in_a_template_is_bounded() {
+    let deep = format!("{}1{}", "(".repeat(2_000), ")".repeat(2_000));
+    let long = "a".repeat(1_000_000);
+    let nested = "[".repeat(5_000);
+    let rows = [
+        ("timeout: P1Y".to_owned(), "bad_duration"),
+        ("timeout: 9999999999h".to_owned(), "bad_duration"),
+        ("timeout: ' 5 m'".to_owned(), "bad_duration"),
+        ("timeout: '{{=1'".to_owned(), "unsupported"),
+        ("activeDeadlineSeconds: '{{=nothing.x}}'".to_owned(), "unknown_reference"),
+        ("retryStrategy: {limit: '{{inputs.parameters.x}}'}".to_owned(), "unknown_parameter"),
+        (format!("retryStrategy: {{expression: '{deep}'}}"), "bad_expression"),
+        (format!("retryStrategy: {{expression: '{nested}'}}"), "bad_expression"),
+        (format!("retryStrategy: {{expression: '{long}'}}"), "bad_expression"),
+        ("memoize: {key: '{{=1 +}}', cache: {configMap: {name: c}}}".to_owned(), "bad_tag"),
+        ("outputs: {artifacts: [{name: x, path: /x, s3: {key: a/../../b}}]}".to_owned(), "bad_key"),
+        ("outputs: {artifacts: [{name: x, path: /x, s3: {key: a//b}}]}".to_owned(), "bad_key"),
+    ];
+    for (field, code) in rows {
+        let spec = format!(
+            "  entrypoint: a\n  templates:\n  - name: a\n    container: {{image: i}}\n    {field}\n"
+        );
+        let shown: String = field.chars().take(80).collect();
+        assert_eq!(first(&manifest("Workflow", "w", &spec)), code, "{shown}");
+    }
+    for quantity in ["1e308", "-1", "9223372036854775807Ki", "0x1", "\u{ff11}"] {
+        let spec = format!(
+            "  entrypoint: a\n  templates:\n  - name: a\n    container: {{image: i, resources: {{limits: {{memory: '{quantity}'}}}}}}\n"
+        );
+        assert_eq!(first(&manifest("Workflow", "w", &spec)), "bad_quantity", "{quantity}");
+    }
+}
+
+/// A chain of templates that all want one lock is walked once for each, not once for each pair.
+#[test]
+fn locks_of_many_templates_are_looked_at_in_bounded_time() {
+    let template = |at: u32| {
+        let lock = format!("synchronization: {{mutexes: [{{name: m{}}}]}}", at % 7);
+        format!("  - {{name: t{at}, {lock}, steps: [[{{name: s, template: t{}}}]]}}\n", at + 1)
+    };
+    let chain: String = (0..90).map(template).collect();
+    let last = "  - {name: t90, container: {image: i}}\n";
+    let codes = refused(&manifest(
+        "Workflow",
+        "w",
+        &format!("  entrypoint: t0\n  templates:\n{chain}{last}"),
+    ));
+    assert!(codes.iter().all(|code| *code == "lock_held"), "{codes:?}");
+    assert_eq!(codes.len(), 83);
 }
 
 /// However a text is looked at.

@@ -1,6 +1,6 @@
 //! What stands inside the templates of Argo manifests: bodies, volumes, artifacts, locks.
 
-use flowforge_model::artifact::{Archive, SecretKey};
+use flowforge_model::artifact::{Archive, SecretKey, SecretVariables};
 use flowforge_model::plan::{
     ArtifactRef, ArtifactSource, Body, Container, Lock, OutputArtifactSource, Place, PlaceKind,
     RetryPolicy, Template, Value, VolumeSource,
@@ -79,6 +79,33 @@ fn secrets_of_the_environment_stay_references() {
 }
 
 #[test]
+fn fields_of_the_pod_that_an_attempt_has_are_variables() {
+    let container = container(
+        "container: {image: i, env: [{name: A, valueFrom: {fieldRef: {apiVersion: v1, fieldPath: metadata.name}}}, {name: B, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]}",
+    );
+    let name = Text::Parts([Segment::Reference(Reference::PodName)].into());
+    assert_eq!(container.env[0].1, Value::Text(name));
+    assert_eq!(container.env[1].1, Value::Text(Text::plain("127.0.0.1")));
+}
+
+#[test]
+fn a_whole_secret_may_be_variables() {
+    let container = container(
+        "container: {image: i, envFrom: [{prefix: P_, secretRef: {name: s}}, {secretRef: {name: t, optional: true}}], env: [{name: A, value: x}]}",
+    );
+    let of = |prefix: &str, name: &str, optional| SecretVariables {
+        prefix: prefix.into(),
+        name: name.into(),
+        optional,
+        at: 0,
+    };
+    assert_eq!(container.secrets, [of("P_", "s", false), of("", "t", true)]);
+    assert_eq!(container.env.len(), 1);
+    let tagged = manifest("container: {image: i, envFrom: [{secretRef: {name: '{{x}}'}}]}");
+    assert_eq!(codes(&tagged), ["unsupported"]);
+}
+
+#[test]
 fn what_only_a_pod_has_is_named_in_a_warning() {
     let source = manifest(
         "container: {image: i, ports: [{containerPort: 80}], securityContext: {}}\nmetrics: {prometheus: []}",
@@ -106,11 +133,7 @@ fn what_cannot_be_had_is_refused_by_name_at_its_line() {
         ),
         (
             "container: {image: i, env: [{name: A, valueFrom: {fieldRef: {fieldPath: x}}}]}",
-            "unsupported 7:55 fieldRef of valueFrom of a variable is not supported: a local process has no pod; use a tag like {{pod.name}}",
-        ),
-        (
-            "container: {image: i, envFrom: [{secretRef: {name: s}}]}",
-            "unsupported 7:38 secretRef of envFrom is not supported: name each variable in env, with a secretKeyRef",
+            "unsupported 7:77 a local process has no pod with a field 'x'",
         ),
         (
             "container: {image: i}\nvolumes: [{name: v, hostPath: {path: /}}]",
@@ -388,6 +411,32 @@ fn locks_have_a_scope_and_a_name() {
     assert_eq!(parts.len(), 4);
 }
 
+/// Argo lets a task wait for ever for what holds it.
+#[test]
+fn a_lock_that_its_caller_holds_is_refused() {
+    let with = |spec: &str, main: &str, step: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {{name: w}}\nspec:\n  entrypoint: main\n  {spec}\n  templates:\n  - name: main\n    {main}\n    steps: [[{{name: a, template: mid{step}}}]]\n  - {{name: mid, steps: [[{{name: a, template: t}}]]}}\n  - {{name: t, container: {{image: i, command: [x]}}, synchronization: {{mutexes: [{{name: m}}]}}}}\n"
+        )
+    };
+    let lock = "synchronization: {mutex: {name: m}}";
+    assert_eq!(codes(&with(lock, "failFast: true", "")), ["lock_held"]);
+    assert_eq!(codes(&with("suspend: false", lock, "")), ["lock_held"]);
+    ok(&with("onExit: t", "failFast: true", ""));
+    assert_eq!(
+        codes(&with(&format!("onExit: t\n  {lock}"), lock, ", when: 'a == b'")),
+        ["lock_held"]
+    );
+    for fine in [
+        with(lock, "failFast: true", ", when: 'a == b'"),
+        with("synchronization: {mutex: {name: other}}", "failFast: true", ""),
+        with("suspend: false", "synchronization: {mutex: {name: 'm-{{workflow.uid}}'}}", ""),
+        with("suspend: false", "synchronization: {mutex: {name: m, database: true}}", ""),
+    ] {
+        ok(&fine);
+    }
+}
+
 #[test]
 fn a_memo_has_a_key_and_a_cache() {
     let template = template(
@@ -547,4 +596,26 @@ fn numbers_may_come_from_parameters_of_the_workflow() {
     assert_eq!(codes, ["bad_quantity", "wrong_type", "bad_duration", "wrong_type", "out_of_range"]);
     let unknown = source.replace("{name: n, value: 7}", "{name: m, value: 7}");
     assert!(self::codes(&unknown).iter().all(|code| *code == "unknown_parameter"));
+}
+
+#[test]
+fn bounds_of_a_task_may_come_from_its_inputs() {
+    let source = manifest(
+        "inputs: {parameters: [{name: n, value: 3}]}\ncontainer: {image: i}\nactiveDeadlineSeconds: '{{inputs.parameters.n}}'\ntimeout: '{{inputs.parameters.n}}m'\nretryStrategy: {limit: \"{{=asInt(inputs.parameters.n) + 1}}\", backoff: {duration: '{{inputs.parameters.n}}', factor: 2}}",
+    );
+    let template = ok(&source).plan.templates.remove(0);
+    assert_eq!((template.active_deadline, template.timeout), (None, None));
+    let retry = template.retry.unwrap();
+    assert_eq!((retry.limit, retry.backoff.unwrap().factor_milli), (None, 2000));
+    let late: Vec<&str> = template.late.iter().map(|(setting, _)| setting.field()).collect();
+    let bounds = ["activeDeadlineSeconds", "timeout", "retryStrategy.limit"];
+    assert_eq!(late, [&bounds[..], &["retryStrategy.backoff.duration"]].concat());
+    let unknown = source.replace("{name: n, value", "{name: m, value");
+    assert_eq!(codes(&unknown)[0], "unknown_parameter");
+    // What is no task's has nobody whose inputs could be meant.
+    let whole =
+        "retryStrategy: {limit: '{{inputs.parameters.n}}'}\n  activeDeadlineSeconds: '{{=1}}'";
+    let whole =
+        manifest("container: {image: i}").replace("spec:\n", &format!("spec:\n  {whole}\n"));
+    assert_eq!(codes(&whole), ["unsupported", "unsupported"]);
 }

@@ -35,6 +35,9 @@ spec:
         arguments:
           parameters: [{name: i, value: "<{{item}}>"}, {name: j, value: "{{=item + '>'}}"}]
           artifacts: [{name: a, from: "{{inputs.artifacts.a}}", subPath: "s/{{item}}"}]
+    - - name: two
+        template: wait
+        withSequence: {count: 2, format: "{{workflow.parameters.p}}-%d"}
   - name: leaf
     inputs:
       parameters: [{name: i}, {name: j, default: "<{{workflow.parameters.p}}>"}]
@@ -42,6 +45,8 @@ spec:
     outputs:
       parameters: [{name: o, valueFrom: {path: "/out/{{inputs.parameters.i}}", default: "<{{inputs.parameters.i}}>"}}]
       artifacts: [{name: b, path: "/b/{{inputs.parameters.i}}", s3: {key: "k/{{inputs.parameters.i}}"}}]
+    activeDeadlineSeconds: "{{inputs.parameters.i}}"
+    retryStrategy: {limit: "{{inputs.parameters.j}}"}
     memoize: {key: "m-{{inputs.parameters.i}}", cache: {configMap: {name: memos}}}
     initContainers: [{name: first, image: i, args: ["<{{inputs.parameters.i}}>"]}]
     script:
@@ -144,7 +149,7 @@ const MARK: &str = "\u{2603}mark\u{2603}";
 fn every_kind_of_field_holds_the_value() {
     let fields = rendered(&manifest(MARK, MARK), MARK);
     let marked = fields.values().filter(|field| field.contains(MARK)).count();
-    assert_eq!(marked, 32, "{fields:#?}");
+    assert_eq!(marked, 35, "{fields:#?}");
 }
 
 #[test]

@@ -82,11 +82,20 @@ impl<S: Store, A: Admission> Controller<S, A> {
 
     pub(crate) fn release(&mut self, turn: &mut Turn, id: WorkflowId, node: NodeIx) {
         self.admission.release_locks(id, node);
-        let known = self.live.get_mut(&id).is_some_and(|live| live.locks.remove(&node).is_some());
-        if known {
-            turn.pending(id).locks.insert(node, Vec::new());
-            turn.locks_moved = true;
+        let Some(live) = self.live.get_mut(&id) else {
+            return;
+        };
+        let Some(mut rows) = live.locks.remove(&node) else {
+            return;
+        };
+        let kept = flowforge_engine::kept_locks(&live.plan, &live.run, node);
+        rows.retain(|row| row.held && kept.iter().any(|lock| lock.key == row.key));
+        if !rows.is_empty() {
+            self.admission.adopt_locks(request(live, node, &rows));
+            live.locks.insert(node, rows.clone());
         }
+        turn.pending(id).locks.insert(node, rows);
+        turn.locks_moved = true;
     }
 
     /// Takes locks as they were found in the store.

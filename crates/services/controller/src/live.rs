@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use flowforge_engine::{Context, Run, StepError};
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::event::Ending;
 use flowforge_model::id::NodeIx;
 use flowforge_model::plan::{Plan, RetryStrategy};
 use flowforge_model::status::Reason;
@@ -82,21 +81,13 @@ impl Live {
     /// Nobody has asked the attempt to stop: it is the current one of a task that has not ended
     /// and has not run out of time, and the workflow is not ending around it.
     pub(crate) fn wants(&self, key: AttemptKey) -> bool {
-        let state = |node| {
-            flowforge_engine::task_write(&self.plan, &self.run, node, false).map(|task| task.state)
-        };
-        let Some(task) = state(key.node) else {
+        let task = flowforge_engine::task_write(&self.plan, &self.run, key.node, false);
+        let Some(task) = task.map(|task| task.state) else {
             return false;
         };
         let current = task.attempt == key.number && !task.status.terminal();
         let out_of_time = task.reason == Some(Reason::Timeout);
-        // After a stop or a deadline the exit handlers still run: they begin when the root ended.
-        let handler = || state(NodeIx::ROOT).is_some_and(|root| root.status.terminal());
-        let ending = match self.run.state().ending {
-            None => false,
-            Some(Ending::Deadline | Ending::Stop) => !handler(),
-            Some(Ending::Terminate | Ending::Cancel) => true,
-        };
+        let ending = self.run.ends_around(&self.plan, key.node);
         current && !out_of_time && !ending && !self.run.state().status.terminal()
     }
 

@@ -74,6 +74,7 @@ impl Admission for LocalAdmission {
 
     fn gate(&mut self, workflow: WorkflowId, open: bool) {
         self.fifo.gate(workflow, open);
+        self.locks.gate(workflow, open);
     }
 
     fn admit(&mut self, _now: Timestamp) -> Vec<AttemptKey> {

@@ -48,10 +48,15 @@ fn a_missing_output_fails_the_attempt() {
     assert_eq!(failed(&report).1, Reason::OutputMissing);
 }
 
+/// As in Argo: a test that fails leaves its report.
 #[test]
-fn no_output_is_collected_of_a_failed_process() {
+fn what_a_failed_process_left_is_collected_and_its_failure_stays() {
     let mut rig = Rig::new(1);
-    let report = collect(&mut rig, "echo x > out; exit 3", "out");
+    let report = collect(&mut rig, "echo x > out; echo said; exit 3", "out");
+    assert_eq!(failed(&report).1, Reason::ExitCode);
+    assert_eq!(report.outputs, [("out".to_owned(), "x".to_owned())]);
+    assert_eq!(report.result.as_deref(), Some("said"));
+    let report = collect(&mut rig, "mkfifo out; exit 3", "out");
     assert_eq!(failed(&report).1, Reason::ExitCode);
     assert_eq!(report.outputs, []);
 }

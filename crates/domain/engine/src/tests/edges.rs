@@ -91,7 +91,9 @@ fn a_group_that_cannot_go_on_in_the_next_generation_leaves_nothing_open() {
     };
     let body = Body::Dag(dag_of(vec![task("says", LEAF, Vec::new()), group]));
     let mut world = World::started(plan_of(vec![inner, Template::new("main", body)]));
-    world.exit("says", 1);
+    // It did not even start, so it has said nothing.
+    let says = world.node("says");
+    world.class(says, FailureClass::Error, Reason::SpawnFailed).unwrap();
     world.exit("group.x", 1);
     assert_eq!(world.workflow(), WorkflowStatus::Failed);
     world.ask(Command::Retry).unwrap();

@@ -5,11 +5,12 @@ use flowforge_model::plan::Hook;
 use super::*;
 
 fn exit() -> Hook {
-    Hook { name: "exit".into(), call: Call::of(LEAF), expression: None }
+    Hook { name: "exit".into(), call: Call::of(LEAF), expression: None, wide: false }
 }
 
 fn hook(name: &str, expression: &str) -> Hook {
-    Hook { name: name.into(), call: Call::of(LEAF), expression: Some(expression.into()) }
+    let expression = Some(expression.into());
+    Hook { name: name.into(), call: Call::of(LEAF), expression, wide: false }
 }
 
 /// `a; b <- a`, with these hooks on `a`.
@@ -168,4 +169,55 @@ fn a_cancel_ends_hooks_and_begins_none() {
     world.run_out(|_| 0);
     assert_eq!(world.status("a.hooks.up"), TaskStatus::Cancelled);
     assert_eq!(world.workflow(), WorkflowStatus::Cancelled);
+}
+
+/// Argo runs the exit hooks of what a stop or a deadline ended, and only those of what had begun.
+#[test]
+fn exit_hooks_run_after_a_stop_and_not_after_a_terminate() {
+    for (command, hooks) in [(Command::Stop, 2), (Command::Terminate, 0)] {
+        let mut dag = graph("a; b; c <- a");
+        for task in &mut dag.tasks {
+            task.hooks = vec![exit()];
+        }
+        let mut world = World::started(plan_of(vec![Template::new("main", Body::Dag(dag))]));
+        world.ask(command).unwrap();
+        world.run_out(|_| 0);
+        let told = world.told();
+        assert_eq!(told.matches("onExit SUCCEEDED").count(), hooks, "{told}");
+        assert_eq!(told.matches("c.onExit").count(), 0, "{told}");
+        assert_eq!(world.run.state().status, WorkflowStatus::Failed);
+    }
+}
+
+#[test]
+fn an_exit_hook_that_runs_outlives_a_stop_with_all_its_steps() {
+    let mut dag = graph("a; b <- a");
+    let mut hook = exit();
+    hook.call = Call::of(TemplateIx(1));
+    dag.tasks[0].hooks = vec![hook];
+    let steps = steps_of(vec![vec![task("one", LEAF, vec![])], vec![task("two", LEAF, vec![])]]);
+    let templates =
+        vec![Template::new("last", Body::Steps(steps)), Template::new("main", Body::Dag(dag))];
+    let mut world = World::started(plan_of(templates));
+    world.exit("a", 0);
+    world.ask(Command::Stop).unwrap();
+    world.run_out(|_| 0);
+    assert_eq!(world.status("a.onExit.two"), TaskStatus::Succeeded);
+    assert_eq!(world.status("b"), TaskStatus::Cancelled);
+}
+
+/// Argo looks at the conditions of hooks at every change, not only at those of their own task.
+#[test]
+fn a_hook_may_look_at_another_task() {
+    let mut dag = graph("a; b; c <- a");
+    let of_b = Hook { wide: true, ..hook("seen", "tasks.b.status == 'Failed'") };
+    dag.tasks[0].hooks = vec![of_b];
+    let mut world = World::started(plan_of(vec![Template::new("main", Body::Dag(dag))]));
+    world.exit("b", 1);
+    assert_eq!(world.status("a.hooks.seen"), TaskStatus::Queued);
+    world.exit("a", 0);
+    assert_eq!(world.status("c"), TaskStatus::Pending, "it waits for the hook");
+    world.exit("a.hooks.seen", 0);
+    world.exit("c", 0);
+    assert_eq!(world.status("c"), TaskStatus::Succeeded);
 }

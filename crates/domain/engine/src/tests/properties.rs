@@ -34,6 +34,7 @@ fn plans() -> impl Strategy<Value = Plan> {
                 name: "told".into(),
                 call: Call::of(LEAF),
                 expression: Some(format!("workflow.status == '{status}'").into()),
+                wide: dice[1].is_multiple_of(3),
             });
         }
         plan
@@ -98,7 +99,7 @@ fn groups(level: u32) -> impl Strategy<Value = Body> {
                 task.hooks = hooks(&task.name, kinds[2], dag);
                 match items {
                     Some(count) if kinds[0] % 2 == 0 => {
-                        let (start, format) = (None, Some("n%02d".into()));
+                        let (start, format) = (None, Some(Text::plain("n%02d")));
                         let count = Some(Text::plain(&count.to_string()));
                         let numbers = Sequence { count, start, end: None, format };
                         Task { repeat: Some(Box::new(Repeat::Sequence(numbers))), ..task }
@@ -127,13 +128,23 @@ fn groups(level: u32) -> impl Strategy<Value = Body> {
 fn hooks(task: &str, die: u8, dag: bool) -> Vec<Hook> {
     let mut hooks = Vec::new();
     if die % 8 < 2 {
-        hooks.push(Hook { name: "exit".into(), call: Call::of(LEAF), expression: None });
+        hooks.push(Hook {
+            name: "exit".into(),
+            call: Call::of(LEAF),
+            expression: None,
+            wide: false,
+        });
     }
     if die % 4 == 1 {
         let kind = if dag { "tasks" } else { "steps" };
         let status = if die > 99 { "Running" } else { "Failed" };
         let expression = Some(format!("{kind}.{task}.status == '{status}'").into());
-        hooks.push(Hook { name: "seen".into(), call: Call::of(LEAF), expression });
+        hooks.push(Hook {
+            name: "seen".into(),
+            call: Call::of(LEAF),
+            expression,
+            wide: die.is_multiple_of(3),
+        });
     }
     hooks
 }

@@ -3,7 +3,7 @@
 use flowforge_model::artifact::{Archive, Artifact, Location};
 use flowforge_model::plan::{
     ArtifactRef, ArtifactSource, Input, InputArtifact, Output, OutputArtifact,
-    OutputArtifactSource, OutputSource, Place, PlaceKind, Sequence,
+    OutputArtifactSource, OutputSource, Place, PlaceKind, Sequence, Setting,
 };
 use flowforge_model::text::{Reference, Segment, SiblingField};
 
@@ -95,7 +95,7 @@ fn an_empty_loop_is_skipped_and_what_needs_it_runs() {
 fn numbers_are_kept_as_numbers_and_named_as_written() {
     let text = |n: i32| Some(Text::plain(&n.to_string()));
     let (start, end) = (text(3), text(1));
-    let numbers = Sequence { count: None, start, end, format: Some("n%02d".into()) };
+    let numbers = Sequence { count: None, start, end, format: Some(Text::plain("n%02d")) };
     let each = Task {
         repeat: Some(Box::new(Repeat::Sequence(numbers))),
         ..task("each", LEAF, Vec::new())
@@ -256,4 +256,49 @@ fn an_expression_chooses_the_artifact_of_the_branch_that_ran() {
     assert_eq!(world.workflow(), WorkflowStatus::Succeeded);
     let outputs = world.run.node(NodeIx::ROOT).unwrap().outputs().unwrap();
     assert_eq!(outputs.artifacts, [("out".to_owned(), kept("b"))]);
+}
+
+/// A limit that is an input is read when the task begins; what is no limit is the task's fault.
+#[test]
+fn the_limit_of_a_task_may_be_its_input() {
+    let limit = Text::Parts([Segment::Reference(Reference::Input("n".into()))].into());
+    let input =
+        |value| Input { name: "n".into(), default: Some(Text::plain(value)), choices: Vec::new() };
+    let mut plan = plan("a");
+    plan.templates[0].retry = Some(RetryStrategy { limit: None, ..retry(0) });
+    plan.templates[0].late = vec![(Setting::RetryLimit, limit)];
+    plan.templates[0].inputs = vec![input("1")];
+    let mut world = World::started(plan.clone());
+    world.run_out(|_| 3);
+    assert_eq!(world.run.attempt(world.node("a")), 2);
+    plan.templates[0].inputs = vec![input("many")];
+    let world = World::started(plan);
+    assert_eq!(
+        world.run.state().message.as_deref(),
+        Some("task a failed: retryStrategy.limit is \"many\", not a whole number from 0 to 10000")
+    );
+}
+
+/// As in Argo: what a task left is there for who goes on in spite of its failure.
+#[test]
+fn a_task_that_failed_gives_what_it_left() {
+    let field = SiblingField::Output("o".into());
+    let output = Text::Parts([Segment::Reference(Reference::Sibling { slot: 0, field })].into());
+    let mut dag = graph("a; b <- a?");
+    dag.tasks[1].arguments = vec![("x".into(), output)];
+    let mut reader = Template { name: "reader".into(), ..leaf() };
+    reader.inputs = vec![Input { name: "x".into(), default: None, choices: Vec::new() }];
+    dag.tasks[1].template = TemplateIx(1);
+    let mut world = World::started(plan_of(vec![reader, Template::new("main", Body::Dag(dag))]));
+    let mut report = Report::failed(
+        Timestamp(2),
+        FailureClass::User,
+        Reason::ExitCode,
+        "exit code 1".to_owned(),
+    );
+    report.outputs = vec![("o".to_owned(), "left".to_owned())];
+    let a = world.node("a");
+    world.report(a, report).unwrap();
+    let b = world.node("b");
+    assert_eq!(world.run.status(b), Some(TaskStatus::Queued), "{:?}", world.message(b));
 }

@@ -55,6 +55,49 @@ fn locks_of_the_workflow_are_held_until_its_exit_handler_has_ended() {
     assert_eq!(world.workflow(), WorkflowStatus::Succeeded);
 }
 
+/// The exit handler may want what the entrypoint held: that is free when it begins.
+#[test]
+fn the_root_gives_its_own_locks_back_before_the_exit_handler() {
+    let mut plan = plan("a");
+    plan.locks = vec![mutex("w")];
+    plan.templates[1].locks = vec![mutex("m")];
+    let mut last = Template { name: "last".into(), ..leaf() };
+    last.locks = vec![mutex("m")];
+    plan.templates.push(last);
+    plan.on_exit = Some(Call::of(TemplateIx(2)));
+    let mut world = World::started(plan);
+    world.run_out(|_| 0);
+    assert_eq!(world.workflow(), WorkflowStatus::Succeeded);
+    assert!(world.held.is_empty());
+}
+
+#[test]
+fn a_task_that_would_wait_for_what_holds_it_fails() {
+    let below = |name: &str| {
+        let mut plan = plan("a");
+        match name {
+            "workflow" => plan.locks = vec![mutex("m")],
+            "exit" => {
+                plan.locks = vec![mutex("m")];
+                plan.on_exit = Some(Call::of(TemplateIx(2)));
+            }
+            _ => plan.templates[1].locks = vec![mutex("m")],
+        }
+        let mut last = Template { name: "last".into(), ..leaf() };
+        last.locks = vec![mutex("m")];
+        plan.templates.push(last);
+        let at = if name == "exit" { 2 } else { 0 };
+        plan.templates[at].locks = vec![mutex("m")];
+        let mut world = World::started(plan);
+        world.run_out(|_| 0);
+        world.run.state().message.clone().unwrap_or_default()
+    };
+    for name in ["workflow", "group", "exit"] {
+        let message = below(name);
+        assert!(message.contains("wait for mutex/default/m without an end"), "{name}: {message}");
+    }
+}
+
 #[test]
 fn whoever_waits_for_a_lock_can_be_cancelled_and_can_run_out_of_time() {
     for timeout in [None, Some(Millis(5))] {

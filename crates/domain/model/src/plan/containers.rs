@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::SecretKey;
+use crate::artifact::{SecretKey, SecretVariables};
 use crate::resources::Resources;
 use crate::text::Text;
 use crate::time::Millis;
@@ -110,12 +110,17 @@ pub struct Container {
     pub command: Vec<Text>,
     /// More arguments.
     pub args: Vec<Text>,
-    /// Environment, in order; names are unique.
+    /// Environment, in order; the last one of a name counts.
     pub env: Vec<(Box<str>, Value)>,
+    /// Secrets whose keys are variables.
+    pub secrets: Vec<SecretVariables>,
     /// Volumes it sees.
     pub mounts: Vec<Mount>,
     /// Where it starts.
     pub working_dir: Option<Text>,
     /// What it needs and may use.
     pub resources: Resources,
+    /// `$(NAME)` in its command, arguments and environment stands for a variable of it, as in
+    /// Kubernetes.
+    pub variables: bool,
 }

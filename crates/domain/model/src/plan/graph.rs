@@ -27,6 +27,9 @@ pub struct Hook {
     pub call: Call,
     /// Runs once, when this first becomes true; none for `exit`.
     pub expression: Option<Box<str>>,
+    /// The expression names more than the status of what it hooks: it may become true when
+    /// anything changes.
+    pub wide: bool,
 }
 
 /// Tasks with dependencies.
@@ -204,7 +207,7 @@ pub struct Sequence {
     /// Last number; may be below `start`.
     pub end: Option<Text>,
     /// A printf format with one integer verb.
-    pub format: Option<Box<str>>,
+    pub format: Option<Text>,
 }
 
 impl Needs {

@@ -46,3 +46,61 @@ pub struct Backoff {
     /// No retry begins later than this after the first attempt started.
     pub max_duration: Option<Millis>,
 }
+
+impl Backoff {
+    /// Largest growth per retry, in thousandths.
+    const FACTOR_MILLI: u32 = 1_000_000;
+
+    /// A decimal number from 1 to 1000 in thousandths; 0 means no growth, as in Argo.
+    #[must_use]
+    pub fn factor(text: &str) -> Option<u32> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let digits =
+            |t: &str| !t.is_empty() && t.len() <= 9 && t.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole) || !digits(fraction) {
+            return None;
+        }
+        let thousandths: String = fraction.chars().chain("000".chars()).take(3).collect();
+        let (whole, thousandths): (u32, u32) = (whole.parse().ok()?, thousandths.parse().ok()?);
+        match whole.checked_mul(1000)?.checked_add(thousandths)? {
+            0 => Some(1000),
+            milli => (1000..=Self::FACTOR_MILLI).contains(&milli).then_some(milli),
+        }
+    }
+}
+
+/// A number or span of a template whose text is read when a task begins, because only then its
+/// inputs are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Setting {
+    /// `activeDeadlineSeconds`
+    ActiveDeadline,
+    /// `timeout`
+    Timeout,
+    /// `retryStrategy.limit`
+    RetryLimit,
+    /// `retryStrategy.backoff.duration`
+    BackoffDuration,
+    /// `retryStrategy.backoff.factor`
+    BackoffFactor,
+    /// `retryStrategy.backoff.cap`
+    BackoffCap,
+    /// `retryStrategy.backoff.maxDuration`
+    BackoffMaxDuration,
+}
+
+impl Setting {
+    /// Where it stands in a template.
+    #[must_use]
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::ActiveDeadline => "activeDeadlineSeconds",
+            Self::Timeout => "timeout",
+            Self::RetryLimit => "retryStrategy.limit",
+            Self::BackoffDuration => "retryStrategy.backoff.duration",
+            Self::BackoffFactor => "retryStrategy.backoff.factor",
+            Self::BackoffCap => "retryStrategy.backoff.cap",
+            Self::BackoffMaxDuration => "retryStrategy.backoff.maxDuration",
+        }
+    }
+}

@@ -67,11 +67,31 @@ fn a_semaphore_whose_limit_shrank_waits_until_fewer_hold_it() {
     assert_eq!(table.grant(), [holder(3)]);
 }
 
+#[test]
+fn a_workflow_that_is_held_back_is_given_nothing_and_blocks_nobody() {
+    let mut table = LockTable::default();
+    for n in [1, 2] {
+        table.want(claim(n, 0, &[("m", 1)]));
+    }
+    table.gate(workflow(1), false);
+    table.gate(workflow(1), false);
+    assert_eq!(table.grant(), [holder(2)]);
+    table.want(claim(3, 0, &[("m", 1)]));
+    table.gate(workflow(1), true);
+    table.release(holder(2));
+    assert_eq!(table.grant(), [holder(1)], "it has its old place");
+    table.gate(workflow(1), false);
+    assert_eq!(table.holders("m").count(), 1, "what it holds it keeps");
+    table.release(holder(1));
+    assert_eq!(table.grant(), [holder(3)]);
+}
+
 #[derive(Clone, Debug)]
 enum Call {
     Want(u8, i32, Vec<u8>),
     Adopt(u8, Vec<u8>),
     Release(u8),
+    Gate(u8, bool),
     Grant,
 }
 
@@ -84,6 +104,7 @@ fn keys(locks: &[u8]) -> Vec<(String, u32)> {
 struct Oracle {
     waiting: Vec<LockClaim>,
     held: Vec<LockClaim>,
+    gated: BTreeSet<Holder>,
 }
 
 impl Oracle {
@@ -94,7 +115,8 @@ impl Oracle {
     fn may(&self, claim: &LockClaim) -> bool {
         claim.locks.iter().all(|(key, limit)| {
             let has = |other: &&LockClaim| other.locks.iter().any(|(k, _)| k == key);
-            let first = self.waiting.iter().filter(has).min_by_key(|other| other.rank());
+            let waiting = self.waiting.iter().filter(|c| !self.gated.contains(&c.holder));
+            let first = waiting.filter(has).min_by_key(|other| other.rank());
             first.is_some_and(|first| first.holder == claim.holder)
                 && self.held.iter().filter(has).count() < *limit as usize
         })
@@ -117,6 +139,7 @@ fn call() -> impl Strategy<Value = Call> {
         4 => (0_u8..8, -1..2_i32, locks()).prop_map(|(n, p, locks)| Call::Want(n, p, locks)),
         1 => (0_u8..8, locks()).prop_map(|(n, locks)| Call::Adopt(n, locks)),
         3 => (0_u8..8).prop_map(Call::Release),
+        2 => (0_u8..8, any::<bool>()).prop_map(|(n, open)| Call::Gate(n, open)),
         3 => Just(Call::Grant),
     ]
 }
@@ -145,6 +168,11 @@ proptest! {
                     oracle.waiting.retain(|claim| claim.holder != holder(n));
                     oracle.held.retain(|claim| claim.holder != holder(n));
                     table.release(holder(n));
+                }
+                Call::Gate(n, open) => {
+                    // Each has a workflow of its own.
+                    if open { oracle.gated.remove(&holder(n)) } else { oracle.gated.insert(holder(n)) };
+                    table.gate(workflow(n), open);
                 }
                 Call::Grant => {
                     prop_assert_eq!(BTreeSet::from_iter(table.grant()), oracle.grant());

@@ -66,19 +66,21 @@ pub(crate) static ENV_VALUE_FROM: Kind = kind(
     &[
         full("secretKeyRef").map(&CONFIG_KEY),
         full("configMapKeyRef").map(&CONFIG_KEY),
-        refused("fieldRef", "a local process has no pod; use a tag like {{pod.name}}"),
+        full("fieldRef").map(&FIELD_REF),
         refused("resourceFieldRef", "a local process has no pod"),
         refused("fileKeyRef", "a local process has no pod"),
     ],
 );
 
+/// Names a field of the pod.
+pub(crate) static FIELD_REF: Kind = kind(
+    "fieldRef",
+    &[full("fieldPath"), no_effect("apiVersion", "fields are those of version v1")],
+);
+
 pub(crate) static ENV_FROM: Kind = kind(
     "envFrom",
-    &[
-        full("prefix"),
-        full("configMapRef").map(&CONFIG_REF),
-        refused("secretRef", "name each variable in env, with a secretKeyRef"),
-    ],
+    &[full("prefix"), full("configMapRef").map(&CONFIG_REF), full("secretRef").map(&CONFIG_REF)],
 );
 
 /// Names a whole `ConfigMap`.

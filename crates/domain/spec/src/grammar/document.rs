@@ -140,7 +140,7 @@ pub(crate) static SPEC: Kind = kind(
         full("synchronization").map(&SYNCHRONIZATION),
         full("volumes").list(&VOLUME),
         full("volumeClaimTemplates").list(&CLAIM_TEMPLATE),
-        refused("volumeClaimGC", ""),
+        no_effect("volumeClaimGC", "the claims of a workflow go when it is deleted"),
         no_effect("artifactRepositoryRef", "artifacts are kept in the repository of the project"),
         no_effect("artifactGC", "artifacts are kept"),
         emulated("archiveLogs", "logs are always kept"),
