@@ -1,5 +1,6 @@
 //! `cargo xtask test`: tiers from the cheapest to the dearest, one closing line over all.
 
+mod postgres;
 mod s3;
 mod tally;
 
@@ -41,6 +42,12 @@ const TIERS: &[Tier] = &[
         what: "artifacts in the buckets of a real server",
         missing: s3::missing,
         run: s3::run,
+    },
+    Tier {
+        name: "postgres",
+        what: "the store on a PostgreSQL server of its own",
+        missing: postgres::missing,
+        run: postgres::run,
     },
     Tier {
         name: "sim",

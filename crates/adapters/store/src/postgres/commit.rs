@@ -48,6 +48,7 @@ struct Step<'a> {
 }
 
 /// What an answer means.
+#[derive(Clone, Copy)]
 enum Expect {
     /// Whatever it is.
     Anything,

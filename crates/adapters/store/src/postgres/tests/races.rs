@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::task::{Context, Waker};
+use std::thread::ScopedJoinHandle;
 
 use flowforge_model::event::Command;
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
@@ -101,21 +102,25 @@ fn intents_that_are_committed_late_are_not_missed() {
     let store = database.store();
     let mut seen = Vec::new();
     std::thread::scope(|scope| {
-        for writer in 0..3 {
+        let write = |writer: u32| {
             let store = &store;
             scope.spawn(move || {
                 for number in 0..40 {
-                    let id = workflow(100 * writer + number);
-                    now(store.insert(new_workflow(id))).unwrap();
+                    now(store.insert(new_workflow(workflow(100 * writer + number)))).unwrap();
                 }
-            });
-        }
+            })
+        };
+        let writers: Vec<_> = (0..3).map(write).collect();
         let mut after = 0;
-        while seen.len() < 120 {
-            for intent in now(store.intents(after, 100)).unwrap() {
+        loop {
+            let last = writers.iter().all(ScopedJoinHandle::is_finished);
+            for intent in now(store.intents(after, 1000)).unwrap() {
                 assert!(after < intent.id);
                 after = intent.id;
                 seen.push(intent.workflow);
+            }
+            if last {
+                break;
             }
         }
     });
@@ -156,10 +161,7 @@ fn a_take_over_among_commits_fences_them_and_loses_none() {
     let mut held = Held::begin(&store, 1);
     std::thread::scope(|scope| {
         let taker = scope.spawn(|| now(store.take_over(instance())).unwrap());
-        let fenced = (0..10_000).find_map(|_| match held.become_(WorkflowStatus::Running, 1) {
-            Ok(()) => None,
-            Err(error) => Some(error),
-        });
+        let fenced = (0..10_000).find_map(|_| held.become_(WorkflowStatus::Running, 1).err());
         assert!(matches!(fenced, Some(StoreError::Fenced)), "{fenced:?}");
         assert_eq!(taker.join().unwrap(), held.epoch + 1);
     });
