@@ -1,5 +1,6 @@
 //! `cargo xtask test`: tiers from the cheapest to the dearest, one closing line over all.
 
+mod postgres;
 mod redis;
 mod s3;
 mod tally;
@@ -48,6 +49,12 @@ const TIERS: &[Tier] = &[
         what: "the queue on real servers: one, one with a password, a cluster of six",
         missing: redis::missing,
         run: redis::run,
+    },
+    Tier {
+        name: "postgres",
+        what: "the store on a PostgreSQL server of its own",
+        missing: postgres::missing,
+        run: postgres::run,
     },
     Tier {
         name: "sim",

@@ -183,7 +183,7 @@ pub struct MemoView {
     pub remembered: Remembered,
 }
 
-/// The read path. Sees every commit that returned before the call. Implementation: SQLite.
+/// The read path. Sees every commit that returned before the call. Implementations: PostgreSQL, SQLite.
 pub trait Catalog: Send + Sync + 'static {
     /// One workflow.
     ///

@@ -97,7 +97,7 @@ pub struct ScheduleRun {
     pub finished_at: Option<Timestamp>,
 }
 
-/// Schedules. Every call is one transaction. Implementations: SQLite, memory.
+/// Schedules. Every call is one transaction. Implementations: PostgreSQL, SQLite, memory.
 pub trait Schedules: Send + Sync + 'static {
     /// Creates a schedule, or replaces what a user wrote of it.
     ///

@@ -260,7 +260,7 @@ pub struct Committed {
     pub refused: Vec<AttemptKey>,
 }
 
-/// The write path. Implementations: SQLite, memory.
+/// The write path. Implementations: PostgreSQL, SQLite, memory.
 pub trait Store: Send + Sync + 'static {
     /// Inserts a workflow and the intent to begin it.
     ///

@@ -153,7 +153,7 @@ pub struct TemplateFilter {
     pub after: Option<TemplateId>,
 }
 
-/// Keeps documents. Implementations: SQLite, memory.
+/// Keeps documents. Implementations: PostgreSQL, SQLite, memory.
 pub trait Templates: Send + Sync + 'static {
     /// Keeps all of `new`, or none: each as the next version of its document, unless its text is
     /// that of the latest version, which stays the latest then (with its old labels and time).

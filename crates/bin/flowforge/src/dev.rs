@@ -19,9 +19,11 @@ use flowforge_artifacts::Stores;
 use flowforge_logstore::SegmentLogs;
 use flowforge_model::id::InstanceId;
 use flowforge_model::shard::ShardSet;
+use flowforge_ports::catalog::Catalog;
 use flowforge_ports::clock::SystemClock;
+use flowforge_ports::schedules::Schedules as KeepsSchedules;
 use flowforge_ports::store::Store;
-use flowforge_store::SqliteStore;
+use flowforge_ports::templates::Templates;
 use flowforge_svc_api::{Api, ApiConfig, Downloads, Hub};
 use flowforge_svc_controller::{
     Config as ControllerConfig, ControllerError, Inbox, Mailbox, Serve, mailbox,
@@ -39,6 +41,7 @@ use crate::banner::Banner;
 use crate::claims::Claims;
 use crate::config::{Config, ConfigError, Settings, Sources};
 use crate::data_dir::DataDir;
+use crate::database::Database;
 use crate::executors::{AnyRunner, Surroundings};
 use crate::keeper::{Announced, Keeper};
 use crate::noop::NoOp;
@@ -104,17 +107,28 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if options.exit_on_stdin_close {
         stop.on_stdin_close()?;
     }
-    let server = Server::start(&runtime, &config.settings, options, (data, environment), &stop)?;
+    let database = Database::open(&runtime, &config.settings, &data)?;
+    let settings = (&config.settings, options);
+    let around = (data, environment);
+    let server = match database {
+        Database::Sqlite(store) => Server::start(&runtime, settings, around, &stop, store),
+        Database::Postgres(store) => Server::start(&runtime, settings, around, &stop, store),
+    }?;
     let done = server.serve(&runtime, &stop);
     runtime.shutdown_timeout(Duration::from_secs(1));
     done.map(|()| ExitCode::SUCCESS)
 }
 
 /// The environment as text; what is not text is not for us.
-fn environment() -> Vec<(String, String)> {
+pub(crate) fn environment() -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+/// Where configuration files are looked for.
+pub(crate) fn folders() -> Vec<PathBuf> {
+    vec![PathBuf::from("/etc/flowforge"), PathBuf::from(".")]
 }
 
 fn read_config(options: &Options, environment: &[(String, String)]) -> Result<Config, ConfigError> {
@@ -132,7 +146,7 @@ fn read_config(options: &Options, environment: &[(String, String)]) -> Result<Co
     }
     Config::read(&Sources {
         file: options.config.as_deref(),
-        folders: vec![PathBuf::from("/etc/flowforge"), PathBuf::from(".")],
+        folders: folders(),
         environment: environment.to_vec(),
         flags,
     })
@@ -205,15 +219,15 @@ impl Server {
     /// Everything up to, but without, answering requests.
     fn start(
         runtime: &Runtime,
-        settings: &Settings,
-        options: &Options,
+        (settings, options): (&Settings, &Options),
         (data, environment): (DataDir, Vec<(String, String)>),
         stop: &Stop,
+        store: impl Store + Catalog + KeepsSchedules + Templates,
     ) -> anyhow::Result<Self> {
         let listener = listen(runtime, settings)?;
         let url = format!("http://{}", listener.local_addr()?);
         end_earlier(&data);
-        let store = open_store(&data)?;
+        let store = Arc::new(store);
         let unfinished = runtime.block_on(store.unfinished(ShardSet::ALL, None, 1000))?.len();
         let hub = Hub::default();
         let logs = Arc::new(Announced {
@@ -315,25 +329,19 @@ impl Server {
     }
 }
 
-fn open_store(data: &DataDir) -> anyhow::Result<Arc<SqliteStore>> {
-    let path = data.database();
-    let store = SqliteStore::open(&path)
-        .with_context(|| format!("cannot open the database {}", path.display()))?;
-    Ok(Arc::new(store))
-}
-
 /// Makes empty schedulers.
 fn admission(concurrency: u32) -> impl Fn() -> LocalAdmission {
     move || LocalAdmission::new(concurrency)
 }
 
 /// Starts the controller on a thread of its own: its turns wait for the disk.
-fn control<F>(
-    serve: Serve<SqliteStore, SystemClock, HandOut<AnyRunner>, F>,
+fn control<S, F>(
+    serve: Serve<S, SystemClock, HandOut<AnyRunner>, F>,
     inbox: Inbox,
     stop: Stop,
 ) -> anyhow::Result<JoinHandle<Result<(), ControllerError>>>
 where
+    S: Store,
     F: Fn() -> LocalAdmission + Send + 'static,
 {
     let runtime = Builder::new_current_thread()
@@ -364,7 +372,7 @@ fn api(
     token: &str,
     downloads: Downloads,
     (mailbox, schedules): (Mailbox, Schedules),
-    (store, logs, hub): (Arc<SqliteStore>, Arc<Logs>, Hub),
+    (store, logs, hub): (Arc<impl Store + Catalog + KeepsSchedules + Templates>, Arc<Logs>, Hub),
 ) -> Api {
     let mut config = ApiConfig::new(token.to_owned());
     config.default_retry = settings.default_retry();

@@ -5,10 +5,12 @@ mod banner;
 mod claims;
 mod config;
 mod data_dir;
+mod database;
 mod dev;
 mod doctor;
 mod executors;
 mod keeper;
+mod migrate;
 mod noop;
 mod outlet;
 mod schedules;
@@ -36,6 +38,8 @@ enum Command {
     Dev(dev::Options),
     /// Checks every invariant of a data directory. Works while a server runs.
     Doctor(doctor::Options),
+    /// Changes the tables in PostgreSQL, or shows how they stand.
+    Migrate(migrate::Options),
     /// Prints the version.
     Version,
 }
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Dev(options) => dev::run(&options),
         Command::Doctor(options) => doctor::run(&options),
+        Command::Migrate(options) => migrate::run(&options),
         Command::Version => say(&format!("flowforge {}\n", env!("CARGO_PKG_VERSION"))),
     };
     done.unwrap_or_else(|error| {

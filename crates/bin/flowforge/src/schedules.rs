@@ -5,7 +5,9 @@ use std::thread::JoinHandle;
 
 use anyhow::Context;
 use flowforge_ports::clock::SystemClock;
-use flowforge_store::SqliteStore;
+use flowforge_ports::schedules::Schedules;
+use flowforge_ports::store::Store;
+use flowforge_ports::templates::Templates;
 use flowforge_svc_controller::Mailbox;
 use flowforge_svc_cron::{Config, Inbox, Serve};
 use tokio::runtime::Builder;
@@ -15,7 +17,7 @@ use crate::stop::Stop;
 /// Starts the thread; it ends when told to stop. Should it fail, everything stops: nobody would
 /// see that nothing is started any more.
 pub(crate) fn start(
-    store: Arc<SqliteStore>,
+    store: Arc<impl Store + Schedules + Templates>,
     config: Config,
     controller: Mailbox,
     inbox: Inbox,

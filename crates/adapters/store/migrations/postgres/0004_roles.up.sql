@@ -67,6 +67,7 @@ CREATE TABLE news (
     finished boolean  NOT NULL, -- the attempt has ended
     body     text     NOT NULL -- JSON
 );
+CREATE INDEX news_of_attempt ON news (workflow, node, number);
 ALTER TABLE news SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000);
 
 -- For the scheduler: one row for each commit and shard, numbered from 1 without gaps.

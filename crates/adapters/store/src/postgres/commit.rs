@@ -55,6 +55,7 @@ pub(super) struct Step<'a> {
 }
 
 /// What an answer means.
+#[derive(Clone, Copy)]
 pub(super) enum Expect {
     /// Whatever it is.
     Anything,

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use flowforge_ports::store::StoreError;
 use futures_util::TryStreamExt;
 use tokio::task::AbortHandle;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, SimpleQueryMessage, SimpleQueryRow, Statement};
 
 use super::bind::Bound;
@@ -48,13 +49,8 @@ impl Role {
         settings.push(("jit", "off".to_owned()));
         if self == Self::Write {
             settings.push(("plan_cache_mode", "force_generic_plan".to_owned()));
-            for method in ["seqscan", "hashjoin", "mergejoin"] {
-                let name = match method {
-                    "seqscan" => "enable_seqscan",
-                    "hashjoin" => "enable_hashjoin",
-                    _ => "enable_mergejoin",
-                };
-                settings.push((name, "off".to_owned()));
+            for method in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin"] {
+                settings.push((method, "off".to_owned()));
             }
         }
         settings
@@ -183,7 +179,7 @@ impl Target {
     }
 }
 
-/// PgBouncer's words for a setting that it cannot keep for a session.
+/// The words of `PgBouncer` for a setting that it cannot keep for a session.
 fn refuses_settings(error: &Error) -> bool {
     error.as_db_error().is_some_and(|said| said.message().contains("unsupported startup parameter"))
 }
@@ -277,5 +273,3 @@ impl Connection {
         Ok(statement)
     }
 }
-
-use tokio_postgres::types::ToSql;

@@ -9,6 +9,7 @@ use tokio_postgres::error::SqlState;
 /// A broken constraint or a value that does not fit is a conflict: nothing was written, and the
 /// same again will not be either. Of anything else (connection lost, timeout, deadlock, disk full)
 /// it is unknown what was done, or it may be tried again.
+#[expect(clippy::needless_pass_by_value, reason = "it is made for map_err")]
 pub(super) fn from_postgres(error: Error) -> StoreError {
     let Some(said) = error.as_db_error() else {
         return match error.is_closed() {

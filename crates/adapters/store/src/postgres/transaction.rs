@@ -154,11 +154,14 @@ where
     }
 }
 
+/// `BEGIN` on its way.
+type Begun<'c> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'c>>;
+
 /// A transaction that has begun.
 pub(super) struct Tx<'c> {
     connection: &'c Connection,
     /// `BEGIN`, and what it said.
-    begun: Option<Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'c>>>,
+    begun: Option<Begun<'c>>,
     sent: VecDeque<Sent<'c>>,
 }
 
@@ -173,7 +176,7 @@ impl<'c> Tx<'c> {
             None => mode.begin().to_owned(),
             Some(settings) => format!("{}; {settings}", mode.begin()),
         };
-        let mut begun: Pin<Box<dyn Future<Output = _> + Send + 'c>> =
+        let mut begun: Begun<'c> =
             Box::pin(async move { connection.client.batch_execute(&begin).await });
         // The first poll sends; the answer is looked at with the first of the statements.
         let sent = begun.as_mut().poll(&mut Context::from_waker(Waker::noop()));

@@ -13,6 +13,8 @@ use tracing_subscriber::filter::LevelFilter;
 pub(crate) struct Settings {
     pub(crate) bind: IpAddr,
     pub(crate) http_port: u16,
+    /// Where workflows are kept.
+    pub(crate) database: DatabaseSettings,
     /// Tasks that run at a time.
     pub(crate) concurrency: u32,
     /// What starts tasks that see paths of their own; empty means what comes with this program,
@@ -32,6 +34,17 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     /// The bearer token of the API; empty means a new one at every start.
     pub(crate) token: String,
+}
+
+/// The database; without any of these a file in the data directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DatabaseSettings {
+    /// Of PostgreSQL.
+    pub(crate) url: String,
+    /// A file with the URL.
+    pub(crate) url_file: String,
+    /// A file with the password, in place of the URL's.
+    pub(crate) password_file: String,
 }
 
 /// The repository of artifacts.
@@ -84,6 +97,7 @@ impl Default for Settings {
         Self {
             bind: IpAddr::from([127, 0, 0, 1]),
             http_port: 8080,
+            database: DatabaseSettings::default(),
             concurrency: default_concurrency(),
             ff_run: String::new(),
             images: Vec::new(),
@@ -118,6 +132,25 @@ pub(super) const SETTINGS: &[Setting] = &[
         secret: false,
         set: |s, v| parse(v, "a port (0 to 65535)").map(|port| s.http_port = port),
         get: |s| s.http_port.to_string(),
+    },
+    Setting {
+        path: "database.url",
+        // It may hold a password.
+        secret: true,
+        set: |s, v| database(v).map(|url| s.database.url = url),
+        get: |s| s.database.url.clone(),
+    },
+    Setting {
+        path: "database.url_file",
+        secret: false,
+        set: |s, v| file(v).map(|path| s.database.url_file = path),
+        get: |s| s.database.url_file.clone(),
+    },
+    Setting {
+        path: "database.password_file",
+        secret: false,
+        set: |s, v| file(v).map(|path| s.database.password_file = path),
+        get: |s| s.database.password_file.clone(),
     },
     Setting {
         path: "executor.concurrency",
@@ -309,6 +342,15 @@ fn show_images(images: &[(String, Vec<String>)]) -> String {
     let entries: Vec<String> =
         images.iter().map(|(name, words)| format!("{name}={}", words.join(" "))).collect();
     entries.join("; ")
+}
+
+fn database(value: &str) -> Result<String, String> {
+    let known = ["postgresql://", "postgres://"].iter().any(|scheme| value.starts_with(scheme));
+    if value.is_empty() || known {
+        Ok(value.to_owned())
+    } else {
+        Err("a URL that begins with postgresql://, or empty for a file of our own".to_owned())
+    }
 }
 
 fn file(value: &str) -> Result<String, String> {

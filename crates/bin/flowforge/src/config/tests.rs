@@ -63,7 +63,7 @@ fn json_is_read_as_well() {
 
 #[test]
 fn every_mistake_names_its_key_and_its_source() {
-    let known = "known are server.bind, server.http_port, executor.concurrency, \
+    let known = "known are server.bind, server.http_port, database.url, database.url_file, database.password_file, executor.concurrency, \
                  executor.ff_run, executor.images, executor.secrets_dir, artifacts.repository, artifacts.directory, artifacts.endpoint, artifacts.bucket, artifacts.region, artifacts.insecure, artifacts.access_key_file, artifacts.secret_key_file, http.allow, retry.default_limit, retry.default_policy, logging.level, logging.format, \
                  auth.token";
     let cases = [

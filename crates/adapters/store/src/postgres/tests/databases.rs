@@ -28,8 +28,9 @@ static TEMPLATE: LazyLock<Mutex<String>> = LazyLock::new(|| {
 
 /// The server's URL with another database.
 pub(super) fn url(database: &str) -> String {
-    let server = std::env::var("FLOWFORGE_TEST_POSTGRES")
+    let server = std::env::var_os("FLOWFORGE_TEST_POSTGRES")
         .expect("cargo xtask test --tier postgres says where a server is");
+    let server = server.into_string().unwrap();
     let (place, query) = server.split_once('?').unwrap_or((&server, ""));
     let (host, _) = place.rsplit_once('/').unwrap();
     format!("{host}/{database}?{query}")

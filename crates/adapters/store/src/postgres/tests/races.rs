@@ -125,10 +125,7 @@ fn a_take_over_among_commits_fences_them_and_loses_none() {
     let mut held = Held::begin(&store, 1);
     std::thread::scope(|scope| {
         let taker = scope.spawn(|| now(store.take_over(instance())).unwrap());
-        let fenced = (0..10_000).find_map(|_| match held.become_(WorkflowStatus::Running, 1) {
-            Ok(()) => None,
-            Err(error) => Some(error),
-        });
+        let fenced = (0..10_000).find_map(|_| held.become_(WorkflowStatus::Running, 1).err());
         assert!(matches!(fenced, Some(StoreError::Fenced)), "{fenced:?}");
         assert_eq!(taker.join().unwrap(), held.epoch + 1);
     });

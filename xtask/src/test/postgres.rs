@@ -1,0 +1,150 @@
+//! The tier `postgres`: the store on a PostgreSQL server of its own.
+//!
+//! The server listens on a socket in a directory of its own and ends with this program, whatever
+//! becomes of it: a shell between the two waits for the end of its standard input, which the kernel
+//! closes even for a program that was killed. `FLOWFORGE_TEST_POSTGRES` names another server.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+
+use super::{Tally, run_tests};
+use crate::workspace::{cargo, output, which};
+
+/// Where the URL of a server is.
+const VARIABLE: &str = "FLOWFORGE_TEST_POSTGRES";
+
+/// `$1` is the directory, `$2` the programs; the rest is what makes an ordinary user of root.
+/// Nothing here has to last, so nothing waits for the disk. Says `ready` once it answers.
+const SERVE: &str = r#"
+dir=$1; programs=$2; shift 2
+trap '' INT TERM HUP
+stop() { [ -z "$pid" ] || { kill -QUIT "$pid"; wait "$pid"; }; rm -rf "$dir"; exit "$1"; }
+"$@" "$programs/initdb" -D "$dir/data" -U postgres --auth=trust --no-locale -E UTF8 --no-sync \
+    >"$dir/log" 2>&1 || { cat "$dir/log" >&2; stop 1; }
+"$@" "$programs/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c fsync=off \
+    -c max_connections=100 -c full_page_writes=off -c max_wal_size=4GB >"$dir/log" 2>&1 &
+pid=$!
+until "$programs/pg_isready" -q -h "$dir"; do
+    kill -0 "$pid" 2>/dev/null || { cat "$dir/log" >&2; stop 1; }
+done
+echo ready
+read -r _
+stop 0
+"#;
+
+pub(super) fn missing() -> Option<String> {
+    if std::env::var_os(VARIABLE).is_some() {
+        return None;
+    }
+    programs().is_none().then(|| "the server programs of PostgreSQL are missing".to_owned())
+}
+
+pub(super) fn run() -> anyhow::Result<Tally> {
+    let server = match std::env::var_os(VARIABLE) {
+        Some(_) => None,
+        None => Some(Server::start()?),
+    };
+    let mut command = cargo();
+    command.args(["test", "--no-fail-fast", "--package", "flowforge-store", "--lib"]).args([
+        "--",
+        "--ignored",
+        "postgres",
+    ]);
+    if let Some(server) = &server {
+        command.env(VARIABLE, server.url());
+    }
+    let tally = run_tests(command)?;
+    ensure!(tally.passed + tally.failed > 0, "no test on PostgreSQL ran");
+    Ok(tally)
+}
+
+/// Where `initdb` and `postgres` are: Debian keeps them out of the path, by version.
+fn programs() -> Option<PathBuf> {
+    let complete = |folder: &PathBuf| {
+        ["initdb", "postgres", "pg_isready"].iter().all(|name| folder.join(name).is_file())
+    };
+    let version = |folder: &Path| {
+        let name = folder.file_name()?.to_str()?;
+        name.parse::<u32>().ok()
+    };
+    let installed = fs::read_dir("/usr/lib/postgresql").ok();
+    let mut folders: Vec<PathBuf> =
+        installed.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    folders.sort_by_key(|folder| std::cmp::Reverse(version(folder)));
+    let debian = folders.into_iter().map(|folder| folder.join("bin")).find(complete);
+    let asked = || {
+        which("pg_config")?;
+        let folder = output(Command::new("pg_config").arg("--bindir")).ok()?;
+        Some(PathBuf::from(folder.trim())).filter(complete)
+    };
+    debian.or_else(asked)
+}
+
+/// A server that ends with this.
+struct Server {
+    directory: PathBuf,
+    shell: Child,
+}
+
+impl Server {
+    fn start() -> anyhow::Result<Self> {
+        let programs = programs().context("find the server programs of PostgreSQL")?;
+        let name = format!("flowforge-postgres-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir(&directory).with_context(|| format!("make {}", directory.display()))?;
+        let mut command = Command::new("sh");
+        command.args(["-c", SERVE, "sh"]).arg(&directory).arg(&programs);
+        if rustix::process::geteuid().is_root() {
+            command.args(ordinary(&directory)?);
+        }
+        // A group of its own: an interrupt from the keyboard is for us, and ends us first.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut shell = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start a shell for PostgreSQL")?;
+        let answers = shell.stdout.take().context("listen to PostgreSQL's shell")?;
+        let server = Self { directory, shell };
+        let mut line = String::new();
+        BufReader::new(answers).read_line(&mut line).context("wait for PostgreSQL")?;
+        if line.trim() != "ready" {
+            bail!("PostgreSQL did not start");
+        }
+        Ok(server)
+    }
+
+    fn url(&self) -> String {
+        format!("postgresql://postgres@/postgres?host={}", self.directory.display())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        if let Err(error) = self.shell.wait() {
+            eprintln!("PostgreSQL may still run in {}: {error}", self.directory.display());
+        }
+    }
+}
+
+/// Becomes a user that PostgreSQL accepts: it refuses root. The directory becomes theirs.
+fn ordinary(directory: &Path) -> anyhow::Result<Vec<String>> {
+    let users = fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
+    let find = |wanted: &str| {
+        users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find_map(|fields| {
+            let (user, group) = (fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?);
+            (*fields.first()? == wanted).then_some((user, group))
+        })
+    };
+    let (user, group): (u32, u32) =
+        find("postgres").or_else(|| find("nobody")).context("find a user for PostgreSQL")?;
+    std::os::unix::fs::chown(directory, Some(user), Some(group))
+        .with_context(|| format!("give {} away", directory.display()))?;
+    let words = [format!("--reuid={user}"), format!("--regid={group}"), "--clear-groups".into()];
+    Ok(std::iter::once("setpriv".to_owned()).chain(words).collect())
+}
