@@ -37,7 +37,7 @@ impl Banner<'_> {
             self.data.join("endpoint.json").display()
         );
         let kept = match self.unfinished {
-            0 => "kept in the data directory, across restarts and crashes".to_owned(),
+            0 => "kept across restarts and crashes".to_owned(),
             1 => "kept across restarts; 1 unfinished workflow goes on".to_owned(),
             n => format!("kept across restarts; {n} unfinished workflows go on"),
         };

@@ -41,6 +41,8 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
     assert_eq!(
         printed,
         "server:\n  bind: 127.0.0.1  # default\n  http_port: 5  # --listen\n\
+         database:\n  url: \"\"  # default\n  url_file: \"\"  # default\n\
+         \x20 password_file: \"\"  # default\n\
          executor:\n  concurrency: 4  # FLOWFORGE_EXECUTOR_CONCURRENCY\n\
          \x20 ff_run: \"\"  # default\n  images: tool=run --fast; x=y  # FLOWFORGE_EXECUTOR_IMAGES\n\
          \x20 secrets_dir: \"\"  # default\n\
