@@ -71,6 +71,13 @@ impl ClusterName {
     }
 }
 
+impl Default for ClusterName {
+    /// `default`.
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
 impl fmt::Display for ClusterName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -59,7 +59,7 @@ pub(crate) fn postgres(settings: &DatabaseSettings) -> anyhow::Result<Option<Pos
 }
 
 /// The content of a file, without the end of its line.
-fn secret(path: &str) -> anyhow::Result<String> {
+pub(crate) fn secret(path: &str) -> anyhow::Result<String> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     if text.len() > SECRET_BYTES {
         bail!("{path} is longer than {SECRET_BYTES} bytes");

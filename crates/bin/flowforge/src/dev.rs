@@ -50,7 +50,7 @@ use crate::stop::Stop;
 use crate::telemetry;
 
 /// Requests under way, and everything else, have this long to end.
-const DRAIN: Duration = Duration::from_secs(30);
+pub(crate) const DRAIN: Duration = Duration::from_secs(30);
 /// Threads that answer requests: few, so that idling is cheap; blocking work has threads of its own.
 const API_THREADS: usize = 2;
 
@@ -59,28 +59,28 @@ const API_THREADS: usize = 2;
 pub(crate) struct Options {
     /// Where everything is kept. Created if it does not exist.
     #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
     /// Where to listen, for example 127.0.0.1:8080; port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
-    listen: Option<SocketAddr>,
+    pub(crate) listen: Option<SocketAddr>,
     /// Tasks that run at a time.
     #[arg(long, value_name = "N")]
-    concurrency: Option<String>,
+    pub(crate) concurrency: Option<String>,
     /// The API's bearer token; without it a new one at every start.
     #[arg(long, value_name = "TOKEN")]
-    token: Option<String>,
+    pub(crate) token: Option<String>,
     /// End when standard input is closed.
     #[arg(long)]
-    exit_on_stdin_close: bool,
+    pub(crate) exit_on_stdin_close: bool,
     /// Read this configuration file instead of looking for one.
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Print the configuration, with where each value comes from, and end.
     #[arg(long)]
-    print_config: bool,
+    pub(crate) print_config: bool,
     /// Run nothing: every task succeeds at once. For measurements.
     #[arg(long, hide = true)]
-    no_op_executor: bool,
+    pub(crate) no_op_executor: bool,
 }
 
 /// Runs until told to stop.
@@ -131,7 +131,10 @@ pub(crate) fn folders() -> Vec<PathBuf> {
     vec![PathBuf::from("/etc/flowforge"), PathBuf::from(".")]
 }
 
-fn read_config(options: &Options, environment: &[(String, String)]) -> Result<Config, ConfigError> {
+pub(crate) fn read_config(
+    options: &Options,
+    environment: &[(String, String)],
+) -> Result<Config, ConfigError> {
     let mut flags = Vec::new();
     if let Some(listen) = options.listen {
         flags.push(("--listen", "server.bind", listen.ip().to_string()));
@@ -153,7 +156,10 @@ fn read_config(options: &Options, environment: &[(String, String)]) -> Result<Co
 }
 
 /// `--data-dir`, or where the system keeps the data of its users.
-fn data_dir(options: &Options, environment: &[(String, String)]) -> anyhow::Result<PathBuf> {
+pub(crate) fn data_dir(
+    options: &Options,
+    environment: &[(String, String)],
+) -> anyhow::Result<PathBuf> {
     let variable = |wanted: &str| {
         let found = environment.iter().find(|(name, _)| name == wanted);
         found.map(|(_, value)| PathBuf::from(value)).filter(|path| path.is_absolute())
@@ -171,7 +177,7 @@ fn data_dir(options: &Options, environment: &[(String, String)]) -> anyhow::Resu
 }
 
 /// The token that is configured, or a new one of 32 random bytes.
-fn token(settings: &Settings) -> anyhow::Result<String> {
+pub(crate) fn token(settings: &Settings) -> anyhow::Result<String> {
     if !settings.token.is_empty() {
         return Ok(settings.token.clone());
     }
@@ -182,7 +188,7 @@ fn token(settings: &Settings) -> anyhow::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn listen(runtime: &Runtime, settings: &Settings) -> anyhow::Result<TcpListener> {
+pub(crate) fn listen(runtime: &Runtime, settings: &Settings) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(settings.bind, settings.http_port);
     runtime
         .block_on(TcpListener::bind(address))
@@ -195,8 +201,8 @@ type Logs = Announced<SegmentLogs>;
 struct Server {
     data: DataDir,
     url: String,
-    token: String,
-    concurrency: u32,
+    pub(crate) token: String,
+    pub(crate) concurrency: u32,
     unfinished: usize,
     listener: TcpListener,
     api: Api,
@@ -207,7 +213,7 @@ struct Server {
 }
 
 /// Ends what an earlier server left running, and removes what it left lying.
-fn end_earlier(data: &DataDir) {
+pub(crate) fn end_earlier(data: &DataDir) {
     let ended = flowforge_process::end_survivors(&data.id().to_string());
     if ended > 0 {
         tracing::warn!(processes = ended, "ended tasks of an earlier server");

@@ -9,6 +9,7 @@ mod database;
 mod dev;
 mod doctor;
 mod executors;
+mod fleet;
 mod keeper;
 mod migrate;
 mod noop;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use config::ConfigError;
+use fleet::Roles;
 
 /// Runs workflows and remembers them.
 #[derive(Debug, Parser)]
@@ -36,6 +38,16 @@ struct Cli {
 enum Command {
     /// Runs everything in this one process: the API, the engine, and tasks as local processes.
     Dev(dev::Options),
+    /// Runs every role in this one process, on PostgreSQL; any number of these share the work.
+    All(fleet::Options),
+    /// Answers the REST API.
+    ApiServer(fleet::Options),
+    /// Carries workflows on: any number share them.
+    Controller(fleet::Options),
+    /// Decides what starts, and starts what is due: one leads, the others stand by.
+    Scheduler(fleet::Options),
+    /// Runs tasks as local processes.
+    Executor(fleet::Options),
     /// Checks every invariant of a data directory. Works while a server runs.
     Doctor(doctor::Options),
     /// Changes the tables in PostgreSQL, or shows how they stand.
@@ -67,6 +79,11 @@ fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Dev(options) => dev::run(&options),
+        Command::All(options) => fleet::run(Roles::ALL, &options),
+        Command::ApiServer(options) => fleet::run(Roles::API_SERVER, &options),
+        Command::Controller(options) => fleet::run(Roles::CONTROLLER, &options),
+        Command::Scheduler(options) => fleet::run(Roles::SCHEDULER, &options),
+        Command::Executor(options) => fleet::run(Roles::EXECUTOR, &options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Migrate(options) => migrate::run(&options),
         Command::Version => say(&format!("flowforge {}\n", env!("CARGO_PKG_VERSION"))),

@@ -23,6 +23,13 @@ impl Hub {
         self.wake(workflow);
     }
 
+    /// Anything may have happened to any workflow: it was not heard of for a while.
+    pub fn anything_changed(&self) {
+        for (_, sender) in self.lock().values() {
+            sender.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
     /// Lines were appended to the log of `workflow`. Never blocks for longer than a map lookup.
     pub fn logs_changed(&self, workflow: WorkflowId) {
         self.wake(workflow);

@@ -11,6 +11,7 @@
 mod absorb;
 mod admit;
 mod answers;
+mod beside;
 mod commit;
 mod controller;
 mod guard;
@@ -23,6 +24,7 @@ mod serve;
 mod timers;
 mod turn;
 
+pub use beside::Beside;
 pub use controller::{Config, Controller};
 pub use serve::{Inbox, Mailbox, Outlet, Serve, mailbox};
 pub use turn::{Message, Turned};

@@ -239,18 +239,18 @@ where
 
 /// A clock that never goes back: when the one it follows is set back, it goes on by the time that
 /// passes, so that timers are due when they were meant to be (INV-21).
-struct Present<'c, C> {
+pub(crate) struct Present<'c, C> {
     clock: &'c C,
     /// A moment at which both clocks agreed.
     agreed: (Timestamp, Instant),
 }
 
 impl<'c, C: Clock> Present<'c, C> {
-    fn of(clock: &'c C) -> Self {
+    pub(crate) fn of(clock: &'c C) -> Self {
         Self { clock, agreed: (clock.now(), Instant::now()) }
     }
 
-    fn now(&mut self) -> Timestamp {
+    pub(crate) fn now(&mut self) -> Timestamp {
         let (at, when) = self.agreed;
         let passed = u64::try_from(when.elapsed().as_millis()).unwrap_or(u64::MAX);
         let steady = at.plus(Millis(passed));

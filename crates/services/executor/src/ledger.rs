@@ -39,6 +39,12 @@ impl Ledger {
         new
     }
 
+    /// How many attempts are under way.
+    pub(crate) fn running(&self) -> usize {
+        let running = |progress: &&Progress| matches!(progress, Progress::Running);
+        self.lock().values().filter(running).count()
+    }
+
     pub(crate) fn runs(&self, key: AttemptKey) -> bool {
         matches!(self.lock().get(&key), Some(Progress::Running))
     }

@@ -5,15 +5,17 @@
 //! [`Executor::resend`] sends it again. What is kept is bounded by the attempts that are open.
 
 mod ledger;
+mod serve;
 mod station;
 
 use std::sync::Arc;
 
-use flowforge_model::attempt::{AttemptKey, WorkOrder};
+use flowforge_model::attempt::{AttemptKey, Fact, WorkOrder};
 use flowforge_ports::clock::Clock;
-use flowforge_ports::runner::Runner;
+use flowforge_ports::runner::{FactSink as _, Runner};
 
 pub use ledger::Ledger;
+pub use serve::{Buried, Serve};
 pub use station::Station;
 
 /// Runs attempts. All calls return at once, may come from any thread and may be repeated.
@@ -59,6 +61,17 @@ impl<R: Runner, C: Clock> Executor<R, C> {
     /// Sends every end again that was not acknowledged; for a controller that lost its memory.
     pub fn resend(&self) {
         self.ledger.resend();
+    }
+
+    /// Reports a fact that no runner knows of.
+    fn deliver(&self, fact: Fact) {
+        self.ledger.deliver(fact);
+    }
+
+    /// How many attempts are under way.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.ledger.running()
     }
 
     /// Ends everything now and waits until nothing runs any more.

@@ -6,6 +6,7 @@
 
 mod elsewhere;
 mod leader;
+mod serve;
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{NodeIx, WorkflowId};
@@ -15,6 +16,7 @@ use flowforge_scheduler::{Candidate, Fifo, LockClaim, LockTable};
 
 pub use elsewhere::Elsewhere;
 pub use leader::{Decided, Leader};
+pub use serve::Serve;
 
 /// Admission inside the server's own process: a limit of running attempts, then priority and age.
 #[derive(Clone, Debug)]

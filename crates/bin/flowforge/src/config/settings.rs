@@ -6,6 +6,8 @@ use std::str::FromStr;
 use flowforge_http::Allow;
 use flowforge_model::limits;
 use flowforge_model::plan::RetryPolicy;
+use flowforge_model::time::Millis;
+use flowforge_ports::queue::ClusterName;
 use tracing_subscriber::filter::LevelFilter;
 
 /// The values of one configuration.
@@ -15,6 +17,12 @@ pub(crate) struct Settings {
     pub(crate) http_port: u16,
     /// Where workflows are kept.
     pub(crate) database: DatabaseSettings,
+    /// What carries work and hints between roles.
+    pub(crate) queue: QueueSettings,
+    /// Whose work a scheduler sends and an executor does.
+    pub(crate) cluster: ClusterName,
+    /// Others take over from a server that was not heard of for this long.
+    pub(crate) lease: Millis,
     /// Tasks that run at a time.
     pub(crate) concurrency: u32,
     /// What starts tasks that see paths of their own; empty means what comes with this program,
@@ -45,6 +53,18 @@ pub(crate) struct DatabaseSettings {
     pub(crate) url_file: String,
     /// A file with the password, in place of the URL's.
     pub(crate) password_file: String,
+}
+
+/// Redis, for roles that are servers of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct QueueSettings {
+    /// Of one server, or of some nodes of a cluster; empty if there is none.
+    pub(crate) addresses: Vec<String>,
+    pub(crate) in_cluster: bool,
+    /// A file with the password, in place of an URL's.
+    pub(crate) password_file: String,
+    /// What all keys begin with; empty means `ff:`.
+    pub(crate) prefix: String,
 }
 
 /// The repository of artifacts.
@@ -98,6 +118,9 @@ impl Default for Settings {
             bind: IpAddr::from([127, 0, 0, 1]),
             http_port: 8080,
             database: DatabaseSettings::default(),
+            queue: QueueSettings::default(),
+            cluster: ClusterName::default(),
+            lease: Millis::from_secs(10),
             concurrency: default_concurrency(),
             ff_run: String::new(),
             images: Vec::new(),
@@ -151,6 +174,45 @@ pub(super) const SETTINGS: &[Setting] = &[
         secret: false,
         set: |s, v| file(v).map(|path| s.database.password_file = path),
         get: |s| s.database.password_file.clone(),
+    },
+    Setting {
+        path: "queue.addresses",
+        // They may hold a password.
+        secret: true,
+        set: |s, v| list(v).map(|addresses| s.queue.addresses = addresses),
+        get: |s| s.queue.addresses.join(", "),
+    },
+    Setting {
+        path: "queue.cluster",
+        secret: false,
+        set: |s, v| parse(v, "true or false").map(|yes| s.queue.in_cluster = yes),
+        get: |s| s.queue.in_cluster.to_string(),
+    },
+    Setting {
+        path: "queue.password_file",
+        secret: false,
+        set: |s, v| file(v).map(|path| s.queue.password_file = path),
+        get: |s| s.queue.password_file.clone(),
+    },
+    Setting {
+        path: "queue.prefix",
+        secret: false,
+        set: |s, v| prefix(v).map(|prefix| s.queue.prefix = prefix),
+        get: |s| s.queue.prefix.clone(),
+    },
+    Setting {
+        path: "role.cluster",
+        secret: false,
+        set: |s, v| {
+            ClusterName::parse(v).map(|name| s.cluster = name).map_err(|error| error.to_string())
+        },
+        get: |s| s.cluster.to_string(),
+    },
+    Setting {
+        path: "role.lease_seconds",
+        secret: false,
+        set: |s, v| number(v, 1, 300).map(|n| s.lease = Millis::from_secs(u64::from(n))),
+        get: |s| (s.lease.0 / 1000).to_string(),
     },
     Setting {
         path: "executor.concurrency",
@@ -350,6 +412,21 @@ fn database(value: &str) -> Result<String, String> {
         Ok(value.to_owned())
     } else {
         Err("a URL that begins with postgresql://, or empty for a file of our own".to_owned())
+    }
+}
+
+/// Addresses with commas between them.
+fn list(value: &str) -> Result<Vec<String>, String> {
+    let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+    Ok(items.map(str::to_owned).collect())
+}
+
+fn prefix(value: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b"{}".contains(&byte);
+    if value.len() <= 64 && value.bytes().all(fits) {
+        Ok(value.to_owned())
+    } else {
+        Err("up to 64 visible ASCII characters without braces".to_owned())
     }
 }
 

@@ -43,6 +43,9 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
         "server:\n  bind: 127.0.0.1  # default\n  http_port: 5  # --listen\n\
          database:\n  url: \"\"  # default\n  url_file: \"\"  # default\n\
          \x20 password_file: \"\"  # default\n\
+         queue:\n  addresses: \"\"  # default\n  cluster: false  # default\n\
+         \x20 password_file: \"\"  # default\n  prefix: \"\"  # default\n\
+         role:\n  cluster: default  # default\n  lease_seconds: 10  # default\n\
          executor:\n  concurrency: 4  # FLOWFORGE_EXECUTOR_CONCURRENCY\n\
          \x20 ff_run: \"\"  # default\n  images: tool=run --fast; x=y  # FLOWFORGE_EXECUTOR_IMAGES\n\
          \x20 secrets_dir: \"\"  # default\n\
@@ -65,7 +68,7 @@ fn json_is_read_as_well() {
 
 #[test]
 fn every_mistake_names_its_key_and_its_source() {
-    let known = "known are server.bind, server.http_port, database.url, database.url_file, database.password_file, executor.concurrency, \
+    let known = "known are server.bind, server.http_port, database.url, database.url_file, database.password_file, queue.addresses, queue.cluster, queue.password_file, queue.prefix, role.cluster, role.lease_seconds, executor.concurrency, \
                  executor.ff_run, executor.images, executor.secrets_dir, artifacts.repository, artifacts.directory, artifacts.endpoint, artifacts.bucket, artifacts.region, artifacts.insecure, artifacts.access_key_file, artifacts.secret_key_file, http.allow, retry.default_limit, retry.default_policy, logging.level, logging.format, \
                  auth.token";
     let cases = [

@@ -1,0 +1,229 @@
+//! The parts of one process, started and wound down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use flowforge_logstore::SegmentLogs;
+use flowforge_model::attempt::Fact;
+use flowforge_model::id::InstanceId;
+use flowforge_ports::clock::SystemClock;
+use flowforge_ports::logs::LogStore;
+use flowforge_ports::queue::Hint;
+use flowforge_ports::runner::FactSink;
+use flowforge_svc_api::{Api, ApiConfig, Downloads, Hub};
+use flowforge_svc_controller::{Beside, Config as ControllerConfig};
+use flowforge_svc_cron::Config as CronConfig;
+use flowforge_svc_executor::{Executor, Ledger, Serve as ServeExecutor};
+use flowforge_svc_scheduler::{Elsewhere, Serve as ServeScheduler};
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::told::{Heard, Told, follow, wake};
+use super::{Ground, Shared};
+use crate::artifacts;
+use crate::banner::Banner;
+use crate::data_dir::Endpoint;
+use crate::dev::{DRAIN, end_earlier, listen, token};
+use crate::executors::{AnyRunner, Surroundings};
+use crate::noop::NoOp;
+
+/// Schedules are written by other servers too: they are read anew this often.
+const SCHEDULES: Duration = Duration::from_secs(10);
+
+/// Parts that run until they are told to stop. The first that cannot go on ends the process.
+type Parts = JoinSet<anyhow::Result<()>>;
+
+/// Starts the parts of these roles, and waits until all of them have ended.
+pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: Ground<'_, Q>) -> anyhow::Result<()> {
+    let _inside = runtime.enter();
+    let mut parts = Parts::new();
+    let logs = Arc::new(Heard {
+        logs: SegmentLogs::open(&ground.data.logs()).context("cannot open the logs")?,
+        queue: ground.queue.clone(),
+    });
+    let mut url = String::new();
+    let mut published = None;
+    if ground.roles.api {
+        (url, published) = api(runtime, &ground, &mut parts, Arc::clone(&logs))?;
+    }
+    if ground.roles.controller {
+        controller(&ground, &mut parts);
+    }
+    if ground.roles.scheduler {
+        scheduler(&ground, &mut parts);
+    }
+    if ground.roles.executor {
+        executor(&ground, &mut parts, logs, &url)?;
+    }
+    if !ground.roles.api {
+        crate::say(&format!("flowforge {} is ready\n", ground.roles.name))?;
+    }
+    let ended = runtime.block_on(async {
+        let mut ended = Ok(());
+        while let Some(part) = parts.join_next().await {
+            // However one ends, the others end too.
+            ground.stop.stop();
+            let part = part.context("a part panicked").and_then(|done| done);
+            ended = ended.and(part);
+        }
+        ended
+    });
+    drop(published);
+    ended
+}
+
+fn instance() -> InstanceId {
+    InstanceId(Uuid::now_v7())
+}
+
+type Logs<Q> = Heard<SegmentLogs, Q>;
+
+fn api<Q: Shared>(
+    runtime: &Runtime,
+    ground: &Ground<'_, Q>,
+    parts: &mut Parts,
+    logs: Arc<Logs<Q>>,
+) -> anyhow::Result<(String, Option<Endpoint>)> {
+    let settings = ground.settings;
+    let listener = listen(runtime, settings)?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let token = token(settings)?;
+    let hub = Hub::default();
+    let artifacts = Arc::new(artifacts::open(settings, &ground.data)?);
+    let mut config = ApiConfig::new(token.clone());
+    config.default_retry = settings.default_retry();
+    config.downloads = Some(Downloads { artifacts, scratch: ground.data.work() });
+    config.limits.drain = DRAIN;
+    let queue = ground.queue.clone();
+    config.nudge = Arc::new(move |nudge| {
+        let (shard, workflow) = (nudge.workflow.shard(), nudge.workflow);
+        queue.publish(Hint::Intent { shard, workflow });
+    });
+    let api = Api::new(Arc::clone(&ground.store), logs, hub.clone(), config);
+    let endpoint = ground.data.publish(&url, &token)?;
+    let concurrency = if ground.roles.executor { settings.concurrency } else { 0 };
+    Banner { url: &url, token: &token, data: ground.data.path(), concurrency, unfinished: 0 }
+        .print();
+    let (stop, stopped, queue) = (ground.stop.clone(), ground.stop.clone(), ground.queue.clone());
+    parts.spawn(async move {
+        let serve = flowforge_svc_api::serve(listener, api, async move { stop.stopped().await });
+        tokio::select! {
+            served = serve => served.context("cannot answer requests"),
+            () = follow(queue, hub) => Ok(()),
+        }
+        .inspect(|()| stopped.stop())
+    });
+    Ok((url, Some(endpoint)))
+}
+
+fn controller<Q: Shared>(ground: &Ground<'_, Q>, parts: &mut Parts) {
+    let notify = Arc::new(Notify::new());
+    let beside = Beside {
+        store: Arc::clone(&ground.store),
+        config: ControllerConfig {
+            instance: instance(),
+            default_retry: ground.settings.default_retry(),
+            one_by_one: false,
+        },
+        clock: SystemClock,
+        outlet: Told { queue: ground.queue.clone(), cluster: ground.settings.cluster.clone() },
+        admission: Elsewhere::default,
+        ttl: ground.settings.lease,
+        wake: Arc::clone(&notify),
+    };
+    let (stop, queue) = (ground.stop.clone(), ground.queue.clone());
+    parts.spawn(async move {
+        tokio::select! {
+            () = beside.run(async move { stop.stopped().await }) => Ok(()),
+            () = wake(queue, notify) => Ok(()),
+        }
+    });
+}
+
+fn scheduler<Q: Shared>(ground: &Ground<'_, Q>, parts: &mut Parts) {
+    let serve = ServeScheduler {
+        store: Arc::clone(&ground.store),
+        queue: ground.queue.clone(),
+        cluster: ground.settings.cluster.clone(),
+        clock: SystemClock,
+        instance: instance(),
+        ttl: ground.settings.lease,
+    };
+    let stop = ground.stop.clone();
+    parts.spawn(async move {
+        serve.run(async move { stop.stopped().await }).await;
+        Ok(())
+    });
+    let store = Arc::clone(&ground.store);
+    let config = CronConfig { default_retry: ground.settings.default_retry() };
+    let (stop, queue) = (ground.stop.clone(), ground.queue.clone());
+    parts.spawn(async move {
+        let nudge: Arc<dyn Fn(_) + Send + Sync> =
+            Arc::new(move |nudge: flowforge_ports::nudge::Nudge| {
+                let (shard, workflow) = (nudge.workflow.shard(), nudge.workflow);
+                queue.publish(Hint::Intent { shard, workflow });
+            });
+        let mut over = false;
+        while !over {
+            // The sender stays: a loop without one would end at once.
+            let (_changes, inbox) = flowforge_svc_cron::mailbox();
+            let (store, config, nudge) = (Arc::clone(&store), config.clone(), Arc::clone(&nudge));
+            let serve = flowforge_svc_cron::Serve { store, config, clock: SystemClock, nudge };
+            let until = tokio::time::timeout(SCHEDULES, stop.stopped());
+            let mut stopped = false;
+            serve.run(inbox, async { stopped = until.await.is_ok() }).await;
+            over = stopped;
+        }
+        Ok(())
+    });
+}
+
+fn executor<Q: Shared>(
+    ground: &Ground<'_, Q>,
+    parts: &mut Parts,
+    logs: Arc<dyn LogStore>,
+    url: &str,
+) -> anyhow::Result<()> {
+    let (settings, instance) = (ground.settings, instance());
+    end_earlier(&ground.data);
+    let (sender, facts) = mpsc::unbounded_channel();
+    // Without a bound of its own: an attempt reports twice, and open attempts are bounded.
+    let forward = move |fact: Fact| {
+        if sender.send(fact).is_err() {
+            tracing::debug!("fact after the executor ended");
+        }
+    };
+    let ledger = Arc::new(Ledger::new(forward));
+    let sink: Arc<dyn FactSink> = Arc::<Ledger>::clone(&ledger);
+    let runner = if ground.options.no_op_executor {
+        AnyRunner::NoOp(NoOp::new(sink))
+    } else {
+        let around = Surroundings {
+            data: &ground.data,
+            instance,
+            settings,
+            url,
+            environment: &ground.environment,
+        };
+        let artifacts = Arc::new(artifacts::open(settings, &ground.data)?);
+        AnyRunner::local(&around, artifacts, logs, sink)?
+    };
+    let serve = ServeExecutor {
+        store: Arc::clone(&ground.store),
+        queue: ground.queue.clone(),
+        cluster: settings.cluster.clone(),
+        executor: Arc::new(Executor::new(runner, ledger, SystemClock)),
+        instance,
+        slots: settings.concurrency,
+        ttl: settings.lease,
+    };
+    let stop = ground.stop.clone();
+    parts.spawn(async move {
+        let done = serve.run(facts, async move { stop.stopped().await }).await;
+        done.context("the executor ended")
+    });
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! What happened here, told to other roles; and what others tell, for those who wait here.
+
+use std::io;
+use std::sync::Arc;
+
+use flowforge_model::id::WorkflowId;
+use flowforge_model::shard::ShardSet;
+use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore};
+use flowforge_ports::queue::{ClusterName, Hint, Hints, Notice, Subscription, Topic};
+use flowforge_svc_api::Hub;
+use flowforge_svc_controller::{Outlet, Turned};
+use tokio::sync::Notify;
+
+/// Tells the other roles what a committed turn of a controller means for them.
+pub(crate) struct Told<Q> {
+    pub(crate) queue: Q,
+    pub(crate) cluster: ClusterName,
+}
+
+impl<Q: Hints> Outlet for Told<Q> {
+    fn ready(&self) {
+        tracing::info!("carries workflows on");
+    }
+
+    fn hand_out(&self, turned: Turned) {
+        for shard in turned.called.iter() {
+            // The scheduler reads on from where it is: a number would say nothing more.
+            self.queue.publish(Hint::Log { shard, position: 0 });
+        }
+        for key in turned.stops {
+            let (cluster, attempt) = (self.cluster.clone(), key.id());
+            self.queue.publish(Hint::Stop { cluster, attempt });
+        }
+        for (workflow, seq) in turned.changed {
+            self.queue.publish(Hint::Records { shard: workflow.shard(), workflow, seq });
+        }
+    }
+
+    fn resend(&self) {}
+}
+
+/// Logs whose followers on other servers are told of every append.
+pub(crate) struct Heard<L, Q> {
+    pub(crate) logs: L,
+    pub(crate) queue: Q,
+}
+
+impl<L: LogStore, Q: Hints> LogStore for Heard<L, Q> {
+    fn append(&self, workflow: WorkflowId, lines: &[LogLine]) -> io::Result<()> {
+        self.logs.append(workflow, lines)?;
+        self.queue.publish(Hint::Output { shard: workflow.shard(), workflow });
+        Ok(())
+    }
+
+    fn read(
+        &self,
+        workflow: WorkflowId,
+        query: &LogQuery,
+        after: LogCursor,
+        limit: usize,
+    ) -> io::Result<LogPage> {
+        self.logs.read(workflow, query, after, limit)
+    }
+
+    fn seal(&self, workflow: WorkflowId) -> io::Result<()> {
+        self.logs.seal(workflow)
+    }
+
+    fn delete(&self, workflow: WorkflowId) -> io::Result<()> {
+        self.logs.delete(workflow)
+    }
+}
+
+/// Wakes a controller when users or other roles left something for any shard.
+pub(crate) async fn wake(queue: impl Hints, wake: Arc<Notify>) {
+    let topics: Vec<Topic> = ShardSet::ALL
+        .iter()
+        .flat_map(|shard| [Topic::Intents(shard), Topic::Facts(shard)])
+        .collect();
+    let mut hints = queue.subscribe(&topics);
+    loop {
+        match hints.next().await {
+            Notice::Hint(_) | Notice::Lagged | Notice::Reconnected => wake.notify_one(),
+        }
+    }
+}
+
+/// Wakes those who follow workflows here.
+pub(crate) async fn follow(queue: impl Hints, hub: Hub) {
+    let topics: Vec<Topic> = ShardSet::ALL
+        .iter()
+        .flat_map(|shard| [Topic::Records(shard), Topic::Output(shard)])
+        .collect();
+    let mut hints = queue.subscribe(&topics);
+    loop {
+        match hints.next().await {
+            Notice::Hint(Hint::Records { workflow, seq, .. }) => hub.changed(workflow, seq),
+            Notice::Hint(Hint::Output { workflow, .. }) => hub.logs_changed(workflow),
+            Notice::Hint(_) => {}
+            Notice::Lagged | Notice::Reconnected => hub.anything_changed(),
+        }
+    }
+}

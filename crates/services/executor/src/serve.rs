@@ -1,0 +1,264 @@
+//! The loop of an executor that is a server of its own: signs of life, work in, facts out.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowforge_model::attempt::{AttemptKey, Fact, FactKind};
+use flowforge_model::id::InstanceId;
+use flowforge_model::time::Millis;
+use flowforge_ports::claims::Claims;
+use flowforge_ports::clock::Clock;
+use flowforge_ports::leases::{Attendance, Leases, Role};
+use flowforge_ports::queue::{
+    ClusterName, Delivery, Dispatches, Hint, Hints, Notice, Subscription as _, Topic,
+};
+use flowforge_ports::runner::Runner;
+use flowforge_ports::store::StoreError;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use crate::{Executor, Station};
+
+/// How often it is looked for what is to be stopped although nobody said so.
+const STOPS: Duration = Duration::from_secs(5);
+/// How long one question for work waits.
+const WAIT: Duration = Duration::from_secs(2);
+/// Facts made durable together.
+const FACTS: usize = 1024;
+/// The pause after an error.
+const PAUSE: Duration = Duration::from_millis(250);
+/// What another executor took and did not acknowledge for this long is taken over.
+const ABANDONED: Duration = Duration::from_secs(15);
+/// Deliveries taken over in one look.
+const RECLAIMED: usize = 16;
+
+/// An executor with everything around it.
+#[derive(Debug)]
+pub struct Serve<S, Q, R, C> {
+    /// The store that all share.
+    pub store: Arc<S>,
+    /// Where work comes from.
+    pub queue: Q,
+    /// Whose work it does.
+    pub cluster: ClusterName,
+    /// Runs what it takes.
+    pub executor: Arc<Executor<R, C>>,
+    /// Its name; a new one at every start.
+    pub instance: InstanceId,
+    /// How many attempts it runs at a time.
+    pub slots: u32,
+    /// It is buried this long after it was last heard of.
+    pub ttl: Millis,
+}
+
+/// It was not heard of in time: what it ran is lost, and it has to come back as another instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this executor was not heard of in time: what it ran is reported as lost")]
+pub struct Buried;
+
+impl<S, Q, R, C> Serve<S, Q, R, C>
+where
+    S: Claims + Leases,
+    Q: Dispatches + Hints,
+    R: Runner,
+    C: Clock,
+{
+    /// Runs what is admitted until `shut_down` is ready; takes nothing more then, ends what runs and
+    /// reports it. `facts` is where the ledger of the executor reports to.
+    ///
+    /// # Errors
+    /// If it is buried, or has not been able to say that it lives for as long as its time to live:
+    /// everything it ran was ended.
+    pub async fn run(
+        self,
+        mut facts: mpsc::UnboundedReceiver<Fact>,
+        shut_down: impl Future<Output = ()>,
+    ) -> Result<(), Buried> {
+        let shut_down = pin!(shut_down);
+        let station =
+            Station::new(Arc::clone(&self.store), Arc::clone(&self.executor), self.instance);
+        let freed = Notify::new();
+        let ended = tokio::select! {
+            () = shut_down => Ok(()),
+            ended = self.live(&station) => ended,
+            ended = self.take(&station, &freed) => ended,
+            ended = self.report(&station, &mut facts, &freed) => ended,
+        };
+        // Blocks until nothing runs any more: the ends of what was stopped are in `facts` then.
+        let executor = Arc::clone(&self.executor);
+        if tokio::task::spawn_blocking(move || executor.shut_down()).await.is_err() {
+            tracing::error!("what runs could not be ended");
+        }
+        if ended.is_ok() {
+            self.last_words(&station, &mut facts).await;
+        }
+        ended
+    }
+
+    /// Says that it lives and looks for what is to be stopped.
+    async fn live(&self, station: &Station<S, R, C>) -> Result<(), Buried> {
+        let mut hints = self.queue.subscribe(&[Topic::Stops(self.cluster.clone())]);
+        let every = Duration::from(self.ttl) / 3;
+        let mut heard = Instant::now();
+        let (mut attend_at, mut look_at) = (Instant::now(), Instant::now());
+        loop {
+            let now = Instant::now();
+            if now >= attend_at {
+                match self.attend(false).await {
+                    Ok(()) => heard = now,
+                    Err(StoreError::Fenced) => return Err(Buried),
+                    Err(error) => tracing::warn!(%error, "not heard of"),
+                }
+                attend_at = now + every;
+            }
+            if heard.elapsed() >= Duration::from(self.ttl) {
+                return Err(Buried);
+            }
+            if now >= look_at {
+                match station.look_for_stops().await {
+                    Ok(()) => {}
+                    Err(StoreError::Fenced) => return Err(Buried),
+                    Err(error) => tracing::warn!(%error, "stops cannot be read"),
+                }
+                look_at = now + STOPS;
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(attend_at.min(look_at)) => {}
+                notice = hints.next() => match notice {
+                    Notice::Hint(_) | Notice::Lagged | Notice::Reconnected => {
+                        look_at = Instant::now();
+                    }
+                },
+            }
+        }
+    }
+
+    async fn attend(&self, leaving: bool) -> Result<(), StoreError> {
+        let (role, holder, ttl, capacity) = (Role::Executor, self.instance, self.ttl, self.slots);
+        let give_back = Vec::new();
+        let said = Attendance { role, holder, ttl, capacity, give_back, leaving };
+        self.store.attend(said).await.map(|_| ())
+    }
+
+    /// Takes work while there is room for it.
+    async fn take(&self, station: &Station<S, R, C>, freed: &Notify) -> Result<(), Buried> {
+        let mut reclaim_at = Instant::now() + ABANDONED;
+        loop {
+            let room = self.room();
+            if room == 0 {
+                freed.notified().await;
+                continue;
+            }
+            let taken = if Instant::now() >= reclaim_at {
+                reclaim_at = Instant::now() + ABANDONED;
+                self.queue.reclaim(&self.cluster, self.instance, ABANDONED, RECLAIMED).await
+            } else {
+                self.queue.receive(&self.cluster, self.instance, 1, WAIT).await
+            };
+            match taken {
+                Ok(deliveries) => {
+                    for delivery in deliveries {
+                        self.begin(station, delivery).await?;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no work comes");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn room(&self) -> usize {
+        let slots = usize::try_from(self.slots).unwrap_or(usize::MAX);
+        slots.saturating_sub(self.executor.running())
+    }
+
+    /// Claims what there is room for and leaves the rest to others. What cannot be claimed now stays
+    /// in the queue unacknowledged, and is sent again by the scheduler besides.
+    async fn begin(&self, station: &Station<S, R, C>, delivery: Delivery) -> Result<(), Buried> {
+        let room = self.room().min(delivery.dispatches.len());
+        let (ours, rest) = delivery.dispatches.split_at(room);
+        let keys: Vec<AttemptKey> = ours.iter().map(|dispatch| dispatch.key).collect();
+        let done = match station.take(&keys).await {
+            Ok(ends) => {
+                for end in ends {
+                    self.executor.deliver(end);
+                }
+                if rest.is_empty() {
+                    self.queue.acknowledge(&self.cluster, &[delivery.receipt]).await
+                } else {
+                    self.queue.put_back(&self.cluster, &delivery.receipt, rest).await
+                }
+            }
+            Err(StoreError::Fenced) => return Err(Buried),
+            Err(error) => {
+                tracing::warn!(%error, "work cannot be claimed");
+                tokio::time::sleep(PAUSE).await;
+                return Ok(());
+            }
+        };
+        if let Err(error) = done {
+            tracing::debug!(%error, "work comes again");
+        }
+        Ok(())
+    }
+
+    /// Makes facts durable and tells the controllers that there are some.
+    async fn report(
+        &self,
+        station: &Station<S, R, C>,
+        facts: &mut mpsc::UnboundedReceiver<Fact>,
+        freed: &Notify,
+    ) -> Result<(), Buried> {
+        let mut batch = Vec::new();
+        loop {
+            if batch.is_empty() && facts.recv_many(&mut batch, FACTS).await == 0 {
+                // The ledger lives as long as this executor: it cannot be gone.
+                std::future::pending::<()>().await;
+            }
+            match station.report(&batch).await {
+                Ok(shards) => {
+                    for shard in shards.iter() {
+                        self.queue.publish(Hint::Facts { shard });
+                    }
+                    let over = |fact: &Fact| matches!(fact.kind, FactKind::Finished(_));
+                    if batch.iter().any(over) {
+                        freed.notify_one();
+                    }
+                    batch.clear();
+                }
+                Err(StoreError::Fenced) => return Err(Buried),
+                Err(error) => {
+                    tracing::warn!(%error, "facts are reported again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Reports what ended with the executor, and leaves.
+    async fn last_words(
+        &self,
+        station: &Station<S, R, C>,
+        facts: &mut mpsc::UnboundedReceiver<Fact>,
+    ) {
+        let mut batch = Vec::new();
+        while let Ok(fact) = facts.try_recv() {
+            batch.push(fact);
+        }
+        let told = match station.report(&batch).await {
+            Ok(shards) => {
+                for shard in shards.iter() {
+                    self.queue.publish(Hint::Facts { shard });
+                }
+                self.attend(true).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = told {
+            tracing::warn!(%error, "the last facts are not reported: what ran is found to be lost");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The loop of a scheduler that is a server of its own. One leads; others stand by and take over when
+//! its lease runs out.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::id::InstanceId;
+use flowforge_model::time::Millis;
+use flowforge_ports::clock::Clock;
+use flowforge_ports::leases::{Attendance, Attended, Leases, Role};
+use flowforge_ports::queue::{
+    ClusterName, Dispatch, Dispatches, Hint, Hints, Notice, Subscription, Topic,
+};
+use flowforge_ports::reservations::Reservations;
+use flowforge_ports::store::StoreError;
+use tokio::time::Instant;
+
+use crate::{Decided, Leader};
+
+/// How often calls are read although nobody said that there are any.
+const SWEEP: Duration = Duration::from_millis(500);
+/// How often the leader repairs.
+const REPAIR: Duration = Duration::from_secs(1);
+/// The longest time between two attendances: how soon the slots of a new executor are known.
+const ATTEND: Duration = Duration::from_secs(1);
+/// The pause after an error.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A scheduler with everything around it.
+#[derive(Debug)]
+pub struct Serve<S, Q, C> {
+    /// The store that all share.
+    pub store: Arc<S>,
+    /// Where work goes.
+    pub queue: Q,
+    /// Whose work it is.
+    pub cluster: ClusterName,
+    /// The present.
+    pub clock: C,
+    /// Its name; a new one at every start.
+    pub instance: InstanceId,
+    /// Another one leads this long after it was last heard of.
+    pub ttl: Millis,
+}
+
+/// What a scheduler that leads has in memory.
+struct Term<S> {
+    epoch: u64,
+    leader: Leader<S>,
+    repair_at: Instant,
+}
+
+impl<S, Q, C> Serve<S, Q, C>
+where
+    S: Reservations + Leases,
+    Q: Dispatches + Hints,
+    C: Clock,
+{
+    /// Leads, or stands by, until `shut_down` is ready. What fails is tried again, with pauses.
+    pub async fn run(self, shut_down: impl Future<Output = ()>) {
+        let mut shut_down = pin!(shut_down);
+        let mut hints = self.queue.subscribe(&[Topic::Logs]);
+        let mut term: Option<Term<S>> = None;
+        let mut capacity = 0;
+        let mut attend_at = Instant::now();
+        loop {
+            if Instant::now() >= attend_at {
+                attend_at = Instant::now() + (Duration::from(self.ttl) / 3).min(ATTEND);
+                match self.attend(false).await {
+                    Ok(attended) => {
+                        capacity = attended.capacity;
+                        let epoch = attended.leases.first().map(|lease| lease.epoch);
+                        self.take_office(&mut term, epoch).await;
+                    }
+                    Err(error) => tracing::warn!(%error, "the lease is not renewed"),
+                }
+            }
+            let again = match &mut term {
+                None => false,
+                Some(led) => match self.lead(led, capacity).await {
+                    Ok(again) => again,
+                    Err(error) => {
+                        tracing::warn!(%error, "leads no more; what is in memory is dropped");
+                        term = None;
+                        false
+                    }
+                },
+            };
+            let wait = match (again, &term) {
+                (true, _) => Duration::ZERO,
+                (false, Some(_)) => SWEEP,
+                (false, None) => PAUSE,
+            };
+            tokio::select! {
+                biased;
+                () = shut_down.as_mut() => break,
+                () = tokio::time::sleep(wait) => {}
+                () = wanted(&mut hints), if term.is_some() => {}
+            }
+        }
+        if let Err(error) = self.attend(true).await {
+            tracing::warn!(%error, "the lease is not given back; it runs out by itself");
+        }
+    }
+
+    async fn attend(&self, leaving: bool) -> Result<Attended, StoreError> {
+        let (role, holder, ttl, capacity) = (Role::Scheduler, self.instance, self.ttl, 0);
+        let give_back = Vec::new();
+        self.store.attend(Attendance { role, holder, ttl, capacity, give_back, leaving }).await
+    }
+
+    /// Begins to lead, goes on, or stops, as the lease says.
+    async fn take_office(&self, term: &mut Option<Term<S>>, epoch: Option<u64>) {
+        if term.as_ref().map(|term| term.epoch) == epoch {
+            return;
+        }
+        *term = None;
+        let Some(epoch) = epoch else { return };
+        match Leader::start(Arc::clone(&self.store), epoch).await {
+            Ok(leader) => {
+                tracing::info!(epoch, "leads");
+                *term = Some(Term { epoch, leader, repair_at: Instant::now() });
+            }
+            Err(error) => tracing::warn!(%error, "cannot lead"),
+        }
+    }
+
+    /// One turn, and what follows from it.
+    async fn lead(&self, term: &mut Term<S>, capacity: u64) -> Result<bool, StoreError> {
+        let decided = term.leader.turn(self.clock.now(), capacity).await?;
+        let again = decided.again;
+        self.hand_out(term.epoch, decided).await;
+        if Instant::now() >= term.repair_at {
+            let repaired = term.leader.repair(self.clock.now()).await?;
+            self.hand_out(term.epoch, repaired).await;
+            term.repair_at = Instant::now() + REPAIR;
+        }
+        Ok(again)
+    }
+
+    /// What is lost here is found by [`Leader::repair`] and by the sweeps of controllers.
+    async fn hand_out(&self, epoch: u64, decided: Decided) {
+        for shard in decided.told.iter() {
+            self.queue.publish(Hint::Facts { shard });
+        }
+        let sent_at = self.clock.now();
+        let dispatch = |key: &AttemptKey| Dispatch { key: *key, epoch, sent_at };
+        let mut rest: Vec<Dispatch> = decided.dispatches.iter().map(dispatch).collect();
+        while !rest.is_empty() {
+            match self.queue.send(&self.cluster, &rest).await {
+                Ok(0) => {
+                    tracing::warn!(left = rest.len(), "the queue is full; sent again later");
+                    return;
+                }
+                Ok(sent) => drop(rest.drain(..sent.min(rest.len()))),
+                Err(error) => {
+                    tracing::warn!(%error, left = rest.len(), "work is sent again later");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a reason to look.
+async fn wanted(hints: &mut impl Subscription) {
+    match hints.next().await {
+        Notice::Hint(_) | Notice::Lagged | Notice::Reconnected => {}
+    }
+}
