@@ -92,7 +92,7 @@ fn an_artifact_below_a_volume_lies_in_the_volume() {
 }
 
 #[test]
-fn outputs_are_kept_after_success_only() {
+fn outputs_are_kept_after_success_and_after_failure() {
     let mut rig = Rig::new(1);
     let mut order = rig.writes(
         "echo b > /tmp/file; mkdir /ours/d; echo c > /ours/d/c; echo x > /tmp/out",
@@ -110,7 +110,7 @@ fn outputs_are_kept_after_success_only() {
     let mut order = rig.writes("echo b > /tmp/file; exit 1", "/tmp/file");
     order.artifacts_out = vec![left("failed", "/tmp/file")];
     assert_eq!(failed(&rig.run(&order)).0, Reason::ExitCode);
-    assert_eq!(shelved(&rig, "failed"), None);
+    assert_eq!(shelved(&rig, "failed"), Some("b\n".into()));
 }
 
 #[test]
