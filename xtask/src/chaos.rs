@@ -3,6 +3,7 @@
 //! Task bodies write into a witness file of their own, so that what ran is known independently of
 //! what the server says about it.
 
+pub(crate) mod fleet;
 mod locks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,7 +69,7 @@ pub(crate) fn run(kills: u32, seed: u64) -> anyhow::Result<ExitCode> {
         ensure!(status == "SUCCEEDED", "{id} is {status}");
         success_is_final(&client, id)?;
     }
-    let (started, tasks) = check_witness(&client, &witness, &ids)?;
+    let (started, tasks) = check_witness(&client, &witness, ids.iter().step_by(PER_ROUND))?;
     let alone = locks::check(&locked)?;
     doctor(&release, &data_dir)?;
     server.stop()?;
@@ -151,10 +152,10 @@ fn success_is_final(client: &Client, id: &str) -> anyhow::Result<()> {
 
 /// What the bodies wrote fits what the server says: every task ended once more than it had to at
 /// the most, in an attempt that is known.
-fn check_witness(
+fn check_witness<'i>(
     client: &Client,
     witness: &Path,
-    ids: &[String],
+    ids: impl IntoIterator<Item = &'i String>,
 ) -> anyhow::Result<(usize, usize)> {
     let text = fs::read_to_string(witness).context("read the witness file")?;
     let started = text.lines().filter(|line| line.ends_with("start")).count();
@@ -165,7 +166,7 @@ fn check_witness(
         }
     }
     let (mut attempts, mut tasks) = (0, 0);
-    for id in ids.iter().step_by(PER_ROUND) {
+    for id in ids {
         let page = client.json("GET", &format!("/workflows/{id}/tasks?limit=1000"), "")?;
         for task in page["items"].as_array().context("tasks")? {
             tasks += 1;

@@ -78,6 +78,9 @@ enum Command {
         /// Another seed gives other moments
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Kill roles that share PostgreSQL and Redis instead of one server that does everything
+        #[arg(long)]
+        fleet: bool,
     },
     /// Deterministic simulation; see `cargo xtask sim --help`
     #[command(disable_help_flag = true)]
@@ -126,7 +129,8 @@ fn main() -> ExitCode {
         Command::Tidy { bless } => tidy::run(bless),
         Command::Dist => dist::run(),
         Command::Bench { suites, json } => bench::run(&suites, json.as_deref()),
-        Command::Chaos { kills, seed } => chaos::run(kills, seed),
+        Command::Chaos { kills, seed, fleet: true } => chaos::fleet::run(kills, seed),
+        Command::Chaos { kills, seed, fleet: false } => chaos::run(kills, seed),
         Command::Sim { arguments } => sim::run(&arguments),
         Command::Conformance { when: Some(table), .. } => {
             conformance::golden::run("--when", &table)

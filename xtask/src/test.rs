@@ -1,6 +1,6 @@
 //! `cargo xtask test`: tiers from the cheapest to the dearest, one closing line over all.
 
-mod postgres;
+pub(crate) mod postgres;
 mod redis;
 mod s3;
 mod tally;
@@ -67,6 +67,12 @@ const TIERS: &[Tier] = &[
         what: "kill -9 of a real server under load",
         missing: python,
         run: killed,
+    },
+    Tier {
+        name: "fleet",
+        what: "kill -9 and standstills of roles that share PostgreSQL and Redis",
+        missing: chaos::fleet::missing,
+        run: fleet,
     },
     Tier {
         name: "argo",
@@ -194,6 +200,8 @@ fn run_tests(mut command: Command) -> anyhow::Result<Tally> {
 const SEEDS: &str = "2000";
 /// Kills of a run before every change; `cargo xtask chaos --kills N` for more.
 const KILLS: u32 = 5;
+/// The same for roles of their own.
+const FLEET_KILLS: u32 = 30;
 
 fn python() -> Option<String> {
     which("python3").is_none().then(|| "python3 is missing".to_owned())
@@ -226,6 +234,14 @@ fn killed() -> anyhow::Result<Tally> {
 /// The name of a test that passed, or its failure.
 fn named(line: String, code: ExitCode) -> anyhow::Result<String> {
     if code == ExitCode::SUCCESS { Ok(line) } else { bail!("{line}") }
+}
+
+fn fleet() -> anyhow::Result<Tally> {
+    let mut tally = Tally::default();
+    let line = format!("cargo xtask chaos --fleet --kills {FLEET_KILLS}");
+    let outcome = chaos::fleet::run(FLEET_KILLS, 1).with_context(|| line.clone());
+    tally.count(outcome.and_then(|code| named(line, code)));
+    Ok(tally)
 }
 
 fn end_to_end() -> anyhow::Result<Tally> {

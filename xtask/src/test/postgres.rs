@@ -36,7 +36,7 @@ read -r _
 stop 0
 "#;
 
-pub(super) fn missing() -> Option<String> {
+pub(crate) fn missing() -> Option<String> {
     if std::env::var_os(VARIABLE).is_some() {
         return None;
     }
@@ -85,13 +85,13 @@ fn programs() -> Option<PathBuf> {
 }
 
 /// A server that ends with this.
-struct Server {
+pub(crate) struct Server {
     directory: PathBuf,
     shell: Child,
 }
 
 impl Server {
-    fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         let programs = programs().context("find the server programs of PostgreSQL")?;
         let name = format!("flowforge-postgres-{}", std::process::id());
         let directory = std::env::temp_dir().join(name);
@@ -118,7 +118,7 @@ impl Server {
         Ok(server)
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgresql://postgres@/postgres?host={}", self.directory.display())
     }
 }
