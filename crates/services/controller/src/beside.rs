@@ -99,7 +99,13 @@ where
     }
 
     fn controller(&self) -> Controller<S, A> {
-        Controller::beside(Arc::clone(&self.store), (self.admission)(), self.config.clone())
+        self.controller_that(false)
+    }
+
+    /// A conflict belongs to one workflow: committed apart from the others it is found, and set aside.
+    fn controller_that(&self, goes_one_by_one: bool) -> Controller<S, A> {
+        let config = Config { one_by_one: goes_one_by_one, ..self.config.clone() };
+        Controller::beside(Arc::clone(&self.store), (self.admission)(), config)
     }
 
     /// What is in memory may be ahead of the store, or another's: it is dropped.
@@ -107,7 +113,7 @@ where
         tracing::warn!(%error, "what is in memory is dropped and read again");
         tenure.pause = (tenure.pause * 2).min(PAUSE.1);
         tenure.next = Instant::now();
-        self.controller()
+        self.controller_that(error.conflict())
     }
 
     /// Says that it lives, if it is time; which leases it holds then. Those that are more than its

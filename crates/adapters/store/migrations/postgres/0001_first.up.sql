@@ -173,7 +173,7 @@ CREATE TABLE task (
     workflow    uuid    NOT NULL,
     node        integer NOT NULL CHECK (node >= 0),
     parent      integer CHECK (parent < node),
-    slot        integer NOT NULL,
+    slot        bigint  NOT NULL, -- all 32 bits are used: hooks have the highest
     kind        text    NOT NULL CHECK (
         kind IN ('leaf', 'dag', 'steps', 'loop', 'retry', 'suspend')),
     name        text    COLLATE "C" NOT NULL,

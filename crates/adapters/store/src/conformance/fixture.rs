@@ -176,7 +176,8 @@ pub(crate) fn task(node: u32, status: TaskStatus, attempt: u32, new: bool) -> Ta
         node: NodeIx(node),
         shape: new.then(|| TaskShape {
             parent: (node > 0).then_some(NodeIx::ROOT),
-            slot: node,
+            // As hooks have it: all bits count.
+            slot: node | 1 << 31,
             kind: NodeKind::Leaf,
             name: format!("task-{node}"),
             template: "main".to_owned(),

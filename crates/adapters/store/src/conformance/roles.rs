@@ -274,7 +274,6 @@ fn calls_of_a_shard_have_no_gaps_and_are_forgotten_together(store: &impl Shared)
     now(store.forget_calls(fleet.epoch, &[(shard, 2)])).unwrap();
     assert_eq!(seqs(&[]), [3]);
     now(store.forget_calls(fleet.epoch, &[(shard, 3)])).unwrap();
-    let mut fleet = fleet;
     fleet.offer(3);
     let calls = now(store.calls(fleet.epoch, &[(shard, 3)], 9)).unwrap();
     assert_eq!(calls.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [4], "numbers go on");

@@ -126,7 +126,7 @@ pub(super) fn task_row(row: &Row) -> Result<TaskRow, StoreError> {
         node: node(row, 0)?,
         shape: TaskShape {
             parent: optional_node(row, 1)?,
-            slot: number(row, 2)?,
+            slot: u32::try_from(count(row, 2)?).map_err(|_| corrupt("slot"))?,
             kind: word(row, 3, NodeKind::parse)?,
             name: get(row, 4)?,
             template: get(row, 5)?,

@@ -2,6 +2,7 @@
 //!
 //! Binding of SCRAM to the channel is not offered: `verify-full` says who the server is.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -158,10 +159,11 @@ where
 {
     type Stream = Encrypted<S>;
     type TlsConnect = Handshake;
-    type Error = InvalidDnsNameError;
+    type Error = Infallible;
 
-    fn make_tls_connect(&mut self, domain: &str) -> Result<Handshake, InvalidDnsNameError> {
-        let name = ServerName::try_from(domain)?.to_owned();
+    /// Asked also for connections that will not be encrypted: a socket has the name "".
+    fn make_tls_connect(&mut self, domain: &str) -> Result<Handshake, Infallible> {
+        let name = ServerName::try_from(domain).map(|name| name.to_owned());
         Ok(Handshake { connector: TlsConnector::from(Arc::clone(&self.0)), name })
     }
 }
@@ -169,7 +171,7 @@ where
 /// A handshake about to begin.
 pub(super) struct Handshake {
     connector: TlsConnector,
-    name: ServerName<'static>,
+    name: Result<ServerName<'static>, InvalidDnsNameError>,
 }
 
 impl<S> TlsConnect<S> for Handshake
@@ -183,7 +185,7 @@ where
     fn connect(self, stream: S) -> Self::Future {
         Box::pin(async move {
             self.connector
-                .connect(self.name, stream)
+                .connect(self.name.map_err(io::Error::other)?, stream)
                 .await
                 .map(|stream| Encrypted(Box::new(stream)))
         })

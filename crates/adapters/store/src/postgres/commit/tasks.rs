@@ -16,7 +16,7 @@ const INSERT: &str = "INSERT INTO task (workflow, node, status, reason, message,
      name, template, item) \
      SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], \
      $6::integer[], $7::integer[], $8::integer[], $9::integer[], $10::bigint[], $11::bigint[], \
-     $12::bigint[], $13::text[], $14::integer[], $15::integer[], $16::text[], $17::text[], \
+     $12::bigint[], $13::text[], $14::integer[], $15::bigint[], $16::text[], $17::text[], \
      $18::text[], $19::text[])";
 
 /// The last line is `rules::task_may_become`: success is final.
@@ -138,7 +138,7 @@ impl<'a> States<'a> {
 #[derive(Default)]
 struct Shapes<'a> {
     parent: Vec<Option<i32>>,
-    slot: Vec<i32>,
+    slot: Vec<i64>,
     kind: Vec<&'a str>,
     name: Vec<std::borrow::Cow<'a, str>>,
     template: Vec<std::borrow::Cow<'a, str>>,
@@ -148,7 +148,7 @@ struct Shapes<'a> {
 impl<'a> Shapes<'a> {
     fn push(&mut self, shape: &'a TaskShape) -> Result<(), StoreError> {
         self.parent.push(shape.parent.map(|node| int(node.0)).transpose()?);
-        self.slot.push(int(shape.slot)?);
+        self.slot.push(i64::from(shape.slot));
         self.kind.push(shape.kind.as_str());
         self.name.push(text(&shape.name));
         self.template.push(text(&shape.template));
