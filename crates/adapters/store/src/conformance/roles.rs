@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, WorkOrder};
+use flowforge_model::attempt::{
+    AttemptKey, Fact, FactKind, FailureClass, Process, Work, WorkOrder,
+};
 use flowforge_model::event::Command;
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
-use flowforge_model::resources::ResourceList;
+use flowforge_model::resources::{ResourceList, Resources};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_model::time::{Millis, Timestamp};
@@ -127,18 +129,27 @@ fn ready(key: AttemptKey) -> Ready {
 }
 
 fn order(key: AttemptKey) -> WorkOrder {
-    let text = r#"{"key":null,"attempt":null,"task":null,"workflow_name":"etl","task_name":"a",
-        "template":"main","work":{"Run":{"init":[],"main":{"One":{"name":"main","image":"i",
-        "command":["x","ü\n\"{{"],"args":[],"script":null,"env":[],"working_dir":null,"mounts":[]}}}},
-        "resources":null,"volumes":[],"artifacts_in":[],"artifacts_out":[],"outputs":[],
-        "deadline":null}"#;
-    let mut value: serde_json::Value = serde_json::from_str(text).unwrap();
-    value["key"] = serde_json::to_value(key).unwrap();
-    value["attempt"] = serde_json::to_value(key.id()).unwrap();
-    value["task"] = serde_json::to_value(key.workflow.task(key.node)).unwrap();
-    value["resources"] =
-        serde_json::to_value(flowforge_model::resources::Resources::default()).unwrap();
-    serde_json::from_value(value).unwrap()
+    let process = Process {
+        name: "main".to_owned(),
+        image: "busybox".to_owned(),
+        command: vec!["x".to_owned(), "ü\n\"{{".to_owned()],
+        ..Process::default()
+    };
+    WorkOrder {
+        key,
+        attempt: key.id(),
+        task: key.workflow.task(key.node),
+        workflow_name: "etl".to_owned(),
+        task_name: "a".to_owned(),
+        template: "main".to_owned(),
+        work: Work::one(process),
+        resources: Resources::default(),
+        volumes: Vec::new(),
+        artifacts_in: Vec::new(),
+        artifacts_out: Vec::new(),
+        outputs: Vec::new(),
+        deadline: None,
+    }
 }
 
 fn claim(store: &impl Claims, by: u128, keys: &[AttemptKey]) -> Vec<AttemptKey> {
