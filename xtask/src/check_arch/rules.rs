@@ -62,6 +62,7 @@ pub(crate) const ARROWS: &[Arrows] = &[
             MODEL,
             PORTS,
             STORE,
+            QUEUE,
             PROCESS,
             ARTIFACTS,
             HTTP,

@@ -9,14 +9,14 @@ const VERSION: &str = "1";
 /// The text of a hint.
 pub(crate) fn encode(hint: &Hint) -> String {
     match hint {
-        Hint::Intent { shard, workflow } => format!("{VERSION} intent {} {workflow}", shard),
-        Hint::Facts { shard } => format!("{VERSION} facts {}", shard),
-        Hint::Log { shard, position } => format!("{VERSION} log {} {position}", shard),
+        Hint::Intent { shard, workflow } => format!("{VERSION} intent {shard} {workflow}"),
+        Hint::Facts { shard } => format!("{VERSION} facts {shard}"),
+        Hint::Log { shard, position } => format!("{VERSION} log {shard} {position}"),
         Hint::Stop { cluster, attempt } => format!("{VERSION} stop {cluster} {attempt}"),
         Hint::Records { shard, workflow, seq } => {
-            format!("{VERSION} records {} {workflow} {seq}", shard)
+            format!("{VERSION} records {shard} {workflow} {seq}")
         }
-        Hint::Output { shard, workflow } => format!("{VERSION} output {} {workflow}", shard),
+        Hint::Output { shard, workflow } => format!("{VERSION} output {shard} {workflow}"),
     }
 }
 
@@ -52,12 +52,12 @@ pub(crate) fn decode(text: &str) -> Option<Hint> {
 /// The name of a topic, within the prefix.
 pub(crate) fn channel(topic: &Topic) -> String {
     match topic {
-        Topic::Intents(shard) => format!("hint:intents:{}", shard),
-        Topic::Facts(shard) => format!("hint:facts:{}", shard),
+        Topic::Intents(shard) => format!("hint:intents:{shard}"),
+        Topic::Facts(shard) => format!("hint:facts:{shard}"),
         Topic::Logs => "hint:logs".to_owned(),
         Topic::Stops(cluster) => format!("hint:stops:{cluster}"),
-        Topic::Records(shard) => format!("hint:records:{}", shard),
-        Topic::Output(shard) => format!("hint:output:{}", shard),
+        Topic::Records(shard) => format!("hint:records:{shard}"),
+        Topic::Output(shard) => format!("hint:output:{shard}"),
     }
 }
 

@@ -112,12 +112,12 @@ pub(crate) fn run(roles: Roles, options: &Options) -> anyhow::Result<ExitCode> {
     let done = match queue {
         Some(queue) => {
             let ground = Ground { roles, settings, options, environment, data, store, queue, stop };
-            parts::run(&runtime, ground)
+            parts::run(&runtime, &ground)
         }
         None => {
             let queue = LocalQueue::default();
             let ground = Ground { roles, settings, options, environment, data, store, queue, stop };
-            parts::run(&runtime, ground)
+            parts::run(&runtime, &ground)
         }
     };
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

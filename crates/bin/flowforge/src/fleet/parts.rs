@@ -37,7 +37,7 @@ const SCHEDULES: Duration = Duration::from_secs(10);
 type Parts = JoinSet<anyhow::Result<()>>;
 
 /// Starts the parts of these roles, and waits until all of them have ended.
-pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: Ground<'_, Q>) -> anyhow::Result<()> {
+pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyhow::Result<()> {
     let _inside = runtime.enter();
     let mut parts = Parts::new();
     let logs = Arc::new(Heard {
@@ -47,16 +47,16 @@ pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: Ground<'_, Q>) -> anyhow
     let mut url = String::new();
     let mut published = None;
     if ground.roles.api {
-        (url, published) = api(runtime, &ground, &mut parts, Arc::clone(&logs))?;
+        (url, published) = api(runtime, ground, &mut parts, Arc::clone(&logs))?;
     }
     if ground.roles.controller {
-        controller(&ground, &mut parts);
+        controller(ground, &mut parts);
     }
     if ground.roles.scheduler {
-        scheduler(&ground, &mut parts);
+        scheduler(ground, &mut parts);
     }
     if ground.roles.executor {
-        executor(&ground, &mut parts, logs, &url)?;
+        executor(ground, &mut parts, logs, &url)?;
     }
     if !ground.roles.api {
         crate::say(&format!("flowforge {} is ready\n", ground.roles.name))?;
