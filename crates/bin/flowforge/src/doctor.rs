@@ -1,27 +1,56 @@
-//! `flowforge doctor`: every invariant of a data directory, as a table.
+//! `flowforge doctor`: every invariant of a database, as a table.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
-use flowforge_store::SqliteStore;
 use flowforge_store::doctor::Finding;
+use flowforge_store::{PostgresStore, SqliteStore};
+use tokio::runtime::Builder;
+
+use crate::config::{Config, Sources};
+use crate::{database, dev};
 
 /// Flags of `flowforge doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The data directory of the server.
+    /// The data directory of the server; without one the PostgreSQL that is configured is examined.
     #[arg(long, value_name = "DIR")]
-    data_dir: PathBuf,
+    data_dir: Option<PathBuf>,
+    /// Read this configuration file instead of looking for one.
+    #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
+    config: Option<PathBuf>,
 }
 
 /// Exit code 0 if everything is as it should be, 1 if not.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let path = options.data_dir.join("flowforge.db");
-    let findings = SqliteStore::doctor(&path).context("cannot examine the database")?;
-    crate::say(&table(&findings))?;
+    let findings = match &options.data_dir {
+        Some(folder) => SqliteStore::doctor(&folder.join("flowforge.db")),
+        None => return postgres(options).and_then(|findings| tell(&findings)),
+    };
+    tell(&findings.context("cannot examine the database")?)
+}
+
+fn postgres(options: &Options) -> anyhow::Result<Vec<Finding>> {
+    let config = Config::read(&Sources {
+        file: options.config.as_deref(),
+        folders: dev::folders(),
+        environment: dev::environment(),
+        flags: Vec::new(),
+    })?;
+    let Some(config) = database::postgres(&config.settings.database)? else {
+        bail!("say what to examine: --data-dir, or database.url (FLOWFORGE_DATABASE_URL)");
+    };
+    let place = config.place();
+    let runtime = Builder::new_current_thread().build().context("cannot start")?;
+    let store = PostgresStore::connect(config)?;
+    runtime.block_on(store.doctor()).with_context(|| format!("cannot examine the database {place}"))
+}
+
+fn tell(findings: &[Finding]) -> anyhow::Result<ExitCode> {
+    crate::say(&table(findings))?;
     Ok(if findings.iter().all(|finding| finding.ok) {
         ExitCode::SUCCESS
     } else {

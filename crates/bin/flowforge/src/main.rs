@@ -38,7 +38,7 @@ struct Cli {
 enum Command {
     /// Runs everything in this one process: the API, the engine, and tasks as local processes.
     Dev(dev::Options),
-    /// Runs every role in this one process, on PostgreSQL; any number of these share the work.
+    /// Runs every role in this one process, on PostgreSQL. With Redis any number of these share the work.
     All(fleet::Options),
     /// Answers the REST API.
     ApiServer(fleet::Options),
@@ -48,7 +48,7 @@ enum Command {
     Scheduler(fleet::Options),
     /// Runs tasks as local processes.
     Executor(fleet::Options),
-    /// Checks every invariant of a data directory. Works while a server runs.
+    /// Checks every invariant of a data directory, or of PostgreSQL. Works while servers run.
     Doctor(doctor::Options),
     /// Changes the tables in PostgreSQL, or shows how they stand.
     Migrate(migrate::Options),

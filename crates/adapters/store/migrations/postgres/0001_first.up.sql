@@ -155,8 +155,8 @@ CREATE TABLE document (
 -- Compressed already.
 ALTER TABLE document ALTER COLUMN zstd SET STORAGE EXTERNAL;
 
--- What users asked and no controller has carried out. Ids are never used twice; who inserts holds
--- an advisory lock in share mode, so that a reader who takes it sees ids without holes to come.
+-- What users asked and no controller has carried out. Ids are never used twice, and are given before
+-- they are committed: who reads on from the last one would miss some.
 CREATE TABLE intent (
     id       bigint   PRIMARY KEY GENERATED ALWAYS AS IDENTITY (CACHE 1),
     workflow uuid     NOT NULL,

@@ -67,6 +67,8 @@ pub(super) struct Fleet {
     /// Workflows to submit, and wishes, with their times.
     script: Vec<(Timestamp, Deed)>,
     checker: Checker,
+    /// Attempts that ever began: none begins twice.
+    begun: BTreeSet<AttemptKey>,
     trace: VecDeque<String>,
     summary: Summary,
     storm: bool,
@@ -112,6 +114,7 @@ impl Fleet {
             workflows: Vec::new(),
             script: Vec::new(),
             checker: Checker::of_a_fleet(),
+            begun: BTreeSet::new(),
             trace: VecDeque::new(),
             summary: Summary::default(),
             storm: true,
@@ -331,6 +334,9 @@ impl Fleet {
         let claimed = run.open.iter().find(|(open, _)| *open == key).and_then(|(_, by)| *by);
         if claimed.is_none_or(|by| !owners.contains(&by)) {
             return Err(format!("INV-5 {key:?} begins and is claimed by {claimed:?}"));
+        }
+        if !self.begun.insert(key) {
+            return Err(format!("INV-5 {key:?} begins twice"));
         }
         let others = (0..).zip(&self.executors).filter(|(other, _)| *other != n);
         if let Some((other, _)) = others.into_iter().find(|(_, seat)| seat.runs(key)) {
