@@ -43,6 +43,7 @@ pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyho
     let logs = Arc::new(Heard {
         logs: SegmentLogs::open(&ground.data.logs()).context("cannot open the logs")?,
         queue: ground.queue.clone(),
+        runtime: runtime.handle().clone(),
     });
     let mut url = String::new();
     let mut published = None;

@@ -9,6 +9,7 @@ use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore};
 use flowforge_ports::queue::{ClusterName, Hint, Hints, Notice, Subscription, Topic};
 use flowforge_svc_api::Hub;
 use flowforge_svc_controller::{Outlet, Turned};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 /// Tells the other roles what a committed turn of a controller means for them.
@@ -43,11 +44,14 @@ impl<Q: Hints> Outlet for Told<Q> {
 pub(crate) struct Heard<L, Q> {
     pub(crate) logs: L,
     pub(crate) queue: Q,
+    /// Tasks write from threads that belong to no runtime, and hints are sent by one.
+    pub(crate) runtime: Handle,
 }
 
 impl<L: LogStore, Q: Hints> LogStore for Heard<L, Q> {
     fn append(&self, workflow: WorkflowId, lines: &[LogLine]) -> io::Result<()> {
         self.logs.append(workflow, lines)?;
+        let _inside = self.runtime.enter();
         self.queue.publish(Hint::Output { shard: workflow.shard(), workflow });
         Ok(())
     }
@@ -99,5 +103,30 @@ pub(crate) async fn follow(queue: impl Hints, hub: Hub) {
             Notice::Hint(_) => {}
             Notice::Lagged | Notice::Reconnected => hub.anything_changed(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowforge_logstore::SegmentLogs;
+    use flowforge_queue::{RedisConfig, RedisQueue};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_task_may_write_before_anybody_else_has_said_anything() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        // Nobody listens there: hints are lost, and nothing else happens.
+        let addresses = vec!["127.0.0.1:1".to_owned()];
+        let queue = RedisQueue::new(&RedisConfig { addresses, ..RedisConfig::default() }).unwrap();
+        let logs = SegmentLogs::open(dir.path()).unwrap();
+        let heard = Heard { logs, queue, runtime: runtime.handle().clone() };
+        let id = WorkflowId(Uuid::from_u128(7));
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| heard.append(id, &[]));
+            writer.join().unwrap().unwrap();
+        });
     }
 }
