@@ -50,6 +50,14 @@ pub struct Attendance {
     pub leaving: bool,
 }
 
+impl Attendance {
+    /// It lives, runs nothing and gives nothing back.
+    #[must_use]
+    pub fn new(role: Role, holder: InstanceId, ttl: Millis) -> Self {
+        Self { role, holder, ttl, capacity: 0, give_back: Vec::new(), leaving: false }
+    }
+}
+
 /// The answer to an attendance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attended {

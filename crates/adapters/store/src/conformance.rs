@@ -60,30 +60,8 @@ pub(crate) fn sqlite() -> (SqliteStore, tempfile::TempDir) {
     (store, dir)
 }
 
-/// One test per case and store. Those on PostgreSQL need a server: `cargo xtask test --tier
-/// postgres`.
-macro_rules! cases {
-    ($($case:ident)+) => {
-        mod on_postgres { $(
-            #[test]
-            #[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
-            fn $case() {
-                let fresh = crate::postgres::tests::fresh();
-                super::$case(&fresh.store());
-            }
-        )+ }
-        mod on_sqlite { $(#[test] fn $case() {
-            let (store, _dir) = crate::conformance::sqlite();
-            super::$case(&store);
-        })+ }
-        mod in_memory { $(#[test] fn $case() {
-            super::$case(&crate::MemoryStore::new());
-        })+ }
-    };
-}
-pub(crate) use cases;
-
-/// One test per case and store that several servers can share.
+/// One test per case and store that several servers can share. Those on PostgreSQL need a server:
+/// `cargo xtask test --tier postgres`.
 macro_rules! shared_cases {
     ($($case:ident)+) => {
         mod on_postgres { $(
@@ -100,3 +78,15 @@ macro_rules! shared_cases {
     };
 }
 pub(crate) use shared_cases;
+
+/// One test per case and store.
+macro_rules! cases {
+    ($($case:ident)+) => {
+        crate::conformance::shared_cases! { $($case)+ }
+        mod on_sqlite { $(#[test] fn $case() {
+            let (store, _dir) = crate::conformance::sqlite();
+            super::$case(&store);
+        })+ }
+    };
+}
+pub(crate) use cases;

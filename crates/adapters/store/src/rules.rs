@@ -1,17 +1,19 @@
 //! The few judgements a store makes, shared by all implementations.
 
+use std::fmt::Write as _;
+
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::event::{Command, TaskState, WorkflowState};
 use flowforge_model::id::WorkflowId;
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
-use flowforge_ports::store::{LockWrite, RunChanges, StoreError};
+use flowforge_ports::store::{Commit, LockWrite, RunChanges, StoreError};
 
-/// The project every database begins with.
 /// Why an attempt ended that was stopped before an executor claimed it.
 pub(crate) const STOPPED_UNCLAIMED: &str = "stopped before it began";
 /// Why an attempt ended whose executor is gone.
 pub(crate) const EXECUTOR_LOST: &str = "the executor that ran it is gone";
+/// The project every database begins with.
 pub(crate) const DEFAULT_PROJECT: &str = "default";
 
 /// Why `command` may not be asked of a workflow that stands at `status`.
@@ -118,6 +120,22 @@ pub(crate) fn lock_overfull(key: &str, holders: u64, limit: u32) -> Result<(), S
         return Ok(());
     }
     Err(StoreError::Conflict(format!("lock {key:?} is held by {holders} tasks of at most {limit}")))
+}
+
+/// What followers are told of a commit, as JSON: `[[workflow id, number of its last record], ...]`.
+pub(crate) fn outbox(commit: &Commit) -> Result<String, StoreError> {
+    let mut body = String::with_capacity(2 + commit.runs.len() * 48);
+    body.push('[');
+    for run in &commit.runs {
+        if let Some(workflow) = run.workflow {
+            let comma = if body.len() > 1 { "," } else { "" };
+            let seq = seq_after(run)?;
+            write!(body, "{comma}[\"{workflow}\",{seq}]")
+                .map_err(|error| StoreError::Conflict(error.to_string()))?;
+        }
+    }
+    body.push(']');
+    Ok(body)
 }
 
 /// Number of the last record once these are written.

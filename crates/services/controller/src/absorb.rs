@@ -54,9 +54,8 @@ impl<S: Store, A: Admission> Controller<S, A> {
 
     /// Somebody else admits what is runnable: that it runs is how a controller learns of it.
     fn learn_of(&mut self, key: AttemptKey) {
-        let leased = self.hold.leased();
-        if let Some(live) = self.live.get_mut(&key.workflow)
-            && leased
+        if self.hold.leased()
+            && let Some(live) = self.live.get_mut(&key.workflow)
             && !live.open.contains(&key)
             && live.wants(key)
         {

@@ -141,9 +141,8 @@ where
     }
 
     async fn say(&self, give_back: Vec<u8>, leaving: bool) -> Result<Attended, StoreError> {
-        let holder = self.config.instance;
-        let (role, ttl, capacity) = (Role::Controller, self.ttl, 0);
-        self.store.attend(Attendance { role, holder, ttl, capacity, give_back, leaving }).await
+        let said = Attendance::new(Role::Controller, self.config.instance, self.ttl);
+        self.store.attend(Attendance { give_back, leaving, ..said }).await
     }
 
     async fn leave(&self) {

@@ -135,9 +135,8 @@ where
     }
 
     async fn attend(&self, leaving: bool) -> Result<(), StoreError> {
-        let (role, holder, ttl, capacity) = (Role::Executor, self.instance, self.ttl, self.slots);
-        let give_back = Vec::new();
-        let said = Attendance { role, holder, ttl, capacity, give_back, leaving };
+        let said = Attendance::new(Role::Executor, self.instance, self.ttl);
+        let said = Attendance { capacity: self.slots, leaving, ..said };
         self.store.attend(said).await.map(|_| ())
     }
 

@@ -106,9 +106,8 @@ where
     }
 
     async fn attend(&self, leaving: bool) -> Result<Attended, StoreError> {
-        let (role, holder, ttl, capacity) = (Role::Scheduler, self.instance, self.ttl, 0);
-        let give_back = Vec::new();
-        self.store.attend(Attendance { role, holder, ttl, capacity, give_back, leaving }).await
+        let said = Attendance::new(Role::Scheduler, self.instance, self.ttl);
+        self.store.attend(Attendance { leaving, ..said }).await
     }
 
     /// Begins to lead, goes on, or stops, as the lease says.

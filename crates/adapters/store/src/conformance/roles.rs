@@ -36,8 +36,8 @@ const LONG: Millis = Millis(3_600_000);
 const NONE: Millis = Millis(0);
 
 fn says(role: Role, number: u128, ttl: Millis) -> Attendance {
-    let (holder, capacity) = (server(number), if role == Role::Executor { 4 } else { 0 });
-    Attendance { role, holder, ttl, capacity, give_back: Vec::new(), leaving: false }
+    let capacity = if role == Role::Executor { 4 } else { 0 };
+    Attendance { capacity, ..Attendance::new(role, server(number), ttl) }
 }
 
 fn attend(store: &impl Leases, role: Role, number: u128, ttl: Millis) -> Attended {

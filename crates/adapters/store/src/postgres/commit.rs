@@ -7,7 +7,6 @@ mod tasks;
 mod workflows;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{InstanceId, WorkflowId};
@@ -167,17 +166,7 @@ fn plan(commit: &Commit) -> Result<Vec<Step<'_>>, StoreError> {
 
 /// One row for followers: which workflows changed, and up to which record.
 fn outbox(commit: &Commit) -> Result<Step<'_>, StoreError> {
-    let mut body = String::with_capacity(2 + commit.runs.len() * 48);
-    body.push('[');
-    for run in &commit.runs {
-        if let Some(workflow) = run.workflow {
-            let comma = if body.len() > 1 { "," } else { "" };
-            let seq = rules::seq_after(run)?;
-            write!(body, "{comma}[\"{workflow}\",{seq}]")
-                .map_err(|error| StoreError::Conflict(error.to_string()))?;
-        }
-    }
-    body.push(']');
+    let body = rules::outbox(commit)?;
     let values = binds![SHARD, long(commit.epoch)?, commit.at.0, body];
     Ok(Step::new(OUTBOX, values).expect(Expect::Outbox))
 }

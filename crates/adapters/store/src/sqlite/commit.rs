@@ -4,7 +4,6 @@ mod locks;
 mod statements;
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
 
 use flowforge_model::attempt::{AttemptKey, Report};
 use flowforge_model::event::Record;
@@ -306,17 +305,7 @@ fn gate_open(tx: &Transaction<'_>, workflow: WorkflowId) -> Result<bool, StoreEr
 
 /// One row for followers: which workflows changed, and up to which record.
 fn outbox(tx: &Transaction<'_>, commit: &Commit) -> Result<(), StoreError> {
-    let mut body = String::with_capacity(2 + commit.runs.len() * 48);
-    body.push('[');
-    for run in &commit.runs {
-        if let Some(workflow) = run.workflow {
-            let comma = if body.len() > 1 { "," } else { "" };
-            let seq = rules::seq_after(run)?;
-            write!(body, "{comma}[\"{workflow}\",{seq}]")
-                .map_err(|error| StoreError::Conflict(error.to_string()))?;
-        }
-    }
-    body.push(']');
+    let body = rules::outbox(commit)?;
     let seq: i64 = tx
         .prepare_cached(
             "INSERT INTO outbox (shard, seq, epoch, at, body) \

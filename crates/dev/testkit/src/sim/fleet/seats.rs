@@ -6,7 +6,7 @@ use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report}
 use flowforge_model::id::InstanceId;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::leases::{Attendance, Lease, Leases as _, Role};
+use flowforge_ports::leases::{Attendance, Attended, Leases as _, Role};
 use flowforge_ports::runner::FactSink as _;
 use flowforge_ports::store::StoreError;
 use flowforge_svc_controller::{Config, Controller, ControllerError, Message};
@@ -23,12 +23,11 @@ use crate::dice::Dice;
 /// Says that a server lives; none if there was no answer.
 fn attend(
     store: &FaultyStore,
-    (role, holder, capacity): (Role, InstanceId, u32),
+    (role, holder): (Role, InstanceId),
     give_back: Vec<u8>,
-) -> Option<(Vec<Lease>, u32, u64)> {
-    let attendance = Attendance { role, holder, ttl: TTL, capacity, give_back, leaving: false };
-    let attended = block_on(store.attend(attendance)).ok()?;
-    Some((attended.leases, attended.excess, attended.capacity))
+) -> Option<Attended> {
+    let said = Attendance { give_back, ..Attendance::new(role, holder, TTL) };
+    block_on(store.attend(said)).ok()
 }
 
 /// A controller.
@@ -66,9 +65,9 @@ impl Controlling {
         }
         let mut inbox = vec![Message::Sweep];
         if dice.chance(70) {
-            let me = (Role::Controller, self.instance, 0);
             let back = std::mem::take(&mut self.give_back);
-            if let Some((mut leases, excess, _)) = attend(store, me, back) {
+            let said = attend(store, (Role::Controller, self.instance), back);
+            if let Some(Attended { mut leases, excess, .. }) = said {
                 let keep = leases.len().saturating_sub(excess as usize);
                 self.give_back = leases.split_off(keep).iter().map(|lease| lease.slot).collect();
                 inbox.push(Message::Leases(leases));
@@ -117,8 +116,8 @@ impl Scheduling {
             return Ok((dispatches, None));
         }
         if dice.chance(70)
-            && let Some((leases, _, capacity)) =
-                attend(store, (Role::Scheduler, self.instance, 0), Vec::new())
+            && let Some(Attended { leases, capacity, .. }) =
+                attend(store, (Role::Scheduler, self.instance), Vec::new())
         {
             self.capacity = capacity;
             let epoch = leases.first().map(|lease| lease.epoch);
@@ -224,15 +223,8 @@ impl Executing {
     ) -> Result<(), StoreError> {
         // What it believes after it stood still is old.
         if !self.attended || dice.chance(70) {
-            let attendance = Attendance {
-                role: Role::Executor,
-                holder: self.instance,
-                ttl: TTL,
-                capacity,
-                give_back: Vec::new(),
-                leaving: false,
-            };
-            block_on(self.store.attend(attendance))?;
+            let said = Attendance::new(Role::Executor, self.instance, TTL);
+            block_on(self.store.attend(Attendance { capacity, ..said }))?;
             self.attended = true;
         }
         block_on(self.station.look_for_stops())?;
