@@ -3,6 +3,7 @@
 pub mod fleet;
 mod processes;
 mod store;
+mod users;
 mod world;
 
 use std::fmt;

@@ -8,22 +8,19 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::event::{Command, TaskRow};
-use flowforge_model::id::{InstanceId, WorkflowId};
-use flowforge_model::plan::Plan;
-use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
+use flowforge_model::event::Command;
+use flowforge_model::id::InstanceId;
 use flowforge_model::time::{Millis, Timestamp};
-use flowforge_ports::store::{NewWorkflow, Store as _, StoreError, StoredRun};
 use flowforge_store::{Flaw, MemoryStore};
 use uuid::Uuid;
 
 use self::seats::{Controlling, Executing, Scheduling};
 use super::store::FaultyStore;
-use super::world::{block_on, stuck};
+use super::users::{Users, is_held, resume, wish};
+use super::world::stuck;
 use super::{Summary, Violation};
-use crate::checker::{Broken, Checker, Holders};
+use crate::checker::{Broken, Checker};
 use crate::dice::Dice;
-use crate::documents::document;
 
 /// Lines of the past that are shown with a violation.
 const TRACE: usize = 80;
@@ -35,12 +32,6 @@ const STORM_MS: i64 = 40_000;
 const BEGIN: Timestamp = Timestamp(1_700_000_000_000);
 /// A server that has not attended for this long may be replaced.
 pub(super) const TTL: Millis = Millis(3000);
-
-/// A workflow as its user knows it.
-struct Known {
-    id: WorkflowId,
-    plan: Plan,
-}
 
 /// Which server.
 #[derive(Clone, Copy)]
@@ -63,10 +54,9 @@ pub(super) struct Fleet {
     danger: u64,
     lose_percent: u64,
     instances: u128,
-    workflows: Vec<Known>,
     /// Workflows to submit, and wishes, with their times.
     script: Vec<(Timestamp, Deed)>,
-    checker: Checker,
+    users: Users,
     /// Attempts that ever began: none begins twice.
     begun: BTreeSet<AttemptKey>,
     trace: VecDeque<String>,
@@ -100,10 +90,10 @@ impl Fleet {
     fn new(seed: u64, flaw: Option<Flaw>) -> Self {
         let mut dice = Dice::new(seed ^ 0x666c_6565_7400);
         let rows = flaw.map_or_else(MemoryStore::new, MemoryStore::flawed);
-        let store = FaultyStore::over(rows, dice.roll(), dice.one_of([0, 1, 5]));
+        let store = Arc::new(FaultyStore::over(rows, dice.roll(), dice.one_of([0, 1, 5])));
         let mut fleet = Self {
             now: BEGIN,
-            store: Arc::new(store),
+            store: Arc::clone(&store),
             controllers: Vec::new(),
             schedulers: Vec::new(),
             executors: Vec::new(),
@@ -111,9 +101,8 @@ impl Fleet {
             danger: dice.one_of([0, 1, 3]),
             lose_percent: dice.one_of([0, 10, 40]),
             instances: 0,
-            workflows: Vec::new(),
             script: Vec::new(),
-            checker: Checker::of_a_fleet(),
+            users: Users::new(&store, Checker::of_a_fleet()),
             begun: BTreeSet::new(),
             trace: VecDeque::new(),
             summary: Summary::default(),
@@ -148,14 +137,7 @@ impl Fleet {
             self.script.push((self.now.plus(Millis(self.dice.below(8000))), deed));
         }
         for _ in 0..self.dice.below(6) {
-            let command = match self.dice.below(8) {
-                0 => Command::Cancel,
-                1 => Command::Stop,
-                2 => Command::Terminate,
-                3 | 4 => Command::Pause,
-                5 => Command::Resume { task: None, outputs: Vec::new() },
-                _ => Command::Retry,
-            };
+            let command = wish(&mut self.dice);
             let which = usize::try_from(self.dice.below(4)).unwrap_or(0);
             let at = self.now.plus(Millis(self.dice.below(30_000)));
             self.script.push((at, Deed::Ask(which, command)));
@@ -190,16 +172,13 @@ impl Fleet {
             } else {
                 self.act(seat)?;
             }
-            self.check_all()?;
+            self.users.look(&mut self.summary)?;
             if self.script.is_empty() && !self.storm && self.is_over()? {
                 return Ok(());
             }
         }
-        let ids: Vec<WorkflowId> = self.workflows.iter().map(|known| known.id).collect();
-        for id in ids {
-            if let Some(run) = self.load_if_kept(id)?
-                && !run.state.status.terminal()
-            {
+        for (_, run) in self.users.kept()? {
+            if !run.state.status.terminal() {
                 return Err(stuck(&run));
             }
         }
@@ -324,9 +303,8 @@ impl Fleet {
     }
 
     fn begin(&mut self, n: usize, key: AttemptKey) -> Result<(), Broken> {
-        self.summary.attempts += 1;
         self.note(&format!("executor {n}: {key:?} begins"));
-        let run = self.load(key.workflow)?;
+        let run = self.users.load(key.workflow)?;
         if run.gate_closed {
             return Err(format!("INV-20 {key:?} begins behind a closed gate"));
         }
@@ -342,13 +320,7 @@ impl Fleet {
         if let Some((other, _)) = others.into_iter().find(|(_, seat)| seat.runs(key)) {
             return Err(format!("INV-5 {key:?} begins and runs on executor {other}"));
         }
-        let attempts = self.store.rows.attempts(key.workflow);
-        let known = self.workflows.iter().find(|known| known.id == key.workflow);
-        let known = known.ok_or_else(|| format!("{key:?} of nobody's workflow"))?;
-        let row = run.tasks.get(key.node.index());
-        let hook = row.is_some_and(|row| row.shape.name.contains(".onExit"));
-        self.summary.hooks += u64::from(hook);
-        self.checker.start(&known.plan, &run, &attempts, key)
+        self.users.begins(&run, key, &mut self.summary)
     }
 
     fn deed(&mut self, deed: Deed) -> Result<(), Broken> {
@@ -359,101 +331,23 @@ impl Fleet {
     }
 
     fn submit(&mut self, seed: u64) -> Result<(), Broken> {
-        let text = document(&mut Dice::new(seed));
-        let compiled = flowforge_spec::compile(&text, &flowforge_spec::Options::default())
-            .map_err(|problems| format!("refused: {text}: {problems:?}"))?;
-        let number = self.workflows.len() as u128 + 1;
-        let millis = u128::try_from(self.now.0).unwrap_or(0);
-        let tail = u128::from(self.dice.roll() >> 2) & !0xff;
-        let id = Uuid::from_u128((millis << 80) | (7 << 76) | (0b10 << 62) | tail | number);
-        let id = WorkflowId(id);
+        let (tail, priority) = (self.dice.roll(), self.dice.below(3));
+        let (id, text) = self.users.submit(seed, tail, priority, self.now)?;
         self.note(&format!("submit {id} of shard {}: {text}", id.shard()));
-        let new = NewWorkflow {
-            id,
-            project: "default".to_owned(),
-            name: format!("w{number}"),
-            description: String::new(),
-            document: text,
-            parameters: Vec::new(),
-            labels: Vec::new(),
-            priority: i32::try_from(self.dice.below(3)).unwrap_or(0),
-            submitted_by: "sim".to_owned(),
-            resubmitted_from: None,
-            at: self.now,
-            idempotency: Some((format!("key-{number}"), "digest".to_owned())),
-        };
-        while block_on(self.store.insert(new.clone())).is_err() {}
-        self.workflows.push(Known { id, plan: compiled.plan });
         Ok(())
     }
 
     fn ask(&mut self, which: usize, command: &Command) -> Result<(), Broken> {
-        let Some(id) = self.workflows.get(which).map(|known| known.id) else {
+        let Some(id) = self.users.workflow(which) else {
             return Ok(());
         };
-        loop {
-            match block_on(self.store.ask(id, command.clone(), self.now)) {
-                Err(StoreError::Unavailable(_)) => {}
-                Err(refused) => {
-                    self.note(&format!("{command:?} of {id} is refused: {refused}"));
-                    return Ok(());
-                }
-                Ok(()) => break,
+        let refused = self.users.ask(id, command, self.now)?;
+        match refused {
+            Some(why) => self.note(&format!("{command:?} of {id} is refused: {why}")),
+            None => {
+                self.note(&format!("{command:?} of {id}"));
+                self.summary.wishes += 1;
             }
-        }
-        self.note(&format!("{command:?} of {id}"));
-        self.summary.wishes += 1;
-        let run = self.load(id)?;
-        if matches!(command, Command::Cancel | Command::Terminate | Command::Pause) {
-            self.checker.gate_closed(id, run.open.iter().map(|(key, _)| *key).collect());
-        } else {
-            self.checker.gate_opened(id);
-        }
-        Ok(())
-    }
-
-    fn load(&self, id: WorkflowId) -> Result<StoredRun, Broken> {
-        block_on(self.store.load(id)).map_err(|error| format!("INV-1 {id}: {error}"))
-    }
-
-    /// None of a workflow that ended and whose time to live is over.
-    fn load_if_kept(&self, id: WorkflowId) -> Result<Option<StoredRun>, Broken> {
-        match block_on(self.store.load(id)) {
-            Err(StoreError::NotFound) if self.checker.may_be_gone(id) => Ok(None),
-            other => other.map(Some).map_err(|error| format!("INV-1 {id}: {error}")),
-        }
-    }
-
-    fn check_all(&mut self) -> Result<(), Broken> {
-        let mut holders = Holders::default();
-        for index in 0..self.workflows.len() {
-            let Some(id) = self.workflows.get(index).map(|known| known.id) else {
-                continue;
-            };
-            let Some(run) = self.load_if_kept(id)? else {
-                continue;
-            };
-            let history = self.store.rows.history(id);
-            holders.add(&run.locks);
-            self.summary.lock_waits += u64::from(run.locks.iter().any(|lock| !lock.held));
-            if !run.gate_closed {
-                self.checker.gate_opened(id);
-            }
-            self.checker.rows(&run, &history)?;
-        }
-        holders.check()
-    }
-
-    /// What was reached in the end.
-    fn count(&mut self) -> Result<(), Broken> {
-        self.summary.workflows = u64::try_from(self.workflows.len()).unwrap_or(0);
-        self.summary.memos = 0;
-        let ids: Vec<WorkflowId> = self.workflows.iter().map(|known| known.id).collect();
-        for id in ids {
-            let Some(run) = self.load_if_kept(id)? else { continue };
-            let memoized = |row: &&TaskRow| row.state.reason == Some(Reason::Memoized);
-            let count = run.tasks.iter().filter(memoized).count();
-            self.summary.memos += u64::try_from(count).unwrap_or(0);
         }
         Ok(())
     }
@@ -461,27 +355,17 @@ impl Fleet {
     /// Whether every workflow has ended and nothing is left; lets go on what a user held.
     fn is_over(&mut self) -> Result<bool, Broken> {
         let mut over = true;
-        for index in 0..self.workflows.len() {
-            let Some(id) = self.workflows.get(index).map(|known| known.id) else {
-                continue;
-            };
-            let Some(run) = self.load_if_kept(id)? else {
-                continue;
-            };
+        for (which, run) in self.users.kept()? {
             if run.state.status.terminal() {
                 continue;
             }
             over = false;
-            let waits = run.tasks.iter().any(|row| {
-                row.state.status == TaskStatus::Running
-                    && row.state.reason == Some(Reason::Suspended)
-            });
-            if (run.state.status == WorkflowStatus::Paused || waits) && self.dice.chance(5) {
-                self.ask(index, &Command::Resume { task: None, outputs: Vec::new() })?;
+            if is_held(&run) && self.dice.chance(5) {
+                self.ask(which, &resume())?;
             }
         }
         if over {
-            self.count()?;
+            self.users.count(&mut self.summary)?;
         }
         let idle = self.executors.iter().all(Executing::idle);
         Ok(over && idle)

@@ -1,20 +1,19 @@
 //! The loop of a world: one thing happens, the controller may take its turn, everything is
 //! checked.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
-use flowforge_model::event::{Command, TaskRow};
+use flowforge_model::event::Command;
 use flowforge_model::id::{AttemptId, InstanceId, WorkflowId};
-use flowforge_model::plan::Plan;
-use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
+use flowforge_model::status::Reason;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::nudge::Nudge;
 use flowforge_ports::runner::FactSink as _;
-use flowforge_ports::store::{NewWorkflow, Store as _, StoreError, StoredRun};
+use flowforge_ports::store::{Store as _, StoreError, StoredRun};
 use flowforge_svc_controller::{Config, Controller, Message, Turned};
 use flowforge_svc_executor::{Executor, Ledger};
 use uuid::Uuid;
@@ -22,9 +21,9 @@ use uuid::Uuid;
 use super::Summary;
 use super::processes::{Processes, ends_by_itself};
 use super::store::FaultyStore;
-use crate::checker::{Broken, Checker, Holders};
+use super::users::{Users, is_held, open, resume, wish};
+use crate::checker::{Broken, Checker};
 use crate::dice::Dice;
-use crate::documents::document;
 use crate::plants::{Doorman, Plant, misread};
 
 /// Lines of the past that are shown with a violation.
@@ -52,12 +51,6 @@ enum Happening {
     Jump,
 }
 
-/// A workflow as its user knows it.
-struct Known {
-    id: WorkflowId,
-    plan: Plan,
-}
-
 pub(super) struct World {
     dice: Dice,
     plant: Option<Plant>,
@@ -78,8 +71,7 @@ pub(super) struct World {
     duplicate_percent: u64,
     lose_percent: u64,
     fail_percent: u64,
-    workflows: Vec<Known>,
-    checker: Checker,
+    users: Users,
     /// Wishes acknowledged before they were carried out: only by a planted bug.
     late: Vec<(WorkflowId, Command)>,
     trace: VecDeque<String>,
@@ -90,7 +82,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, plant: Option<Plant>) -> Self {
         let mut dice = Dice::new(seed);
-        let store = FaultyStore::new(dice.roll(), dice.one_of([0, 1, 5]));
+        let store = Arc::new(FaultyStore::new(dice.roll(), dice.one_of([0, 1, 5])));
         let processes = Processes::default();
         let ledger = Arc::new(Ledger::new(processes.clone()));
         let executor = Executor::new(processes.clone(), Arc::clone(&ledger), processes.clone());
@@ -99,7 +91,7 @@ impl World {
             now: Timestamp(1_700_000_000_000),
             coming: BTreeMap::new(),
             count: 0,
-            store: Arc::new(store),
+            store: Arc::clone(&store),
             processes,
             ledger,
             executor,
@@ -112,8 +104,7 @@ impl World {
             duplicate_percent: dice.one_of([0, 10, 30]),
             lose_percent: dice.one_of([0, 0, 10]),
             fail_percent: dice.one_of([5, 20, 50]),
-            workflows: Vec::new(),
-            checker: Checker::default(),
+            users: Users::new(&store, Checker::default()),
             late: Vec::new(),
             trace: VecDeque::new(),
             summary: Summary::default(),
@@ -139,14 +130,7 @@ impl World {
             self.later(5000, Happening::Submit(seed));
         }
         for _ in 0..self.dice.below(5) {
-            let command = match self.dice.below(8) {
-                0 => Command::Cancel,
-                1 => Command::Stop,
-                2 => Command::Terminate,
-                3 | 4 => Command::Pause,
-                5 => Command::Resume { task: None, outputs: Vec::new() },
-                _ => Command::Retry,
-            };
+            let command = wish(&mut self.dice);
             let which = usize::try_from(self.dice.below(3)).unwrap_or(0);
             self.later(20_000, Happening::Ask(which, command));
         }
@@ -241,43 +225,22 @@ impl World {
     }
 
     fn submit(&mut self, seed: u64) -> Result<(), Broken> {
-        let text = document(&mut Dice::new(seed));
-        let compiled = match flowforge_spec::compile(&text, &flowforge_spec::Options::default()) {
-            Ok(compiled) => compiled,
-            Err(problems) => return Err(format!("refused: {text}: {problems:?}")),
-        };
-        let number = self.workflows.len() as u128 + 1;
-        let millis = u128::try_from(self.now.0).unwrap_or(0);
-        let id = Uuid::from_u128((millis << 80) | (7 << 76) | (0b10 << 62) | number);
-        let id = WorkflowId(id);
+        let priority = self.dice.below(3);
+        let (id, text) = self.users.submit(seed, 0, priority, self.now)?;
         self.note(&format!("submit {id}: {text}"));
-        let new = NewWorkflow {
-            id,
-            project: "default".to_owned(),
-            name: format!("w{number}"),
-            description: String::new(),
-            document: text,
-            parameters: Vec::new(),
-            labels: Vec::new(),
-            priority: i32::try_from(self.dice.below(3)).unwrap_or(0),
-            submitted_by: "sim".to_owned(),
-            resubmitted_from: None,
-            at: self.now,
-            idempotency: Some((format!("key-{number}"), "digest".to_owned())),
-        };
-        // A client that gets no answer asks again with the same key.
-        while block_on(self.store.insert(new.clone())).is_err() {}
-        let plan = misread(self.plant, compiled.plan.clone());
-        self.workflows.push(Known { id, plan: compiled.plan });
         if self.plant.is_some() || !self.storm || self.dice.chance(80) {
-            let plan = (self.plant.is_some() || self.dice.chance(50)).then(|| Arc::new(plan));
+            let known = self.plant.is_some() || self.dice.chance(50);
+            let plan = match known {
+                true => Some(Arc::new(misread(self.plant, self.users.plan(id)?.clone()))),
+                false => None,
+            };
             self.inbox.push(Message::Nudge(Nudge { workflow: id, plan }));
         }
         Ok(())
     }
 
     fn ask(&mut self, which: usize, command: Command) -> Result<(), Broken> {
-        let Some(id) = self.workflows.get(which).map(|known| known.id) else {
+        let Some(id) = self.users.workflow(which) else {
             return Ok(());
         };
         let closes = matches!(
@@ -285,33 +248,22 @@ impl World {
             Command::Cancel | Command::Stop | Command::Terminate | Command::Pause
         );
         if closes && self.plant == Some(Plant::CloseTheGateLate) {
-            if let Some(open) = self.load_if_kept(id)?
-                && !open.state.status.terminal()
+            if let Some(run) = self.users.load_if_kept(id)?
+                && !run.state.status.terminal()
             {
                 self.note(&format!("{command:?} is acknowledged, not done"));
-                self.checker.gate_closed(id, keys(&open));
+                self.users.checker.gate_closed(id, open(&run));
                 self.late.push((id, command));
             }
             return Ok(());
         }
-        loop {
-            match block_on(self.store.ask(id, command.clone(), self.now)) {
-                Err(StoreError::Unavailable(_)) => {}
-                Err(refused) => {
-                    self.note(&format!("{command:?} of {id} is refused: {refused}"));
-                    return Ok(());
-                }
-                Ok(()) => break,
-            }
+        let refused = self.users.ask(id, &command, self.now)?;
+        if let Some(why) = refused {
+            self.note(&format!("{command:?} of {id} is refused: {why}"));
+            return Ok(());
         }
         self.note(&format!("{command:?} of {id}"));
         self.summary.wishes += 1;
-        let run = self.load(id)?;
-        if matches!(command, Command::Cancel | Command::Terminate | Command::Pause) {
-            self.checker.gate_closed(id, keys(&run));
-        } else {
-            self.checker.gate_opened(id);
-        }
         self.inbox.push(Message::Nudge(Nudge { workflow: id, plan: None }));
         Ok(())
     }
@@ -472,7 +424,6 @@ impl World {
     }
 
     fn begin(&mut self, key: AttemptKey) -> Result<(), Broken> {
-        self.summary.attempts += 1;
         self.note(&format!("{key:?} begins"));
         let same_task = |other: &&AttemptKey| {
             other.workflow == key.workflow && other.node == key.node && **other != key
@@ -480,16 +431,8 @@ impl World {
         if let Some(other) = self.processes.look().running.values().find(same_task) {
             return Err(format!("INV-5 {key:?} begins while {other:?} runs"));
         }
-        let run = self.load(key.workflow)?;
-        let attempts = self.store.rows.attempts(key.workflow);
-        let known = self.workflows.iter().find(|known| known.id == key.workflow);
-        let Some(known) = known else {
-            return Err(format!("{key:?} of nobody's workflow"));
-        };
-        self.checker.start(&known.plan, &run, &attempts, key)?;
-        let row = run.tasks.get(key.node.index());
-        let hook = row.is_some_and(|row| row.shape.name.contains(".onExit"));
-        self.summary.hooks += u64::from(hook);
+        let run = self.users.load(key.workflow)?;
+        self.users.begins(&run, key, &mut self.summary)?;
         let at = self.now;
         self.ledger.deliver(Fact { key, kind: FactKind::Started(at) });
         self.later(3000, Happening::Exit(key.id()));
@@ -506,39 +449,12 @@ impl World {
         self.ledger.deliver(Fact { key, kind: FactKind::Finished(Box::new(report)) });
     }
 
-    fn load(&self, id: WorkflowId) -> Result<StoredRun, Broken> {
-        block_on(self.store.load(id)).map_err(|error| format!("INV-1 {id}: {error}"))
-    }
-
-    /// None of a workflow that ended and whose time to live is over.
-    fn load_if_kept(&self, id: WorkflowId) -> Result<Option<StoredRun>, Broken> {
-        match block_on(self.store.load(id)) {
-            Err(StoreError::NotFound) if self.checker.may_be_gone(id) => Ok(None),
-            other => other.map(Some).map_err(|error| format!("INV-1 {id}: {error}")),
-        }
-    }
-
     fn check_all(&mut self) -> Result<(), Broken> {
         let mut open = 0;
-        let mut holders = Holders::default();
-        for index in 0..self.workflows.len() {
-            let Some(id) = self.workflows.get(index).map(|known| known.id) else {
-                continue;
-            };
-            let Some(run) = self.load_if_kept(id)? else {
-                continue;
-            };
-            let history = self.store.rows.history(id);
+        for run in self.users.look(&mut self.summary)? {
             open += run.open.len();
-            holders.add(&run.locks);
-            self.summary.lock_waits += u64::from(run.locks.iter().any(|lock| !lock.held));
-            if !run.gate_closed {
-                self.checker.gate_opened(id);
-            }
-            self.checker.rows(&run, &history)?;
             self.no_orphans(&run)?;
         }
-        holders.check()?;
         if open > self.slots as usize {
             return Err(format!("INV-8 {open} attempts are open, {} are allowed", self.slots));
         }
@@ -563,28 +479,18 @@ impl World {
         let mut over = true;
         let mut waiting = None;
         let mut resumed = false;
-        for index in 0..self.workflows.len() {
-            let Some(id) = self.workflows.get(index).map(|known| known.id) else {
-                continue;
-            };
-            let Some(run) = self.load_if_kept(id)? else {
-                continue;
-            };
+        for (which, run) in self.users.kept()? {
             if run.state.status.terminal() {
                 continue;
             }
-            let waits = run.tasks.iter().any(|row| {
-                row.state.status == TaskStatus::Running
-                    && row.state.reason == Some(Reason::Suspended)
-            });
             over = false;
-            if run.state.status != WorkflowStatus::Paused && !waits {
+            if !is_held(&run) {
                 // Perhaps it waits for the lock of another one that is held by a user.
                 waiting = waiting.or(Some(run));
                 continue;
             }
             resumed = true;
-            self.ask(index, Command::Resume { task: None, outputs: Vec::new() })?;
+            self.ask(which, resume())?;
         }
         if let Some(run) = waiting.filter(|_| !resumed) {
             return Err(stuck(&run));
@@ -593,18 +499,7 @@ impl World {
             if !self.processes.look().running.is_empty() {
                 return Err("INV-16 processes are left".to_owned());
             }
-            let memoized = |run: &StoredRun| {
-                let memoized = |row: &&TaskRow| row.state.reason == Some(Reason::Memoized);
-                run.tasks.iter().filter(memoized).count()
-            };
-            for index in 0..self.workflows.len() {
-                if let Some(id) = self.workflows.get(index).map(|known| known.id)
-                    && let Some(run) = self.load_if_kept(id)?
-                {
-                    self.summary.memos += u64::try_from(memoized(&run)).unwrap_or(0);
-                }
-            }
-            self.summary.workflows = u64::try_from(self.workflows.len()).unwrap_or(0);
+            self.users.count(&mut self.summary)?;
         }
         Ok(over)
     }
@@ -629,10 +524,6 @@ pub(super) fn stuck(run: &StoredRun) -> Broken {
         run.timers,
         run.locks,
     )
-}
-
-fn keys(run: &StoredRun) -> BTreeSet<AttemptKey> {
-    run.open.iter().map(|(key, _)| *key).collect()
 }
 
 /// The futures of the store in memory are ready at once.
