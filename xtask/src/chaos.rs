@@ -37,7 +37,7 @@ pub(crate) fn run(kills: u32, seed: u64) -> anyhow::Result<ExitCode> {
     fs::create_dir_all(&data_dir).context("create the data directory")?;
     let witness = data_dir.join("witness");
     let locked = data_dir.join("witness-of-locks");
-    let mut chance = seed;
+    let mut chance = Chance(seed);
     let mut server = Server::start(&release, &data_dir)?;
     let mut ids = Vec::new();
     let mut recoveries = Vec::new();
@@ -47,9 +47,7 @@ pub(crate) fn run(kills: u32, seed: u64) -> anyhow::Result<ExitCode> {
         ids.push(client.submit(&graphs::document(&graphs::fan(500), "true"))?);
         ids.push(client.submit_yaml(&pipeline()?)?);
         ids.push(client.submit_yaml(&locks::document(&locked))?);
-        chance =
-            chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let life = Duration::from_millis((chance >> 33) % LIFE_MS);
+        let life = Duration::from_millis(chance.below(LIFE_MS));
         // The moment of death is the experiment.
         thread::sleep(life);
         server.kill()?;
@@ -185,4 +183,15 @@ fn doctor(release: &Path, data_dir: &Path) -> anyhow::Result<()> {
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "flowforge doctor:\n{said}");
     Ok(())
+}
+
+/// A stream of numbers that follows from its seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound.max(1)
+    }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{check_witness, locks, success_is_final, witnessed};
+use super::{Chance, check_witness, locks, success_is_final, witnessed};
 use crate::bench::graphs;
 use crate::client::Client;
 use crate::test::postgres;
@@ -253,15 +253,4 @@ impl Drop for Fleet {
 fn endpoint(path: &Path) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     value["url"].as_str().map(str::to_owned)
-}
-
-/// A stream of numbers that follows from its seed.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound.max(1)
-    }
 }

@@ -11,7 +11,7 @@ use flowforge_store::{PostgresStore, SqliteStore};
 use tokio::runtime::Builder;
 
 use crate::config::{Config, Sources};
-use crate::{database, dev};
+use crate::{database, start};
 
 /// Flags of `flowforge doctor`.
 #[derive(Debug, Args)]
@@ -36,8 +36,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 fn postgres(options: &Options) -> anyhow::Result<Vec<Finding>> {
     let config = Config::read(&Sources {
         file: options.config.as_deref(),
-        folders: dev::folders(),
-        environment: dev::environment(),
+        folders: start::folders(),
+        environment: start::environment(),
         flags: Vec::new(),
     })?;
     let Some(config) = database::postgres(&config.settings.database)? else {

@@ -16,11 +16,9 @@ use tokio::runtime::{Builder, Runtime};
 use crate::config::{QueueSettings, Settings};
 use crate::data_dir::DataDir;
 use crate::database;
-use crate::dev;
+use crate::start::{self, Options};
 use crate::stop::Stop;
 use crate::telemetry;
-
-pub(crate) use dev::Options;
 
 /// Threads that wait for the database and the queue; blocking work has threads of its own.
 const THREADS: usize = 2;
@@ -74,8 +72,8 @@ pub(crate) struct Ground<'a, Q> {
 
 /// Runs until told to stop.
 pub(crate) fn run(roles: Roles, options: &Options) -> anyhow::Result<ExitCode> {
-    let environment = dev::environment();
-    let config = dev::read_config(options, &environment)?;
+    let environment = start::environment();
+    let config = start::read_config(options, &environment)?;
     if options.print_config {
         return crate::say(&config.print());
     }
@@ -93,7 +91,7 @@ pub(crate) fn run(roles: Roles, options: &Options) -> anyhow::Result<ExitCode> {
             roles.name
         );
     }
-    let data = DataDir::open(&dev::data_dir(options, &environment)?)?;
+    let data = DataDir::open(&start::data_dir(options, &environment)?)?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name(roles.name)

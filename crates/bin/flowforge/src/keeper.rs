@@ -13,21 +13,21 @@ use flowforge_model::status::WorkflowStatus;
 use flowforge_ports::catalog::Catalog;
 use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore};
 use flowforge_ports::store::StoreError;
-use flowforge_svc_api::Hub;
 
 use crate::claims::{Claims, Stands};
 
-/// Logs whose followers are told of every append.
-#[derive(Debug)]
+/// Logs of which every append is told.
 pub(crate) struct Announced<L> {
     pub(crate) logs: L,
-    pub(crate) hub: Hub,
+    /// Tells those who follow. Called from the threads of tasks, which belong to no runtime; must not
+    /// block.
+    pub(crate) tell: Box<dyn Fn(WorkflowId) + Send + Sync>,
 }
 
 impl<L: LogStore> LogStore for Announced<L> {
     fn append(&self, workflow: WorkflowId, lines: &[LogLine]) -> io::Result<()> {
         self.logs.append(workflow, lines)?;
-        self.hub.logs_changed(workflow);
+        (self.tell)(workflow);
         Ok(())
     }
 

@@ -15,6 +15,7 @@ mod migrate;
 mod noop;
 mod outlet;
 mod schedules;
+mod start;
 mod stop;
 mod telemetry;
 
@@ -25,6 +26,7 @@ use clap::{Parser, Subcommand};
 
 use config::ConfigError;
 use fleet::Roles;
+use start::Options;
 
 /// Runs workflows and remembers them.
 #[derive(Debug, Parser)]
@@ -37,17 +39,17 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs everything in this one process: the API, the engine, and tasks as local processes.
-    Dev(dev::Options),
+    Dev(Options),
     /// Runs every role in this one process, on PostgreSQL. With Redis any number of these share the work.
-    All(fleet::Options),
+    All(Options),
     /// Answers the REST API.
-    ApiServer(fleet::Options),
+    ApiServer(Options),
     /// Carries workflows on: any number share them.
-    Controller(fleet::Options),
+    Controller(Options),
     /// Decides what starts, and starts what is due: one leads, the others stand by.
-    Scheduler(fleet::Options),
+    Scheduler(Options),
     /// Runs tasks as local processes.
-    Executor(fleet::Options),
+    Executor(Options),
     /// Checks every invariant of a data directory, or of PostgreSQL. Works while servers run.
     Doctor(doctor::Options),
     /// Changes the tables in PostgreSQL, or shows how they stand.

@@ -9,7 +9,7 @@ use flowforge_store::PostgresStore;
 use tokio::runtime::Builder;
 
 use crate::config::{Config, Sources};
-use crate::{database, dev};
+use crate::{database, start};
 
 /// Flags of `flowforge migrate`.
 #[derive(Debug, Args)]
@@ -45,8 +45,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let flags = options.database_url.clone();
     let config = Config::read(&Sources {
         file: options.config.as_deref(),
-        folders: dev::folders(),
-        environment: dev::environment(),
+        folders: start::folders(),
+        environment: start::environment(),
         flags: flags.map(|url| ("--database-url", "database.url", url)).into_iter().collect(),
     })?;
     let Some(postgres) = database::postgres(&config.settings.database)? else {

@@ -9,7 +9,6 @@ use flowforge_model::attempt::Fact;
 use flowforge_model::id::InstanceId;
 use flowforge_ports::clock::SystemClock;
 use flowforge_ports::logs::LogStore;
-use flowforge_ports::queue::Hint;
 use flowforge_ports::runner::FactSink;
 use flowforge_svc_api::{Api, ApiConfig, Downloads, Hub};
 use flowforge_svc_controller::{Beside, Config as ControllerConfig};
@@ -21,14 +20,15 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::told::{Heard, Told, follow, wake};
+use super::told::{Told, follow, intent, output, wake};
 use super::{Ground, Shared};
 use crate::artifacts;
 use crate::banner::Banner;
 use crate::data_dir::Endpoint;
-use crate::dev::{DRAIN, end_earlier, listen, token};
 use crate::executors::{AnyRunner, Surroundings};
+use crate::keeper::Announced;
 use crate::noop::NoOp;
+use crate::start::{DRAIN, end_earlier, listen, token};
 
 /// Schedules are written by other servers too: they are read anew this often.
 const SCHEDULES: Duration = Duration::from_secs(10);
@@ -40,10 +40,9 @@ type Parts = JoinSet<anyhow::Result<()>>;
 pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyhow::Result<()> {
     let _inside = runtime.enter();
     let mut parts = Parts::new();
-    let logs = Arc::new(Heard {
+    let logs = Arc::new(Announced {
         logs: SegmentLogs::open(&ground.data.logs()).context("cannot open the logs")?,
-        queue: ground.queue.clone(),
-        runtime: runtime.handle().clone(),
+        tell: output(ground.queue.clone(), runtime.handle().clone()),
     });
     let mut url = String::new();
     let mut published = None;
@@ -80,13 +79,13 @@ fn instance() -> InstanceId {
     InstanceId(Uuid::now_v7())
 }
 
-type Logs<Q> = Heard<SegmentLogs, Q>;
+type Logs = Announced<SegmentLogs>;
 
 fn api<Q: Shared>(
     runtime: &Runtime,
     ground: &Ground<'_, Q>,
     parts: &mut Parts,
-    logs: Arc<Logs<Q>>,
+    logs: Arc<Logs>,
 ) -> anyhow::Result<(String, Option<Endpoint>)> {
     let settings = ground.settings;
     let listener = listen(runtime, settings)?;
@@ -98,11 +97,7 @@ fn api<Q: Shared>(
     config.default_retry = settings.default_retry();
     config.downloads = Some(Downloads { artifacts, scratch: ground.data.work() });
     config.limits.drain = DRAIN;
-    let queue = ground.queue.clone();
-    config.nudge = Arc::new(move |nudge| {
-        let (shard, workflow) = (nudge.workflow.shard(), nudge.workflow);
-        queue.publish(Hint::Intent { shard, workflow });
-    });
+    config.nudge = intent(ground.queue.clone());
     let api = Api::new(Arc::clone(&ground.store), logs, hub.clone(), config);
     let endpoint = ground.data.publish(&url, &token)?;
     let concurrency = if ground.roles.executor { settings.concurrency } else { 0 };
@@ -160,13 +155,8 @@ fn scheduler<Q: Shared>(ground: &Ground<'_, Q>, parts: &mut Parts) {
     });
     let store = Arc::clone(&ground.store);
     let config = CronConfig { default_retry: ground.settings.default_retry() };
-    let (stop, queue) = (ground.stop.clone(), ground.queue.clone());
+    let (stop, nudge) = (ground.stop.clone(), intent(ground.queue.clone()));
     parts.spawn(async move {
-        let nudge: Arc<dyn Fn(_) + Send + Sync> =
-            Arc::new(move |nudge: flowforge_ports::nudge::Nudge| {
-                let (shard, workflow) = (nudge.workflow.shard(), nudge.workflow);
-                queue.publish(Hint::Intent { shard, workflow });
-            });
         let mut over = false;
         while !over {
             // The sender stays: a loop without one would end at once.

@@ -1,11 +1,10 @@
 //! What happened here, told to other roles; and what others tell, for those who wait here.
 
-use std::io;
 use std::sync::Arc;
 
 use flowforge_model::id::WorkflowId;
 use flowforge_model::shard::ShardSet;
-use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore};
+use flowforge_ports::nudge::Nudge;
 use flowforge_ports::queue::{ClusterName, Hint, Hints, Notice, Subscription, Topic};
 use flowforge_svc_api::Hub;
 use flowforge_svc_controller::{Outlet, Turned};
@@ -40,39 +39,20 @@ impl<Q: Hints> Outlet for Told<Q> {
     fn resend(&self) {}
 }
 
-/// Logs whose followers on other servers are told of every append.
-pub(crate) struct Heard<L, Q> {
-    pub(crate) logs: L,
-    pub(crate) queue: Q,
-    /// Tasks write from threads that belong to no runtime, and hints are sent by one.
-    pub(crate) runtime: Handle,
+/// Tells other servers that a workflow has new output. Tasks write from threads that belong to no
+/// runtime, and hints are sent by one.
+pub(crate) fn output(queue: impl Hints, runtime: Handle) -> Box<dyn Fn(WorkflowId) + Send + Sync> {
+    Box::new(move |workflow| {
+        let _inside = runtime.enter();
+        queue.publish(Hint::Output { shard: workflow.shard(), workflow });
+    })
 }
 
-impl<L: LogStore, Q: Hints> LogStore for Heard<L, Q> {
-    fn append(&self, workflow: WorkflowId, lines: &[LogLine]) -> io::Result<()> {
-        self.logs.append(workflow, lines)?;
-        let _inside = self.runtime.enter();
-        self.queue.publish(Hint::Output { shard: workflow.shard(), workflow });
-        Ok(())
-    }
-
-    fn read(
-        &self,
-        workflow: WorkflowId,
-        query: &LogQuery,
-        after: LogCursor,
-        limit: usize,
-    ) -> io::Result<LogPage> {
-        self.logs.read(workflow, query, after, limit)
-    }
-
-    fn seal(&self, workflow: WorkflowId) -> io::Result<()> {
-        self.logs.seal(workflow)
-    }
-
-    fn delete(&self, workflow: WorkflowId) -> io::Result<()> {
-        self.logs.delete(workflow)
-    }
+/// Tells the controller of a workflow that there is an intent.
+pub(crate) fn intent(queue: impl Hints) -> Arc<dyn Fn(Nudge) + Send + Sync> {
+    Arc::new(move |Nudge { workflow, .. }| {
+        queue.publish(Hint::Intent { shard: workflow.shard(), workflow });
+    })
 }
 
 /// Wakes a controller when users or other roles left something for any shard.
@@ -109,10 +89,12 @@ pub(crate) async fn follow(queue: impl Hints, hub: Hub) {
 #[cfg(test)]
 mod tests {
     use flowforge_logstore::SegmentLogs;
+    use flowforge_ports::logs::LogStore as _;
     use flowforge_queue::{RedisConfig, RedisQueue};
     use uuid::Uuid;
 
     use super::*;
+    use crate::keeper::Announced;
 
     #[test]
     fn a_task_may_write_before_anybody_else_has_said_anything() {
@@ -122,7 +104,8 @@ mod tests {
         let addresses = vec!["127.0.0.1:1".to_owned()];
         let queue = RedisQueue::new(&RedisConfig { addresses, ..RedisConfig::default() }).unwrap();
         let logs = SegmentLogs::open(dir.path()).unwrap();
-        let heard = Heard { logs, queue, runtime: runtime.handle().clone() };
+        let tell = output(queue, runtime.handle().clone());
+        let heard = Announced { logs, tell };
         let id = WorkflowId(Uuid::from_u128(7));
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| heard.append(id, &[]));
