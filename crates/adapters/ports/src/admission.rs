@@ -61,7 +61,8 @@ pub trait Admission: Send + 'static {
 
     /// The task waits for locks. Ignored if it holds or waits for locks already.
     fn want_locks(&mut self, request: LockRequest);
-    /// The task holds these locks: found held in the store after a restart.
+    /// The task holds these locks: found held in the store after a restart, or kept when it gave
+    /// others back.
     fn adopt_locks(&mut self, request: LockRequest);
     /// The task neither holds nor waits for locks any more.
     fn release_locks(&mut self, workflow: WorkflowId, node: NodeIx);

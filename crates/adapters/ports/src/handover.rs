@@ -30,6 +30,8 @@ pub enum Call {
     },
     /// A task waits for locks.
     WantLocks(LockRequest),
+    /// A task holds these locks: those it kept when it gave others back.
+    HoldLocks(LockRequest),
     /// A task neither holds nor waits for locks any more.
     ReleaseLocks {
         /// Its workflow.
@@ -65,7 +67,7 @@ impl Call {
         match self {
             Self::Offer(ready) => ready.key.workflow,
             Self::Withdraw(key) | Self::Release(key) => key.workflow,
-            Self::WantLocks(request) => request.workflow,
+            Self::WantLocks(request) | Self::HoldLocks(request) => request.workflow,
             Self::Gate { workflow, .. } | Self::ReleaseLocks { workflow, .. } => *workflow,
         }
     }

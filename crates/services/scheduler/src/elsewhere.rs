@@ -41,8 +41,10 @@ impl Admission for Elsewhere {
         self.calls.push(Call::WantLocks(request));
     }
 
-    /// The scheduler knows what it gave.
-    fn adopt_locks(&mut self, _request: LockRequest) {}
+    /// After giving some back. What was found held in the store the scheduler has found there, too.
+    fn adopt_locks(&mut self, request: LockRequest) {
+        self.calls.push(Call::HoldLocks(request));
+    }
 
     fn release_locks(&mut self, workflow: WorkflowId, node: NodeIx) {
         self.calls.push(Call::ReleaseLocks { workflow, node });
@@ -54,5 +56,54 @@ impl Admission for Elsewhere {
 
     fn take_calls(&mut self) -> Vec<Call> {
         std::mem::take(&mut self.calls)
+    }
+}
+
+/// Calls where it is decided what was called elsewhere.
+pub(crate) fn play(call: Call, admission: &mut impl Admission) {
+    match call {
+        Call::Offer(ready) => admission.offer(ready),
+        Call::Withdraw(key) => admission.withdraw(key),
+        Call::Release(key) => {
+            admission.withdraw(key);
+            admission.release(key);
+        }
+        Call::Gate { workflow, open } => admission.gate(workflow, open),
+        Call::WantLocks(request) => admission.want_locks(request),
+        Call::HoldLocks(request) => admission.adopt_locks(request),
+        Call::ReleaseLocks { workflow, node } => admission.release_locks(workflow, node),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LocalAdmission;
+
+    /// The root gives its template's lock back and keeps that of its workflow.
+    #[test]
+    fn a_lock_that_is_kept_is_not_given_to_others() {
+        let root = |number: u8, locks: &[&str]| LockRequest {
+            workflow: format!("01890a5d-ac96-774b-bcce-b302099a80{number:02x}").parse().unwrap(),
+            node: NodeIx::ROOT,
+            priority: 0,
+            created_at: Timestamp(1),
+            since: Timestamp(1),
+            locks: locks.iter().map(|name| ((*name).to_owned(), 1)).collect(),
+        };
+        let mut here = LocalAdmission::new(1);
+        let first = root(1, &["own", "workflow"]);
+        here.want_locks(first.clone());
+        assert_eq!(here.grant_locks(), [(first.workflow, first.node)]);
+        here.want_locks(root(2, &["workflow"]));
+        here.want_locks(root(3, &["own"]));
+
+        let mut there = Elsewhere::default();
+        there.release_locks(first.workflow, first.node);
+        there.adopt_locks(root(1, &["workflow"]));
+        for call in there.take_calls() {
+            play(call, &mut here);
+        }
+        assert_eq!(here.grant_locks(), [(root(3, &[]).workflow, NodeIx::ROOT)]);
     }
 }

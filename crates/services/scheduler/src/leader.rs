@@ -16,6 +16,7 @@ use flowforge_ports::reservations::{Reservations, Snapshot};
 use flowforge_ports::store::StoreError;
 
 use crate::LocalAdmission;
+use crate::elsewhere::play;
 
 /// Entries read at a time.
 const ENTRIES: u32 = 2048;
@@ -109,24 +110,16 @@ impl<S: Reservations> Leader<S> {
     }
 
     fn take(&mut self, call: Call) {
-        match call {
+        match &call {
             Call::Offer(ready) => {
-                self.known.insert(ready.key, ready);
-                self.admission.offer(ready);
+                self.known.insert(ready.key, *ready);
             }
-            Call::Withdraw(key) => {
-                self.known.remove(&key);
-                self.admission.withdraw(key);
+            Call::Withdraw(key) | Call::Release(key) => {
+                self.known.remove(key);
             }
-            Call::Release(key) => {
-                self.known.remove(&key);
-                self.admission.withdraw(key);
-                self.admission.release(key);
-            }
-            Call::Gate { workflow, open } => self.admission.gate(workflow, open),
-            Call::WantLocks(request) => self.admission.want_locks(request),
-            Call::ReleaseLocks { workflow, node } => self.admission.release_locks(workflow, node),
+            _ => {}
         }
+        play(call, &mut self.admission);
     }
 
     /// Gives free locks away. Whoever does not wait any more lets go, and others may have a turn.

@@ -217,7 +217,10 @@ impl Rows {
                     self.roles.ready.insert(ready.key, *ready);
                 }
                 Call::Withdraw(key) | Call::Release(key) => self.forget_attempt(*key),
-                Call::Gate { .. } | Call::WantLocks(_) | Call::ReleaseLocks { .. } => {}
+                Call::Gate { .. }
+                | Call::WantLocks(_)
+                | Call::HoldLocks(_)
+                | Call::ReleaseLocks { .. } => {}
             }
         }
         for (shard, calls) in entries {

@@ -100,7 +100,10 @@ fn orders<'a>(steps: &mut Vec<Step<'a>>, handover: &'a Handover) -> Result<(), S
                 ready.insert(one.key, one);
             }
             Call::Withdraw(key) | Call::Release(key) => over.push(*key),
-            Call::Gate { .. } | Call::WantLocks(_) | Call::ReleaseLocks { .. } => {}
+            Call::Gate { .. }
+            | Call::WantLocks(_)
+            | Call::HoldLocks(_)
+            | Call::ReleaseLocks { .. } => {}
         }
     }
     let (mut workflows, mut nodes, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
