@@ -22,6 +22,8 @@ use crate::turn::{Message, Turn, Turned};
 
 /// Commits after which a controller that commits one by one trusts its workflows again.
 const CAREFUL: u32 = 256;
+/// Workflows read in one turn after a take-over; those with news are read before the others.
+const READ: usize = 256;
 /// Timers fired in one turn.
 const TIMERS: usize = 1024;
 
@@ -139,7 +141,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
                 self.take_leases(leases).await?;
             }
         }
-        self.read_some().await?;
+        self.go_on_reading(READ).await?;
         self.set_troubled_aside(&mut turn).await?;
         self.settle_open(&mut turn);
         if self.careful() {

@@ -1,6 +1,6 @@
 //! What a controller may write: a whole store, or the shards that it leases.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use flowforge_model::id::WorkflowId;
 use flowforge_model::shard::{Shard, ShardSet};
@@ -13,8 +13,6 @@ use crate::controller::Controller;
 
 /// Workflow ids read at a time.
 const PAGE: u32 = 512;
-/// Workflows read in one turn after a take-over; those with news are read before the others.
-const READ: usize = 256;
 
 /// What a controller holds.
 #[derive(Debug)]
@@ -110,22 +108,14 @@ impl<S: Store, A: Admission> Controller<S, A> {
         Ok(())
     }
 
-    /// Reads all that is to be read, or only as much as one turn may.
+    /// Reads on after a take-over: at most `most` workflows.
     pub(crate) async fn go_on_reading(&mut self, most: usize) -> Result<(), ControllerError> {
-        let mut now: VecDeque<WorkflowId> = VecDeque::new();
-        while now.len() < most
-            && let Some(id) = self.unread.pop_first()
-        {
-            now.push_back(id);
-        }
-        for id in now {
+        for _ in 0..most {
+            let Some(id) = self.unread.pop_first() else {
+                break;
+            };
             self.load(id, None).await?;
         }
         Ok(())
-    }
-
-    /// Reads on after a take-over.
-    pub(crate) async fn read_some(&mut self) -> Result<(), ControllerError> {
-        self.go_on_reading(READ).await
     }
 }

@@ -80,15 +80,10 @@ impl<S: Store, A: Admission> Controller<S, A> {
     /// The scheduler gave a task its locks; one that has let go of them in the meantime has none.
     fn take_grant(&mut self, turn: &mut Turn, id: WorkflowId, node: NodeIx) {
         let rows = self.live.get_mut(&id).and_then(|live| live.locks.get_mut(&node));
-        let Some(rows) =
-            rows.filter(|rows| !turn.granted.contains(&(id, node)) && !rows.is_empty())
-        else {
-            return;
-        };
-        for row in &mut *rows {
+        let Some(rows) = rows else { return };
+        for row in rows {
             row.held = true;
         }
-        turn.granted.insert((id, node));
         self.apply(turn, id, &Event::Granted { node });
     }
 }

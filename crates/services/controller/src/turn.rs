@@ -1,6 +1,6 @@
 //! What goes into a turn, what comes out, and what lies between.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use flowforge_model::attempt::{AttemptKey, Fact, WorkOrder};
@@ -64,8 +64,6 @@ pub(crate) struct Turn {
     pub(crate) intents: Vec<i64>,
     /// News that are done and belong to no run in memory.
     pub(crate) news: Vec<i64>,
-    /// Tasks that were told that they hold their locks.
-    pub(crate) granted: BTreeSet<(WorkflowId, NodeIx)>,
     pub(crate) admissions: Vec<AttemptKey>,
     /// Nodes that ask for remembered outputs.
     pub(crate) recalls: VecDeque<(WorkflowId, NodeIx)>,
@@ -86,7 +84,6 @@ impl Turn {
             aside: Vec::new(),
             intents: Vec::new(),
             news: Vec::new(),
-            granted: BTreeSet::new(),
             admissions: Vec::new(),
             recalls: VecDeque::new(),
             memos: BTreeMap::new(),
