@@ -1,4 +1,6 @@
 //! One try of a task: what an executor is told, and what it reports.
+//!
+//! Both are kept and sent as JSON for every attempt: what is empty is left out.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,14 +49,19 @@ pub struct WorkOrder {
     /// Needs and bounds.
     pub resources: Resources,
     /// Volumes that its processes may mount.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,
     /// Artifacts to fetch before anything starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts_in: Vec<StageIn>,
     /// Artifacts to keep after success.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts_out: Vec<StageOut>,
     /// Output files to collect after success.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputFile>,
     /// The attempt is stopped when it has run for this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Millis>,
 }
 
@@ -71,6 +78,7 @@ pub enum Work {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     /// Run one after the other before everything else; the first that fails ends the attempt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub init: Vec<Process>,
     /// The main process; of a container set, its members.
     pub main: Main,
@@ -109,19 +117,25 @@ pub struct Process {
     /// The image; a local process takes only its entrypoint from it.
     pub image: String,
     /// Program and arguments; empty means the image's entrypoint, then `args`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
     /// More arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
     /// A script's source: staged as an executable file whose path ends the command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<String>,
     /// The user's environment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<(String, Given)>,
     /// Secrets whose keys are variables.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretVariables>,
     /// Where it starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
     /// Where it sees which volumes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
     /// `$(NAME)` in command, arguments and environment stands for a variable, and `$$` for `$`, as
     /// in Kubernetes. Values that were put into them hold no `$` but doubled ones.
@@ -167,6 +181,7 @@ pub struct Mount {
     /// Absolute path at which it is seen.
     pub path: String,
     /// Only this part of it, below its root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sub_path: Option<String>,
     /// Writing is refused.
     pub read_only: bool,
@@ -180,6 +195,7 @@ pub struct Request {
     /// `http://...` or `https://...`.
     pub url: String,
     /// Headers, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, Given)>,
     /// The body.
     pub body: String,
@@ -187,6 +203,7 @@ pub struct Request {
     pub timeout: Millis,
     /// An expression over `response.statusCode`, `response.body` and `response.headers` that is
     /// true for a success; without one every status below 400 is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success: Option<String>,
     /// Accept any certificate.
     pub insecure: bool,
@@ -200,6 +217,7 @@ pub struct OutputFile {
     /// Where the task writes it.
     pub path: String,
     /// Value if the file is missing; without one a missing file fails the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<String>,
 }
 
@@ -207,18 +225,24 @@ pub struct OutputFile {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// When the process began, by the executor's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Timestamp,
     /// The exit code; 128 + n for signal n; none if no process ran to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
     /// Why it failed; none means success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
     /// Collected output parameters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<(String, String)>,
     /// Artifacts that were kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<(String, Artifact)>,
     /// The end of standard output, one trailing newline trimmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind};
 use flowforge_model::id::InstanceId;
+use flowforge_model::limits;
 use flowforge_model::time::Millis;
 use flowforge_ports::claims::Claims;
 use flowforge_ports::clock::Clock;
@@ -32,6 +33,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 const ABANDONED: Duration = Duration::from_secs(15);
 /// Deliveries taken over in one look.
 const RECLAIMED: usize = 16;
+/// Deliveries claimed together: what came while the last ones were claimed.
+const TOGETHER: usize = 16;
 
 /// An executor with everything around it.
 #[derive(Debug)]
@@ -149,18 +152,16 @@ where
                 freed.notified().await;
                 continue;
             }
+            // What there is no room for goes back, which is work for nothing.
+            let most = room.div_ceil(limits::DISPATCHES_PER_ENTRY).min(TOGETHER);
             let taken = if Instant::now() >= reclaim_at {
                 reclaim_at = Instant::now() + ABANDONED;
                 self.queue.reclaim(&self.cluster, self.instance, ABANDONED, RECLAIMED).await
             } else {
-                self.queue.receive(&self.cluster, self.instance, 1, WAIT).await
+                self.queue.receive(&self.cluster, self.instance, most, WAIT).await
             };
             match taken {
-                Ok(deliveries) => {
-                    for delivery in deliveries {
-                        self.begin(station, delivery).await?;
-                    }
-                }
+                Ok(deliveries) => self.begin(station, deliveries).await?,
                 Err(error) => {
                     tracing::warn!(%error, "no work comes");
                     tokio::time::sleep(PAUSE).await;
@@ -176,29 +177,35 @@ where
 
     /// Claims what there is room for and leaves the rest to others. What cannot be claimed now stays
     /// in the queue unacknowledged, and is sent again by the scheduler besides.
-    async fn begin(&self, station: &Station<S, R, C>, delivery: Delivery) -> Result<(), Buried> {
-        let room = self.room().min(delivery.dispatches.len());
-        let (ours, rest) = delivery.dispatches.split_at(room);
-        let keys: Vec<AttemptKey> = ours.iter().map(|dispatch| dispatch.key).collect();
-        let done = match station.take(&keys).await {
-            Ok(ends) => {
-                for end in ends {
-                    self.executor.deliver(end);
-                }
-                if rest.is_empty() {
-                    self.queue.acknowledge(&self.cluster, &[delivery.receipt]).await
-                } else {
-                    self.queue.put_back(&self.cluster, &delivery.receipt, rest).await
-                }
-            }
+    async fn begin(
+        &self,
+        station: &Station<S, R, C>,
+        deliveries: Vec<Delivery>,
+    ) -> Result<(), Buried> {
+        let mut room = self.room();
+        let mut keys: Vec<AttemptKey> = Vec::new();
+        let (mut done, mut rest) = (Vec::new(), Vec::new());
+        for Delivery { receipt, mut dispatches, .. } in deliveries {
+            let left = dispatches.split_off(room.min(dispatches.len()));
+            room -= dispatches.len();
+            keys.extend(dispatches.iter().map(|dispatch| dispatch.key));
+            if left.is_empty() { done.push(receipt) } else { rest.push((receipt, left)) }
+        }
+        match station.take(&keys).await {
+            Ok(ends) => ends.into_iter().for_each(|end| self.executor.deliver(end)),
             Err(StoreError::Fenced) => return Err(Buried),
             Err(error) => {
                 tracing::warn!(%error, "work cannot be claimed");
                 tokio::time::sleep(PAUSE).await;
                 return Ok(());
             }
-        };
-        if let Err(error) = done {
+        }
+        let mut answered = self.queue.acknowledge(&self.cluster, &done).await;
+        for (receipt, left) in &rest {
+            let put_back = self.queue.put_back(&self.cluster, receipt, left).await;
+            answered = answered.and(put_back);
+        }
+        if let Err(error) = answered {
             tracing::debug!(%error, "work comes again");
         }
         Ok(())

@@ -163,9 +163,17 @@ where
     }
 }
 
-/// Waits for a reason to look.
+/// Waits for a reason to look. Those that are there already are one reason: a look sees all.
 async fn wanted(hints: &mut impl Subscription) {
-    match hints.next().await {
-        Notice::Hint(_) | Notice::Lagged | Notice::Reconnected => {}
+    let mut heard = hints.next().await;
+    loop {
+        match heard {
+            Notice::Hint(_) | Notice::Lagged | Notice::Reconnected => {}
+        }
+        heard = tokio::select! {
+            biased;
+            more = hints.next() => more,
+            () = std::future::ready(()) => return,
+        };
     }
 }

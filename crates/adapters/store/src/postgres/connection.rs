@@ -25,6 +25,16 @@ const STATEMENT_MS: u32 = 30_000;
 const WRITER_IDLE_MS: u32 = 2_000;
 const READER_IDLE_MS: u32 = 10_000;
 
+/// What the planner of a writer must not do.
+const NOT_BY_KEY: [&str; 6] = [
+    "enable_seqscan",
+    "enable_indexscan",
+    "enable_indexonlyscan",
+    "enable_hashjoin",
+    "enable_mergejoin",
+    "enable_memoize",
+];
+
 /// What a connection is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -38,7 +48,8 @@ impl Role {
     /// Settings of the session, or of each transaction behind a pooler.
     ///
     /// Rows are found by their keys, in the order of the arrays, whatever the statistics say: a
-    /// plan that is made while a table is empty would scan it, and is kept while the table grows.
+    /// plan that is made while a table is empty would scan it, or all of an index, and is kept while
+    /// the table grows. Bitmaps are left, which there are only of keys that are given.
     fn settings(self) -> Vec<(&'static str, String)> {
         let mut settings = vec![("statement_timeout", STATEMENT_MS.to_string())];
         let idle = match self {
@@ -49,9 +60,7 @@ impl Role {
         settings.push(("jit", "off".to_owned()));
         if self == Self::Write {
             settings.push(("plan_cache_mode", "force_generic_plan".to_owned()));
-            for method in ["enable_seqscan", "enable_hashjoin", "enable_mergejoin"] {
-                settings.push((method, "off".to_owned()));
-            }
+            settings.extend(NOT_BY_KEY.map(|method| (method, "off".to_owned())));
         }
         settings
     }

@@ -111,7 +111,7 @@ impl Reservations for PostgresStore {
         limit: u32,
     ) -> Result<Vec<Entry>, StoreError> {
         let seen = seen.to_vec();
-        self.read(Mode::Snapshot, move |tx| Box::pin(reservations::calls(tx, epoch, seen, limit)))
+        self.find(Mode::Snapshot, move |tx| Box::pin(reservations::calls(tx, epoch, seen, limit)))
             .await
     }
 

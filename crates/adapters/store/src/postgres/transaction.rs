@@ -66,6 +66,15 @@ impl PostgresStore {
         self.run(Arc::clone(&self.shared.writers), Mode::Write, work).await
     }
 
+    /// One transaction that reads, on a connection that finds all rows by their keys.
+    pub(super) async fn find<T, F>(&self, mode: Mode, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(Tx<'c>) -> Work<'c, T> + Send + 'static,
+    {
+        self.run(Arc::clone(&self.shared.writers), mode, work).await
+    }
+
     /// One transaction that reads.
     pub(super) async fn read<T, F>(&self, mode: Mode, work: F) -> Result<T, StoreError>
     where

@@ -23,8 +23,8 @@ impl<Q: Hints> Outlet for Told<Q> {
     }
 
     fn hand_out(&self, turned: Turned) {
-        for shard in turned.called.iter() {
-            // The scheduler reads on from where it is: a number would say nothing more.
+        // The scheduler reads on from where it is, in all shards.
+        if let Some(shard) = turned.called.iter().next() {
             self.queue.publish(Hint::Log { shard, position: 0 });
         }
         for key in turned.stops {

@@ -49,11 +49,12 @@ const DELETE_FRESH: &str = "DELETE FROM runnable r \
      WHERE g.workflow = u.workflow AND NOT g.closed \
      AND r.workflow = u.workflow AND r.node = u.node AND r.number = u.number";
 
+/// Whoever asks for `ended_at IS NULL` is offered all of the index of open attempts, and takes it.
 const START: &str = "UPDATE attempt a SET started_at = u.at \
      FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::bigint[]) \
      AS u (workflow, node, number, at) \
      WHERE a.workflow = u.workflow AND a.node = u.node AND a.number = u.number \
-     AND a.ended_at IS NULL AND a.started_at IS NULL";
+     AND coalesce(a.ended_at, -1) = -1 AND a.started_at IS NULL";
 
 /// Ends attempts, which releases them. One that has ended stays as it is.
 const END: &str = "UPDATE attempt a SET started_at = coalesce(u.started_at, a.started_at), \
@@ -62,7 +63,7 @@ const END: &str = "UPDATE attempt a SET started_at = coalesce(u.started_at, a.st
      $6::integer[], $7::text[], $8::text[]) \
      AS u (workflow, node, number, started_at, ended_at, exit_code, reason, message) \
      WHERE a.workflow = u.workflow AND a.node = u.node AND a.number = u.number \
-     AND a.ended_at IS NULL";
+     AND coalesce(a.ended_at, -1) = -1";
 
 /// Which admissions there are, and which of them this commit itself makes runnable: that saves
 /// inserting rows to delete them.

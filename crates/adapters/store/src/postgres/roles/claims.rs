@@ -23,26 +23,24 @@ const LIVING: &str =
 
 const GATES: &str = "SELECT 1 FROM gate WHERE workflow = ANY ($1) ORDER BY workflow FOR SHARE";
 
-/// The gates are locked by an earlier statement, so that this one sees what closed them.
+/// What is claimed now, and what was claimed by earlier transactions of the same executor whose answers
+/// may have been lost, but for what it has reported the end of. The gates are locked by an earlier
+/// statement, so that this one sees what closed them. Whoever asks for `ended_at IS NULL` is offered
+/// all of the index of open attempts, and takes it; whoever joins the gates, all attempts of theirs.
 const CLAIM: &str = "UPDATE attempt a SET instance = $4 \
      FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
-     JOIN gate g ON g.workflow = u.workflow \
+     LEFT JOIN work_order o ON o.workflow = u.workflow AND o.node = u.node AND o.number = u.number \
      WHERE a.workflow = u.workflow AND a.node = u.node AND a.number = u.number \
-     AND a.ended_at IS NULL AND a.instance IS NULL AND NOT a.stop AND NOT g.closed";
-
-/// What was claimed by this transaction, and by earlier ones of the same executor whose answers may
-/// have been lost; not what it has reported the end of.
-const MINE: &str = "SELECT a.workflow, a.node, a.number, o.body FROM attempt a \
-     JOIN unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
-     USING (workflow, node, number) LEFT JOIN work_order o USING (workflow, node, number) \
-     WHERE a.instance = $4 AND a.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM news n \
-     WHERE n.workflow = a.workflow AND n.node = a.node AND n.number = a.number AND n.finished) \
-     ORDER BY a.workflow, a.node";
+     AND coalesce(a.ended_at, -1) = -1 AND CASE WHEN a.instance IS NULL \
+     THEN NOT a.stop AND NOT (SELECT g.closed FROM gate g WHERE g.workflow = a.workflow) \
+     ELSE a.instance = $4 AND NOT EXISTS (SELECT 1 FROM news n WHERE n.workflow = a.workflow \
+     AND n.node = a.node AND n.number = a.number AND n.finished) END \
+     RETURNING a.workflow, a.node, a.number, o.body";
 
 const REPORT: &str = "INSERT INTO news (workflow, node, number, finished, body) \
      SELECT u.* FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::boolean[], $5::text[]) \
      AS u (workflow, node, number, finished, body) JOIN attempt a USING (workflow, node, number) \
-     WHERE a.instance = $6 AND a.ended_at IS NULL";
+     WHERE a.instance = $6 AND coalesce(a.ended_at, -1) = -1";
 
 const STOPS: &str = "SELECT a.workflow, a.node, a.number FROM attempt a \
      WHERE a.instance = $1 AND a.ended_at IS NULL AND a.stop AND NOT EXISTS (SELECT 1 FROM news n \
@@ -58,20 +56,19 @@ pub(super) async fn claim(
     let (workflows, nodes, numbers) = columns(&keys)?;
     tx.send(ALIVE, binds![executor.0]).await;
     tx.send(GATES, binds![gates.into_iter().collect::<Vec<_>>()]).await;
-    let all = (workflows.clone(), nodes.clone(), numbers.clone());
     tx.send(CLAIM, binds![workflows, nodes, numbers, executor.0]).await;
-    tx.send(MINE, binds![all.0, all.1, all.2, executor.0]).await;
     let alive = tx.answer().await?;
     tx.answer().await?;
-    tx.answer().await?;
-    let mine = tx.answer().await?;
+    let claimed = tx.answer().await?;
     if alive.rows.is_empty() {
         return Err(StoreError::Fenced);
     }
-    read(&mine.rows, |row| {
+    let mut claimed = read(&claimed.rows, |row| {
         let order = codec::json(row, 3)?.ok_or_else(|| codec::corrupt("work order"))?;
         Ok((key(row, 0)?, order))
-    })
+    })?;
+    claimed.sort_by_key(|(key, _): &(AttemptKey, Order)| *key);
+    Ok(claimed)
 }
 
 pub(super) async fn report(

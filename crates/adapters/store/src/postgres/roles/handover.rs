@@ -22,7 +22,7 @@ pub(in crate::postgres) const FENCE: &str = "SELECT 1 FROM lease l \
 /// Attempts that this commit takes off the queue and that the scheduler has taken before.
 const OVERTAKEN: &str = "SELECT DISTINCT a.workflow FROM attempt a \
      JOIN unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
-     USING (workflow, node, number) WHERE a.ended_at IS NULL";
+     USING (workflow, node, number) WHERE coalesce(a.ended_at, -1) = -1";
 
 const ORDER: &str = "INSERT INTO work_order (workflow, node, number, priority, since, \
      parallelism, cpu, memory, gpu, body) SELECT * FROM unnest($1::uuid[], $2::integer[], \
@@ -37,7 +37,7 @@ const FORGET_ORDERS: &str = "DELETE FROM work_order o \
 const STOP: &str = "WITH asked AS (UPDATE attempt a SET stop = TRUE \
      FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
      WHERE a.workflow = u.workflow AND a.node = u.node AND a.number = u.number \
-     AND a.ended_at IS NULL AND NOT a.stop \
+     AND coalesce(a.ended_at, -1) = -1 AND NOT a.stop \
      RETURNING a.workflow, a.node, a.number, a.instance) \
      INSERT INTO news (workflow, node, number, finished, body) \
      SELECT u.workflow, u.node, u.number, u.finished, u.body FROM asked \

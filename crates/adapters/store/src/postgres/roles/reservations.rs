@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::resources::{Bytes, MilliCpu, ResourceList};
-use flowforge_model::shard::Shard;
+use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::{LockRequest, Ready};
 use flowforge_ports::handover::{Entry, Tidings};
@@ -39,9 +39,11 @@ const LOCKS: &str = "SELECT l.workflow, l.node, l.key, l.capacity, l.held, l.sin
      ORDER BY l.workflow, l.node, l.key";
 const SEEN: &str = "SELECT shard, last FROM call_log WHERE last > 0 ORDER BY shard";
 
-const CALLS: &str = "SELECT c.shard, c.seq, c.body FROM call c \
-     LEFT JOIN unnest($1::smallint[], $2::bigint[]) AS u (shard, seen) ON u.shard = c.shard \
-     WHERE c.seq > coalesce(u.seen, 0) ORDER BY c.shard, c.seq LIMIT $3";
+/// Behind what was seen of each shard: what is not forgotten yet is not looked at again.
+const CALLS: &str = "SELECT c.shard, c.seq, c.body \
+     FROM unnest($1::smallint[], $2::bigint[]) AS u (shard, seen) CROSS JOIN LATERAL \
+     (SELECT * FROM call c WHERE c.shard = u.shard AND c.seq > u.seen \
+     ORDER BY c.seq LIMIT $3) AS c ORDER BY c.shard, c.seq LIMIT $3";
 
 const FORGET: &str = "DELETE FROM call c USING unnest($1::smallint[], $2::bigint[]) \
      AS u (shard, seen) WHERE c.shard = u.shard AND c.seq <= u.seen";
@@ -132,7 +134,9 @@ fn shard(row: &Row, at: usize) -> Result<Shard, StoreError> {
     number.and_then(Shard::new).ok_or_else(|| codec::corrupt("shard"))
 }
 
-fn positions(seen: Vec<(Shard, u64)>) -> Result<(Vec<i16>, Vec<i64>), StoreError> {
+fn positions(
+    seen: impl IntoIterator<Item = (Shard, u64)>,
+) -> Result<(Vec<i16>, Vec<i64>), StoreError> {
     let (mut shards, mut numbers) = (Vec::new(), Vec::new());
     for (shard, seq) in seen {
         shards.push(i16::from(shard.number()));
@@ -147,7 +151,9 @@ pub(super) async fn calls(
     seen: Vec<(Shard, u64)>,
     limit: u32,
 ) -> Result<Vec<Entry>, StoreError> {
-    let (shards, numbers) = positions(seen)?;
+    let mut all: BTreeMap<Shard, u64> = ShardSet::ALL.iter().map(|shard| (shard, 0)).collect();
+    all.extend(seen);
+    let (shards, numbers) = positions(all)?;
     tx.send(LED, binds![long(epoch)?]).await;
     tx.send(CALLS, binds![shards, numbers, i64::from(limit)]).await;
     let led = tx.answer().await?;
