@@ -6,6 +6,7 @@
 mod engine;
 pub(crate) mod graphs;
 mod idle;
+mod postgres;
 mod process;
 
 use std::fs;
@@ -61,7 +62,7 @@ impl Row {
 }
 
 /// All suites, in the order in which they run.
-const SUITES: [&str; 3] = ["process", "engine", "idle"];
+const SUITES: [&str; 4] = ["process", "engine", "idle", "postgres"];
 
 /// Runs the suites that are named, or all.
 pub(crate) fn run(suites: &[String], json: Option<&Path>) -> anyhow::Result<ExitCode> {
@@ -85,6 +86,7 @@ pub(crate) fn run(suites: &[String], json: Option<&Path>) -> anyhow::Result<Exit
         let found = match suite {
             "process" => process::run(&release, &scratch),
             "engine" => engine::run(&release, &scratch),
+            "postgres" => postgres::run(&release, &scratch),
             _ => idle::run(&release, &scratch),
         };
         for row in found.with_context(|| format!("run suite {suite}"))? {

@@ -22,6 +22,7 @@ mod sim;
 mod test;
 mod tidy;
 mod traces;
+mod usage;
 mod workspace;
 
 use std::path::PathBuf;
@@ -62,7 +63,7 @@ enum Command {
     },
     /// Puts release binaries into target/dist/
     Dist,
-    /// Measures FlowForge beside the raw limit: suites process, engine, idle
+    /// Measures FlowForge beside the raw limit: suites process, engine, idle, postgres
     Bench {
         /// Only these suites
         suites: Vec<String>,

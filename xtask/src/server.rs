@@ -11,6 +11,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
+use crate::usage;
 use crate::workspace::root;
 
 /// A server starts in well under a second; recovery of a large directory takes longer.
@@ -152,31 +153,17 @@ impl Server {
 
     /// Resident memory now, in MiB.
     pub(crate) fn memory_mib(&self) -> anyhow::Result<f64> {
-        self.status_mib("VmRSS:")
+        usage::memory_mib(self.child.id())
     }
 
     /// The most resident memory it ever had, in MiB.
     pub(crate) fn peak_memory_mib(&self) -> anyhow::Result<f64> {
-        self.status_mib("VmHWM:")
-    }
-
-    fn status_mib(&self, field: &str) -> anyhow::Result<f64> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = fs::read_to_string(path).context("look at flowforge's memory")?;
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        let kib = line.and_then(|line| line.split_whitespace().next()).context("a figure")?;
-        Ok(kib.parse::<f64>().context("a figure")? / 1024.0)
+        usage::peak_memory_mib(self.child.id())
     }
 
     /// Processor time it has used, in seconds.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let stat = fs::read_to_string(path).context("look at flowforge's time")?;
-        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        // utime and stime, in hundredths of a second (USER_HZ).
-        let ticks: f64 =
-            fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-        Ok(ticks / 100.0)
+        usage::cpu_seconds(self.child.id())
     }
 
     /// A client that talks to it.

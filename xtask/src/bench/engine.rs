@@ -75,7 +75,7 @@ fn lazy(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
 }
 
 /// Layers in which each task follows two of the layer before.
-fn degree_two(depth: usize, width: usize) -> graphs::Graph {
+pub(super) fn degree_two(depth: usize, width: usize) -> graphs::Graph {
     let mut graph = vec![Vec::new(); width];
     for layer in 1..depth {
         let base = (layer - 1) * width;

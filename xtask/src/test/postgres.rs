@@ -12,21 +12,22 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, bail, ensure};
 
 use super::{Tally, run_tests};
+use crate::usage;
 use crate::workspace::{cargo, output, which};
 
 /// Where the URL of a server is.
 const VARIABLE: &str = "FLOWFORGE_TEST_POSTGRES";
 
-/// `$1` is the directory, `$2` the programs; the rest is what makes an ordinary user of root.
-/// Nothing here has to last, so nothing waits for the disk. Says `ready` once it answers.
+/// `$1` is the directory, `$2` the programs, `$3` more settings; the rest is what makes an ordinary
+/// user of root. Says `ready` once it answers.
 const SERVE: &str = r#"
-dir=$1; programs=$2; shift 2
+dir=$1; programs=$2; settings=$3; shift 3
 trap '' INT TERM HUP
 stop() { [ -z "$pid" ] || { kill -QUIT "$pid"; wait "$pid"; }; rm -rf "$dir"; exit "$1"; }
 "$@" "$programs/initdb" -D "$dir/data" -U postgres --auth=trust --no-locale -E UTF8 --no-sync \
     >"$dir/log" 2>&1 || { cat "$dir/log" >&2; stop 1; }
-"$@" "$programs/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c fsync=off \
-    -c max_connections=100 -c full_page_writes=off -c max_wal_size=4GB >"$dir/log" 2>&1 &
+"$@" "$programs/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= \
+    -c max_connections=100 -c max_wal_size=4GB $settings >"$dir/log" 2>&1 &
 pid=$!
 until "$programs/pg_isready" -q -h "$dir"; do
     kill -0 "$pid" 2>/dev/null || { cat "$dir/log" >&2; stop 1; }
@@ -91,13 +92,23 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// One for tests: nothing has to last, so nothing waits for the disk.
     pub(crate) fn start() -> anyhow::Result<Self> {
+        Self::start_with("-c fsync=off -c full_page_writes=off")
+    }
+
+    /// One that keeps what it says it keeps.
+    pub(crate) fn start_durable() -> anyhow::Result<Self> {
+        Self::start_with("")
+    }
+
+    fn start_with(settings: &str) -> anyhow::Result<Self> {
         let programs = programs().context("find the server programs of PostgreSQL")?;
         let name = format!("flowforge-postgres-{}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory).with_context(|| format!("make {}", directory.display()))?;
         let mut command = Command::new("sh");
-        command.args(["-c", SERVE, "sh"]).arg(&directory).arg(&programs);
+        command.args(["-c", SERVE, "sh"]).arg(&directory).arg(&programs).arg(settings);
         if rustix::process::geteuid().is_root() {
             command.args(ordinary(&directory)?);
         }
@@ -116,6 +127,22 @@ impl Server {
             bail!("PostgreSQL did not start");
         }
         Ok(server)
+    }
+
+    /// What a script of SQL prints, without decoration.
+    pub(crate) fn psql(&self, script: &str) -> anyhow::Result<String> {
+        let programs = programs().context("find the programs of PostgreSQL")?;
+        let mut command = Command::new(programs.join("psql"));
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", script]);
+        Ok(output(command.arg(self.url()))?.trim().to_owned())
+    }
+
+    /// Processor seconds of all its processes.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let path = self.directory.join("data/postmaster.pid");
+        let file = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let pid = file.lines().next().and_then(|line| line.trim().parse().ok());
+        usage::family_cpu_seconds(pid.context("the number of its process")?)
     }
 
     pub(crate) fn url(&self) -> String {
