@@ -1,6 +1,8 @@
 //! One simulated world: users, one server that dies now and then, its store and its processes.
 
 pub mod fleet;
+#[cfg(test)]
+mod interleavings;
 mod processes;
 mod store;
 mod users;

@@ -1,6 +1,9 @@
 //! The real in-memory store behind a line that fails: before the work is done, or after.
 
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use flowforge_model::attempt::{AttemptKey, Fact};
 use flowforge_model::event::Command;
@@ -34,6 +37,16 @@ struct Faults {
     percent: u64,
     /// Answers that were kept back although the work was done.
     silent: u64,
+    /// What becomes of the next write, if that is not left to chance.
+    fate: Option<Fate>,
+}
+
+#[derive(Debug)]
+enum Fate {
+    /// It waits on its way to the store until this is set.
+    Held(Arc<AtomicBool>),
+    /// It is done, and its answer is lost.
+    Silent,
 }
 
 impl FaultyStore {
@@ -46,13 +59,26 @@ impl FaultyStore {
     /// These rows, in which `percent` of a hundred writes fail.
     #[must_use]
     pub fn over(rows: MemoryStore, seed: u64, percent: u64) -> Self {
-        let faults = Faults { dice: Dice::new(seed), percent, silent: 0 };
+        let faults = Faults { dice: Dice::new(seed), percent, silent: 0, fate: None };
         Self { rows, faults: Arc::new(Mutex::new(faults)) }
     }
 
     /// No call fails from now on.
     pub fn heal(&self) {
         self.with(|faults| faults.percent = 0);
+    }
+
+    /// The next write waits on its way, before anything of it is done, until the returned flag is set.
+    #[must_use]
+    pub fn hold_next(&self) -> Arc<AtomicBool> {
+        let released = Arc::new(AtomicBool::new(false));
+        self.with(|faults| faults.fate = Some(Fate::Held(Arc::clone(&released))));
+        released
+    }
+
+    /// The next write is done, and nobody is told.
+    pub fn silence_next(&self) {
+        self.with(|faults| faults.fate = Some(Fate::Silent));
     }
 
     /// How often work was done and not acknowledged.
@@ -80,7 +106,15 @@ impl FaultyStore {
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        let (before, after) = self.draw();
+        let (before, mut after) = self.draw();
+        match self.with(|faults| faults.fate.take()) {
+            Some(Fate::Held(released)) => {
+                let there = || released.load(Ordering::SeqCst);
+                poll_fn(|_| if there() { Poll::Ready(()) } else { Poll::Pending }).await;
+            }
+            Some(Fate::Silent) => after = true,
+            None => {}
+        }
         if before {
             return Err(StoreError::Unavailable("the line was cut".to_owned()));
         }
