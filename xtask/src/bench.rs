@@ -61,6 +61,9 @@ impl Row {
     }
 }
 
+/// A part of a suite: what it found is shown when it ends.
+type Part = fn(&Path, &Path) -> anyhow::Result<Vec<Row>>;
+
 /// All suites, in the order in which they run.
 const SUITES: [&str; 4] = ["process", "engine", "idle", "postgres"];
 
@@ -83,15 +86,16 @@ pub(crate) fn run(suites: &[String], json: Option<&Path>) -> anyhow::Result<Exit
         if scratch.exists() {
             fs::remove_dir_all(&scratch).context("remove the last run's data")?;
         }
-        let found = match suite {
-            "process" => process::run(&release, &scratch),
-            "engine" => engine::run(&release, &scratch),
-            "postgres" => postgres::run(&release, &scratch),
-            _ => idle::run(&release, &scratch),
+        let parts: &[Part] = match suite {
+            "process" => &[process::run],
+            "engine" => &[engine::run],
+            "postgres" => &postgres::PARTS,
+            _ => &[idle::run],
         };
-        for row in found.with_context(|| format!("run suite {suite}"))? {
-            print(&row);
-            rows.push(row);
+        for part in parts {
+            let found = part(&release, &scratch).with_context(|| format!("run suite {suite}"))?;
+            found.iter().for_each(print);
+            rows.extend(found);
         }
     }
     if let Some(path) = json {

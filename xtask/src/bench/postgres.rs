@@ -13,21 +13,14 @@ use anyhow::{Context, ensure};
 use self::fleet::Fleet;
 use self::spent::Spent;
 use super::engine::degree_two;
-use super::{Row, graphs, median, percentile};
+use super::{Part, Row, graphs, median, percentile};
 
 const SUITE: &str = "postgres";
 const ROUNDS: usize = 3;
 /// Tasks of a submission where latencies are measured.
 const TASKS: usize = 20;
 
-pub(super) fn run(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    rows.extend(throughput(release, scratch)?);
-    rows.extend(latency(release, scratch)?);
-    rows.extend(history(release, scratch)?);
-    rows.extend(memory(release, scratch)?);
-    Ok(rows)
-}
+pub(super) const PARTS: [Part; 5] = [throughput, latency, history, memory, rebuild];
 
 /// A fleet in a fresh directory.
 fn fresh(release: &Path, scratch: &Path) -> anyhow::Result<Fleet> {
@@ -160,6 +153,28 @@ fn memory(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
         Row::plain(SUITE, name, ("controller, before", "MiB"), before),
         Row::plain(SUITE, name, ("controller", "MiB"), fleet.memory_mib("controller")?),
         Row::plain(SUITE, name, ("scheduler", "MiB"), fleet.memory_mib("scheduler")?),
+    ];
+    fleet.stop()?;
+    Ok(rows)
+}
+
+/// A scheduler that stood by leads over a million attempts that wait.
+fn rebuild(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
+    let mut fleet = fresh(release, scratch)?;
+    fleet.database.psql(
+        "CREATE TEMP TABLE w AS SELECT gen_random_uuid() AS id FROM generate_series(1, 1000); \
+         INSERT INTO gate SELECT id, FALSE FROM w; \
+         INSERT INTO runnable (workflow, node, number) \
+         SELECT id, n, 1 FROM w, generate_series(1, 1000) n; \
+         INSERT INTO work_order (workflow, node, number, priority, since, cpu, memory, gpu, body) \
+         SELECT id, n, 1, 0, 1700000000000, 100, 268435456, 0, '{}' \
+         FROM w, generate_series(1, 1000) n; ANALYZE",
+    )?;
+    let took = fleet.change_leaders()?.as_secs_f64();
+    let name = "1,000,000 that wait";
+    let rows = vec![
+        Row::plain(SUITE, name, ("another scheduler leads", "s"), took),
+        Row::plain(SUITE, name, ("its memory", "MiB"), fleet.memory_mib("standby")?),
     ];
     fleet.stop()?;
     Ok(rows)

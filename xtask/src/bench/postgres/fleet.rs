@@ -41,19 +41,41 @@ impl Fleet {
             .context("start redis-server")?;
         let (directory, release) = (directory.to_path_buf(), release.to_path_buf());
         let mut fleet = Self { directory, release, database, redis, members: Vec::new() };
-        fleet.add("api-server", &["--listen", "127.0.0.1:0", "--token", TOKEN])?;
-        fleet.add("controller", &[])?;
-        fleet.add("scheduler", &[])?;
+        fleet.add("api-server", "api-server", &["--listen", "127.0.0.1:0", "--token", TOKEN])?;
+        fleet.add("controller", "controller", &[])?;
+        fleet.add("scheduler", "scheduler", &[])?;
         Ok(fleet)
     }
 
     /// Executors that run nothing: every attempt succeeds at once.
     pub(super) fn add_executor(&mut self) -> anyhow::Result<()> {
-        self.add("executor", &["--no-op-executor", "--concurrency", "1000"])
+        self.add("executor", "executor", &["--no-op-executor", "--concurrency", "1000"])
     }
 
-    fn add(&mut self, role: &'static str, arguments: &[&str]) -> anyhow::Result<()> {
-        let home = self.directory.join(role);
+    /// From the end of the scheduler that leads to the moment at which another one leads that stood
+    /// by.
+    pub(super) fn change_leaders(&mut self) -> anyhow::Result<Duration> {
+        const NEXT: &str = "standby";
+        self.add(NEXT, "scheduler", &[])?;
+        let place = self.members.iter().position(|(name, _)| *name == "scheduler");
+        let (_, mut first) = self.members.remove(place.context("a scheduler")?);
+        let begun = Instant::now();
+        end(&first)?;
+        first.wait().context("wait for the scheduler")?;
+        while !self.said(NEXT).contains("leads") {
+            ensure!(begun.elapsed() < PATIENCE, "nobody leads:\n{}", self.said(NEXT));
+            thread::sleep(GLANCE);
+        }
+        Ok(begun.elapsed())
+    }
+
+    /// What a server has logged.
+    fn said(&self, name: &str) -> String {
+        fs::read_to_string(self.directory.join(name).join("log")).unwrap_or_default()
+    }
+
+    fn add(&mut self, name: &'static str, role: &str, arguments: &[&str]) -> anyhow::Result<()> {
+        let home = self.directory.join(name);
         fs::create_dir_all(&home).context("create a data directory")?;
         let log = File::create(home.join("log")).context("open a log")?;
         let child = Command::new(self.release.join("flowforge"))
@@ -72,25 +94,25 @@ impl Fleet {
             .stderr(log)
             .spawn()
             .with_context(|| format!("start flowforge {role}"))?;
-        self.members.push((role, child));
-        self.wait_for(role)
+        self.members.push((name, child));
+        self.wait_for(name)
     }
 
     /// Waits until a server says that it is ready.
-    fn wait_for(&mut self, role: &str) -> anyhow::Result<()> {
-        let home = self.directory.join(role);
+    fn wait_for(&mut self, name: &str) -> anyhow::Result<()> {
+        let endpoint = self.directory.join(name).join("endpoint.json");
         let begun = Instant::now();
         loop {
-            let said = fs::read_to_string(home.join("log")).unwrap_or_default();
-            if said.contains("is ready") || home.join("endpoint.json").exists() {
+            let said = self.said(name);
+            if said.contains("is ready") || endpoint.exists() {
                 return Ok(());
             }
-            for (role, child) in &mut self.members {
+            for (name, child) in &mut self.members {
                 if let Some(status) = child.try_wait().context("look at a server")? {
-                    bail!("flowforge {role} ended with {status}:\n{said}");
+                    bail!("{name} ended with {status}:\n{said}");
                 }
             }
-            ensure!(begun.elapsed() < PATIENCE, "flowforge {role} is not ready:\n{said}");
+            ensure!(begun.elapsed() < PATIENCE, "{name} is not ready:\n{said}");
             thread::sleep(GLANCE);
         }
     }
@@ -102,9 +124,9 @@ impl Fleet {
         Client::new(endpoint["url"].as_str().context("a URL")?, TOKEN)
     }
 
-    /// Resident memory of a role's server, in MiB.
-    pub(super) fn memory_mib(&self, role: &str) -> anyhow::Result<f64> {
-        usage::memory_mib(self.pid(role)?)
+    /// Resident memory of a server, in MiB.
+    pub(super) fn memory_mib(&self, name: &str) -> anyhow::Result<f64> {
+        usage::memory_mib(self.pid(name)?)
     }
 
     /// Processor seconds of each role's server, and of the database.
@@ -116,21 +138,26 @@ impl Fleet {
         Ok(all)
     }
 
-    fn pid(&self, role: &str) -> anyhow::Result<u32> {
-        let found = self.members.iter().find(|(name, _)| *name == role);
-        Ok(found.with_context(|| format!("no {role} was started"))?.1.id())
+    fn pid(&self, name: &str) -> anyhow::Result<u32> {
+        let found = self.members.iter().find(|(other, _)| *other == name);
+        Ok(found.with_context(|| format!("no {name} was started"))?.1.id())
     }
 
     /// Everybody ends when asked to.
     pub(super) fn stop(mut self) -> anyhow::Result<()> {
-        for (role, child) in &mut self.members {
-            let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-            kill_process(pid.context("a process")?, Signal::TERM).context("end a server")?;
+        for (name, child) in &mut self.members {
+            end(child)?;
             let status = child.wait().context("wait for a server")?;
-            ensure!(status.success(), "flowforge {role} ended with {status}");
+            ensure!(status.success(), "{name} ended with {status}");
         }
         Ok(())
     }
+}
+
+/// Asks a server to end.
+fn end(child: &Child) -> anyhow::Result<()> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    kill_process(pid.context("a process")?, Signal::TERM).context("end a server")
 }
 
 impl Drop for Fleet {
