@@ -1,9 +1,12 @@
 //! The invariants that the rows alone can break, each as a query.
 //!
-//! Reads only, in one snapshot, beside a running server or without one. Work grows with the
-//! database: the history is read once, and SQLite checks every page and index of the file.
+//! Reads only, beside a running server or without one. Work grows with the database: the history
+//! is read once, and SQLite checks every page and index of the file. SQLite gives one snapshot for
+//! all; on PostgreSQL, where an old snapshot keeps dead rows from being removed, each page of
+//! workflows has one of its own.
 
 mod queries;
+mod roles;
 
 use std::path::Path;
 
@@ -38,7 +41,22 @@ struct Check {
     queries: &'static [&'static str],
     /// Others in place of these on PostgreSQL, whose SQL or tables differ there.
     postgres: Option<&'static [&'static str]>,
+    reach: Reach,
 }
+
+/// How much PostgreSQL has to look at together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// One workflow at a time: asked of pages of them.
+    Workflows,
+    /// The small tables, all at once.
+    Whole,
+    /// The same, of what is wrong only if it lasts: asked again a few seconds later.
+    Lasting,
+}
+
+/// Queries and how much they look at together.
+pub(crate) type Questions = (Reach, &'static [&'static str]);
 
 impl SqliteStore {
     /// Examines the database at `path`.
@@ -53,22 +71,30 @@ impl SqliteStore {
 }
 
 impl PostgresStore {
-    /// Examines the database: the same invariants under the same names.
+    /// Examines the database: the same invariants under the same names, and those of the tables
+    /// that roles share.
     ///
     /// # Errors
     /// `FutureSchema`; `Unavailable`, saying why, if it cannot be read at all. What is wrong
     /// inside it is a finding, not an error.
     pub async fn doctor(&self) -> Result<Vec<Finding>, StoreError> {
+        self.doctor_by(crate::postgres::PAGE).await
+    }
+
+    /// Looks at so many workflows at a time.
+    pub(crate) async fn doctor_by(&self, page: u32) -> Result<Vec<Finding>, StoreError> {
         self.must_be_migrated().await?;
-        let queries = queries::CHECKS.iter().map(|check| check.postgres.unwrap_or(check.queries));
-        let found = self.examine(queries.collect()).await?;
+        let checks = || queries::CHECKS.iter().chain(roles::CHECKS);
+        let questions =
+            checks().map(|check| (check.reach, check.postgres.unwrap_or(check.queries))).collect();
+        let found = self.examine(questions, page).await?;
         let finding = |(check, detail): (&Check, Vec<String>)| Finding {
             id: check.id,
             title: check.title,
             ok: detail.is_empty(),
             detail,
         };
-        Ok(queries::CHECKS.iter().zip(found).map(finding).collect())
+        Ok(checks().zip(found).map(finding).collect())
     }
 }
 

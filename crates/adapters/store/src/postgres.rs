@@ -38,6 +38,7 @@ use self::pool::Pool;
 use self::transaction::{Mode, Work};
 
 pub use self::config::PostgresConfig;
+pub(crate) use self::doctor::PAGE;
 pub use self::migrations::MigrationStatus;
 
 /// Threads of the store: one that encodes a large commit leaves another for everybody else.

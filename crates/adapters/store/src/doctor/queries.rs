@@ -1,6 +1,6 @@
 //! The queries. A name ends in what a row of it means.
 
-use super::Check;
+use super::{Check, Reach};
 
 pub(super) const CHECKS: &[Check] = &[
     Check {
@@ -8,6 +8,7 @@ pub(super) const CHECKS: &[Check] = &[
         title: "every accepted workflow will be begun, and one under way has work left",
         queries: &[NEVER_BEGUN, NOTHING_LEFT],
         postgres: None,
+        reach: Reach::Workflows,
     },
     Check {
         id: "INV-2",
@@ -20,78 +21,91 @@ pub(super) const CHECKS: &[Check] = &[
             LEFT_BEHIND,
         ],
         postgres: None,
+        reach: Reach::Workflows,
     },
     Check {
         id: "INV-3",
         title: "success is final: nothing of a task starts after it succeeded",
         queries: &[ATTEMPT_AFTER_SUCCESS, OPEN_AFTER_SUCCESS, RUNNABLE_AFTER_SUCCESS],
         postgres: None,
+        reach: Reach::Workflows,
     },
     Check {
         id: "INV-4",
         title: "what has ended stays ended: it has a time of end and nothing under way",
         queries: &[WORKFLOW_END, TASK_END, TASK_OUTLIVES_WORKFLOW],
         postgres: None,
+        reach: Reach::Workflows,
     },
     Check {
         id: "INV-5",
         title: "a task has at most one open attempt",
         queries: &[TWO_OPEN_ATTEMPTS],
         postgres: Some(&[TWO_OPEN_ATTEMPTS_ANYWHERE]),
+        reach: Reach::Whole,
     },
     Check {
         id: "INV-8",
         title: "an ended workflow holds no reservation, no lock is held by too many",
         queries: &[OPEN_AFTER_END, LOCK_OVERFULL],
         postgres: None,
+        reach: Reach::Whole,
     },
     Check {
         id: "INV-10",
         title: "records are numbered from 1 without gaps",
         queries: &[GAP],
         postgres: None,
+        reach: Reach::Workflows,
     },
     Check {
         id: "INV-11",
         title: "the rows are what the records say",
         queries: &[FOLD_OF_TASK, FOLD_OF_WORKFLOW],
         postgres: Some(&[FOLD_OF_TASK_LAST, FOLD_OF_WORKFLOW_LAST]),
+        reach: Reach::Workflows,
     },
     Check {
         id: "INV-16",
         title: "an ended workflow or task leaves nothing behind",
         queries: &[RUNNABLE_AFTER_END, TIMER_AFTER_END, LOCK_AFTER_END],
         postgres: None,
+        reach: Reach::Whole,
     },
     Check {
         id: "INV-20",
         title: "an acknowledged cancel, stop or pause holds its gate closed",
         queries: &[GATE_OPEN],
         postgres: Some(&[GATE_OPEN_APART]),
+        reach: Reach::Whole,
     },
     Check {
         id: "ORPHANS",
         title: "every row belongs to a workflow, every workflow has its document",
         queries: &[ORPHAN, NO_DOCUMENT],
-        postgres: Some(&[ORPHAN, NO_DOCUMENT, GATE_ORPHAN, NO_GATE]),
+        postgres: Some(&[ORPHAN, NO_DOCUMENT, ORPHAN_APART, NO_GATE]),
+        reach: Reach::Workflows,
     },
     Check {
         id: "TREE",
         title: "the tasks of a workflow are numbered from 0 without gaps, groups first",
         queries: &[TREE],
         postgres: None,
+        reach: Reach::Workflows,
     },
     Check {
         id: "OUTBOX",
         title: "the outbox is numbered without gaps",
         queries: &[OUTBOX_GAP],
         postgres: None,
+        reach: Reach::Whole,
     },
     Check {
         id: "FILE",
         title: "the file is sound",
         queries: &[FILE],
         postgres: Some(&[INDEX_UNSOUND]),
+        reach: Reach::Whole,
     },
 ];
 
@@ -209,7 +223,7 @@ const GAP: &str = "
     SELECT w.id, 'the last record has number ' || w.seq || ', there are ' || count(e.seq)
         || ' from ' || coalesce(min(e.seq), 0) || ' to ' || coalesce(max(e.seq), 0)
     FROM workflow w LEFT JOIN event e ON e.workflow = w.id
-    GROUP BY w.id
+    GROUP BY w.id, w.seq
     HAVING count(e.seq) <> w.seq OR coalesce(max(e.seq), 0) <> w.seq
         OR coalesce(min(e.seq), 1) <> 1";
 
@@ -303,9 +317,13 @@ const GATE_OPEN_APART: &str = "
     FROM intent i JOIN gate g ON g.workflow = i.workflow
     WHERE i.closes AND NOT g.closed";
 
-const GATE_ORPHAN: &str = "
-    SELECT g.workflow, 'it is gone, but left a gate' FROM gate g
-    WHERE NOT EXISTS (SELECT 1 FROM workflow w WHERE w.id = g.workflow)";
+/// PostgreSQL has tables that SQLite lacks.
+const ORPHAN_APART: &str = "
+    WITH below (workflow, what) AS (
+        SELECT workflow, 'a gate' FROM gate
+        UNION ALL SELECT workflow, 'a work order of task ' || node FROM work_order)
+    SELECT b.workflow, 'it is gone, but left ' || b.what FROM below b
+    WHERE NOT EXISTS (SELECT 1 FROM workflow w WHERE w.id = b.workflow)";
 
 const NO_GATE: &str = "
     SELECT w.id, 'it has no gate' FROM workflow w
