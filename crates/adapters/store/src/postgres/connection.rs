@@ -267,6 +267,12 @@ impl Connection {
         }))
     }
 
+    /// A statement can be sent without preparing it first.
+    pub(super) fn prepares_nothing_for(&self, sql: &'static str) -> bool {
+        let statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
+        self.settings.is_some() || statements.contains_key(sql)
+    }
+
     async fn prepared(&self, sql: &'static str, binds: &[Bound<'_>]) -> Result<Statement, Error> {
         let known = {
             let statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);

@@ -195,6 +195,9 @@ impl<'c> Tx<'c> {
 
     /// Sends a statement, after those before it, without waiting for its answer.
     pub(super) async fn send(&mut self, sql: &'static str, binds: Vec<Bound<'c>>) {
+        if !self.connection.prepares_nothing_for(sql) {
+            self.settle().await;
+        }
         let sent = match self.connection.request(sql, binds).await {
             Err(error) => Sent::Answered(Err(error)),
             Ok(mut reply) => match reply.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -204,6 +207,16 @@ impl<'c> Tx<'c> {
         };
         self.connection.unread.fetch_add(1, Ordering::Relaxed);
         self.sent.push_back(sent);
+    }
+
+    /// Waits for all answers. Before a statement is prepared: that waits for an answer of its own,
+    /// which comes behind those of the statements before it, and a long one is read by nobody else.
+    async fn settle(&mut self) {
+        for sent in &mut self.sent {
+            if let Sent::Waiting(reply) = sent {
+                *sent = Sent::Answered(reply.await);
+            }
+        }
     }
 
     /// The answer to the oldest statement that has none yet.

@@ -65,6 +65,23 @@ fn an_error_is_rolled_back_before_the_connection_is_used_again() {
     held.queue(0, 1, true);
 }
 
+/// The statement after a long answer has to be prepared, which must not wait behind it.
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn a_long_answer_is_read_before_the_next_statement_is_prepared() {
+    let database = fresh();
+    let id = Held::begin(&database.store(), 1).id;
+    database.run(&format!(
+        "INSERT INTO task (workflow, node, slot, kind, name, template, status, attempt, failures,
+         losses) SELECT '{}', n, 0, 'leaf', repeat('x', 1000), '', 'PENDING', 0, 0, 0
+         FROM generate_series(0, 9999) n",
+        id.0
+    ));
+    // Connections that have loaded nothing yet.
+    let store = database.store();
+    assert_eq!(now(store.load(id)).unwrap().tasks.len(), 10_000);
+}
+
 /// A cancel is acknowledged while commits go on: none that comes after may admit.
 #[test]
 #[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
