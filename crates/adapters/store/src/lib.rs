@@ -10,6 +10,7 @@
 //! before it returns for the first time. Whoever runs on an async runtime calls them from a
 //! thread that may block. Those of PostgreSQL wait, on any runtime.
 
+mod archive;
 mod codec;
 pub mod doctor;
 mod memory;
@@ -20,6 +21,10 @@ mod sqlite;
 #[cfg(test)]
 mod conformance;
 
+pub use archive::{Archive, Archived};
 pub use memory::{Flaw, MemoryStore};
-pub use postgres::{MigrationStatus, PostgresConfig, PostgresStore};
+pub use postgres::{
+    ARCHIVE_VERSION, EndedPage, EndedWorkflow, MigrationStatus, PostgresConfig, PostgresStore,
+    Retention,
+};
 pub use sqlite::SqliteStore;

@@ -1,5 +1,6 @@
 //! The store of many servers: one PostgreSQL database, several connections.
 
+mod archive;
 mod bind;
 mod catalog;
 mod codec;
@@ -12,6 +13,7 @@ mod intake;
 mod load;
 mod migrations;
 mod pool;
+mod retention;
 mod roles;
 mod schedules;
 mod templates;
@@ -37,9 +39,11 @@ use self::connection::{Connection, Role, Target};
 use self::pool::Pool;
 use self::transaction::{Mode, Work};
 
+pub use self::archive::ARCHIVE_VERSION;
 pub use self::config::PostgresConfig;
 pub(crate) use self::doctor::PAGE;
 pub use self::migrations::MigrationStatus;
+pub use self::retention::{EndedPage, EndedWorkflow, Retention};
 
 /// Threads of the store: one that encodes a large commit leaves another for everybody else.
 const THREADS: usize = 2;

@@ -75,6 +75,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         stop.on_stdin_close()?;
     }
     let database = Database::open(&runtime, &config.settings, &data)?;
+    let kept = match &database {
+        Database::Postgres(store) => {
+            Some(crate::retention::start(store.clone(), &config.settings, stop.clone())?)
+        }
+        Database::Sqlite(_) => {
+            crate::retention::refuse(&config.settings)?;
+            None
+        }
+    };
     let settings = (&config.settings, options);
     let around = (data, environment);
     let server = match database {
@@ -82,6 +91,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Database::Postgres(store) => Server::start(&runtime, settings, around, &stop, store),
     }?;
     let done = server.serve(&runtime, &stop);
+    if kept.is_some_and(|thread| thread.join().is_err()) {
+        tracing::error!("the thread for retention panicked");
+    }
     runtime.shutdown_timeout(Duration::from_secs(1));
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! The server. Reads the configuration, builds the parts and joins them; decides nothing.
 
+mod archive;
 mod artifacts;
 mod banner;
 mod claims;
@@ -14,6 +15,7 @@ mod keeper;
 mod migrate;
 mod noop;
 mod outlet;
+mod retention;
 mod schedules;
 mod start;
 mod stop;
@@ -52,6 +54,8 @@ enum Command {
     Executor(Options),
     /// Checks every invariant of a data directory, or of PostgreSQL. Works while servers run.
     Doctor(doctor::Options),
+    /// Writes workflows that have ended into files, from PostgreSQL.
+    Archive(archive::Options),
     /// Changes the tables in PostgreSQL, or shows how they stand.
     Migrate(migrate::Options),
     /// Prints the version.
@@ -87,6 +91,7 @@ fn main() -> ExitCode {
         Command::Scheduler(options) => fleet::run(Roles::SCHEDULER, &options),
         Command::Executor(options) => fleet::run(Roles::EXECUTOR, &options),
         Command::Doctor(options) => doctor::run(&options),
+        Command::Archive(options) => archive::run(&options),
         Command::Migrate(options) => migrate::run(&options),
         Command::Version => say(&format!("flowforge {}\n", env!("CARGO_PKG_VERSION"))),
     };

@@ -12,10 +12,10 @@ use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
 pub(super) use crate::codec::{
-    Compressed, Pairs, compress, corrupt, decompress, ending_word, outputs_json, state_columns,
-    task_columns, to_json,
+    Compressed, Pairs, compress, corrupt, decompress, ending_word, from_json, outputs_json,
+    state_columns, task_columns, to_json,
 };
-use crate::codec::{ending, from_json, parse_word};
+use crate::codec::{ending, parse_word};
 
 /// One column.
 pub(super) fn get<'r, T: FromSql<'r>>(row: &'r Row, at: usize) -> Result<T, StoreError> {

@@ -33,6 +33,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!("0002_templates_and_locks"),
     migration!("0003_schedules"),
     migration!("0004_roles"),
+    migration!("0005_retention"),
 ];
 
 /// Taken by whoever changes the schema; "FLOW", as in the header of SQLite's file.

@@ -8,6 +8,7 @@ use flowforge_model::limits;
 use flowforge_model::plan::RetryPolicy;
 use flowforge_model::time::Millis;
 use flowforge_ports::queue::ClusterName;
+use flowforge_store::Retention;
 use tracing_subscriber::filter::LevelFilter;
 
 /// The values of one configuration.
@@ -38,6 +39,10 @@ pub(crate) struct Settings {
     pub(crate) http_allow: Allow,
     pub(crate) retry_limit: u32,
     pub(crate) retry_policy: RetryPolicy,
+    /// How long workflows are kept that say nothing themselves, and whose tenants do not.
+    pub(crate) retention: Retention,
+    /// The directory in which they are archived before they are deleted; empty if they are not.
+    pub(crate) archive: String,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
     /// The bearer token of the API; empty means a new one at every start.
@@ -129,6 +134,8 @@ impl Default for Settings {
             http_allow: Allow::parse(HTTP_ALLOW).unwrap_or_default(),
             retry_limit: 3,
             retry_policy: RetryPolicy::OnTransient,
+            retention: Retention::default(),
+            archive: String::new(),
             log_level: LevelFilter::INFO,
             log_format: LogFormat::Console,
             token: String::new(),
@@ -305,6 +312,30 @@ pub(super) const SETTINGS: &[Setting] = &[
         get: |s| name(&s.retry_policy, POLICIES),
     },
     Setting {
+        path: "retention.completed",
+        secret: false,
+        set: |s, v| span(v).map(|span| s.retention.completed = span),
+        get: |s| show_span(s.retention.completed),
+    },
+    Setting {
+        path: "retention.succeeded",
+        secret: false,
+        set: |s, v| span(v).map(|span| s.retention.succeeded = span),
+        get: |s| show_span(s.retention.succeeded),
+    },
+    Setting {
+        path: "retention.failed",
+        secret: false,
+        set: |s, v| span(v).map(|span| s.retention.failed = span),
+        get: |s| show_span(s.retention.failed),
+    },
+    Setting {
+        path: "retention.archive",
+        secret: false,
+        set: |s, v| archive(v).map(|path| s.archive = path),
+        get: |s| s.archive.clone(),
+    },
+    Setting {
         path: "logging.level",
         secret: false,
         set: |s, v| word(v, LEVELS).map(|level| s.log_level = level),
@@ -432,6 +463,33 @@ fn prefix(value: &str) -> Result<String, String> {
 
 fn file(value: &str) -> Result<String, String> {
     absolute(value).map_err(|_| "an absolute path".to_owned())
+}
+
+fn archive(value: &str) -> Result<String, String> {
+    absolute(value).map_err(|_| "an absolute path, or empty for no archive".to_owned())
+}
+
+/// Days, or a span as documents write it. Empty: none.
+fn span(value: &str) -> Result<Option<Millis>, String> {
+    const DAY: u64 = 24 * 60 * 60;
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let days = value.strip_suffix('d').map(|days| days.parse::<u32>().ok());
+    let span = match days {
+        Some(days) => days.map(|days| Millis::from_secs(u64::from(days).saturating_mul(DAY))),
+        None => Millis::parse(value).ok(),
+    };
+    let wanted = || "a span such as 30d, 12h or 90m, or empty for ever".to_owned();
+    span.map(Some).ok_or_else(wanted)
+}
+
+fn show_span(span: Option<Millis>) -> String {
+    match span {
+        None => String::new(),
+        Some(Millis(span)) if span % 1000 == 0 => format!("{}s", span / 1000),
+        Some(Millis(span)) => format!("{span}ms"),
+    }
 }
 
 /// `HOST` or `HOST:PORT`.

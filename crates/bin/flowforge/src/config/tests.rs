@@ -55,9 +55,20 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
          \x20 secret_key_file: \"\"  # default\n\
          http:\n  allow: loopback, public  # default\n\
          retry:\n  default_limit: 9  # flowforge.yaml:5\n  default_policy: OnTransient  # default\n\
+         retention:\n  completed: \"\"  # default\n  succeeded: \"\"  # default\n\
+         \x20 failed: \"\"  # default\n  archive: \"\"  # default\n\
          logging:\n  level: info  # default\n  format: console  # default\n\
          auth:\n  token: \"********\"  # FLOWFORGE_AUTH_TOKEN\n"
     );
+}
+
+#[test]
+fn spans_are_days_or_as_documents_write_them() {
+    let printed =
+        read("retention: {completed: 30d, succeeded: 1h30m, failed: 1ms}", &[], &[]).unwrap();
+    for line in ["completed: 2592000s", "succeeded: 5400s", "failed: 1ms"] {
+        assert!(printed.contains(line), "{printed}");
+    }
 }
 
 #[test]
@@ -69,7 +80,7 @@ fn json_is_read_as_well() {
 #[test]
 fn every_mistake_names_its_key_and_its_source() {
     let known = "known are server.bind, server.http_port, database.url, database.url_file, database.password_file, queue.addresses, queue.cluster, queue.password_file, queue.prefix, role.cluster, role.lease_seconds, executor.concurrency, \
-                 executor.ff_run, executor.images, executor.secrets_dir, artifacts.repository, artifacts.directory, artifacts.endpoint, artifacts.bucket, artifacts.region, artifacts.insecure, artifacts.access_key_file, artifacts.secret_key_file, http.allow, retry.default_limit, retry.default_policy, logging.level, logging.format, \
+                 executor.ff_run, executor.images, executor.secrets_dir, artifacts.repository, artifacts.directory, artifacts.endpoint, artifacts.bucket, artifacts.region, artifacts.insecure, artifacts.access_key_file, artifacts.secret_key_file, http.allow, retry.default_limit, retry.default_policy, retention.completed, retention.succeeded, retention.failed, retention.archive, logging.level, logging.format, \
                  auth.token";
     let cases = [
         ("sever:\n  http_port: 1\n", format!("flowforge.yaml:2: unknown key sever.http_port; {known}")),
@@ -79,6 +90,8 @@ fn every_mistake_names_its_key_and_its_source() {
         ("artifacts: {endpoint: 'https://s3.local'}", "flowforge.yaml:1: artifacts.endpoint: \"https://s3.local\" is not a host, with a port if need be, without http://".to_owned()),
         ("http: {allow: 'public, 10.0.0.0/99'}", "flowforge.yaml:1: http.allow: \"public, 10.0.0.0/99\" is not a list of hosts: \"10.0.0.0/99\" is not loopback, private, public, a name, an address or a net".to_owned()),
         ("auth: {token: hunter2}", "flowforge.yaml:1: auth.token: the value is not at least 16 printable ASCII characters without spaces".to_owned()),
+        ("retention: {failed: 1y}", "flowforge.yaml:1: retention.failed: \"1y\" is not a span such as 30d, 12h or 90m, or empty for ever".to_owned()),
+        ("retention: {archive: here}", "flowforge.yaml:1: retention.archive: \"here\" is not an absolute path, or empty for no archive".to_owned()),
         ("server: [1]\n", "flowforge.yaml:1: a value cannot be a list".to_owned()),
         ("server:\n  bind: {a: b}\n", "flowforge.yaml:2: a value cannot be a mapping".to_owned()),
         ("server: 1\n", "flowforge.yaml:1: server is a section, not a value".to_owned()),

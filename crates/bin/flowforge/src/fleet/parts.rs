@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use flowforge_logstore::SegmentLogs;
 use flowforge_model::attempt::Fact;
 use flowforge_model::id::InstanceId;
 use flowforge_ports::clock::SystemClock;
 use flowforge_ports::logs::LogStore;
 use flowforge_ports::runner::FactSink;
+use flowforge_store::PostgresStore;
 use flowforge_svc_api::{Api, ApiConfig, Downloads, Hub};
 use flowforge_svc_controller::{Beside, Config as ControllerConfig};
 use flowforge_svc_cron::Config as CronConfig;
@@ -45,7 +46,7 @@ pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyho
         tell: output(ground.queue.clone(), runtime.handle().clone()),
     });
     let mut url = String::new();
-    let mut published = None;
+    let (mut published, mut kept) = (None, None);
     if ground.roles.api {
         (url, published) = api(runtime, ground, &mut parts, Arc::clone(&logs))?;
     }
@@ -54,6 +55,8 @@ pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyho
     }
     if ground.roles.scheduler {
         scheduler(ground, &mut parts);
+        let store = PostgresStore::clone(&ground.store);
+        kept = Some(crate::retention::start(store, ground.settings, ground.stop.clone())?);
     }
     if ground.roles.executor {
         executor(ground, &mut parts, logs, &url)?;
@@ -72,6 +75,9 @@ pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyho
         ended
     });
     drop(published);
+    if kept.is_some_and(|thread| thread.join().is_err()) {
+        return ended.and(Err(anyhow!("the thread for retention panicked")));
+    }
     ended
 }
 
