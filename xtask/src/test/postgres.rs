@@ -49,16 +49,17 @@ pub(super) fn run() -> anyhow::Result<Tally> {
         Some(_) => None,
         None => Some(Server::start()?),
     };
-    let mut command = cargo();
-    command.args(["test", "--no-fail-fast", "--package", "flowforge-store", "--lib"]).args([
-        "--",
-        "--ignored",
-        "postgres",
-    ]);
-    if let Some(server) = &server {
-        command.env(VARIABLE, server.url());
+    let store: &[&str] = &["flowforge-store", "--lib", "--", "--ignored", "postgres"];
+    let program: &[&str] = &["flowforge", "--test", "postgres", "--", "--ignored"];
+    let mut tally = Tally::default();
+    for arguments in [store, program] {
+        let mut command = cargo();
+        command.args(["test", "--no-fail-fast", "--package"]).args(arguments);
+        if let Some(server) = &server {
+            command.env(VARIABLE, server.url());
+        }
+        tally.add(&run_tests(command)?);
     }
-    let tally = run_tests(command)?;
     ensure!(tally.passed + tally.failed > 0, "no test on PostgreSQL ran");
     Ok(tally)
 }

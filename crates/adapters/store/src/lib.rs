@@ -25,6 +25,6 @@ pub use archive::{Archive, Archived};
 pub use memory::{Flaw, MemoryStore};
 pub use postgres::{
     ARCHIVE_VERSION, EndedPage, EndedWorkflow, MigrationStatus, PostgresConfig, PostgresStore,
-    Retention,
+    Restored, Retention,
 };
 pub use sqlite::SqliteStore;

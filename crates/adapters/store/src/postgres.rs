@@ -13,6 +13,7 @@ mod intake;
 mod load;
 mod migrations;
 mod pool;
+mod restored;
 mod retention;
 mod roles;
 mod schedules;
@@ -43,6 +44,7 @@ pub use self::archive::ARCHIVE_VERSION;
 pub use self::config::PostgresConfig;
 pub(crate) use self::doctor::PAGE;
 pub use self::migrations::MigrationStatus;
+pub use self::restored::Restored;
 pub use self::retention::{EndedPage, EndedWorkflow, Retention};
 
 /// Threads of the store: one that encodes a large commit leaves another for everybody else.

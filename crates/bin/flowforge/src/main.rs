@@ -15,6 +15,7 @@ mod keeper;
 mod migrate;
 mod noop;
 mod outlet;
+mod restored;
 mod retention;
 mod schedules;
 mod start;
@@ -58,6 +59,8 @@ enum Command {
     Archive(archive::Options),
     /// Changes the tables in PostgreSQL, or shows how they stand.
     Migrate(migrate::Options),
+    /// Makes a restored backup of PostgreSQL safe to start servers on: fences off those of before.
+    Restored(restored::Options),
     /// Prints the version.
     Version,
 }
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Command::Doctor(options) => doctor::run(&options),
         Command::Archive(options) => archive::run(&options),
         Command::Migrate(options) => migrate::run(&options),
+        Command::Restored(options) => restored::run(&options),
         Command::Version => say(&format!("flowforge {}\n", env!("CARGO_PKG_VERSION"))),
     };
     done.unwrap_or_else(|error| {

@@ -28,7 +28,21 @@ pub(super) fn from_postgres(error: Error) -> StoreError {
         _ if *code == SqlState::DATA_CORRUPTED || *code == SqlState::INDEX_CORRUPTED => {
             StoreError::Corrupt(text)
         }
-        _ => StoreError::Unavailable(format!("{text} ({})", code.code())),
+        _ => StoreError::Unavailable(format!("{text} ({}){}", code.code(), advice(code))),
+    }
+}
+
+/// What to do about it, where the server's own words do not say so.
+fn advice(code: &SqlState) -> &'static str {
+    match code.code() {
+        "53100" => {
+            ": the disk of the database server is full; what is under way goes on once there is room"
+        }
+        "25006" => {
+            ": this is a standby, or a database that is read-only; name the primary in database.url"
+        }
+        "42501" => ": grant the user of database.url what it needs, or let it own the tables",
+        _ => "",
     }
 }
 

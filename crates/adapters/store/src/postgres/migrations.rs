@@ -12,14 +12,18 @@ use super::error::from_postgres;
 /// One step.
 struct Migration {
     name: &'static str,
+    /// Programs that know this schema or a later one work with the tables that it makes, although
+    /// they do not know all of them: it only expands. Its own number: they do not.
+    oldest: u32,
     up: &'static str,
     down: &'static str,
 }
 
 macro_rules! migration {
-    ($name:literal) => {
+    ($name:literal, $oldest:literal) => {
         Migration {
             name: $name,
+            oldest: $oldest,
             up: include_str!(concat!("../../migrations/postgres/", $name, ".up.sql")),
             down: include_str!(concat!("../../migrations/postgres/", $name, ".down.sql")),
         }
@@ -29,11 +33,11 @@ macro_rules! migration {
 /// Migration `n` leads from schema `n - 1` to `n`, counted from 1. Never edit one that was
 /// released.
 const MIGRATIONS: &[Migration] = &[
-    migration!("0001_first"),
-    migration!("0002_templates_and_locks"),
-    migration!("0003_schedules"),
-    migration!("0004_roles"),
-    migration!("0005_retention"),
+    migration!("0001_first", 1),
+    migration!("0002_templates_and_locks", 2),
+    migration!("0003_schedules", 3),
+    migration!("0004_roles", 4),
+    migration!("0005_retention", 4),
 ];
 
 /// Taken by whoever changes the schema; "FLOW", as in the header of SQLite's file.
@@ -42,9 +46,13 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(x'464c4f57'::bigint)";
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS flowforge_schema (
     version    integer     PRIMARY KEY CHECK (version >= 1),
     name       text        NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT now())";
+    applied_at timestamptz NOT NULL DEFAULT now());
+    ALTER TABLE flowforge_schema ADD COLUMN IF NOT EXISTS oldest integer CHECK (oldest >= 1)";
 
-const VERSION: &str = "SELECT coalesce(max(version), 0)::text FROM flowforge_schema";
+/// The column may not be there yet.
+const VERSION: &str = "SELECT coalesce(max(version), 0) || ' ' \
+     || coalesce(max(coalesce((to_jsonb(s)->>'oldest')::integer, version)) FILTER \
+     (WHERE version > KNOWN), 0) FROM flowforge_schema s";
 
 /// One migration and whether the database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,24 +105,28 @@ impl PostgresStore {
     /// Refuses a schema that is not the one this program works with.
     pub(crate) async fn must_be_migrated(&self) -> Result<(), StoreError> {
         let found = self.change(|connection| Box::pin(version(connection))).await?;
-        if found == known() {
+        if found >= known() {
             return Ok(());
         }
         Err(StoreError::Unavailable(format!(
-            "the database has schema {found}, this program needs {}: migrate it up",
+            "the database has schema {found}, this program needs {}: run `flowforge migrate up`",
             known()
         )))
     }
 }
 
-/// The version of the schema; 0 if there is none.
+/// The version of the schema; 0 if there is none. A later one that this program works with is as
+/// good as its own.
 async fn version(connection: &Connection) -> Result<u32, StoreError> {
     let exists = "SELECT (to_regclass('flowforge_schema') IS NOT NULL)::text";
     if text(connection, exists).await? != "true" {
         return Ok(0);
     }
-    let found = text(connection, VERSION).await?.parse().unwrap_or(u32::MAX);
-    if found > known() {
+    let said = text(connection, &VERSION.replace("KNOWN", &known().to_string())).await?;
+    let (found, oldest) = said.split_once(' ').unwrap_or((&said, ""));
+    let number = |text: &str| text.parse().unwrap_or(u32::MAX);
+    let (found, oldest) = (number(found), number(oldest));
+    if found > known() && oldest > known() {
         return Err(StoreError::FutureSchema { found, known: known() });
     }
     Ok(found)
@@ -122,7 +134,7 @@ async fn version(connection: &Connection) -> Result<u32, StoreError> {
 
 async fn up(connection: &Connection) -> Result<Vec<u32>, StoreError> {
     // A schema that is up to date is left alone: there is nothing to wait for.
-    if version(connection).await? == known() {
+    if version(connection).await? >= known() {
         return Ok(Vec::new());
     }
     let mut done = Vec::new();
@@ -132,8 +144,10 @@ async fn up(connection: &Connection) -> Result<Vec<u32>, StoreError> {
         if version(connection).await? < number {
             batch(connection, migration.up).await?;
             let name = migration.name;
-            let record =
-                format!("INSERT INTO flowforge_schema (version, name) VALUES ({number}, '{name}')");
+            let record = format!(
+                "INSERT INTO flowforge_schema (version, name, oldest) VALUES ({number}, '{name}', {})",
+                migration.oldest
+            );
             batch(connection, &record).await?;
             tracing::info!(version = number, name, "migrated the database up");
             done.push(number);
@@ -144,6 +158,11 @@ async fn up(connection: &Connection) -> Result<Vec<u32>, StoreError> {
 }
 
 async fn down(connection: &Connection, to: u32) -> Result<Vec<u32>, StoreError> {
+    let found = version(connection).await?;
+    if found > known() {
+        // What a later program did, it has to take back first.
+        return Err(StoreError::FutureSchema { found, known: known() });
+    }
     let mut done = Vec::new();
     for (number, migration) in (1_u32..).zip(MIGRATIONS).collect::<Vec<_>>().into_iter().rev() {
         begin(connection).await?;

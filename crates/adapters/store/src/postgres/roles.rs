@@ -23,6 +23,7 @@ use super::bind::{Bound, binds, int};
 use super::codec::{self, get};
 use super::load::{numbers, read};
 use super::transaction::{Mode, Tx};
+use crate::rules;
 
 const NEWS: &str = "SELECT id, body FROM news WHERE shard = ANY ($1) ORDER BY id LIMIT $2";
 
@@ -67,6 +68,18 @@ fn ended(key: AttemptKey, at: Timestamp, class: FailureClass, message: &str) -> 
     let reason = if class == FailureClass::Lost { Reason::Lost } else { Reason::Stopped };
     let report = Report::failed(at, class, reason, message.to_owned());
     Tidings::Fact(Fact { key, kind: FactKind::Finished(Box::new(report)) })
+}
+
+/// Tells controllers that attempts are lost, whose executors are gone.
+pub(super) async fn lose(
+    tx: &mut Tx<'_>,
+    ran: &[AttemptKey],
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let lost = |key: &AttemptKey| ended(*key, at, FailureClass::Lost, rules::EXECUTOR_LOST);
+    let news: Vec<Tidings> = ran.iter().map(lost).collect();
+    tx.execute(TELL, columns_of_news(&news)?).await?;
+    Ok(())
 }
 
 type Columns = (Vec<Uuid>, Vec<i32>, Vec<i32>);

@@ -1,6 +1,6 @@
 //! Who lives, and who holds what.
 
-use flowforge_model::attempt::{AttemptKey, FailureClass};
+use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::InstanceId;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::leases::{Attendance, Attended, Lease, Role};
@@ -8,12 +8,11 @@ use flowforge_ports::store::StoreError;
 use uuid::Uuid;
 
 use super::reservations::lead;
-use super::{TELL, columns_of_news, ended, key};
-use crate::postgres::bind::{Bound, binds};
+use super::{key, lose};
+use crate::postgres::bind::binds;
 use crate::postgres::codec::{self, get};
 use crate::postgres::load::read;
 use crate::postgres::transaction::Tx;
-use crate::rules;
 
 /// Slots of a role are shared out by one server at a time. The second half of the lock is the role.
 const ONE_BY_ONE: &str = "SELECT pg_advisory_xact_lock(1179406423, hashtext($1))";
@@ -135,9 +134,6 @@ pub(super) async fn bury(
         return Ok(Vec::new());
     }
     let ran: Vec<AttemptKey> = read(&tx.rows(RAN, binds![dead.clone()]).await?, |row| key(row, 0))?;
-    let lost = |key: &AttemptKey| ended(*key, at, FailureClass::Lost, rules::EXECUTOR_LOST);
-    let news: Vec<_> = ran.iter().map(lost).collect();
-    let values: Vec<Bound<'_>> = columns_of_news(&news)?;
-    tx.execute(TELL, values).await?;
+    lose(&mut tx, &ran, at).await?;
     Ok(dead.into_iter().map(InstanceId).collect())
 }

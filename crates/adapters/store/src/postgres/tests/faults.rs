@@ -63,6 +63,31 @@ fn a_connection_that_breaks_is_replaced_and_its_transaction_undone() {
     held.become_(WorkflowStatus::Failed, 1).unwrap();
 }
 
+/// A full disk stops a commit, nothing else, and says what it is.
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn a_full_disk_and_missing_rights_say_what_to_do() {
+    let database = fresh();
+    let store = database.store();
+    let mut held = Held::begin(&store, 1);
+    for (code, advice) in
+        [("53100", "disk of the database"), ("25006", "primary"), ("42501", "grant")]
+    {
+        database.run(&format!(
+            "CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END $$;
+             CREATE OR REPLACE TRIGGER fail BEFORE INSERT ON event EXECUTE FUNCTION fail()"
+        ));
+        let StoreError::Unavailable(why) = held.become_(WorkflowStatus::Failed, 1).unwrap_err()
+        else {
+            panic!("{code} may be tried again");
+        };
+        assert!(why.contains(code) && why.contains(advice), "{why}");
+    }
+    database.run("DROP TRIGGER fail ON event");
+    held.become_(WorkflowStatus::Failed, 1).unwrap();
+}
+
 /// A task may print any character; it must not stop the commit of all others.
 #[test]
 #[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]

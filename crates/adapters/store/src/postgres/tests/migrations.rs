@@ -89,6 +89,50 @@ fn a_newer_schema_is_refused() {
     }
 }
 
+/// While servers are replaced one by one, a later one has migrated already.
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn a_newer_schema_that_only_expands_is_worked_with() {
+    let database = fresh();
+    let known = migrations::known();
+    let later = |number: u32, oldest: u32| {
+        let version = known + number;
+        database.run(&format!(
+            "INSERT INTO flowforge_schema (version, name, oldest)
+             VALUES ({version}, 'later', {oldest})"
+        ));
+    };
+    later(1, known);
+    database.run("ALTER TABLE task ADD COLUMN later text NOT NULL DEFAULT ''");
+    let store = now(PostgresStore::open(config(&database.name))).unwrap();
+    populate(&store);
+    assert!(now(store.doctor()).unwrap().iter().all(|finding| finding.ok));
+    assert!(applied(&store).iter().all(|applied| *applied));
+    let error = now(store.migrate_down(0)).unwrap_err();
+    assert!(matches!(error, StoreError::FutureSchema { .. }), "{error}");
+    // One that does not only expand, somewhere on the way, is enough.
+    later(2, known + 1);
+    later(3, known);
+    let error = now(PostgresStore::open(config(&database.name))).unwrap_err();
+    assert!(matches!(error, StoreError::FutureSchema { .. }), "{error}");
+}
+
+/// Written by a program that did not know the mark.
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn a_schema_without_marks_is_read_and_gets_them() {
+    let database = fresh();
+    let store = connect(&database);
+    now(store.migrate_down(4)).unwrap();
+    database.run("ALTER TABLE flowforge_schema DROP COLUMN oldest");
+    let error = now(PostgresStore::open_migrated(config(&database.name))).unwrap_err();
+    assert!(error.to_string().contains("run `flowforge migrate up`"), "{error}");
+    assert_eq!(now(store.migrate_up()).unwrap(), [5]);
+    let marks = database
+        .run("SELECT version || ' ' || coalesce(oldest, 0) FROM flowforge_schema ORDER BY 1");
+    assert_eq!(marks, ["1 0", "2 0", "3 0", "4 0", "5 4"]);
+}
+
 #[test]
 #[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
 fn rows_know_the_shard_of_their_workflow() {

@@ -1,0 +1,425 @@
+//! The real program on a real PostgreSQL: `cargo xtask test --tier postgres` says where one is.
+
+#[cfg(test)]
+mod place {
+    use std::path::{Path, PathBuf};
+    use std::process::{Child, Command, Stdio};
+
+    /// The output of a program that has to succeed.
+    pub(crate) fn output(command: &mut Command) -> String {
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{command:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Exit code and standard error.
+    pub(crate) fn failure(command: &mut Command) -> (Option<i32>, String) {
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// A database of its own, and a directory.
+    pub(crate) struct Place {
+        pub(crate) name: String,
+        pub(crate) dir: tempfile::TempDir,
+    }
+
+    impl Place {
+        pub(crate) fn new(name: &str) -> Self {
+            let name = format!("ff_{name}_{}", std::process::id());
+            let place = Self { name, dir: tempfile::tempdir().unwrap() };
+            place.create();
+            place
+        }
+
+        pub(crate) fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        pub(crate) fn url(&self) -> String {
+            url(&self.name)
+        }
+
+        pub(crate) fn create(&self) {
+            sql("postgres", &format!("CREATE DATABASE {}", self.name));
+        }
+
+        pub(crate) fn drop(&self) {
+            sql("postgres", &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        }
+
+        pub(crate) fn sql(&self, text: &str) -> String {
+            sql(&self.name, text)
+        }
+
+        /// `flowforge` with this database and nothing of this machine's configuration.
+        pub(crate) fn flowforge(&self, arguments: &[&str]) -> Command {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_flowforge"));
+            command
+                .args(arguments)
+                .env_clear()
+                .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+                .env("FLOWFORGE_DATABASE_URL", self.url())
+                .env("FLOWFORGE_ROLE_LEASE_SECONDS", "2")
+                .current_dir(self.dir.path());
+            command
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            Place::drop(self);
+        }
+    }
+
+    pub(crate) fn url(database: &str) -> String {
+        let server = std::env::var_os("FLOWFORGE_TEST_POSTGRES")
+            .expect("cargo xtask test --tier postgres says where a server is");
+        let server = server.into_string().unwrap();
+        let (place, query) = server.split_once('?').unwrap_or((&server, ""));
+        let (host, _) = place.rsplit_once('/').unwrap();
+        format!("{host}/{database}?{query}")
+    }
+
+    pub(crate) fn sql(database: &str, text: &str) -> String {
+        output(Command::new("psql").args([
+            "-qtAX",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+            text,
+            &url(database),
+        ]))
+    }
+
+    /// A Redis on a socket, which ends with this.
+    pub(crate) struct Redis(Child);
+
+    impl Redis {
+        pub(crate) fn start(socket: &Path) -> Self {
+            let child = Command::new("redis-server")
+                .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+                .arg(socket)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap();
+            let redis = Self(child);
+            while std::os::unix::net::UnixStream::connect(socket).is_err() {
+                std::thread::yield_now();
+            }
+            redis
+        }
+    }
+
+    impl Drop for Redis {
+        fn drop(&mut self) {
+            self.0.kill().ok();
+            self.0.wait().ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod server {
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::path::PathBuf;
+    use std::process::{Child, Stdio};
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::place::Place;
+
+    /// `flowforge all`; killed if it is dropped before it has ended.
+    pub(crate) struct Server {
+        pub(crate) child: Child,
+        address: String,
+        token: String,
+        log: PathBuf,
+    }
+
+    impl Server {
+        pub(crate) fn start(place: &Place, name: &str, environment: &[(&str, &str)]) -> Self {
+            let home = place.path(name);
+            std::fs::create_dir_all(&home).unwrap();
+            let log = home.join("log");
+            let child = place
+                .flowforge(&["all", "--listen", "127.0.0.1:0", "--data-dir"])
+                .arg(&home)
+                .envs(environment.iter().copied())
+                .stdin(Stdio::null())
+                .stdout(File::create(home.join("out")).unwrap())
+                .stderr(File::create(&log).unwrap())
+                .spawn()
+                .unwrap();
+            let mut server = Self { child, address: String::new(), token: String::new(), log };
+            let endpoint = loop {
+                let text = std::fs::read_to_string(home.join("endpoint.json")).unwrap_or_default();
+                match serde_json::from_str::<Value>(&text) {
+                    Ok(endpoint) => break endpoint,
+                    Err(_) => server.lives(),
+                }
+            };
+            let word = |name: &str| endpoint[name].as_str().unwrap().to_owned();
+            word("url").strip_prefix("http://").unwrap().clone_into(&mut server.address);
+            server.token = word("token");
+            server
+        }
+
+        pub(crate) fn said(&self) -> String {
+            std::fs::read_to_string(&self.log).unwrap_or_default()
+        }
+
+        fn lives(&mut self) {
+            assert_eq!(self.child.try_wait().unwrap(), None, "{}", self.said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+
+        pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+            let mut stream = TcpStream::connect(&self.address).unwrap();
+            write!(
+                stream,
+                "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
+                 content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                self.address,
+                self.token,
+                body.len()
+            )
+            .unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            let status = answer.get(9..12).unwrap().parse().unwrap();
+            let body = answer.split_once("\r\n\r\n").unwrap().1;
+            (status, serde_json::from_str(body).unwrap_or_default())
+        }
+
+        /// Submits one task; the id of the workflow.
+        pub(crate) fn submit(&self, script: &str) -> String {
+            let container = json!({"image": "none", "command": ["sh", "-c", script]});
+            let document = json!({
+                "version": "1.0", "entrypoint": "main",
+                "templates": {"main": {"container": container}}
+            });
+            let (status, body) = self.request("POST", "/api/v1/workflows", &document.to_string());
+            assert!(matches!(status, 200..300), "{body}");
+            body["id"].as_str().unwrap().to_owned()
+        }
+
+        /// Waits until `done` says so of what the server answers.
+        pub(crate) fn wait(&mut self, path: &str, done: impl Fn(u16, &Value) -> bool) {
+            loop {
+                let (status, body) = self.request("GET", path, "");
+                if done(status, &body) {
+                    return;
+                }
+                self.lives();
+            }
+        }
+
+        pub(crate) fn succeeded(&mut self, id: &str) {
+            self.wait(&format!("/api/v1/workflows/{id}"), |_, body| {
+                assert_ne!(body["status"], "FAILED", "{body}");
+                body["status"] == "SUCCEEDED"
+            });
+        }
+
+        pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+            let pid = rustix::process::Pid::from_child(&self.child);
+            rustix::process::kill_process(pid, signal).unwrap();
+        }
+
+        pub(crate) fn stop(mut self) {
+            self.signal(rustix::process::Signal::TERM);
+            assert_eq!(self.child.wait().unwrap().code(), Some(0), "{}", self.said());
+        }
+    }
+
+    impl Drop for Server {
+        fn drop(&mut self) {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+    }
+}
+
+use std::process::Command;
+
+use place::{Place, Redis, failure, output};
+use rustix::process::Signal;
+use server::Server;
+
+/// Everything is as it should be, as the doctor sees it.
+fn healthy(place: &Place) {
+    let report = output(&mut place.flowforge(&["doctor"]));
+    assert!(report.ends_with("everything is as it should be\n"), "{report}");
+}
+
+fn dump(place: &Place, file: &std::path::Path) {
+    output(Command::new("pg_dump").args(["-Fc", "-f"]).arg(file).arg(place.url()));
+}
+
+fn restore(place: &Place, file: &std::path::Path) {
+    place.drop();
+    place.create();
+    output(Command::new("pg_restore").args(["--exit-on-error", "-d"]).arg(place.url()).arg(file));
+}
+
+/// A backup is taken while a workflow runs; more is done; the server stands still, and the backup is
+/// restored under it. What the backup knows goes on, and the server of before does nothing.
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn a_restored_backup_goes_on_and_the_servers_of_before_do_not() {
+    let place = Place::new("restored");
+    let socket = place.path("redis.sock");
+    let _redis = Redis::start(&socket);
+    let queue = format!("unix:{}", socket.display());
+    let queue = [("FLOWFORGE_QUEUE_ADDRESSES", queue.as_str())];
+    let mut before = Server::start(&place, "before", &queue);
+    let done = before.submit("true");
+    before.succeeded(&done);
+    let (begun, go, ends) = (place.path("begun"), place.path("go"), place.path("ends"));
+    let script = format!(
+        "echo $$ > {}; until test -e {}; do sleep 0.05; done; echo done >> {}",
+        begun.display(),
+        go.display(),
+        ends.display()
+    );
+    let under_way = before.submit(&script);
+    before.wait("/health", |_, _| begun.exists());
+    let file = place.path("dump");
+    dump(&place, &file);
+    let forgotten = before.submit("true");
+    before.succeeded(&forgotten);
+    let epochs = "SELECT max(epoch) FROM lease";
+    let high: i64 = place.sql(epochs).trim().parse().unwrap();
+    let number = "SELECT last_value FROM pg_sequences WHERE sequencename = 'intent_id_seq'";
+    let last: i64 = place.sql(number).trim().parse().unwrap();
+
+    before.signal(Signal::STOP);
+    restore(&place, &file);
+    let said = output(&mut place.flowforge(&["restored"]));
+    assert!(said.contains("1 executors are dead, 1 attempts are lost"), "{said}");
+    let raised: i64 = place.sql("SELECT min(epoch) FROM lease").trim().parse().unwrap();
+    assert!(raised > high, "{raised} after {high}");
+    let next: i64 = place.sql(number).trim().parse().unwrap();
+    assert!(next > last, "{next} after {last}");
+    healthy(&place);
+
+    let mut after = Server::start(&place, "after", &queue);
+    before.signal(Signal::CONT);
+    // Its executor is dead, and a part that ends, ends all.
+    let code = before.child.wait().unwrap().code();
+    assert_eq!(code, Some(1), "{}", before.said());
+    std::fs::write(&go, "").unwrap();
+    after.succeeded(&under_way);
+    let again = after.submit("true");
+    after.succeeded(&again);
+    let (status, _) = after.request("GET", &format!("/api/v1/workflows/{forgotten}"), "");
+    assert_eq!(status, 404, "the backup does not know it");
+    assert_eq!(
+        after.request("GET", &format!("/api/v1/workflows/{done}"), "").1["status"],
+        "SUCCEEDED"
+    );
+    let attempts = format!(
+        "SELECT string_agg(coalesce(reason, 'none'), ' ' ORDER BY number) FROM attempt
+         WHERE workflow = '{under_way}'"
+    );
+    assert_eq!(place.sql(&attempts).trim(), "lost none");
+    healthy(&place);
+    after.stop();
+    healthy(&place);
+}
+
+/// Archived first, then deleted; what has a time to live of its own, or is not over, stays.
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn what_is_over_its_time_is_archived_and_deleted() {
+    let place = Place::new("retention");
+    let archive = place.path("archive");
+    let mut first = Server::start(&place, "first", &[]);
+    let over = first.submit("echo hello");
+    first.succeeded(&over);
+    first.stop();
+    let exported = place.path("exported");
+    let said =
+        output(place.flowforge(&["archive", "export", "--project", "default"]).arg(&exported));
+    assert!(said.starts_with("archived 1 workflows, "), "{said}");
+
+    let settings = [
+        ("FLOWFORGE_RETENTION_SUCCEEDED", "1ms"),
+        ("FLOWFORGE_RETENTION_ARCHIVE", archive.to_str().unwrap()),
+    ];
+    let mut second = Server::start(&place, "second", &settings);
+    second.wait(&format!("/api/v1/workflows/{over}"), |status, _| status == 404);
+    let stays = second.submit("true");
+    second.succeeded(&stays);
+    second.stop();
+    let files = |root: &std::path::Path| {
+        let days = std::fs::read_dir(root).unwrap();
+        days.flat_map(|day| std::fs::read_dir(day.unwrap().path()).unwrap())
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(files(&archive), [format!("{over}.jsonl.zst")]);
+    assert_eq!(files(&exported), [format!("{over}.jsonl.zst")]);
+    assert_eq!(place.sql("SELECT count(*) FROM workflow").trim(), "1");
+    healthy(&place);
+}
+
+/// What cannot be used is refused at the start: what, why, and what to do; nothing is left running.
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn what_cannot_be_used_ends_the_program_with_a_reason() {
+    let place = Place::new("refused");
+    let home = place.path("home");
+    let start = |place: &Place, url: &str| {
+        let mut command = place.flowforge(&["all", "--listen", "127.0.0.1:0", "--data-dir"]);
+        failure(command.arg(&home).env("FLOWFORGE_DATABASE_URL", url))
+    };
+    let url = place.url();
+    for (url, code, says) in [
+        ("mysql://u@h/d", 2, "database.url"),
+        ("postgresql://u@127.0.0.1:1/d", 1, "refused"),
+        (&place::url("ff_nowhere"), 1, "CREATE DATABASE"),
+    ] {
+        let (ended, error) = start(&place, url);
+        assert_eq!(ended, Some(code), "{url}: {error}");
+        assert!(error.contains(says), "{url}: {error}");
+    }
+    // An older schema: commands that change nothing say how to change it.
+    output(&mut place.flowforge(&["migrate", "up"]));
+    output(&mut place.flowforge(&["migrate", "down", "--to", "3", "--yes"]));
+    for command in [&["doctor"][..], &["restored"], &["archive", "export", "x"]] {
+        let (code, error) = failure(&mut place.flowforge(command));
+        assert_eq!(code, Some(1), "{command:?}: {error}");
+        assert!(error.contains("run `flowforge migrate up`"), "{command:?}: {error}");
+    }
+    output(&mut place.flowforge(&["migrate", "up"]));
+    // A standby, or a database that is read-only.
+    place.sql(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", place.name));
+    let (code, error) = start(&place, &url);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("read-only"), "{error}");
+    place::sql("postgres", &format!("ALTER DATABASE {} RESET ALL", place.name));
+    // A later schema, unless it only expands.
+    place.sql("INSERT INTO flowforge_schema (version, name) VALUES (99, 'later')");
+    let (code, error) = start(&place, &url);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("schema 99") && error.contains("newer flowforge"), "{error}");
+    place.sql("UPDATE flowforge_schema SET oldest = 1 WHERE version = 99");
+    Server::start(&place, "compatible", &[]).stop();
+    // Settings that could never do anything.
+    let (code, error) = failure(
+        place
+            .flowforge(&["dev", "--data-dir"])
+            .arg(&home)
+            .env("FLOWFORGE_RETENTION_FAILED", "1d")
+            .env_remove("FLOWFORGE_DATABASE_URL"),
+    );
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("retention.* needs PostgreSQL"), "{error}");
+}
