@@ -95,6 +95,14 @@ pub enum Tidings {
         /// The task.
         node: NodeIx,
     },
+    /// Somebody said something that this version cannot read. Never written.
+    #[serde(skip)]
+    Unread {
+        /// Of which workflow.
+        workflow: WorkflowId,
+        /// Why not.
+        why: String,
+    },
 }
 
 impl Tidings {
@@ -103,7 +111,7 @@ impl Tidings {
     pub fn workflow(&self) -> WorkflowId {
         match self {
             Self::Fact(fact) => fact.key.workflow,
-            Self::Granted { workflow, .. } => *workflow,
+            Self::Granted { workflow, .. } | Self::Unread { workflow, .. } => *workflow,
         }
     }
 }

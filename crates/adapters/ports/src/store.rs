@@ -100,6 +100,8 @@ pub struct Intent {
     pub workflow: WorkflowId,
     /// What; none means that it was submitted.
     pub command: Option<Command>,
+    /// Why it cannot be read: a later version wrote it. Nothing else of it is known then.
+    pub unread: Option<String>,
 }
 
 /// Everything kept of a workflow that a controller needs to carry on with it.

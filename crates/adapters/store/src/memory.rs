@@ -152,6 +152,7 @@ impl Store for MemoryStore {
                 id: *id,
                 workflow: intent.workflow,
                 command: intent.command.clone(),
+                unread: None,
             })
             .collect())
     }

@@ -370,6 +370,63 @@ fn what_is_over_its_time_is_archived_and_deleted() {
     healthy(&place);
 }
 
+/// Rows of a later version beside this one: what it adds is no matter, what cannot be read concerns
+/// its workflow alone.
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn rows_of_a_later_version_stop_nobody_else() {
+    let place = Place::new("later");
+    let environment = [("FLOWFORGE_EXECUTOR_CONCURRENCY", "1")];
+    let mut server = Server::start(&place, "server", &environment);
+    let (begun, go) = (place.path("begun"), place.path("go"));
+    let wait =
+        format!("touch {}; until test -e {}; do sleep 0.05; done", begun.display(), go.display());
+    let first = server.submit(&wait);
+    server.wait("/health", |_, _| begun.exists());
+    // There is room for one: these have their work orders, and wait.
+    let [adds, unread, told, asked] =
+        ["adds", "unread", "told", "asked"].map(|_| server.submit("true"));
+    let orders = format!("SELECT count(*) FROM work_order WHERE workflow <> '{first}'");
+    while place.sql(&orders).trim() != "4" {
+        std::thread::yield_now();
+    }
+    let orders = [
+        format!(
+            "UPDATE work_order SET body = replace(body, '{{\"Ok\":{{', '{{\"Ok\":{{\"later\":[1],') WHERE workflow = '{adds}'"
+        ),
+        format!("UPDATE work_order SET body = '{{\"Later\": 1}}' WHERE workflow = '{unread}'"),
+        format!(
+            "INSERT INTO news (workflow, node, number, finished, body) VALUES ('{told}', 0, 0, FALSE, '{{\"sung\": 1}}')"
+        ),
+        format!(
+            "INSERT INTO intent (workflow, command, closes, asked_at) VALUES ('{asked}', '{{\"command\": \"dance\"}}', FALSE, 1)"
+        ),
+    ];
+    place.sql(&orders.join("; "));
+    assert_eq!(place.sql("SELECT count(*) FROM work_order WHERE body LIKE '%later%'").trim(), "1");
+    for (id, word) in [(&told, "sung"), (&asked, "dance")] {
+        server.wait(&format!("/api/v1/workflows/{id}"), |_, body| body["status"] == "FAILED");
+        let row = place.sql(&format!("SELECT reason, message FROM workflow WHERE id = '{id}'"));
+        assert!(row.starts_with("quarantined|") && row.contains(word), "{row}");
+    }
+    std::fs::write(&go, "").unwrap();
+    for id in [&first, &adds, &unread] {
+        server.succeeded(id);
+    }
+    let attempts = |id: &str| {
+        let sql = "SELECT string_agg(coalesce(reason, 'none'), ' ' ORDER BY number) FROM attempt";
+        place.sql(&format!("{sql} WHERE workflow = '{id}'")).trim().to_owned()
+    };
+    assert_eq!((attempts(&adds), attempts(&unread)), ("none".to_owned(), "lost none".to_owned()));
+    // A call that the scheduler cannot read: it leads anew, from the rows.
+    place.sql("UPDATE call_log SET last = last + 1");
+    place.sql("INSERT INTO call SELECT shard, last, '[{\"hum\": 1}]' FROM call_log");
+    let after = server.submit("true");
+    server.succeeded(&after);
+    server.stop();
+    healthy(&place);
+}
+
 /// What cannot be used is refused at the start: what, why, and what to do; nothing is left running.
 #[test]
 #[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]

@@ -34,7 +34,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
             let full = u32::try_from(page.len()).is_ok_and(|len| len >= INTENTS);
             after = page.last().map_or(after, |intent| intent.id);
             let mut new = false;
-            for Intent { id, workflow, command } in page {
+            for Intent { id, workflow, command, unread } in page {
                 if self.taken_intents.insert(id, workflow).is_some() {
                     continue;
                 }
@@ -44,6 +44,10 @@ impl<S: Store, A: Admission> Controller<S, A> {
                     continue;
                 }
                 turn.pending(workflow).intents.push(id);
+                if let Some(why) = unread {
+                    self.set_aside(turn, workflow, format!("a command cannot be read: {why}"));
+                    continue;
+                }
                 let event = command.map_or(Event::Submitted, Event::Asked);
                 self.apply(turn, workflow, &event);
             }
@@ -72,6 +76,9 @@ impl<S: Store, A: Admission> Controller<S, A> {
             match what {
                 Tidings::Fact(fact) => self.take_fact(turn, fact),
                 Tidings::Granted { workflow, node } => self.take_grant(turn, workflow, node),
+                Tidings::Unread { workflow, why } => {
+                    self.set_aside(turn, workflow, format!("news cannot be read: {why}"));
+                }
             }
         }
         Ok(())

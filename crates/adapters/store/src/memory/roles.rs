@@ -127,7 +127,7 @@ impl Roles {
         }
         self.news.values().any(|what| match what {
             Tidings::Fact(Fact { key: of, kind: FactKind::Finished(_) }) => *of == key,
-            Tidings::Fact(_) | Tidings::Granted { .. } => false,
+            Tidings::Fact(_) | Tidings::Granted { .. } | Tidings::Unread { .. } => false,
         })
     }
 

@@ -57,11 +57,13 @@ pub(super) async fn intents(
 ) -> Result<Vec<Intent>, StoreError> {
     let values = binds![numbers(shards), after, i64::from(limit)];
     read(&tx.rows(INTENTS_AFTER, values).await?, |row| {
-        Ok(Intent {
-            id: get(row, 0)?,
-            workflow: codec::workflow_id(row, 1)?,
-            command: codec::json(row, 2)?,
-        })
+        // One that cannot be read concerns its workflow, and no other.
+        let (command, unread) = match codec::json(row, 2) {
+            Ok(command) => (command, None),
+            Err(why) => (None, Some(why.to_string())),
+        };
+        let workflow = codec::workflow_id(row, 1)?;
+        Ok(Intent { id: get(row, 0)?, workflow, command, unread })
     })
 }
 

@@ -25,7 +25,8 @@ use super::load::{numbers, read};
 use super::transaction::{Mode, Tx};
 use crate::rules;
 
-const NEWS: &str = "SELECT id, body FROM news WHERE shard = ANY ($1) ORDER BY id LIMIT $2";
+const NEWS: &str =
+    "SELECT id, body, workflow FROM news WHERE shard = ANY ($1) ORDER BY id LIMIT $2";
 
 /// News, each with the columns that it is found by.
 const TELL: &str = "INSERT INTO news (workflow, node, number, finished, body) \
@@ -38,7 +39,10 @@ pub(super) async fn news(
     limit: u32,
 ) -> Result<Vec<News>, StoreError> {
     read(&tx.rows(NEWS, binds![numbers(shards), i64::from(limit)]).await?, |row| {
-        let what = codec::json(row, 1)?.ok_or_else(|| codec::corrupt("news"))?;
+        let what = codec::json(row, 1).and_then(|what| what.ok_or_else(|| codec::corrupt("news")));
+        let workflow = codec::workflow_id(row, 2)?;
+        // What cannot be read concerns its workflow, and no other.
+        let what = what.unwrap_or_else(|why| Tidings::Unread { workflow, why: why.to_string() });
         Ok(News { id: get(row, 0)?, what })
     })
 }
@@ -53,6 +57,7 @@ fn columns_of_news<'a>(all: &[Tidings]) -> Result<Vec<Bound<'a>>, StoreError> {
                 (key.node, key.number, matches!(kind, FactKind::Finished(_)))
             }
             Tidings::Granted { node, .. } => (*node, 0, false),
+            Tidings::Unread { .. } => return Err(codec::corrupt("news that could not be read")),
         };
         workflows.push(what.workflow().0);
         nodes.push(int(node.0)?);
@@ -169,11 +174,11 @@ impl Claims for PostgresStore {
     async fn claim(
         &self,
         executor: InstanceId,
-        _at: Timestamp,
+        at: Timestamp,
         keys: &[AttemptKey],
     ) -> Result<Vec<(AttemptKey, Order)>, StoreError> {
         let keys = keys.to_vec();
-        self.write(move |tx| Box::pin(claims::claim(tx, executor, keys))).await
+        self.write(move |tx| Box::pin(claims::claim(tx, executor, at, keys))).await
     }
 
     async fn report(&self, executor: InstanceId, facts: &[Fact]) -> Result<(), StoreError> {

@@ -20,11 +20,13 @@ pub(super) fn intents(
         "SELECT id, workflow, command FROM intent WHERE id > ?1 ORDER BY id LIMIT ?2",
         params![after, limit],
         |row| {
-            Ok(Intent {
-                id: get(row, 0)?,
-                workflow: codec::workflow_id(row, 1)?,
-                command: codec::command(row, 2)?,
-            })
+            let (command, unread) = match codec::command(row, 2) {
+                Ok(command) => (command, None),
+                Err(StoreError::Corrupt(why)) => (None, Some(why)),
+                Err(other) => return Err(other),
+            };
+            let workflow = codec::workflow_id(row, 1)?;
+            Ok(Intent { id: get(row, 0)?, workflow, command, unread })
         },
     )
 }

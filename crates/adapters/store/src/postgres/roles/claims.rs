@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use flowforge_model::attempt::{AttemptKey, Fact};
+use flowforge_model::attempt::{AttemptKey, Fact, FailureClass, Report};
 use flowforge_model::id::InstanceId;
+use flowforge_model::status::Reason;
+use flowforge_model::time::Timestamp;
 use flowforge_ports::handover::{Order, Tidings};
 use flowforge_ports::store::StoreError;
 use uuid::Uuid;
@@ -50,6 +52,7 @@ const STOPS: &str = "SELECT a.workflow, a.node, a.number FROM attempt a \
 pub(super) async fn claim(
     mut tx: Tx<'_>,
     executor: InstanceId,
+    at: Timestamp,
     keys: Vec<AttemptKey>,
 ) -> Result<Vec<(AttemptKey, Order)>, StoreError> {
     let gates: BTreeSet<Uuid> = keys.iter().map(|key| key.workflow.0).collect();
@@ -64,11 +67,23 @@ pub(super) async fn claim(
         return Err(StoreError::Fenced);
     }
     let mut claimed = read(&claimed.rows, |row| {
-        let order = codec::json(row, 3)?.ok_or_else(|| codec::corrupt("work order"))?;
+        let read = codec::json(row, 3).and_then(|order| order.ok_or_else(missing));
+        // It ends here and is tried again, perhaps by an executor that can read it.
+        let order = match read {
+            Ok(order) => order,
+            Err(why) => {
+                let message = format!("the executor cannot read the work order: {why}");
+                Err(Report::failed(at, FailureClass::Lost, Reason::Lost, message))
+            }
+        };
         Ok((key(row, 0)?, order))
     })?;
     claimed.sort_by_key(|(key, _): &(AttemptKey, Order)| *key);
     Ok(claimed)
+}
+
+fn missing() -> StoreError {
+    codec::corrupt("there is none")
 }
 
 pub(super) async fn report(
