@@ -1,10 +1,11 @@
 //! What is known of a schedule beside its document: kept in the store, changed by decisions only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::id::WorkflowId;
 use flowforge_model::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::condition::Seen;
 use crate::schedule::Schedule;
@@ -50,6 +51,9 @@ pub struct ScheduleState {
     pub failed: u64,
     /// Whether it goes on.
     pub phase: Phase,
+    /// What a later version keeps in here: of no matter to this one, and left as it is.
+    #[serde(flatten)]
+    pub later: BTreeMap<String, Value>,
 }
 
 impl ScheduleState {
@@ -65,6 +69,7 @@ impl ScheduleState {
             succeeded: 0,
             failed: 0,
             phase: Phase::Active,
+            later: BTreeMap::new(),
         }
     }
 
@@ -124,5 +129,22 @@ impl ScheduleState {
             state.phase = Phase::Stopped;
         }
         state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_later_version_keeps_in_a_state_stays() {
+        let state = ScheduleState::new(Timestamp(7));
+        let mut json = serde_json::to_value(&state).unwrap();
+        assert_eq!(serde_json::from_value::<ScheduleState>(json.clone()).unwrap(), state);
+        json["jitter"] = serde_json::json!({"seed": [1, 2]});
+        let read: ScheduleState = serde_json::from_value(json.clone()).unwrap();
+        let moved = read.resumed(Timestamp(9));
+        json["considered_to"] = 9.into();
+        assert_eq!(serde_json::to_value(&moved).unwrap(), json);
     }
 }
