@@ -19,12 +19,19 @@ const JSON: &str = "application/json";
 pub(crate) struct Client {
     address: String,
     token: String,
+    patience: Duration,
 }
 
 impl Client {
     pub(crate) fn new(url: &str, token: &str) -> anyhow::Result<Self> {
         let address = url.strip_prefix("http://").context("the server's address")?;
-        Ok(Self { address: address.trim_end_matches('/').to_owned(), token: token.to_owned() })
+        let address = address.trim_end_matches('/').to_owned();
+        Ok(Self { address, token: token.to_owned(), patience: PATIENCE })
+    }
+
+    /// The same, which gives up after so long.
+    pub(crate) fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     fn send(
@@ -33,13 +40,21 @@ impl Client {
         (kind, accept): (&str, &str),
         body: &str,
     ) -> anyhow::Result<BufReader<TcpStream>> {
+        self.send_with((method, path), &format!("Accept: {accept}\r\nContent-Type: {kind}"), body)
+    }
+
+    fn send_with(
+        &self,
+        (method, path): (&str, &str),
+        headers: &str,
+        body: &str,
+    ) -> anyhow::Result<BufReader<TcpStream>> {
         let mut stream = TcpStream::connect(&self.address).context("connect")?;
         stream.set_nodelay(true).context("set up the connection")?;
-        stream.set_read_timeout(Some(PATIENCE)).context("set up the connection")?;
+        stream.set_read_timeout(Some(self.patience)).context("set up the connection")?;
         let head = format!(
             "{method} /api/v1{path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
-             Accept: {accept}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n",
+             {headers}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
             self.address,
             self.token,
             body.len()
@@ -60,11 +75,7 @@ impl Client {
         kind: &str,
         body: &str,
     ) -> anyhow::Result<Value> {
-        let mut answer = self.send((method, path), (kind, JSON), body)?;
-        let (status, chunked) = head(&mut answer)?;
-        let mut text = Vec::new();
-        answer.read_to_end(&mut text).context("read the answer")?;
-        let text = if chunked { unchunk(&text)? } else { text };
+        let (status, text) = whole(self.send((method, path), (kind, JSON), body)?)?;
         ensure!(
             (200..300).contains(&status),
             "{method} {path}: {status} {}",
@@ -83,6 +94,17 @@ impl Client {
     pub(crate) fn submit_yaml(&self, document: &str) -> anyhow::Result<String> {
         let answer = self.answer(("POST", "/workflows"), "application/yaml", document)?;
         Ok(answer["id"].as_str().context("an id")?.to_owned())
+    }
+
+    /// Submits a document under a key, once however often this is called: status and answer.
+    pub(crate) fn submit_once(
+        &self,
+        key: &str,
+        kind: &str,
+        document: &str,
+    ) -> anyhow::Result<(u16, Vec<u8>)> {
+        let headers = format!("Accept: {JSON}\r\nContent-Type: {kind}\r\nIdempotency-Key: {key}");
+        whole(self.send_with(("POST", "/workflows"), &headers, document)?)
     }
 
     /// Waits for the end of a workflow, after record `after` of its history; its last status.
@@ -124,6 +146,14 @@ impl Client {
         }
         Ok(begun.elapsed())
     }
+}
+
+/// Status and body.
+fn whole(mut answer: BufReader<TcpStream>) -> anyhow::Result<(u16, Vec<u8>)> {
+    let (status, chunked) = head(&mut answer)?;
+    let mut text = Vec::new();
+    answer.read_to_end(&mut text).context("read the answer")?;
+    Ok((status, if chunked { unchunk(&text)? } else { text }))
 }
 
 /// Status and whether the body comes in chunks.

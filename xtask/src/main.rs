@@ -29,8 +29,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
+use crate::chaos::fleet::{Campaign, Until};
 use crate::conformance::Trial;
 
 /// Builds, checks, tests and shows FlowForge.
@@ -71,18 +72,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Kills the real server at random points under load and looks at everything afterwards
-    Chaos {
-        /// How often
-        #[arg(long, default_value_t = 20)]
-        kills: u32,
-        /// Another seed gives other moments
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// Kill roles that share PostgreSQL and Redis instead of one server that does everything
-        #[arg(long)]
-        fleet: bool,
-    },
+    /// Harms real servers at random moments under load and looks at everything afterwards
+    Chaos(ChaosArguments),
     /// Deterministic simulation; see `cargo xtask sim --help`
     #[command(disable_help_flag = true)]
     Sim {
@@ -121,6 +112,45 @@ enum Command {
     },
 }
 
+#[derive(Debug, Args)]
+struct ChaosArguments {
+    /// How many `kill -9`
+    #[arg(long, default_value_t = 20)]
+    kills: u32,
+    /// Another seed gives other moments
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Harm roles that share PostgreSQL and Redis instead of one server that does everything
+    #[arg(long)]
+    fleet: bool,
+    /// Harm for so long, however many kills that are
+    #[arg(long, requires = "fleet", conflicts_with = "kills", value_name = "MINUTES")]
+    minutes: Option<u32>,
+    /// Only these kinds of faults; without kills among them, --kills counts all
+    #[arg(long, requires = "fleet", value_delimiter = ',', value_name = "KINDS")]
+    only: Vec<chaos::fleet::Kind>,
+    /// Others take over from a server after so long
+    #[arg(long, requires = "fleet", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=10), value_name = "SECONDS")]
+    lease: u64,
+    /// The longest pause between two faults
+    #[arg(long, requires = "fleet", default_value_t = 500, value_name = "MILLISECONDS")]
+    pause: u64,
+    /// Also write the figures here, as JSON; `-` is standard output
+    #[arg(long, requires = "fleet", value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl ChaosArguments {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        if !self.fleet {
+            return chaos::run(self.kills, self.seed);
+        }
+        let until = self.minutes.map_or(Until::Kills(self.kills), Until::Minutes);
+        let Self { seed, only, lease, pause, json, .. } = self;
+        chaos::fleet::run(&Campaign { until, seed, only, lease, pause, json })
+    }
+}
+
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo => demo::run(),
@@ -130,8 +160,7 @@ fn main() -> ExitCode {
         Command::Tidy { bless } => tidy::run(bless),
         Command::Dist => dist::run(),
         Command::Bench { suites, json } => bench::run(&suites, json.as_deref()),
-        Command::Chaos { kills, seed, fleet: true } => chaos::fleet::run(kills, seed),
-        Command::Chaos { kills, seed, fleet: false } => chaos::run(kills, seed),
+        Command::Chaos(arguments) => arguments.run(),
         Command::Sim { arguments } => sim::run(&arguments),
         Command::Conformance { when: Some(table), .. } => {
             conformance::golden::run("--when", &table)

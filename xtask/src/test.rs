@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use crate::chaos::fleet::{Campaign, Until};
 use crate::workspace::{Metadata, cargo, describe, on_ci, which};
 use crate::{chaos, conformance, demo, examples, sim};
 
@@ -200,8 +201,8 @@ fn run_tests(mut command: Command) -> anyhow::Result<Tally> {
 const SEEDS: &str = "2000";
 /// Kills of a run before every change; `cargo xtask chaos --kills N` for more.
 const KILLS: u32 = 5;
-/// The same for roles of their own.
-const FLEET_KILLS: u32 = 30;
+/// The same for roles of their own, among faults of all other kinds.
+const FLEET_KILLS: u32 = 12;
 
 fn python() -> Option<String> {
     which("python3").is_none().then(|| "python3 is missing".to_owned())
@@ -239,7 +240,15 @@ fn named(line: String, code: ExitCode) -> anyhow::Result<String> {
 fn fleet() -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     let line = format!("cargo xtask chaos --fleet --kills {FLEET_KILLS}");
-    let outcome = chaos::fleet::run(FLEET_KILLS, 1).with_context(|| line.clone());
+    let campaign = Campaign {
+        until: Until::Kills(FLEET_KILLS),
+        seed: 1,
+        only: Vec::new(),
+        lease: 2,
+        pause: 500,
+        json: None,
+    };
+    let outcome = chaos::fleet::run(&campaign).with_context(|| line.clone());
     tally.count(outcome.and_then(|code| named(line, code)));
     Ok(tally)
 }

@@ -30,6 +30,7 @@ const SVC_CRON: &str = "flowforge-svc-cron";
 const SVC_SCHEDULER: &str = "flowforge-svc-scheduler";
 const EXECUTOR: &str = "flowforge-svc-executor";
 const TESTKIT: &str = "flowforge-testkit";
+const PROXY: &str = "flowforge-proxy";
 
 const DOMAIN: [&str; 6] = [MODEL, EXPR, SPEC, CRON, ENGINE, SCHEDULER];
 /// Real adapters for the tests of a service; never another service.
@@ -45,7 +46,7 @@ pub(crate) const ARROWS: &[Arrows] = &[
     arrows(SCHEDULER, &[MODEL], &[]),
     arrows(PORTS, &[MODEL], &[]),
     arrows(WIRE, &[MODEL], &[]),
-    arrows(STORE, &[MODEL, PORTS], &[TESTKIT]),
+    arrows(STORE, &[MODEL, PORTS], &[TESTKIT, PROXY]),
     arrows(PROCESS, &[MODEL, PORTS], &[LOGSTORE, TESTKIT]),
     arrows(QUEUE, &[MODEL, PORTS], &[TESTKIT]),
     arrows(ARTIFACTS, &[MODEL, PORTS, HTTP], &[TESTKIT]),
@@ -98,7 +99,8 @@ pub(crate) const ARROWS: &[Arrows] = &[
         ],
         &[],
     ),
-    arrows("xtask", &[], &[]),
+    arrows(PROXY, &[], &[]),
+    arrows("xtask", &[PROXY], &[]),
 ];
 
 const fn arrows(

@@ -5,9 +5,9 @@
 //! closes even for a program that was killed. `FLOWFORGE_TEST_POSTGRES` names another server.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
@@ -19,23 +19,39 @@ use crate::workspace::{cargo, output, which};
 const VARIABLE: &str = "FLOWFORGE_TEST_POSTGRES";
 
 /// `$1` is the directory, `$2` the programs, `$3` more settings; the rest is what makes an ordinary
-/// user of root. Says `ready` once it answers.
+/// user of root. Says `ready` once it answers; a signal's name ends it by that signal and starts it
+/// again.
 const SERVE: &str = r#"
 dir=$1; programs=$2; settings=$3; shift 3
 trap '' INT TERM HUP
 stop() { [ -z "$pid" ] || { kill -QUIT "$pid"; wait "$pid"; }; rm -rf "$dir"; exit "$1"; }
+serve() {
+    "$@" "$programs/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= \
+        -c max_connections=100 -c max_wal_size=4GB $settings >>"$dir/log" 2>&1 &
+    pid=$!
+    until "$programs/pg_isready" -q -h "$dir"; do
+        kill -0 "$pid" 2>/dev/null || { cat "$dir/log" >&2; stop 1; }
+    done
+    echo ready
+}
 "$@" "$programs/initdb" -D "$dir/data" -U postgres --auth=trust --no-locale -E UTF8 --no-sync \
     >"$dir/log" 2>&1 || { cat "$dir/log" >&2; stop 1; }
-"$@" "$programs/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= \
-    -c max_connections=100 -c max_wal_size=4GB $settings >"$dir/log" 2>&1 &
-pid=$!
-until "$programs/pg_isready" -q -h "$dir"; do
-    kill -0 "$pid" 2>/dev/null || { cat "$dir/log" >&2; stop 1; }
+serve "$@"
+while read -r signal; do
+    kill -"$signal" "$pid"; wait "$pid"
+    serve "$@"
 done
-echo ready
-read -r _
 stop 0
 "#;
+
+/// How the server ends before it starts again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Restart {
+    /// Transactions are rolled back and connections closed.
+    Fast,
+    /// As if it had crashed: the next start recovers.
+    Immediate,
+}
 
 pub(crate) fn missing() -> Option<String> {
     if std::env::var_os(VARIABLE).is_some() {
@@ -67,7 +83,7 @@ pub(super) fn run() -> anyhow::Result<Tally> {
 /// Where `initdb` and `postgres` are: Debian keeps them out of the path, by version.
 fn programs() -> Option<PathBuf> {
     let complete = |folder: &PathBuf| {
-        ["initdb", "postgres", "pg_isready"].iter().all(|name| folder.join(name).is_file())
+        ["initdb", "postgres", "pg_isready", "psql"].iter().all(|name| folder.join(name).is_file())
     };
     let version = |folder: &Path| {
         let name = folder.file_name()?.to_str()?;
@@ -89,7 +105,9 @@ fn programs() -> Option<PathBuf> {
 /// A server that ends with this.
 pub(crate) struct Server {
     directory: PathBuf,
+    programs: PathBuf,
     shell: Child,
+    answers: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -121,19 +139,44 @@ impl Server {
             .spawn()
             .context("start a shell for PostgreSQL")?;
         let answers = shell.stdout.take().context("listen to PostgreSQL's shell")?;
-        let server = Self { directory, shell };
+        let mut server = Self { directory, programs, shell, answers: BufReader::new(answers) };
+        server.ready()?;
+        Ok(server)
+    }
+
+    fn ready(&mut self) -> anyhow::Result<()> {
         let mut line = String::new();
-        BufReader::new(answers).read_line(&mut line).context("wait for PostgreSQL")?;
+        self.answers.read_line(&mut line).context("wait for PostgreSQL")?;
         if line.trim() != "ready" {
             bail!("PostgreSQL did not start");
         }
-        Ok(server)
+        Ok(())
+    }
+
+    /// Ends the server and starts it again in the same place; returns when it answers.
+    pub(crate) fn restart(&mut self, how: Restart) -> anyhow::Result<()> {
+        let signal = match how {
+            Restart::Fast => "INT\n",
+            Restart::Immediate => "QUIT\n",
+        };
+        let orders = self.shell.stdin.as_mut().context("speak to PostgreSQL's shell")?;
+        orders.write_all(signal.as_bytes()).context("speak to PostgreSQL's shell")?;
+        self.ready()
+    }
+
+    /// The rows of one column, as text.
+    pub(crate) fn query(&self, sql: &str) -> anyhow::Result<Vec<String>> {
+        Ok(self.psql(sql)?.lines().map(str::to_owned).collect())
+    }
+
+    /// The socket that it listens on.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.join(".s.PGSQL.5432")
     }
 
     /// What a script of SQL prints, without decoration.
     pub(crate) fn psql(&self, script: &str) -> anyhow::Result<String> {
-        let programs = programs().context("find the programs of PostgreSQL")?;
-        let mut command = Command::new(programs.join("psql"));
+        let mut command = Command::new(self.programs.join("psql"));
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", script]);
         Ok(output(command.arg(self.url()))?.trim().to_owned())
     }
