@@ -60,7 +60,8 @@ pub(crate) struct Campaign {
 /// When the faults stop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Until {
-    /// So many servers were killed; without kills among the kinds, so many faults were done.
+    /// So many servers were killed and every kind had its turn; without kills among the kinds, so many
+    /// faults were done.
     Kills(u32),
     Minutes(u32),
 }
@@ -141,7 +142,8 @@ fn storm(
             }
         };
         progress.show(so_far, wanted, done.len(), load.finished());
-        if so_far >= wanted {
+        let timed = matches!(campaign.until, Until::Minutes(_));
+        if so_far >= wanted && (timed || deck.is_whole()) {
             break;
         }
         // The moment of the fault is the experiment.

@@ -46,7 +46,8 @@ pub struct Attendance {
     pub capacity: u32,
     /// Slots that it holds and gives back, done with them.
     pub give_back: Vec<u8>,
-    /// It is about to end: it takes no slots and does not count any more.
+    /// It is about to end: it takes no slots and does not count any more. An executor that has claimed
+    /// what has not ended is to be buried, now that it is gone.
     pub leaving: bool,
 }
 

@@ -17,7 +17,7 @@ use flowforge_ports::queue::{
 use flowforge_ports::runner::Runner;
 use flowforge_ports::store::StoreError;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{Executor, Station};
 
@@ -102,27 +102,29 @@ where
     /// Says that it lives and looks for what is to be stopped.
     async fn live(&self, station: &Station<S, R, C>) -> Result<(), Buried> {
         let mut hints = self.queue.subscribe(&[Topic::Stops(self.cluster.clone())]);
-        let every = Duration::from(self.ttl) / 3;
+        let ttl = Duration::from(self.ttl);
+        let every = ttl / 3;
         let mut heard = Instant::now();
         let (mut attend_at, mut look_at) = (Instant::now(), Instant::now());
         loop {
             let now = Instant::now();
             if now >= attend_at {
-                match self.attend(false).await {
-                    Ok(()) => heard = now,
-                    Err(StoreError::Fenced) => return Err(Buried),
-                    Err(error) => tracing::warn!(%error, "not heard of"),
+                // A store that says nothing must not keep it from ending what others take for lost.
+                match timeout_at(heard + ttl, self.attend(false)).await {
+                    Ok(Ok(())) => heard = now,
+                    Ok(Err(StoreError::Fenced)) | Err(_) => return Err(Buried),
+                    Ok(Err(error)) => tracing::warn!(%error, "not heard of"),
                 }
                 attend_at = now + every;
             }
-            if heard.elapsed() >= Duration::from(self.ttl) {
+            if heard.elapsed() >= ttl {
                 return Err(Buried);
             }
             if now >= look_at {
-                match station.look_for_stops().await {
-                    Ok(()) => {}
-                    Err(StoreError::Fenced) => return Err(Buried),
-                    Err(error) => tracing::warn!(%error, "stops cannot be read"),
+                match timeout_at(heard + ttl, station.look_for_stops()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(StoreError::Fenced)) | Err(_) => return Err(Buried),
+                    Ok(Err(error)) => tracing::warn!(%error, "stops cannot be read"),
                 }
                 look_at = now + STOPS;
             }
@@ -175,8 +177,8 @@ where
         slots.saturating_sub(self.executor.running())
     }
 
-    /// Claims what there is room for and leaves the rest to others. What cannot be claimed now stays
-    /// in the queue unacknowledged, and is sent again by the scheduler besides.
+    /// Claims what there is room for and leaves the rest to others. What the claim of has no answer is
+    /// asked for until there is one: it may be ours, and then nobody else is sent it.
     async fn begin(
         &self,
         station: &Station<S, R, C>,
@@ -191,15 +193,17 @@ where
             keys.extend(dispatches.iter().map(|dispatch| dispatch.key));
             if left.is_empty() { done.push(receipt) } else { rest.push((receipt, left)) }
         }
-        match station.take(&keys).await {
-            Ok(ends) => ends.into_iter().for_each(|end| self.executor.deliver(end)),
-            Err(StoreError::Fenced) => return Err(Buried),
-            Err(error) => {
-                tracing::warn!(%error, "work cannot be claimed");
-                tokio::time::sleep(PAUSE).await;
-                return Ok(());
+        let ends = loop {
+            match station.take(&keys).await {
+                Ok(ends) => break ends,
+                Err(StoreError::Fenced) => return Err(Buried),
+                Err(error) => {
+                    tracing::warn!(%error, "what is claimed is asked for again");
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
-        }
+        };
+        ends.into_iter().for_each(|end| self.executor.deliver(end));
         let mut answered = self.queue.acknowledge(&self.cluster, &done).await;
         for (receipt, left) in &rest {
             let put_back = self.queue.put_back(&self.cluster, receipt, left).await;
@@ -268,3 +272,6 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! An executor that is a server of its own: what was admitted in, facts out, all through the store.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind};
 use flowforge_model::id::InstanceId;
@@ -21,22 +22,31 @@ pub struct Station<S, R, C> {
     store: Arc<S>,
     executor: Arc<Executor<R, C>>,
     instance: InstanceId,
+    /// Claims without an answer. They may be ours: then nobody else is sent them.
+    unknown: Mutex<BTreeSet<AttemptKey>>,
 }
 
 impl<S: Claims, R: Runner, C: Clock> Station<S, R, C> {
     /// The station of an executor that attends as `instance`.
     #[must_use]
     pub fn new(store: Arc<S>, executor: Arc<Executor<R, C>>, instance: InstanceId) -> Self {
-        Self { store, executor, instance }
+        Self { store, executor, instance, unknown: Mutex::default() }
     }
 
-    /// Claims attempts and begins those that it gets. Returns the ends of those that have no work
-    /// order; they are to be reported.
+    /// Claims attempts, and those of earlier calls that got no answer, and begins those that it gets.
+    /// Returns the ends of those that have no work order; they are to be reported.
     ///
     /// # Errors
-    /// The store's. What was claimed without an answer is claimed again when it is sent again.
+    /// The store's. What was claimed is unknown then, and the next call finds out: it must come,
+    /// because an attempt that was claimed is sent to nobody any more.
     pub async fn take(&self, keys: &[AttemptKey]) -> Result<Vec<Fact>, StoreError> {
-        let claimed = self.store.claim(self.instance, self.executor.clock.now(), keys).await?;
+        let all: Vec<AttemptKey> = {
+            let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+            unknown.extend(keys);
+            unknown.iter().copied().collect()
+        };
+        let claimed = self.store.claim(self.instance, self.executor.clock.now(), &all).await?;
+        self.unknown.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let mut ends = Vec::new();
         for (key, order) in claimed {
             match order {

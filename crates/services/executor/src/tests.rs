@@ -37,7 +37,7 @@ impl Clock for Fixed {
     }
 }
 
-fn key(number: u32) -> AttemptKey {
+pub(crate) fn key(number: u32) -> AttemptKey {
     AttemptKey {
         workflow: "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap(),
         node: NodeIx(3),
@@ -45,7 +45,7 @@ fn key(number: u32) -> AttemptKey {
     }
 }
 
-fn order(number: u32) -> Arc<WorkOrder> {
+pub(crate) fn order(number: u32) -> Arc<WorkOrder> {
     Arc::new(WorkOrder {
         key: key(number),
         attempt: key(number).id(),

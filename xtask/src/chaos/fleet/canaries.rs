@@ -59,9 +59,8 @@ impl Canaries {
     fn sing(&self, canary: usize) -> anyhow::Result<()> {
         let document = graphs::document(&graphs::chain(1), "true");
         for number in 0_usize.. {
-            if self.is_over() {
-                break;
-            }
+            // One more after the last fault.
+            let last = self.is_over();
             let submitted_at = Instant::now();
             let key = format!("canary-{canary}-{number}");
             let id = self.submit(&key, "application/json", &document)?;
@@ -72,6 +71,9 @@ impl Canaries {
             }
             let life = Life { submitted_at, ended_at: Instant::now() };
             self.lives.lock().unwrap_or_else(PoisonError::into_inner).push(life);
+            if last {
+                break;
+            }
         }
         Ok(())
     }

@@ -79,6 +79,11 @@ impl Deck {
         self.left.swap_remove(place)
     }
 
+    /// Whether every kind has had its turns.
+    pub(super) fn is_whole(&self) -> bool {
+        self.left.is_empty()
+    }
+
     /// Whether faults of this kind count towards the end.
     pub(super) fn counts(&self, kind: Kind) -> bool {
         kind == Kind::Kill || !self.all.contains(&Kind::Kill)

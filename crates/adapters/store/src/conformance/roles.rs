@@ -180,6 +180,7 @@ shared_cases! {
     facts_of_others_and_of_the_past_are_dropped
     what_is_to_stop_is_told_to_its_executor_or_ends_at_once
     what_a_dead_executor_ran_is_lost_and_it_stays_dead
+    what_an_executor_has_when_it_leaves_is_lost
     locks_are_granted_once_and_their_controller_is_told
     what_nobody_claimed_is_found
     a_shard_without_its_lease_is_not_written
@@ -439,6 +440,25 @@ fn what_a_dead_executor_ran_is_lost_and_it_stays_dead(store: &impl Shared) {
     dead(now(store.report(server(7), &[end(key)])));
     dead(now(store.stops(server(7))).map(|_| ()));
     assert_eq!(attend(store, Role::Executor, 8, LONG).capacity, 4);
+}
+
+/// A claim was still under way when it ended: nobody else would ever be sent it.
+fn what_an_executor_has_when_it_leaves_is_lost(store: &impl Shared) {
+    let mut fleet = Fleet::begin(store);
+    for executor in [7, 8] {
+        attend(store, Role::Executor, executor, LONG);
+    }
+    let key = fleet.claimed(0, 7);
+    for executor in [7, 8] {
+        let leaving = Attendance { leaving: true, ..says(Role::Executor, executor, LONG) };
+        assert_eq!(now(store.attend(leaving)).unwrap().capacity, if executor == 7 { 4 } else { 0 });
+    }
+    assert_eq!(now(store.bury(fleet.epoch, AT)).unwrap(), [server(7)]);
+    let [Tidings::Fact(Fact { key: lost, kind: FactKind::Finished(report) })] = &fleet.news()[..]
+    else {
+        panic!("{:?}", fleet.news())
+    };
+    assert_eq!((*lost, report.failure.as_ref().unwrap().class), (key, FailureClass::Lost));
 }
 
 fn locks_are_granted_once_and_their_controller_is_told(store: &impl Shared) {

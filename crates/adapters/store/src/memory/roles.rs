@@ -6,7 +6,7 @@ use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report}
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::status::Reason;
-use flowforge_model::time::Timestamp;
+use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::{LockRequest, Ready};
 use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Call, Entry, Handover, News, Order, Tidings};
@@ -256,6 +256,11 @@ impl Rows {
         self.roles.stops.remove(&key);
     }
 
+    fn holds_open(&self, executor: InstanceId) -> bool {
+        let mut attempts = self.workflows.values().flat_map(|kept| kept.attempts.values());
+        attempts.any(|(by, view)| *by == Some(executor) && view.finished_at.is_none())
+    }
+
     fn open(
         &mut self,
         key: AttemptKey,
@@ -339,8 +344,12 @@ impl Kept {
 }
 
 impl Leases for MemoryStore {
-    async fn attend(&self, attendance: Attendance) -> Result<Attended, StoreError> {
+    async fn attend(&self, mut attendance: Attendance) -> Result<Attended, StoreError> {
         let mut rows = self.rows();
+        if attendance.leaving && rows.holds_open(attendance.holder) {
+            // To be buried with what it has.
+            (attendance.leaving, attendance.ttl) = (false, Millis(0));
+        }
         if rows.roles.buried.contains(&attendance.holder) {
             return Err(StoreError::Fenced);
         }

@@ -22,7 +22,13 @@ const LIVES: &str = "INSERT INTO member (role, instance, until, capacity) \
      ON CONFLICT (role, instance) DO UPDATE SET until = excluded.until, \
      capacity = excluded.capacity WHERE NOT member.buried";
 
-const LEAVES: &str = "DELETE FROM member WHERE role = $1 AND instance = $2 AND NOT buried";
+/// Waits for claims under way, which hold the row in share mode, and ends all later ones.
+const LEAVING: &str = "UPDATE member SET until = now() \
+     WHERE role = $1 AND instance = $2 AND NOT buried";
+/// An executor that has something is buried with it: nobody else would ever be sent that.
+const LEAVES: &str = "DELETE FROM member WHERE role = $1 AND instance = $2 AND NOT buried \
+     AND NOT ($1 = 'executor' AND EXISTS (SELECT 1 FROM attempt \
+     WHERE ended_at IS NULL AND instance = $2))";
 
 /// Executors are buried, with what they ran; of those the rows stay for a day. Others are just gone.
 const FORGET: &str = "DELETE FROM member WHERE (role <> 'executor' AND until <= now()) \
@@ -66,6 +72,8 @@ pub(super) async fn attend(mut tx: Tx<'_>, said: Attendance) -> Result<Attended,
         tx.rows(ONE_BY_ONE, binds![role]).await?;
     }
     if said.leaving {
+        // Two statements: the second one sees what was claimed before the first one had the row.
+        tx.execute(LEAVING, binds![role, said.holder.0]).await?;
         tx.execute(LEAVES, binds![role, said.holder.0]).await?;
     } else {
         let values = binds![role, said.holder.0, ttl, i64::from(said.capacity)];

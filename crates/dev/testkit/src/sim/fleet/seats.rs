@@ -192,17 +192,17 @@ impl Executing {
     }
 
     /// One look: claims `keys`, lets processes end, reports. The attempts that began. One that finds
-    /// itself buried ends everything and comes back as `fresh`.
+    /// itself buried ends everything and comes back as `fresh`. In the calm it always attends.
     pub(super) fn act(
         &mut self,
-        now: Timestamp,
+        (now, calm): (Timestamp, bool),
         dice: &mut Dice,
         keys: &[AttemptKey],
         fresh: InstanceId,
     ) -> (Vec<AttemptKey>, Option<String>) {
         self.processes.look().now = now;
-        let capacity = u32::try_from(self.slots).unwrap_or(0);
-        match self.look(now, dice, keys, capacity) {
+        self.attended &= !calm;
+        match self.look(now, dice, keys) {
             Err(StoreError::Fenced) => {
                 *self = Self::new(&Arc::clone(&self.store), fresh, self.slots);
                 (Vec::new(), Some("is buried and comes back".to_owned()))
@@ -219,10 +219,10 @@ impl Executing {
         now: Timestamp,
         dice: &mut Dice,
         keys: &[AttemptKey],
-        capacity: u32,
     ) -> Result<(), StoreError> {
         // What it believes after it stood still is old.
         if !self.attended || dice.chance(70) {
+            let capacity = u32::try_from(self.slots).unwrap_or(0);
             let said = Attendance::new(Role::Executor, self.instance, TTL);
             block_on(self.store.attend(Attendance { capacity, ..said }))?;
             self.attended = true;
