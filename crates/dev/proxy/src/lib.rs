@@ -71,6 +71,12 @@ impl Proxy {
         self.line.set(Mode::Held);
     }
 
+    /// Whether something is held back.
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        self.line.is_waiting()
+    }
+
     /// Takes everything in and passes nothing on until [`Self::heal`], which closes what was
     /// connected meanwhile: a peer that is gone without a word.
     pub fn swallow(&self) {
@@ -92,7 +98,12 @@ impl Proxy {
     /// The next `count` commits are carried out by PostgreSQL, and whoever asked for them finds the
     /// connection closed instead of an answer. Replaces an earlier count.
     pub fn lose_commits(&self, count: u64) {
-        self.line.arm(count);
+        self.line.arm(0, count);
+    }
+
+    /// The same for one commit after so many others.
+    pub fn lose_commit_after(&self, spared: u64) {
+        self.line.arm(spared, 1);
     }
 
     /// How many answers to commits were lost.

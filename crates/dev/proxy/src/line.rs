@@ -32,9 +32,12 @@ pub(crate) struct Line {
 struct State {
     mode: Mode,
     over: bool,
-    /// Commits whose answers are still to be lost, and those that were.
+    /// Commits whose answers come, then those whose answers are to be lost, and those that were.
+    spared: u64,
     armed: u64,
     lost: u64,
+    /// Pieces that are held back.
+    waiting: usize,
     /// Both ends of each connection.
     connections: BTreeMap<u64, (Socket, Socket)>,
     last: u64,
@@ -70,8 +73,13 @@ impl Line {
         self.lock().over
     }
 
-    pub(crate) fn arm(&self, count: u64) {
-        self.lock().armed = count;
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.lock().waiting > 0
+    }
+
+    pub(crate) fn arm(&self, spared: u64, count: u64) {
+        let mut state = self.lock();
+        (state.spared, state.armed) = (spared, count);
     }
 
     pub(crate) fn lost(&self) -> u64 {
@@ -127,7 +135,9 @@ impl Line {
                     return true;
                 }
                 Mode::Held => {
+                    state.waiting += 1;
                     state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state.waiting -= 1;
                 }
             }
         }
@@ -136,6 +146,10 @@ impl Line {
     /// Whether the answer to this commit is to be lost.
     fn loses(&self) -> bool {
         let mut state = self.lock();
+        if state.spared > 0 {
+            state.spared -= 1;
+            return false;
+        }
         let loses = state.armed > 0;
         if loses {
             state.armed -= 1;

@@ -88,7 +88,11 @@ fn so_many_answers_to_commits_are_lost() {
     proxy.lose_commits(1);
     assert_eq!(ask(&mut stream, COMMITTED), None);
     assert_eq!(ask(&mut client(&proxy), COMMITTED), Some(*COMMITTED));
-    assert_eq!(proxy.lost(), 1);
+    proxy.lose_commit_after(1);
+    let mut stream = client(&proxy);
+    assert_eq!(ask(&mut stream, COMMITTED), Some(*COMMITTED));
+    assert_eq!(ask(&mut stream, COMMITTED), None);
+    assert_eq!(proxy.lost(), 2);
 }
 
 #[test]

@@ -1,3 +1,4 @@
+mod answers;
 mod archive;
 mod databases;
 mod doctor;
