@@ -123,6 +123,13 @@ struct ChaosArguments {
     /// Harm roles that share PostgreSQL and Redis instead of one server that does everything
     #[arg(long)]
     fleet: bool,
+    /// Instead: let one server of a small fleet die, stand still or hear of a failure at each place
+    /// between two effects
+    #[arg(long, value_enum, conflicts_with_all = ["fleet", "kills"], value_name = "EXTENT")]
+    matrix: Option<chaos::fleet::Extent>,
+    /// Only places whose name holds this
+    #[arg(long, requires = "matrix", value_name = "TEXT")]
+    at: Option<String>,
     /// Harm for so long, however many kills that are
     #[arg(long, requires = "fleet", conflicts_with = "kills", value_name = "MINUTES")]
     minutes: Option<u32>,
@@ -142,6 +149,9 @@ struct ChaosArguments {
 
 impl ChaosArguments {
     fn run(self) -> anyhow::Result<ExitCode> {
+        if let Some(extent) = self.matrix {
+            return chaos::fleet::matrix::run(extent, self.at.as_deref());
+        }
         if !self.fleet {
             return chaos::run(self.kills, self.seed);
         }

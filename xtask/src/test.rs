@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::chaos::fleet::{Campaign, Until};
+use crate::chaos::fleet::{Campaign, Extent, Until};
 use crate::workspace::{Metadata, cargo, describe, on_ci, which};
 use crate::{chaos, conformance, demo, examples, sim};
 
@@ -71,7 +71,7 @@ const TIERS: &[Tier] = &[
     },
     Tier {
         name: "fleet",
-        what: "kill -9 and standstills of roles that share PostgreSQL and Redis",
+        what: "faults of all kinds under load, and servers that die between two effects",
         missing: chaos::fleet::missing,
         run: fleet,
     },
@@ -249,6 +249,9 @@ fn fleet() -> anyhow::Result<Tally> {
         json: None,
     };
     let outcome = chaos::fleet::run(&campaign).with_context(|| line.clone());
+    tally.count(outcome.and_then(|code| named(line, code)));
+    let line = "cargo xtask chaos --matrix short".to_owned();
+    let outcome = chaos::fleet::matrix::run(Extent::Short, None).with_context(|| line.clone());
     tally.count(outcome.and_then(|code| named(line, code)));
     Ok(tally)
 }

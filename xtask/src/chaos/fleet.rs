@@ -5,6 +5,7 @@ mod canaries;
 mod faults;
 mod history;
 mod load;
+pub(crate) mod matrix;
 mod members;
 mod progress;
 mod report;
@@ -20,7 +21,7 @@ use anyhow::{Context, ensure};
 use self::canaries::Canaries;
 use self::faults::Deck;
 use self::load::Load;
-use self::members::Fleet;
+use self::members::{Fleet, ROLES};
 use self::progress::Progress;
 use self::report::Report;
 use super::Chance;
@@ -28,6 +29,7 @@ use crate::test::postgres;
 use crate::workspace::{build_release, which};
 
 pub(crate) use self::faults::Kind;
+pub(crate) use self::matrix::Extent;
 
 /// How long a fleet takes to come to rest once nothing harms it any more.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -67,7 +69,7 @@ pub(crate) enum Until {
 }
 
 pub(crate) fn run(campaign: &Campaign) -> anyhow::Result<ExitCode> {
-    let mut fleet = Fleet::start(build_release()?, campaign.lease)?;
+    let mut fleet = Fleet::start(build_release()?, campaign.lease, ROLES)?;
     let witness = fleet.directory().join("witness");
     let begun = Instant::now();
     let (load, canaries) = (Load::new(&fleet), Canaries::new(&fleet));
@@ -111,7 +113,7 @@ pub(crate) fn run(campaign: &Campaign) -> anyhow::Result<ExitCode> {
         submitted: load.submitted().plus(canaries.submitted()),
     };
     report.show(&faults)?;
-    let enough = faults.len() / 2;
+    let enough = faults.len() / 5;
     ensure!(
         report.history.workflows >= enough,
         "only {} workflows in {} faults: the campaign proves too little",

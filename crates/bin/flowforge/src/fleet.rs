@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::config::{QueueSettings, Settings};
 use crate::data_dir::DataDir;
 use crate::database;
+use crate::failpoints;
 use crate::start::{self, Options};
 use crate::stop::Stop;
 use crate::telemetry;
@@ -72,7 +73,8 @@ pub(crate) struct Ground<'a, Q> {
 
 /// Runs until told to stop.
 pub(crate) fn run(roles: Roles, options: &Options) -> anyhow::Result<ExitCode> {
-    let environment = start::environment();
+    let mut environment = start::environment();
+    failpoints::take(&mut environment)?;
     let config = start::read_config(options, &environment)?;
     if options.print_config {
         return crate::say(&config.print());

@@ -10,6 +10,11 @@ mod database;
 mod dev;
 mod doctor;
 mod executors;
+#[cfg(feature = "failpoints")]
+mod failpoints;
+#[cfg(not(feature = "failpoints"))]
+#[path = "faultless.rs"]
+mod failpoints;
 mod fleet;
 mod keeper;
 mod migrate;

@@ -262,3 +262,13 @@ fn a_killed_server_carries_on_where_it_was() {
     let (code, report, _) = output(&mut doctor(data.path()));
     assert_eq!(code, Some(0), "{report}");
 }
+
+/// Places at which a server can be made to die are for tests: what is built without asking for them,
+/// as a release is, does not even hold the name of the variable.
+#[test]
+fn no_failpoint_is_built_unless_asked_for() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_flowforge")).unwrap();
+    let name = concat!("FLOWFORGE_", "FAILPOINTS").as_bytes();
+    let holds = program.windows(name.len()).any(|window| window == name);
+    assert_eq!(holds, cfg!(feature = "failpoints"));
+}

@@ -17,7 +17,7 @@ use crate::test::postgres;
 use crate::workspace::root;
 
 /// Any of them is killed, stands still, or is cut off.
-const ROLES: &[&str] = &[
+pub(super) const ROLES: &[&str] = &[
     "api-server",
     "api-server",
     "controller",
@@ -57,7 +57,12 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    pub(super) fn start(release: PathBuf, lease: u64) -> anyhow::Result<Self> {
+    /// Servers of these roles from the programs in a folder.
+    pub(super) fn start(
+        release: PathBuf,
+        lease: u64,
+        roles: &[&'static str],
+    ) -> anyhow::Result<Self> {
         let directory = release.with_file_name("fleet");
         if directory.exists() {
             fs::remove_dir_all(&directory).context("remove the last run's data")?;
@@ -71,10 +76,9 @@ impl Fleet {
             lease: Duration::from_secs(lease),
             members: Vec::new(),
         };
-        for (number, role) in ROLES.iter().enumerate() {
-            let member = fleet.member(number, role)?;
-            fleet.members.push(member);
-            if number == 0 {
+        for role in roles {
+            fleet.add(role)?;
+            if fleet.members.len() == 1 {
                 // It makes the tables; the others would wait for it anyway.
                 fleet.client()?;
             }
@@ -82,14 +86,18 @@ impl Fleet {
         Ok(fleet)
     }
 
-    fn member(&self, number: usize, role: &'static str) -> anyhow::Result<Member> {
+    /// One more server.
+    pub(super) fn add(&mut self, role: &'static str) -> anyhow::Result<()> {
+        let number = self.members.len();
         let home = self.directory.join(format!("{number}-{role}"));
         fs::create_dir_all(&home).context("create a data directory")?;
         let line = |upstream, speaks| Proxy::start(upstream, speaks).context("start a proxy");
         let database = line(Upstream::Unix(self.database.socket()), Speaks::Postgres)?;
         let queue = line(Upstream::Unix(self.directory.join("redis.sock")), Speaks::Anything)?;
-        let child = self.spawn(role, &home, (&database, &queue))?;
-        Ok(Member { role, home, child, database, queue, goes_on_at: None, healed_at: None })
+        let child = self.spawn(role, &home, (&database, &queue), "")?;
+        let (goes_on_at, healed_at) = (None, None);
+        self.members.push(Member { role, home, child, database, queue, goes_on_at, healed_at });
+        Ok(())
     }
 
     fn spawn(
@@ -97,6 +105,7 @@ impl Fleet {
         role: &str,
         home: &Path,
         (database, queue): (&Proxy, &Proxy),
+        failpoints: &str,
     ) -> anyhow::Result<Child> {
         let log = File::options().append(true).create(true).open(home.join("log"));
         let log = log.context("open a log")?;
@@ -112,6 +121,10 @@ impl Fleet {
                 command.args(["--concurrency", "8"]);
             }
             _ => {}
+        }
+        if !failpoints.is_empty() {
+            // A server that has none would refuse to start.
+            command.env("FLOWFORGE_FAILPOINTS", failpoints);
         }
         let url = format!("postgresql://postgres@{}/postgres?sslmode=disable", database.address());
         command
@@ -170,6 +183,31 @@ impl Fleet {
         self.members.get_mut(number).context("a server")
     }
 
+    /// The first server of a role.
+    pub(super) fn of(&mut self, role: &str) -> anyhow::Result<&mut Member> {
+        let found = self.members.iter_mut().find(|member| member.role == role);
+        found.with_context(|| format!("a server of the role {role}"))
+    }
+
+    /// Starts the first server of a role again, with something to happen to it.
+    pub(super) fn replace(&mut self, role: &'static str, failpoints: &str) -> anyhow::Result<()> {
+        self.of(role)?.finish()?;
+        let place = self.members.iter().position(|member| member.role == role);
+        let place = place.context("a place")?;
+        let member = self.members.get(place).context("a server")?;
+        let lines = (&member.database, &member.queue);
+        let child = self.spawn(role, &member.home, lines, failpoints)?;
+        let member = self.members.get_mut(place).context("a server")?;
+        member.child = child;
+        Ok(())
+    }
+
+    /// Ends the last server that was added.
+    pub(super) fn remove_last(&mut self) -> anyhow::Result<()> {
+        let mut member = self.members.pop().context("a server")?;
+        member.finish()
+    }
+
     pub(super) fn flush(&self) -> anyhow::Result<()> {
         self.ask_redis(&["FLUSHALL"]).map(drop)
     }
@@ -203,7 +241,7 @@ impl Fleet {
             if member.child.try_wait().context("look at a server")?.is_some() {
                 let member = self.members.get(number).context("a server")?;
                 let lines = (&member.database, &member.queue);
-                let child = self.spawn(member.role, &member.home, lines)?;
+                let child = self.spawn(member.role, &member.home, lines, "")?;
                 let member = self.members.get_mut(number).context("a server")?;
                 (member.child, member.goes_on_at) = (child, None);
             }
@@ -318,6 +356,28 @@ impl Member {
         self.child.kill().context("kill a server")?;
         self.child.wait().context("wait for a killed server")?;
         self.goes_on_at = None;
+        Ok(())
+    }
+
+    pub(super) fn log(&self) -> anyhow::Result<String> {
+        fs::read_to_string(self.home.join("log")).context("read a log")
+    }
+
+    /// Asks it to end.
+    pub(super) fn terminate(&self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    pub(super) fn wake(&self) -> anyhow::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Ends it and waits.
+    fn finish(&mut self) -> anyhow::Result<()> {
+        if self.child.try_wait().context("look at a server")?.is_none() {
+            self.terminate()?;
+            self.child.wait().context("wait for a server")?;
+        }
         Ok(())
     }
 

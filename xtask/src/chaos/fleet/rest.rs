@@ -25,7 +25,7 @@ const WORK: &[(&str, &str)] = &[
 /// Rows that servers leave which have not given back what they had.
 const LEASES: &[(&str, &str)] = &[
     ("leases that are held", "SELECT count(*) FROM holding WHERE holder IS NOT NULL"),
-    ("members", "SELECT count(*) FROM member WHERE NOT buried"),
+    ("members", "SELECT count(*) FROM member WHERE NOT buried AND until > now()"),
     ("sessions", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'flowforge'"),
 ];
 
@@ -45,6 +45,19 @@ pub(super) fn wait(fleet: &mut Fleet, since: Instant) -> anyhow::Result<()> {
             );
         }
         thread::sleep(GLANCE * 5);
+    }
+}
+
+/// Waits until the rows say that nothing is left to do; what was sent in vain may still come.
+pub(super) fn wait_for_rows(fleet: &mut Fleet, since: Instant) -> anyhow::Result<()> {
+    loop {
+        fleet.tend()?;
+        let left = left(fleet, WORK)?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        ensure!(since.elapsed() < PATIENCE, "not at rest after {PATIENCE:?}: {left:?}");
+        thread::sleep(GLANCE);
     }
 }
 

@@ -27,6 +27,7 @@ use crate::artifacts;
 use crate::banner::Banner;
 use crate::data_dir::Endpoint;
 use crate::executors::{AnyRunner, Surroundings};
+use crate::failpoints::{around_queue, around_runner, around_store};
 use crate::keeper::Announced;
 use crate::noop::NoOp;
 use crate::start::{DRAIN, end_earlier, listen, token};
@@ -103,7 +104,7 @@ fn api<Q: Shared>(
     config.default_retry = settings.default_retry();
     config.downloads = Some(Downloads { artifacts, scratch: ground.data.work() });
     config.limits.drain = DRAIN;
-    config.nudge = intent(ground.queue.clone());
+    config.nudge = intent(around_queue("api", ground.queue.clone()));
     let api = Api::new(Arc::clone(&ground.store), logs, hub.clone(), config);
     let endpoint = ground.data.publish(&url, &token)?;
     let concurrency = if ground.roles.executor { settings.concurrency } else { 0 };
@@ -123,15 +124,16 @@ fn api<Q: Shared>(
 
 fn controller<Q: Shared>(ground: &Ground<'_, Q>, parts: &mut Parts) {
     let notify = Arc::new(Notify::new());
+    let told = around_queue("controller", ground.queue.clone());
     let beside = Beside {
-        store: Arc::clone(&ground.store),
+        store: around_store("controller", &ground.store),
         config: ControllerConfig {
             instance: instance(),
             default_retry: ground.settings.default_retry(),
             one_by_one: false,
         },
         clock: SystemClock,
-        outlet: Told { queue: ground.queue.clone(), cluster: ground.settings.cluster.clone() },
+        outlet: Told { queue: told, cluster: ground.settings.cluster.clone() },
         admission: Elsewhere::default,
         ttl: ground.settings.lease,
         wake: Arc::clone(&notify),
@@ -147,8 +149,8 @@ fn controller<Q: Shared>(ground: &Ground<'_, Q>, parts: &mut Parts) {
 
 fn scheduler<Q: Shared>(ground: &Ground<'_, Q>, parts: &mut Parts) {
     let serve = ServeScheduler {
-        store: Arc::clone(&ground.store),
-        queue: ground.queue.clone(),
+        store: around_store("scheduler", &ground.store),
+        queue: around_queue("scheduler", ground.queue.clone()),
         cluster: ground.settings.cluster.clone(),
         clock: SystemClock,
         instance: instance(),
@@ -209,10 +211,10 @@ fn executor<Q: Shared>(
         AnyRunner::local(&around, artifacts, logs, sink)?
     };
     let serve = ServeExecutor {
-        store: Arc::clone(&ground.store),
-        queue: ground.queue.clone(),
+        store: around_store("executor", &ground.store),
+        queue: around_queue("executor", ground.queue.clone()),
         cluster: settings.cluster.clone(),
-        executor: Arc::new(Executor::new(runner, ledger, SystemClock)),
+        executor: Arc::new(Executor::new(around_runner(runner), ledger, SystemClock)),
         instance,
         slots: settings.concurrency,
         ttl: settings.lease,
