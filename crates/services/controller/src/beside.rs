@@ -68,6 +68,7 @@ where
         loop {
             let mut inbox = vec![Message::Sweep];
             inbox.extend(self.attend(&mut tenure).await);
+            let mut least = Duration::ZERO;
             let wait = match controller.turn(inbox, present.now()).await {
                 Ok(turned) => {
                     tenure.pause = PAUSE.0;
@@ -81,7 +82,8 @@ where
                 }
                 Err(error) => {
                     controller = self.begin_anew(&error, &mut tenure);
-                    tenure.pause
+                    least = tenure.pause;
+                    least
                 }
             };
             let wait = match tenure.done_with.is_empty() {
@@ -92,7 +94,7 @@ where
                 biased;
                 () = shut_down.as_mut() => break,
                 () = self.wake.notified(), if tenure.pause == PAUSE.0 => {}
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(wait.max(least)) => {}
             }
         }
         self.leave().await;
@@ -108,10 +110,12 @@ where
         Controller::beside(Arc::clone(&self.store), (self.admission)(), config)
     }
 
-    /// What is in memory may be ahead of the store, or another's: it is dropped.
+    /// What is in memory may be ahead of the store, or another's: it is dropped. The pause is never so
+    /// long that leases run out in it.
     fn begin_anew(&self, error: &ControllerError, tenure: &mut Tenure) -> Controller<S, A> {
         tracing::warn!(%error, "what is in memory is dropped and read again");
-        tenure.pause = (tenure.pause * 2).min(PAUSE.1);
+        let longest = PAUSE.1.min(Duration::from(self.ttl) / 3);
+        tenure.pause = (tenure.pause * 2).min(longest);
         tenure.next = Instant::now();
         self.controller_that(error.conflict())
     }

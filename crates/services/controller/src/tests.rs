@@ -2,6 +2,7 @@
 //! clock: the test decides what happens between two turns.
 
 mod answers;
+mod beside;
 mod fixture;
 mod flaky;
 mod lives;

@@ -1,6 +1,7 @@
 //! A store that fails when it is told to.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use flowforge_model::event::Command;
@@ -8,6 +9,7 @@ use flowforge_model::id::{InstanceId, WorkflowId};
 use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::handover::News;
+use flowforge_ports::leases::{Attendance, Attended, Leases};
 use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
     TimerRow,
@@ -35,11 +37,30 @@ pub(crate) struct Flaky {
     pub(crate) poisoned: Mutex<Option<WorkflowId>>,
     /// Commits that were asked for.
     pub(crate) commits: Mutex<Vec<Commit>>,
+    /// Nobody answers.
+    pub(crate) away: bool,
+    /// How often somebody asked in vain.
+    pub(crate) asked_in_vain: AtomicU32,
 }
 
 impl Flaky {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self::default())
+    }
+
+    fn answers(&self) -> Result<(), StoreError> {
+        if !self.away {
+            return Ok(());
+        }
+        self.asked_in_vain.fetch_add(1, Ordering::Relaxed);
+        Err(StoreError::Unavailable("it is away".to_owned()))
+    }
+}
+
+impl Leases for Flaky {
+    async fn attend(&self, attendance: Attendance) -> Result<Attended, StoreError> {
+        self.answers()?;
+        self.inner.attend(attendance).await
     }
 }
 
@@ -67,10 +88,12 @@ impl Store for Flaky {
         after: i64,
         limit: u32,
     ) -> Result<Vec<Intent>, StoreError> {
+        self.answers()?;
         self.inner.intents(shards, after, limit).await
     }
 
     async fn news(&self, shards: ShardSet, limit: u32) -> Result<Vec<News>, StoreError> {
+        self.answers()?;
         self.inner.news(shards, limit).await
     }
 
@@ -80,10 +103,12 @@ impl Store for Flaky {
         after: Option<WorkflowId>,
         limit: u32,
     ) -> Result<Vec<WorkflowId>, StoreError> {
+        self.answers()?;
         self.inner.unfinished(shards, after, limit).await
     }
 
     async fn ended_timers(&self, shards: ShardSet) -> Result<Vec<TimerRow>, StoreError> {
+        self.answers()?;
         self.inner.ended_timers(shards).await
     }
 
