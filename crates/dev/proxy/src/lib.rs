@@ -68,7 +68,7 @@ impl Proxy {
 
     /// Holds everything back until [`Self::heal`], which lets it go on: a network that was away.
     pub fn hold(&self) {
-        self.line.set(Mode::Held);
+        self.change(Mode::Held);
     }
 
     /// Whether something is held back.
@@ -77,20 +77,25 @@ impl Proxy {
         self.line.is_waiting()
     }
 
-    /// Takes everything in and passes nothing on until [`Self::heal`], which closes what was
-    /// connected meanwhile: a peer that is gone without a word.
+    /// Takes everything in and passes nothing on until [`Self::heal`], or anything else, which closes
+    /// what was connected meanwhile: a peer that is gone without a word.
     pub fn swallow(&self) {
-        self.line.set(Mode::Swallowed);
+        self.change(Mode::Swallowed);
     }
 
     /// Each piece, in either direction, takes longer by this.
     pub fn delay(&self, by: Duration) {
-        self.line.set(Mode::Delayed(by));
+        self.change(Mode::Delayed(by));
     }
 
     /// The line is as good as new.
     pub fn heal(&self) {
-        if self.line.set(Mode::Open) == Mode::Swallowed {
+        self.change(Mode::Open);
+    }
+
+    /// What misses something that was swallowed must not go on as if nothing had been.
+    fn change(&self, mode: Mode) {
+        if self.line.set(mode) == Mode::Swallowed && mode != Mode::Swallowed {
             self.line.cut();
         }
     }

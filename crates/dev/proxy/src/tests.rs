@@ -72,6 +72,20 @@ fn what_is_held_comes_later_and_what_is_swallowed_never() {
 }
 
 #[test]
+fn what_misses_something_does_not_go_on() {
+    let proxy = echo(Speaks::Anything);
+    let mut stream = client(&proxy);
+    assert_eq!(ask(&mut stream, b"1"), Some(*b"1"));
+    proxy.swallow();
+    stream.set_read_timeout(Some(SHORTLY)).unwrap();
+    assert_eq!(ask(&mut stream, b"2"), None);
+    proxy.delay(Duration::ZERO);
+    proxy.heal();
+    stream.set_read_timeout(None).unwrap();
+    assert_eq!(ask(&mut stream, b"3"), None, "closed");
+}
+
+#[test]
 fn a_slow_line_is_slow() {
     let proxy = echo(Speaks::Anything);
     proxy.delay(SHORTLY);
