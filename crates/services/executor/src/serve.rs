@@ -163,6 +163,7 @@ where
                 self.queue.receive(&self.cluster, self.instance, most, WAIT).await
             };
             match taken {
+                Ok(deliveries) if deliveries.is_empty() => {}
                 Ok(deliveries) => self.begin(station, deliveries).await?,
                 Err(error) => {
                     tracing::warn!(%error, "no work comes");

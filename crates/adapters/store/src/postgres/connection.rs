@@ -25,6 +25,11 @@ const STATEMENT_MS: u32 = 30_000;
 const WRITER_IDLE_MS: u32 = 2_000;
 const READER_IDLE_MS: u32 = 10_000;
 
+/// A client that vanished in the middle of a message holds its locks until the server finds out: no
+/// timeout above runs while a message is read. In seconds; without a meaning on a Unix socket.
+const KEEPALIVES: [(&str, &str); 3] =
+    [("tcp_keepalives_idle", "5"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "2")];
+
 /// What the planner of a writer must not do.
 const NOT_BY_KEY: [&str; 6] = [
     "enable_seqscan",
@@ -58,6 +63,7 @@ impl Role {
         };
         settings.push(("idle_in_transaction_session_timeout", idle.to_string()));
         settings.push(("jit", "off".to_owned()));
+        settings.extend(KEEPALIVES.map(|(name, value)| (name, value.to_owned())));
         if self == Self::Write {
             settings.push(("plan_cache_mode", "force_generic_plan".to_owned()));
             settings.extend(NOT_BY_KEY.map(|method| (method, "off".to_owned())));
