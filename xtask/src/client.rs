@@ -53,7 +53,7 @@ impl Client {
         stream.set_nodelay(true).context("set up the connection")?;
         stream.set_read_timeout(Some(self.patience)).context("set up the connection")?;
         let head = format!(
-            "{method} /api/v1{path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
              {headers}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
             self.address,
             self.token,
@@ -66,7 +66,12 @@ impl Client {
 
     /// The JSON that a request is answered with.
     pub(crate) fn json(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {
-        self.answer((method, path), JSON, body)
+        self.answer((method, &format!("/api/v1{path}")), JSON, body)
+    }
+
+    /// The same for a path that is not the API's.
+    pub(crate) fn outside(&self, path: &str) -> anyhow::Result<Value> {
+        self.answer(("GET", path), JSON, "")
     }
 
     fn answer(
@@ -92,7 +97,7 @@ impl Client {
 
     /// Submits a document in YAML; its id.
     pub(crate) fn submit_yaml(&self, document: &str) -> anyhow::Result<String> {
-        let answer = self.answer(("POST", "/workflows"), "application/yaml", document)?;
+        let answer = self.answer(("POST", "/api/v1/workflows"), "application/yaml", document)?;
         Ok(answer["id"].as_str().context("an id")?.to_owned())
     }
 
@@ -104,12 +109,12 @@ impl Client {
         document: &str,
     ) -> anyhow::Result<(u16, Vec<u8>)> {
         let headers = format!("Accept: {JSON}\r\nContent-Type: {kind}\r\nIdempotency-Key: {key}");
-        whole(self.send_with(("POST", "/workflows"), &headers, document)?)
+        whole(self.send_with(("POST", "/api/v1/workflows"), &headers, document)?)
     }
 
     /// Waits for the end of a workflow, after record `after` of its history; its last status.
     pub(crate) fn wait(&self, id: &str) -> anyhow::Result<String> {
-        let path = format!("/workflows/{id}/events");
+        let path = format!("/api/v1/workflows/{id}/events");
         let mut answer = self.send(("GET", &path), (JSON, "text/event-stream"), "")?;
         let (status, _) = head(&mut answer)?;
         ensure!(status == 200, "GET {path}: {status}");

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: tiers from the cheapest to the dearest, one closing line over all.
 
+mod logs;
 pub(crate) mod postgres;
 mod redis;
 mod s3;
@@ -71,7 +72,7 @@ const TIERS: &[Tier] = &[
     },
     Tier {
         name: "fleet",
-        what: "faults of all kinds under load, and servers that die between two effects",
+        what: "faults of all kinds under load, servers that die between two effects, and their logs",
         missing: chaos::fleet::missing,
         run: fleet,
     },
@@ -253,6 +254,7 @@ fn fleet() -> anyhow::Result<Tally> {
     let line = "cargo xtask chaos --matrix short".to_owned();
     let outcome = chaos::fleet::matrix::run(Extent::Short, None).with_context(|| line.clone());
     tally.count(outcome.and_then(|code| named(line, code)));
+    tally.count(logs::run());
     Ok(tally)
 }
 

@@ -22,6 +22,7 @@ const PROCESS: &str = "flowforge-process";
 const QUEUE: &str = "flowforge-queue";
 const ARTIFACTS: &str = "flowforge-artifacts";
 const HTTP: &str = "flowforge-http";
+const LISTEN: &str = "flowforge-listen";
 const LOGSTORE: &str = "flowforge-logstore";
 const WIRE: &str = "flowforge-wire";
 const API: &str = "flowforge-svc-api";
@@ -29,6 +30,7 @@ const CONTROLLER: &str = "flowforge-svc-controller";
 const SVC_CRON: &str = "flowforge-svc-cron";
 const SVC_SCHEDULER: &str = "flowforge-svc-scheduler";
 const EXECUTOR: &str = "flowforge-svc-executor";
+const LOGS: &str = "flowforge-svc-logs";
 const TESTKIT: &str = "flowforge-testkit";
 const PROXY: &str = "flowforge-proxy";
 
@@ -51,12 +53,15 @@ pub(crate) const ARROWS: &[Arrows] = &[
     arrows(QUEUE, &[MODEL, PORTS], &[TESTKIT]),
     arrows(ARTIFACTS, &[MODEL, PORTS, HTTP], &[TESTKIT]),
     arrows(HTTP, &[MODEL, EXPR, PORTS], &[LOGSTORE, TESTKIT]),
-    arrows(LOGSTORE, &[MODEL, PORTS], &[TESTKIT]),
-    arrows(API, &[MODEL, EXPR, SPEC, CRON, ENGINE, PORTS, WIRE], SERVICE_TESTS),
+    arrows(LISTEN, &[], &[]),
+    // Lines are shipped to an aggregator by the client that artifacts go by, too.
+    arrows(LOGSTORE, &[MODEL, PORTS, HTTP], &[TESTKIT]),
+    arrows(API, &[MODEL, EXPR, SPEC, CRON, ENGINE, PORTS, WIRE, LISTEN], SERVICE_TESTS),
     arrows(CONTROLLER, &[MODEL, EXPR, SPEC, ENGINE, PORTS], SERVICE_TESTS),
     arrows(SVC_CRON, &[MODEL, CRON, SPEC, PORTS], SERVICE_TESTS),
     arrows(SVC_SCHEDULER, &[MODEL, SCHEDULER, PORTS], SERVICE_TESTS),
     arrows(EXECUTOR, &[MODEL, PORTS], SERVICE_TESTS),
+    arrows(LOGS, &[MODEL, PORTS, WIRE, LISTEN], SERVICE_TESTS),
     arrows(
         "flowforge",
         &[
@@ -67,12 +72,14 @@ pub(crate) const ARROWS: &[Arrows] = &[
             PROCESS,
             ARTIFACTS,
             HTTP,
+            LISTEN,
             LOGSTORE,
             API,
             CONTROLLER,
             SVC_CRON,
             SVC_SCHEDULER,
             EXECUTOR,
+            LOGS,
         ],
         &[TESTKIT],
     ),
@@ -150,11 +157,15 @@ pub(crate) const KEPT: &[Kept] = &[
         &[SPEC, "flowforge"],
         "documents are read by spec, the configuration file by the server",
     ),
-    kept("axum", &[API], "HTTP is served by the api"),
-    kept("hyper", &[API], "HTTP is served by the api"),
+    kept(
+        "axum",
+        &[API, LOGS, LISTEN],
+        "routes are a service's, how they are served is one crate's",
+    ),
+    kept("hyper", &[LISTEN], "HTTP is served in one way (docs/decisions/0013)"),
     kept("similar", &[API], "versions of documents are compared by the api"),
-    kept("hyper-util", &[API], "HTTP is served by the api"),
-    kept("tower", &[API], "HTTP is served by the api"),
+    kept("hyper-util", &[LISTEN], "HTTP is served in one way (docs/decisions/0013)"),
+    kept("tower", &[API], "routes are tried without a socket"),
     kept("utoipa", &[WIRE, API], "the OpenAPI document is the api's"),
     kept("utoipa-axum", &[API], "the OpenAPI document is the api's"),
     kept("ureq", &["ffctl", HTTP, TESTKIT], "HTTP is asked by clients"),

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::frame::{Draft, HEAD, Head};
 use crate::query::{Matcher, Summary};
+use crate::receipts::Receipts;
 
 /// A span is closed when it has this many bytes: what a reader fetches at a time.
 const SPAN_BYTES: u64 = 64 * 1024;
@@ -105,6 +106,8 @@ pub(crate) struct Source {
 pub(crate) struct Index {
     /// By number, and so by line.
     pub(crate) segments: Vec<Segment>,
+    /// What was taken in of others.
+    pub(crate) receipts: Receipts,
 }
 
 impl Index {
@@ -211,6 +214,7 @@ pub(crate) fn load(dir: &Path) -> io::Result<Index> {
         }
         index.segments.push(segment);
     }
+    index.receipts = Receipts::load(dir, index.last())?;
     Ok(index)
 }
 

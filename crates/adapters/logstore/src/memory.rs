@@ -4,15 +4,22 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use flowforge_model::id::WorkflowId;
-use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore};
+use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_ports::logs::{Intake, LogCursor, LogLine, LogPage, LogQuery, LogStore, Shipment};
 
 use crate::query::Matcher;
 
 /// The in-memory twin of [`crate::SegmentLogs`]: same answers, nothing kept.
 #[derive(Debug, Default)]
 pub struct MemoryLogs {
-    logs: Mutex<HashMap<WorkflowId, Vec<LogLine>>>,
+    logs: Mutex<HashMap<WorkflowId, Log>>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    lines: Vec<LogLine>,
+    /// The last number of each source.
+    sources: HashMap<InstanceId, u64>,
 }
 
 impl MemoryLogs {
@@ -22,7 +29,7 @@ impl MemoryLogs {
         Self::default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<WorkflowId, Vec<LogLine>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<WorkflowId, Log>> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -30,7 +37,7 @@ impl MemoryLogs {
 impl LogStore for MemoryLogs {
     fn append(&self, workflow: WorkflowId, lines: &[LogLine]) -> io::Result<()> {
         if !lines.is_empty() {
-            self.lock().entry(workflow).or_default().extend_from_slice(lines);
+            self.lock().entry(workflow).or_default().lines.extend_from_slice(lines);
         }
         Ok(())
     }
@@ -44,7 +51,7 @@ impl LogStore for MemoryLogs {
     ) -> io::Result<LogPage> {
         let matcher = Matcher::new(query);
         let logs = self.lock();
-        let all = logs.get(&workflow).map_or(&[][..], Vec::as_slice);
+        let all = logs.get(&workflow).map_or(&[][..], |log| &log.lines);
         let mut page = LogPage { next: after, ..LogPage::default() };
         for (number, line) in (1_u64..).zip(all) {
             if number <= after.0 {
@@ -68,6 +75,21 @@ impl LogStore for MemoryLogs {
 
     fn delete(&self, workflow: WorkflowId) -> io::Result<()> {
         self.lock().remove(&workflow);
+        Ok(())
+    }
+}
+
+impl Intake for MemoryLogs {
+    fn take_in(&self, source: InstanceId, shipment: &Shipment) -> io::Result<()> {
+        let mut logs = self.lock();
+        let log = logs.entry(shipment.workflow).or_default();
+        let known = log.sources.entry(source).or_default();
+        for (seq, line) in (shipment.seq..).zip(&shipment.lines) {
+            if seq > *known {
+                log.lines.push(line.clone());
+                *known = seq;
+            }
+        }
         Ok(())
     }
 }

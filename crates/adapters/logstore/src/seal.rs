@@ -1,7 +1,7 @@
 //! Turning the segments of a workflow that is over into one small, synced file.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +43,21 @@ pub(crate) fn seal(log: &Log) -> io::Result<()> {
         Ok(())
     })?;
     File::open(&log.dir)?.sync_all()
+}
+
+/// Whether any segment of a log is not sealed.
+pub(crate) fn live(dir: &Path) -> io::Result<bool> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "seg") {
+            let mut head = Vec::new();
+            File::open(path)?.take(SEALED.len() as u64).read_to_end(&mut head)?;
+            if head != SEALED {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// A live segment to merge.

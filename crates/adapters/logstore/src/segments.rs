@@ -7,12 +7,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flowforge_model::id::WorkflowId;
-use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore};
+use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_ports::logs::{Intake, LogCursor, LogLine, LogPage, LogQuery, LogStore, Shipment};
 
 use crate::frame::{Draft, Encoder};
 use crate::index::{Index, Step, load};
 use crate::query::Matcher;
+use crate::receipts::Receipt;
 use crate::scan::Scan;
 use crate::seal;
 
@@ -71,6 +72,25 @@ impl SegmentLogs {
             cache: Mutex::default(),
             encoders: Mutex::default(),
         })
+    }
+
+    /// Of which workflows there is a log.
+    ///
+    /// # Errors
+    /// The disk's own.
+    pub fn workflows(&self) -> io::Result<Vec<WorkflowId>> {
+        let entries = std::fs::read_dir(&self.dir)?;
+        let names = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+        Ok(names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect())
+    }
+
+    /// Whether something was appended to a log since it was last sealed. Reads some bytes of its
+    /// files.
+    ///
+    /// # Errors
+    /// The disk's own.
+    pub fn live(&self, workflow: WorkflowId) -> io::Result<bool> {
+        seal::live(&self.dir.join(workflow.to_string()))
     }
 
     fn log(&self, workflow: WorkflowId) -> Arc<Log> {
@@ -193,6 +213,35 @@ impl LogStore for SegmentLogs {
             }
             *index = Index::default();
             Ok(())
+        })
+    }
+}
+
+impl Intake for SegmentLogs {
+    fn take_in(&self, source: InstanceId, shipment: &Shipment) -> io::Result<()> {
+        let log = self.log(shipment.workflow);
+        log.with(|index| {
+            let known = index.receipts.known(source).saturating_sub(shipment.seq.saturating_sub(1));
+            let new = usize::try_from(known).ok().and_then(|known| shipment.lines.get(known..));
+            let new = new.unwrap_or(&[]);
+            if new.is_empty() {
+                return Ok(());
+            }
+            // Under the lock: only here it is known which lines are new.
+            let mut drafts = self.drafts(new)?;
+            let lines = u32::try_from(new.len()).map_err(io::Error::other)?;
+            let (seq, last) = (shipment.seq + known, index.last());
+            index.receipts.write(&log.dir, &Receipt { source, seq, lines, last })?;
+            match index.append(&log.dir, &mut drafts, self.roll_bytes) {
+                Ok(()) => {
+                    index.receipts.learn(source, seq + u64::from(lines) - 1);
+                    Ok(())
+                }
+                Err(error) => {
+                    index.receipts.settle(&log.dir, last)?;
+                    Err(error)
+                }
+            }
         })
     }
 }

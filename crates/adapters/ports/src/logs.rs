@@ -1,6 +1,6 @@
 //! Where the output of tasks is kept.
 
-use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,8 @@ pub enum Stream {
 }
 
 /// Which lines of one workflow are wanted. Empty fields want all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct LogQuery {
     /// Only these tasks; empty wants all.
     pub nodes: Vec<NodeIx>,
@@ -58,7 +59,7 @@ pub struct LogQuery {
 pub struct LogCursor(pub u64);
 
 /// Some lines and the place behind the last one looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogPage {
     /// Matching lines with their numbers.
     pub lines: Vec<(LogCursor, LogLine)>,
@@ -70,8 +71,8 @@ pub struct LogPage {
 
 /// Append-only logs, one per workflow. May block on the disk: call from a blocking thread.
 pub trait LogStore: Send + Sync + 'static {
-    /// Appends lines in order. They are readable when this returns and survive the death of the
-    /// process (not of the machine).
+    /// Appends lines in order. They survive the death of the process (not of the machine) when this
+    /// returns, and are readable: at once where they are kept here, soon where they are shipped.
     ///
     /// # Errors
     /// The disk's own.
@@ -100,4 +101,63 @@ pub trait LogStore: Send + Sync + 'static {
     /// # Errors
     /// The disk's own.
     fn delete(&self, workflow: WorkflowId) -> std::io::Result<()>;
+
+    /// Whether it can be asked at present. Made for looking now and then: cheap.
+    ///
+    /// # Errors
+    /// Why not.
+    fn ready(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lines of one workflow as they are shipped from where they were written.
+///
+/// Their source numbers all its lines, of all workflows, from 1 on; `seq` is the number of the first
+/// of these and they follow each other without a gap. From one shipment of a workflow to its next
+/// numbers may be left out, they never go back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shipment {
+    /// Whose lines these are.
+    pub workflow: WorkflowId,
+    /// The source's number of the first line.
+    pub seq: u64,
+    /// The lines, in the order they were written.
+    pub lines: Vec<LogLine>,
+}
+
+/// A log store that takes in what others ship, each line once however often it comes.
+pub trait Intake: LogStore {
+    /// Appends the lines that this source did not ship before. What was taken in, and that it was,
+    /// survive the death of the process together.
+    ///
+    /// # Errors
+    /// The disk's own. Some lines may have been taken in: ship the same again.
+    fn take_in(&self, source: InstanceId, shipment: &Shipment) -> std::io::Result<()>;
+}
+
+/// What a source sends to an [`Intake`] elsewhere at once, in the order it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shipments {
+    /// Whose numbers these are.
+    pub source: InstanceId,
+    /// At most [`SHIPPED_LINES`] lines.
+    pub shipments: Vec<Shipment>,
+}
+
+/// Lines shipped at once, and read at once from elsewhere.
+pub const SHIPPED_LINES: usize = 1000;
+
+/// A question for lines that are kept elsewhere: what [`LogStore::read`] is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogRead {
+    /// Which lines.
+    pub query: LogQuery,
+    /// Only those behind this place.
+    pub after: LogCursor,
+    /// At most so many; more than [`SHIPPED_LINES`] are not given at once.
+    pub limit: usize,
 }

@@ -19,7 +19,7 @@ pub mod workflow;
 pub use feed::{Event, Feed, LogLine, Page};
 pub use lock::{Lock, LockUser};
 pub use memo::{Cache, Forgotten, Memo};
-pub use meta::{Endpoint, Health, NewProject, Project, Version};
+pub use meta::{Endpoint, Health, NewProject, Project, Readiness, Version};
 pub use problem::{Finding, LintReport, Problem};
 pub use schedule::{Schedule, ScheduleRun};
 pub use submit::{ParameterValue, Resubmit, Resume, Submit};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::Time;
@@ -33,6 +35,17 @@ pub struct NewProject {
 pub struct Health {
     /// `ok`; `draining` or `unavailable` go with status 503.
     pub status: String,
+}
+
+/// Whether a server takes requests, and how what it depends on stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Readiness {
+    /// `ok`, or `degraded` if some of it does not work; `draining` or `unavailable`, with status 503,
+    /// if it takes no requests.
+    pub status: String,
+    /// `database`, `queue` and `logs`, each `ok` or `unavailable`; `unused` if this server has none.
+    pub dependencies: BTreeMap<String, String>,
 }
 
 /// The server's version.

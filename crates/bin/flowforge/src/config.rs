@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use flowforge_model::plan::{RetryPolicy, RetryStrategy};
 
-pub(crate) use settings::{DatabaseSettings, LogFormat, QueueSettings, Settings};
+pub(crate) use settings::{DatabaseSettings, LogFormat, LogSettings, QueueSettings, Settings};
 
 use settings::SETTINGS;
 

@@ -5,6 +5,7 @@
 //! id             names this folder for ever; tasks carry it
 //! flowforge.db   all workflows
 //! logs/          what tasks wrote
+//! log-spool/     what tasks wrote, on its way to the log aggregator
 //! work/          where tasks run
 //! artifacts/     files that tasks left for others
 //! volumes/       claims, below their project; those of workflows below workflows/
@@ -63,6 +64,10 @@ impl DataDir {
 
     pub(crate) fn logs(&self) -> PathBuf {
         self.path.join("logs")
+    }
+
+    pub(crate) fn log_spool(&self) -> PathBuf {
+        self.path.join("log-spool")
     }
 
     pub(crate) fn work(&self) -> PathBuf {

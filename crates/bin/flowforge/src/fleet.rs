@@ -1,6 +1,7 @@
 //! Roles that are servers of their own, or all of them in one process: PostgreSQL remembers, Redis
 //! carries. Any number of each may run; any of them may die at any moment.
 
+mod logs;
 mod parts;
 mod told;
 
@@ -32,17 +33,37 @@ pub(crate) struct Roles {
     pub(crate) controller: bool,
     pub(crate) scheduler: bool,
     pub(crate) executor: bool,
+    pub(crate) logs: bool,
 }
 
 impl Roles {
-    const NONE: Self =
-        Self { name: "", api: false, controller: false, scheduler: false, executor: false };
-    pub(crate) const ALL: Self =
-        Self { name: "all", api: true, controller: true, scheduler: true, executor: true };
+    const NONE: Self = Self {
+        name: "",
+        api: false,
+        controller: false,
+        scheduler: false,
+        executor: false,
+        logs: false,
+    };
+    pub(crate) const ALL: Self = Self {
+        name: "all",
+        api: true,
+        controller: true,
+        scheduler: true,
+        executor: true,
+        logs: true,
+    };
     pub(crate) const API_SERVER: Self = Self { name: "api-server", api: true, ..Self::NONE };
     pub(crate) const CONTROLLER: Self = Self { name: "controller", controller: true, ..Self::NONE };
     pub(crate) const SCHEDULER: Self = Self { name: "scheduler", scheduler: true, ..Self::NONE };
     pub(crate) const EXECUTOR: Self = Self { name: "executor", executor: true, ..Self::NONE };
+    pub(crate) const LOG_AGGREGATOR: Self =
+        Self { name: "log-aggregator", logs: true, ..Self::NONE };
+
+    /// Whether it writes, reads or deletes output of tasks that may be kept elsewhere.
+    fn uses_logs(self) -> bool {
+        self.api || self.controller || self.executor
+    }
 
     /// Flags of parts that this role does not have are mistakes.
     fn refuse(self, options: &Options) -> anyhow::Result<()> {

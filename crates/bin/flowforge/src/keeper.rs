@@ -4,14 +4,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{InstanceId, WorkflowId};
 use flowforge_model::status::WorkflowStatus;
 use flowforge_ports::catalog::Catalog;
-use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore};
+use flowforge_ports::logs::{Intake, LogCursor, LogLine, LogPage, LogQuery, LogStore, Shipment};
 use flowforge_ports::store::StoreError;
 
 use crate::claims::{Claims, Stands};
@@ -50,6 +50,17 @@ impl<L: LogStore> LogStore for Announced<L> {
     }
 }
 
+impl<L: Intake> Intake for Announced<L> {
+    fn take_in(&self, source: InstanceId, shipment: &Shipment) -> io::Result<()> {
+        self.logs.take_in(source, shipment)?;
+        (self.tell)(shipment.workflow);
+        Ok(())
+    }
+}
+
+/// Chores that wait while an aggregator does not answer. What is beyond is left to sweeps.
+const CHORES: usize = 65_536;
+
 enum Chore {
     Seal(WorkflowId),
     Delete(WorkflowId),
@@ -60,8 +71,7 @@ enum Chore {
 /// Seals and deletes logs on a thread of its own.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    /// Without a bound: one small entry for each workflow that ends.
-    chores: Sender<Chore>,
+    chores: SyncSender<Chore>,
 }
 
 impl Keeper {
@@ -71,7 +81,7 @@ impl Keeper {
         catalog: Arc<impl Catalog>,
         claims: Claims,
     ) -> anyhow::Result<(Self, JoinHandle<()>)> {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = sync_channel(CHORES);
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let stands = move |id| match runtime.block_on(catalog.workflow(id)) {
             Ok(view) if view.state.status == WorkflowStatus::Succeeded => Stands::Succeeded,
@@ -99,8 +109,10 @@ impl Keeper {
     }
 
     fn add(&self, chore: Chore) {
-        if self.chores.send(chore).is_err() {
-            tracing::error!("the thread for logs is gone");
+        match self.chores.try_send(chore) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => tracing::warn!("logs are tidied later: too many wait"),
+            Err(TrySendError::Disconnected(_)) => tracing::error!("the thread for logs is gone"),
         }
     }
 }
@@ -111,6 +123,7 @@ fn work(
     chores: &Receiver<Chore>,
     stands: &impl Fn(WorkflowId) -> Stands,
 ) {
+    let mut failing = false;
     for chore in chores {
         let (what, workflow, done) = match chore {
             Chore::Seal(id) => ("sealed", id, logs.seal(id)),
@@ -122,7 +135,11 @@ fn work(
             }
         };
         claims.release(workflow, stands);
-        if let Err(error) = done {
+        // Once for all the time that a store is away: sweeps make it good.
+        let failed_before = std::mem::replace(&mut failing, done.is_err());
+        if let Err(error) = done
+            && !failed_before
+        {
             tracing::warn!(%workflow, %error, "log cannot be {what}");
         }
     }

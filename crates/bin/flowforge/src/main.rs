@@ -58,6 +58,8 @@ enum Command {
     Scheduler(Options),
     /// Runs tasks as local processes.
     Executor(Options),
+    /// Keeps the output of all tasks: executors ship it here, API servers read it here.
+    LogAggregator(Options),
     /// Checks every invariant of a data directory, or of PostgreSQL. Works while servers run.
     Doctor(doctor::Options),
     /// Writes workflows that have ended into files, from PostgreSQL.
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Command::Controller(options) => fleet::run(Roles::CONTROLLER, &options),
         Command::Scheduler(options) => fleet::run(Roles::SCHEDULER, &options),
         Command::Executor(options) => fleet::run(Roles::EXECUTOR, &options),
+        Command::LogAggregator(options) => fleet::run(Roles::LOG_AGGREGATOR, &options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Archive(options) => archive::run(&options),
         Command::Migrate(options) => migrate::run(&options),

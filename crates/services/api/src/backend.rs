@@ -72,7 +72,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
         query: &LogQuery,
         after: LogCursor,
         limit: usize,
-    ) -> Answer<LogPage>;
+    ) -> io::Result<LogPage>;
+    fn logs_ready(&self) -> io::Result<()>;
 }
 
 /// A store and a log store behind [`Backend`].
@@ -188,8 +189,10 @@ impl<S: Store + Catalog + Templates + Schedules, L: LogStore> Backend for Joined
         query: &LogQuery,
         after: LogCursor,
         limit: usize,
-    ) -> Answer<LogPage> {
-        let failed = |error: io::Error| StoreError::Unavailable(format!("log of {id}: {error}"));
-        self.logs.read(id, query, after, limit).map_err(failed)
+    ) -> io::Result<LogPage> {
+        self.logs.read(id, query, after, limit)
+    }
+    fn logs_ready(&self) -> io::Result<()> {
+        self.logs.ready()
     }
 }

@@ -79,7 +79,7 @@ pub(crate) async fn download(
     };
     let permit = Arc::clone(&shared.downloads).acquire_owned().await;
     let permit = permit.map_err(|_| Failure::new(Code::Unavailable, "the server is going down"))?;
-    let closing = shared.closing.subscribe();
+    let closing = shared.closing.watch();
     let fetch = move || {
         let fetched = Fetching { downloads: &downloads, closing: &closing }.run(&name, artifact);
         (fetched, closing)

@@ -67,7 +67,7 @@ pub(crate) fn respond<S: Source>(
     };
     let state = Stream {
         follower: shared.hub.follow(id),
-        closing: shared.closing.subscribe(),
+        closing: shared.closing.watch(),
         source,
         begun: false,
         over: false,
@@ -212,7 +212,7 @@ pub(crate) fn negotiate(
 
 /// Adds `Retry-After` where coming back makes sense.
 pub(crate) fn add_retry_after(response: &mut Response, code: Code) {
-    if matches!(code, Code::TooManyStreams | Code::Unavailable) {
+    if matches!(code, Code::TooManyStreams | Code::Unavailable | Code::LogsUnavailable) {
         let soon = HeaderValue::from_static("2");
         response.headers_mut().insert(RETRY_AFTER, soon);
     }

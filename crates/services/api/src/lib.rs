@@ -17,7 +17,6 @@ mod events;
 mod follow;
 mod hub;
 mod json;
-mod linger;
 mod locks;
 mod logs;
 mod memos;
@@ -29,7 +28,6 @@ mod projects;
 mod query;
 mod router;
 mod schedules;
-mod serve;
 mod show;
 mod submission;
 mod submit;
@@ -39,9 +37,11 @@ mod templates;
 mod workflows;
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flowforge_listen::{Bounds, Closing};
 use flowforge_model::id::ScheduleId;
 use flowforge_model::plan::RetryStrategy;
 use flowforge_model::time::Timestamp;
@@ -52,7 +52,8 @@ use flowforge_ports::nudge::Nudge;
 use flowforge_ports::schedules::Schedules;
 use flowforge_ports::store::Store;
 use flowforge_ports::templates::Templates;
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use backend::{Backend, Joined};
 use problem::{Code, Failure};
@@ -60,7 +61,6 @@ use problem::{Code, Failure};
 pub use download::Downloads;
 pub use hub::Hub;
 pub use openapi::document as openapi_document;
-pub use serve::serve;
 
 /// Bounds of a server.
 #[derive(Clone, Debug)]
@@ -87,6 +87,9 @@ pub struct Limits {
     pub reread: Duration,
     /// Streams of logs read this often without having been woken.
     pub reread_logs: Duration,
+    /// Streams of logs go on for this long after their workflow has ended: where lines are shipped,
+    /// the last ones may be on their way.
+    pub late_logs: Duration,
 }
 
 impl Default for Limits {
@@ -103,6 +106,7 @@ impl Default for Limits {
             heartbeat: Duration::from_secs(15),
             reread: Duration::from_secs(5),
             reread_logs: Duration::from_millis(250),
+            late_logs: Duration::ZERO,
         }
     }
 }
@@ -186,7 +190,7 @@ impl Api {
             compiles: Arc::new(Semaphore::new(config.limits.compiles)),
             downloads: Arc::new(Semaphore::new(config.limits.downloads)),
             streams: Arc::new(Semaphore::new(config.limits.streams)),
-            closing: watch::Sender::new(false),
+            closing: Closing::default(),
             config,
         }))
     }
@@ -195,19 +199,21 @@ impl Api {
     pub fn router(&self) -> axum::Router {
         router::build(Arc::clone(&self.0))
     }
+}
 
-    /// Not ready any more; streams end and ask their clients to come back.
-    pub(crate) fn close(&self) {
-        self.0.closing.send_replace(true);
-    }
-
-    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
-        self.0.closing.subscribe()
-    }
-
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.0.config.limits
-    }
+/// Serves the API until `shutdown` is ready, then lets requests under way end: not ready any
+/// more, nothing accepted, streams told to come back. What is left after [`Limits::drain`] is cut.
+///
+/// # Errors
+/// None at present; a broken connection ends alone.
+pub async fn serve(
+    listener: TcpListener,
+    api: Api,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let Limits { connections, head_timeout, drain, .. } = api.0.config.limits;
+    let around = (Bounds { connections, head_timeout, drain }, api.0.closing.clone());
+    flowforge_listen::serve(listener, api.router(), around, shutdown).await
 }
 
 /// What the handlers share.
@@ -219,7 +225,7 @@ pub(crate) struct Shared {
     compiles: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
     streams: Arc<Semaphore>,
-    closing: watch::Sender<bool>,
+    closing: Closing,
 }
 
 impl Shared {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Body;
@@ -67,6 +67,7 @@ pub(crate) async fn list(
         query: Arc::new(read_query(&query)?),
         after: LogCursor(after),
         names: BTreeMap::new(),
+        over_since: None,
     };
     let wanted: Vec<String> = query.each("task").map(str::to_owned).collect();
     let named = wanted.len() == 1;
@@ -110,6 +111,8 @@ struct Lines {
     query: Arc<LogQuery>,
     after: LogCursor,
     names: BTreeMap<NodeIx, String>,
+    /// Since when this stream knows that the workflow has ended.
+    over_since: Option<Instant>,
 }
 
 struct Page {
@@ -139,7 +142,8 @@ impl Lines {
         let read = move |backend: &dyn Backend| {
             // The state first: what was written before the end is then among the lines.
             let status = backend.workflow(id)?.state.status;
-            let page = backend.logs(id, &query, after, limit)?;
+            let page = backend.logs(id, &query, after, limit);
+            let page = page.map_err(|error| Failure::of_logs(&error))?;
             let nodes = page.lines.iter().map(|(_, line)| line.node).collect();
             tasks::add_names(backend, id, nodes, &mut names)?;
             Ok::<_, Failure>((status, page, names))
@@ -161,6 +165,11 @@ impl Lines {
             end: page.end,
             ended: status.terminal().then(|| status.as_str()),
         })
+    }
+
+    /// Whether the workflow ended so long ago that nothing more comes.
+    fn over(&mut self, late: Duration) -> bool {
+        self.over_since.get_or_insert_with(Instant::now).elapsed() >= late
     }
 
     /// All lines there are, as text; with the task before each unless only one was asked for.
@@ -200,8 +209,9 @@ fn stream_name(stream: Stream) -> &'static str {
 impl Source for Lines {
     async fn read(&mut self, shared: &Arc<Shared>) -> Result<Piece, Failure> {
         let page = self.page(shared, LINES).await?;
+        let over = page.ended.is_some() && page.end && self.over(shared.config.limits.late_logs);
         let mut piece =
-            Piece { more: !page.end, end: page.ended.filter(|_| page.end), ..Piece::default() };
+            Piece { more: !page.end, end: page.ended.filter(|_| over), ..Piece::default() };
         for line in &page.items {
             piece.push("log", line.cursor, line);
         }

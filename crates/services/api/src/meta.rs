@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use flowforge_wire::{Health, Version};
+use flowforge_wire::{Health, Readiness, Version};
 
 use crate::backend::Backend;
 use crate::path::Name;
@@ -34,21 +34,31 @@ pub(crate) async fn livez() -> Json<Health> {
 }
 
 /// Whether the server takes requests
+///
+/// Without its queue or the logs of tasks it does: `status` is `degraded` then.
 #[utoipa::path(
     get, path = "/readyz", tag = "meta", security(()),
     responses(
-        (status = 200, description = "It does", body = Health),
-        (status = 503, description = "It is going down, or its database does not answer", body = Health),
+        (status = 200, description = "It does", body = Readiness),
+        (status = 503, description = "It is going down, or its database does not answer", body = Readiness),
     )
 )]
 pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    if *shared.closing.borrow() {
-        return (StatusCode::SERVICE_UNAVAILABLE, health("draining"));
-    }
-    match shared.call(Backend::projects).await {
-        Ok(_) => (StatusCode::OK, health("ok")),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, health("unavailable")),
-    }
+    let database = async { shared.call(Backend::projects).await.is_ok() };
+    let logs = async {
+        shared.call(|backend| backend.logs_ready().map_err(|e| Failure::of_logs(&e))).await.is_ok()
+    };
+    let (database, logs) = futures_util::future::join(database, logs).await;
+    let (code, status) = match () {
+        () if *shared.closing.watch().borrow() => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        () if !database => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        () if !logs => (StatusCode::OK, "degraded"),
+        () => (StatusCode::OK, "ok"),
+    };
+    let word = |good| if good { "ok" } else { "unavailable" }.to_owned();
+    let dependencies =
+        [("database", database), ("logs", logs)].map(|(name, good)| (name.to_owned(), word(good)));
+    (code, Json(Readiness { status: status.to_owned(), dependencies: dependencies.into() }))
 }
 
 /// The server's version

@@ -79,6 +79,8 @@ codes! {
         "A stored row cannot be read. The server's log has the details under the request's id; `flowforge doctor` looks at the whole database.";
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Unavailable",
         "The database did not answer, or this server is not in charge. Whether a write was done is unknown: repeat it with the same Idempotency-Key.";
+    LogsUnavailable = "logs_unavailable", SERVICE_UNAVAILABLE, "Logs unavailable",
+        "The output of tasks cannot be read now: the log aggregator does not answer. Everything else works, and no output is lost meanwhile: executors keep it.";
 }
 
 /// Why a request is not answered as wished.
@@ -192,6 +194,14 @@ impl From<StoreError> for Failure {
             }
         };
         Self::new(code, detail)
+    }
+}
+
+impl Failure {
+    /// What a client is told of logs that cannot be read. Inner details go to the log only.
+    pub(crate) fn of_logs(error: &std::io::Error) -> Self {
+        tracing::error!(%error, "the logs cannot be read");
+        Self::new(Code::LogsUnavailable, Code::LogsUnavailable.text())
     }
 }
 

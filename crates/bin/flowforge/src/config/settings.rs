@@ -1,6 +1,6 @@
 //! Every setting: its path, its type and its range.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use flowforge_http::Allow;
@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) secrets_dir: String,
     /// Where tasks leave files for others.
     pub(crate) artifacts: ArtifactSettings,
+    /// Where output of tasks is kept.
+    pub(crate) logs: LogSettings,
     /// Whom HTTP tasks and artifacts behind URLs may ask.
     pub(crate) http_allow: Allow,
     pub(crate) retry_limit: u32,
@@ -91,6 +93,19 @@ pub(crate) struct ArtifactSettings {
     pub(crate) secret_key_file: String,
 }
 
+/// The log aggregator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogSettings {
+    /// Where it is asked; empty if output is kept in the data directory of whoever ran the task.
+    pub(crate) endpoint: String,
+    /// Where one listens.
+    pub(crate) listen: Option<SocketAddr>,
+    /// A file with the token that all who use it share.
+    pub(crate) token_file: String,
+    /// Of an executor's disk, for lines that are not there yet.
+    pub(crate) spool_mib: u32,
+}
+
 /// How the server's own log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -114,6 +129,8 @@ const CONCURRENCY: u32 = 10_000;
 /// Tasks are processes of this user, who reaches all of it anyway. The private network, and where
 /// clouds give out credentials, must be named.
 const HTTP_ALLOW: &str = "loopback, public";
+/// A terabyte: more is a mistake.
+const SPOOL_MIB: u32 = 1024 * 1024;
 /// Shorter tokens can be guessed.
 const TOKEN_BYTES: usize = 16;
 
@@ -131,6 +148,12 @@ impl Default for Settings {
             images: Vec::new(),
             secrets_dir: String::new(),
             artifacts: ArtifactSettings::default(),
+            logs: LogSettings {
+                endpoint: String::new(),
+                listen: None,
+                token_file: String::new(),
+                spool_mib: 256,
+            },
             http_allow: Allow::parse(HTTP_ALLOW).unwrap_or_default(),
             retry_limit: 3,
             retry_policy: RetryPolicy::OnTransient,
@@ -292,6 +315,30 @@ pub(super) const SETTINGS: &[Setting] = &[
         secret: false,
         set: |s, v| file(v).map(|path| s.artifacts.secret_key_file = path),
         get: |s| s.artifacts.secret_key_file.clone(),
+    },
+    Setting {
+        path: "logs.endpoint",
+        secret: false,
+        set: |s, v| aggregator(v).map(|url| s.logs.endpoint = url),
+        get: |s| s.logs.endpoint.clone(),
+    },
+    Setting {
+        path: "logs.listen",
+        secret: false,
+        set: |s, v| address(v).map(|listen| s.logs.listen = listen),
+        get: |s| s.logs.listen.map(|address| address.to_string()).unwrap_or_default(),
+    },
+    Setting {
+        path: "logs.token_file",
+        secret: false,
+        set: |s, v| file(v).map(|path| s.logs.token_file = path),
+        get: |s| s.logs.token_file.clone(),
+    },
+    Setting {
+        path: "logs.spool_mib",
+        secret: false,
+        set: |s, v| number(v, 1, SPOOL_MIB).map(|n| s.logs.spool_mib = n),
+        get: |s| s.logs.spool_mib.to_string(),
     },
     Setting {
         path: "http.allow",
@@ -500,6 +547,25 @@ fn endpoint(value: &str) -> Result<String, String> {
     } else {
         Err("a host, with a port if need be, without http://".to_owned())
     }
+}
+
+/// `http://HOST:PORT`.
+fn aggregator(value: &str) -> Result<String, String> {
+    let host = ["http://", "https://"].iter().find_map(|scheme| value.strip_prefix(scheme));
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    let host = host.map(|host| host.strip_suffix('/').unwrap_or(host));
+    if value.is_empty() || host.is_some_and(|host| !host.is_empty() && host.bytes().all(fits)) {
+        Ok(value.to_owned())
+    } else {
+        Err("a URL such as http://logs:9095, or empty to keep logs here".to_owned())
+    }
+}
+
+fn address(value: &str) -> Result<Option<SocketAddr>, String> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    parse(value, "an address with a port, such as 127.0.0.1:9095, or empty").map(Some)
 }
 
 fn plain(value: &str) -> Result<String, String> {

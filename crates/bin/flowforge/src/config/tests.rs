@@ -53,6 +53,8 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
          \x20 endpoint: \"\"  # default\n  bucket: \"\"  # default\n  region: \"\"  # default\n\
          \x20 insecure: false  # default\n  access_key_file: \"\"  # default\n\
          \x20 secret_key_file: \"\"  # default\n\
+         logs:\n  endpoint: \"\"  # default\n  listen: \"\"  # default\n\
+         \x20 token_file: \"\"  # default\n  spool_mib: 256  # default\n\
          http:\n  allow: loopback, public  # default\n\
          retry:\n  default_limit: 9  # flowforge.yaml:5\n  default_policy: OnTransient  # default\n\
          retention:\n  completed: \"\"  # default\n  succeeded: \"\"  # default\n\
@@ -80,7 +82,7 @@ fn json_is_read_as_well() {
 #[test]
 fn every_mistake_names_its_key_and_its_source() {
     let known = "known are server.bind, server.http_port, database.url, database.url_file, database.password_file, queue.addresses, queue.cluster, queue.password_file, queue.prefix, role.cluster, role.lease_seconds, executor.concurrency, \
-                 executor.ff_run, executor.images, executor.secrets_dir, artifacts.repository, artifacts.directory, artifacts.endpoint, artifacts.bucket, artifacts.region, artifacts.insecure, artifacts.access_key_file, artifacts.secret_key_file, http.allow, retry.default_limit, retry.default_policy, retention.completed, retention.succeeded, retention.failed, retention.archive, logging.level, logging.format, \
+                 executor.ff_run, executor.images, executor.secrets_dir, artifacts.repository, artifacts.directory, artifacts.endpoint, artifacts.bucket, artifacts.region, artifacts.insecure, artifacts.access_key_file, artifacts.secret_key_file, logs.endpoint, logs.listen, logs.token_file, logs.spool_mib, http.allow, retry.default_limit, retry.default_policy, retention.completed, retention.succeeded, retention.failed, retention.archive, logging.level, logging.format, \
                  auth.token";
     let cases = [
         ("sever:\n  http_port: 1\n", format!("flowforge.yaml:2: unknown key sever.http_port; {known}")),
@@ -88,6 +90,11 @@ fn every_mistake_names_its_key_and_its_source() {
         ("executor: {concurrency: 0}", "flowforge.yaml:1: executor.concurrency: \"0\" is not a whole number from 1 to 10000".to_owned()),
         ("artifacts: {repository: gcs}", "flowforge.yaml:1: artifacts.repository: \"gcs\" is not one of directory, s3".to_owned()),
         ("artifacts: {endpoint: 'https://s3.local'}", "flowforge.yaml:1: artifacts.endpoint: \"https://s3.local\" is not a host, with a port if need be, without http://".to_owned()),
+        ("logs: {endpoint: logs:9095}", "flowforge.yaml:1: logs.endpoint: \"logs:9095\" is not a URL such as http://logs:9095, or empty to keep logs here".to_owned()),
+        ("logs: {endpoint: 'http://u:p@x'}", "flowforge.yaml:1: logs.endpoint: \"http://u:p@x\" is not a URL such as http://logs:9095, or empty to keep logs here".to_owned()),
+        ("logs: {listen: '9095'}", "flowforge.yaml:1: logs.listen: \"9095\" is not an address with a port, such as 127.0.0.1:9095, or empty".to_owned()),
+        ("logs: {token_file: token}", "flowforge.yaml:1: logs.token_file: \"token\" is not an absolute path".to_owned()),
+        ("logs: {spool_mib: 0}", "flowforge.yaml:1: logs.spool_mib: \"0\" is not a whole number from 1 to 1048576".to_owned()),
         ("http: {allow: 'public, 10.0.0.0/99'}", "flowforge.yaml:1: http.allow: \"public, 10.0.0.0/99\" is not a list of hosts: \"10.0.0.0/99\" is not loopback, private, public, a name, an address or a net".to_owned()),
         ("auth: {token: hunter2}", "flowforge.yaml:1: auth.token: the value is not at least 16 printable ASCII characters without spaces".to_owned()),
         ("retention: {failed: 1y}", "flowforge.yaml:1: retention.failed: \"1y\" is not a span such as 30d, 12h or 90m, or empty for ever".to_owned()),

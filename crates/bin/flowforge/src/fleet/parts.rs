@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use flowforge_logstore::SegmentLogs;
 use flowforge_model::attempt::Fact;
 use flowforge_model::id::InstanceId;
 use flowforge_ports::clock::SystemClock;
@@ -21,38 +20,54 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::told::{Told, follow, intent, output, wake};
+use super::logs::{self, Logs};
+use super::told::{Told, follow, intent, wake};
 use super::{Ground, Shared};
 use crate::artifacts;
 use crate::banner::Banner;
+use crate::claims::Claims;
 use crate::data_dir::Endpoint;
 use crate::executors::{AnyRunner, Surroundings};
 use crate::failpoints::{around_queue, around_runner, around_store};
-use crate::keeper::Announced;
+use crate::keeper::Keeper;
 use crate::noop::NoOp;
 use crate::start::{DRAIN, end_earlier, listen, token};
 
 /// Schedules are written by other servers too: they are read anew this often.
 const SCHEDULES: Duration = Duration::from_secs(10);
 
+/// A line is with its aggregator, and readers are told of it, well within this.
+const LATE: Duration = Duration::from_secs(1);
+
 /// Parts that run until they are told to stop. The first that cannot go on ends the process.
-type Parts = JoinSet<anyhow::Result<()>>;
+pub(super) type Parts = JoinSet<anyhow::Result<()>>;
 
 /// Starts the parts of these roles, and waits until all of them have ended.
 pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyhow::Result<()> {
     let _inside = runtime.enter();
     let mut parts = Parts::new();
-    let logs = Arc::new(Announced {
-        logs: SegmentLogs::open(&ground.data.logs()).context("cannot open the logs")?,
-        tell: output(ground.queue.clone(), runtime.handle().clone()),
-    });
+    // Held until everything has ended: then what is left to ship is shipped.
+    let (logs, here) = logs::open(ground, runtime)?;
+    if let Some(here) = &here {
+        if let Some(url) = logs::serve(ground, runtime, &mut parts, here)? {
+            crate::say(&format!("logs are taken in at {url}\n"))?;
+        }
+        let stop = ground.stop.clone();
+        let sweep = logs::sweep(Arc::clone(here), Arc::clone(&ground.store));
+        parts.spawn(async move {
+            tokio::select! {
+                () = stop.stopped() => Ok(()),
+                () = sweep => Ok(()),
+            }
+        });
+    }
     let mut url = String::new();
     let (mut published, mut kept) = (None, None);
     if ground.roles.api {
         (url, published) = api(runtime, ground, &mut parts, Arc::clone(&logs))?;
     }
     if ground.roles.controller {
-        controller(ground, &mut parts);
+        controller(ground, &mut parts, &logs)?;
     }
     if ground.roles.scheduler {
         scheduler(ground, &mut parts);
@@ -60,7 +75,7 @@ pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyho
         kept = Some(crate::retention::start(store, ground.settings, ground.stop.clone())?);
     }
     if ground.roles.executor {
-        executor(ground, &mut parts, logs, &url)?;
+        executor(ground, &mut parts, Arc::<Logs>::clone(&logs), &url)?;
     }
     if !ground.roles.api {
         crate::say(&format!("flowforge {} is ready\n", ground.roles.name))?;
@@ -86,8 +101,6 @@ fn instance() -> InstanceId {
     InstanceId(Uuid::now_v7())
 }
 
-type Logs = Announced<SegmentLogs>;
-
 fn api<Q: Shared>(
     runtime: &Runtime,
     ground: &Ground<'_, Q>,
@@ -104,6 +117,10 @@ fn api<Q: Shared>(
     config.default_retry = settings.default_retry();
     config.downloads = Some(Downloads { artifacts, scratch: ground.data.work() });
     config.limits.drain = DRAIN;
+    if logs.come_late() {
+        config.limits.late_logs = LATE;
+        config.limits.reread_logs = LATE;
+    }
     config.nudge = intent(around_queue("api", ground.queue.clone()));
     let api = Api::new(Arc::clone(&ground.store), logs, hub.clone(), config);
     let endpoint = ground.data.publish(&url, &token)?;
@@ -122,7 +139,13 @@ fn api<Q: Shared>(
     Ok((url, Some(endpoint)))
 }
 
-fn controller<Q: Shared>(ground: &Ground<'_, Q>, parts: &mut Parts) {
+fn controller<Q: Shared>(
+    ground: &Ground<'_, Q>,
+    parts: &mut Parts,
+    logs: &Arc<Logs>,
+) -> anyhow::Result<()> {
+    let claims = Claims::new(ground.data.volumes());
+    let (keeper, kept) = Keeper::start(Arc::clone(logs), Arc::clone(&ground.store), claims)?;
     let notify = Arc::new(Notify::new());
     let told = around_queue("controller", ground.queue.clone());
     let beside = Beside {
@@ -133,7 +156,7 @@ fn controller<Q: Shared>(ground: &Ground<'_, Q>, parts: &mut Parts) {
             one_by_one: false,
         },
         clock: SystemClock,
-        outlet: Told { queue: told, cluster: ground.settings.cluster.clone() },
+        outlet: Told { queue: told, cluster: ground.settings.cluster.clone(), keeper },
         admission: Elsewhere::default,
         ttl: ground.settings.lease,
         wake: Arc::clone(&notify),
@@ -145,6 +168,9 @@ fn controller<Q: Shared>(ground: &Ground<'_, Q>, parts: &mut Parts) {
             () = wake(queue, notify) => Ok(()),
         }
     });
+    // It ends with its sender, which is the controller's. What is left then is swept.
+    drop(kept);
+    Ok(())
 }
 
 fn scheduler<Q: Shared>(ground: &Ground<'_, Q>, parts: &mut Parts) {

@@ -11,10 +11,13 @@ use flowforge_svc_controller::{Outlet, Turned};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::keeper::Keeper;
+
 /// Tells the other roles what a committed turn of a controller means for them.
 pub(crate) struct Told<Q> {
     pub(crate) queue: Q,
     pub(crate) cluster: ClusterName,
+    pub(crate) keeper: Keeper,
 }
 
 impl<Q: Hints> Outlet for Told<Q> {
@@ -33,6 +36,12 @@ impl<Q: Hints> Outlet for Told<Q> {
         }
         for (workflow, seq) in turned.changed {
             self.queue.publish(Hint::Records { shard: workflow.shard(), workflow, seq });
+        }
+        for workflow in turned.ended {
+            self.keeper.seal(workflow);
+        }
+        for workflow in turned.deleted {
+            self.keeper.delete(workflow);
         }
     }
 

@@ -14,7 +14,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::Api;
 use crate::linger::Lingering;
 
 /// Bytes of a request's head; also the size of read buffers.
@@ -22,18 +21,62 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// Accepting fails when file descriptors run out: they come back as connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves the API until `shutdown` is ready, then lets requests under way end: not ready any
-/// more, nothing accepted, streams told to come back. What is left after `Limits::drain` is cut.
+/// Bounds of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Open connections; more wait to be accepted.
+    pub connections: usize,
+    /// A request's head must arrive within this time, and a connection may be idle for as long.
+    pub head_timeout: Duration,
+    /// Requests under way have this long to end after a shutdown began.
+    pub drain: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            head_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Whether a server is going down. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct Closing(watch::Sender<bool>);
+
+impl Default for Closing {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
+}
+
+impl Closing {
+    /// It is.
+    pub fn close(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// To ask, and to wait.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<bool> {
+        self.0.subscribe()
+    }
+}
+
+/// Serves `router` until `shutdown` is ready, then lets requests under way end: `closing` says so,
+/// nothing is accepted. What is left after [`Bounds::drain`] is cut.
 ///
 /// # Errors
 /// None at present; a broken connection ends alone.
 pub async fn serve(
     listener: TcpListener,
-    api: Api,
+    router: Router,
+    (bounds, closing): (Bounds, Closing),
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let room = Arc::new(Semaphore::new(api.limits().connections));
-    let router = api.router();
+    let room = Arc::new(Semaphore::new(bounds.connections));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -46,7 +89,7 @@ pub async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             (accepted, permit) = next => match accepted {
                 Ok((socket, _)) => {
-                    let one = connection(socket, router.clone(), api.clone());
+                    let one = connection(socket, router.clone(), bounds, closing.watch());
                     connections.spawn(async move {
                         one.await;
                         drop(permit);
@@ -59,17 +102,21 @@ pub async fn serve(
             },
         }
     }
+    closing.close();
     drop(listener);
-    api.close();
     let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(api.limits().drain, drained).await.is_err() {
+    if tokio::time::timeout(bounds.drain, drained).await.is_err() {
         tracing::warn!(left = connections.len(), "cut connections that did not end in time");
     }
     Ok(())
 }
 
-async fn connection(socket: TcpStream, router: Router, api: Api) {
-    let mut closing = api.closing();
+async fn connection(
+    socket: TcpStream,
+    router: Router,
+    bounds: Bounds,
+    mut closing: watch::Receiver<bool>,
+) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
@@ -77,7 +124,7 @@ async fn connection(socket: TcpStream, router: Router, api: Api) {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(api.limits().head_timeout)
+        .header_read_timeout(bounds.head_timeout)
         .max_buf_size(HEAD_BYTES);
     let mut connection =
         pin!(builder.serve_connection(TokioIo::new(Lingering::new(socket)), service));

@@ -1,0 +1,101 @@
+//! What is shipped twice is kept once, whatever died in between.
+
+use std::fs;
+
+use flowforge_model::id::InstanceId;
+use flowforge_ports::logs::{Intake, LogCursor, LogQuery, LogStore, Shipment};
+use uuid::Uuid;
+
+use super::conforms::{ALL, line, workflow};
+use super::files;
+use crate::{MemoryLogs, SegmentLogs};
+
+fn source(n: u128) -> InstanceId {
+    InstanceId(Uuid::from_u128(n))
+}
+
+fn shipment(seq: u64, texts: &[&str]) -> Shipment {
+    let lines = texts.iter().map(|text| line(1, 0, text)).collect();
+    Shipment { workflow: workflow(1), seq, lines }
+}
+
+fn texts(logs: &dyn LogStore) -> Vec<String> {
+    let page = logs.read(workflow(1), &LogQuery::default(), LogCursor(0), ALL).unwrap();
+    page.lines.into_iter().map(|(_, line)| line.text).collect()
+}
+
+fn takes_in_once(logs: &impl Intake) {
+    logs.take_in(source(1), &shipment(3, &["a", "b"])).unwrap();
+    logs.take_in(source(1), &shipment(3, &["a", "b"])).unwrap();
+    logs.take_in(source(1), &shipment(4, &["b", "c"])).unwrap();
+    logs.take_in(source(2), &shipment(1, &["d"])).unwrap();
+    logs.append(workflow(1), &[line(1, 0, "plain")]).unwrap();
+    logs.take_in(source(1), &shipment(2, &["old", "a", "b", "c"])).unwrap();
+    logs.take_in(source(1), &shipment(9, &["e"])).unwrap();
+    assert_eq!(texts(logs), ["a", "b", "c", "d", "plain", "e"]);
+}
+
+#[test]
+fn a_line_is_taken_in_once() {
+    takes_in_once(&MemoryLogs::new());
+    let dir = tempfile::tempdir().unwrap();
+    takes_in_once(&SegmentLogs::open(dir.path()).unwrap());
+    let logs = SegmentLogs::open(dir.path()).unwrap();
+    logs.take_in(source(1), &shipment(9, &["e"])).unwrap();
+    logs.seal(workflow(1)).unwrap();
+    logs.take_in(source(1), &shipment(9, &["e", "f"])).unwrap();
+    assert_eq!(texts(&logs).len(), 7);
+    logs.delete(workflow(1)).unwrap();
+    logs.take_in(source(1), &shipment(9, &["e"])).unwrap();
+    assert_eq!(texts(&logs), ["e"], "nothing is known of a log that was deleted");
+}
+
+/// Two frames in one shipment, written up to any byte; then it comes again, also after others.
+#[test]
+fn a_death_at_any_byte_neither_loses_nor_doubles_a_line() {
+    let long = "noise ".repeat(100_000);
+    let shipped = shipment(2, &["b", &long, "c"]);
+    let dir = tempfile::tempdir().unwrap();
+    let logs = SegmentLogs::open(dir.path()).unwrap();
+    logs.take_in(source(1), &shipment(1, &["a"])).unwrap();
+    let path = files(dir.path()).remove(0);
+    let receipts = path.with_file_name("receipts");
+    let good = fs::read(&path).unwrap().len();
+    let noted = fs::read(&receipts).unwrap().len();
+    logs.take_in(source(1), &shipped).unwrap();
+    let (whole, notes) = (fs::read(&path).unwrap(), fs::read(&receipts).unwrap());
+    let mut partly = 0;
+    let receipt_first = (noted..=notes.len()).map(|note| (note, good));
+    for (note, cut) in receipt_first.chain((good..=whole.len()).map(|cut| (notes.len(), cut))) {
+        for plain in [false, true] {
+            fs::write(&path, whole.get(..cut).unwrap()).unwrap();
+            fs::write(&receipts, notes.get(..note).unwrap()).unwrap();
+            let logs = SegmentLogs::open(dir.path()).unwrap();
+            let before = texts(&logs).len();
+            partly += usize::from((2..4).contains(&before));
+            if plain {
+                logs.append(workflow(1), &[line(1, 0, "plain")]).unwrap();
+            }
+            logs.take_in(source(1), &shipped).unwrap();
+            let found = texts(&logs);
+            let ours: Vec<_> = found.iter().filter(|text| **text != "plain").collect();
+            assert_eq!(ours, ["a", "b", &long, "c"], "{note} {cut} {before}");
+        }
+    }
+    assert!(partly > 0, "no cut was between the frames");
+}
+
+#[test]
+fn receipts_stay_few() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = SegmentLogs::open(dir.path()).unwrap();
+    for seq in 1..=3000 {
+        logs.take_in(source(1), &shipment(seq, &["x"])).unwrap();
+    }
+    let receipts = files(dir.path()).into_iter().find(|path| path.ends_with("receipts")).unwrap();
+    assert!(fs::metadata(&receipts).unwrap().len() <= 41 * 1024);
+    let logs = SegmentLogs::open(dir.path()).unwrap();
+    logs.take_in(source(1), &shipment(2999, &["x", "x", "new"])).unwrap();
+    assert_eq!(texts(&logs).len(), 3001);
+    assert!(fs::metadata(&receipts).unwrap().len() <= 80);
+}

@@ -1,0 +1,282 @@
+//! Logs of roles that are servers of their own, on a real PostgreSQL and Redis: what a task prints at
+//! one server is read at another, whatever of them dies.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::postgres;
+use crate::client::Client;
+use crate::workspace::{build_release, root};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often files and servers are looked at.
+const GLANCE: Duration = Duration::from_millis(20);
+/// Lines of a task that is watched.
+const LINES: usize = 150;
+
+/// Servers, by role, and what they share.
+struct Fleet {
+    release: PathBuf,
+    directory: PathBuf,
+    database: postgres::Server,
+    redis: Child,
+    members: Vec<(&'static str, Child)>,
+    /// Where the aggregator listens, once it does.
+    logs: String,
+}
+
+/// Returns the name of the test, for the tally.
+pub(crate) fn run() -> anyhow::Result<String> {
+    let mut fleet = Fleet::start()?;
+    let client = fleet.client()?;
+    let expected = followed_through_a_kill(&mut fleet, &client)?;
+    away_is_told(&mut fleet, &client, &expected)?;
+    deleted_with_its_workflow(&fleet, &client)?;
+    fleet.stop()?;
+    Ok("logs across servers".to_owned())
+}
+
+/// `ffctl logs -f` at another server shows every line once, in order, although the aggregator is killed
+/// meanwhile; and so does a read after the executor died.
+fn followed_through_a_kill(fleet: &mut Fleet, client: &Client) -> anyhow::Result<(String, String)> {
+    let script =
+        format!("i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); sleep 0.02; done");
+    let id = client.submit_yaml(&document(&script, ""))?;
+    let mut ffctl = fleet.ffctl(&["logs", "--follow", "--no-prefix", &id])?;
+    let mut shown = BufReader::new(ffctl.stdout.take().context("ffctl's output")?);
+    let mut text = String::new();
+    for _ in 0..20 {
+        shown.read_line(&mut text).context("read what ffctl shows")?;
+    }
+    fleet.kill("log-aggregator")?;
+    fleet.aggregate()?;
+    shown.read_to_string(&mut text).context("read what ffctl shows")?;
+    ensure!(ffctl.wait().context("wait for ffctl")?.success(), "ffctl failed");
+    let expected: String = (0..LINES).map(|n| format!("line {n}\n")).collect();
+    ensure!(text == expected, "ffctl showed:\n{text}");
+    fleet.kill("executor")?;
+    let read = lines(client, &id)?;
+    ensure!(read == expected, "after the executor died:\n{read}");
+    fleet.spawn("executor")?;
+    Ok((id, expected))
+}
+
+/// Without its aggregator only logs cannot be read, and what was printed is there when it is back.
+fn away_is_told(
+    fleet: &mut Fleet,
+    client: &Client,
+    (earlier, expected): &(String, String),
+) -> anyhow::Result<()> {
+    fleet.kill("log-aggregator")?;
+    let id = client.submit_yaml(&document("echo kept", ""))?;
+    let status = client.wait(&id)?;
+    ensure!(status == "SUCCEEDED", "without an aggregator {id} is {status}");
+    let refused = client.json("GET", &format!("/workflows/{id}/logs"), "");
+    let refused = refused.err().context("logs without an aggregator")?.to_string();
+    ensure!(refused.contains("503") && refused.contains("logs_unavailable"), "{refused}");
+    let ready = fleet.ready()?;
+    ensure!(
+        ready["status"] == "degraded" && ready["dependencies"]["logs"] == "unavailable",
+        "{ready}"
+    );
+    fleet.kill("executor")?;
+    fleet.aggregate()?;
+    fleet.spawn("executor")?;
+    let begun = Instant::now();
+    while lines(client, &id)? != "kept\n" {
+        ensure!(begun.elapsed() < PATIENCE, "the spool of a dead executor was not shipped");
+        thread::sleep(GLANCE);
+    }
+    ensure!(lines(client, earlier)? == *expected, "earlier lines changed");
+    Ok(())
+}
+
+fn deleted_with_its_workflow(fleet: &Fleet, client: &Client) -> anyhow::Result<()> {
+    let ttl = "ttlStrategy: {secondsAfterCompletion: 2}\n";
+    let id = client.submit_yaml(&document("echo short", ttl))?;
+    client.wait(&id)?;
+    let log = fleet.home("log-aggregator").join("logs").join(&id);
+    ensure!(log.exists(), "{} is missing", log.display());
+    let begun = Instant::now();
+    while log.exists() {
+        ensure!(begun.elapsed() < PATIENCE, "{} outlives its workflow", log.display());
+        thread::sleep(GLANCE);
+    }
+    Ok(())
+}
+
+fn document(script: &str, more: &str) -> String {
+    format!(
+        "version: \"1.0\"\nentrypoint: main\n{more}templates:\n  main:\n    container: {{image: \
+         busybox, command: [sh, -c], args: ['{script}']}}\n"
+    )
+}
+
+/// What was printed, one line after the other.
+fn lines(client: &Client, id: &str) -> anyhow::Result<String> {
+    let feed = client.json("GET", &format!("/workflows/{id}/logs"), "")?;
+    let items = feed["items"].as_array().context("lines")?;
+    Ok(items
+        .iter()
+        .filter_map(|line| line["text"].as_str())
+        .map(|text| format!("{text}\n"))
+        .collect())
+}
+
+impl Fleet {
+    fn start() -> anyhow::Result<Self> {
+        let release = build_release()?;
+        let directory = release.with_file_name("fleet-logs");
+        if directory.exists() {
+            fs::remove_dir_all(&directory).context("remove the last run's data")?;
+        }
+        fs::create_dir_all(&directory).context("create the data directory")?;
+        fs::write(directory.join("token"), TOKEN).context("write the token")?;
+        let database = postgres::Server::start()?;
+        let redis = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+            .arg(directory.join("redis.sock"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("start redis-server")?;
+        let (members, logs) = (Vec::new(), String::new());
+        let mut fleet = Self { release, directory, database, redis, members, logs };
+        fleet.aggregate()?;
+        for role in ["api-server", "controller", "scheduler", "executor"] {
+            fleet.spawn(role)?;
+        }
+        Ok(fleet)
+    }
+
+    /// Starts the aggregator, where it was before if it was there, and waits until it answers.
+    fn aggregate(&mut self) -> anyhow::Result<()> {
+        self.spawn("log-aggregator")?;
+        let log = self.home("log-aggregator").join("log");
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            let at = said.lines().rev().find_map(|line| line.strip_prefix("logs are taken in at "));
+            if let Some(url) = at {
+                url.clone_into(&mut self.logs);
+                return Ok(());
+            }
+            thread::sleep(GLANCE);
+        }
+        bail!("the aggregator is not ready:\n{}", fs::read_to_string(&log).unwrap_or_default())
+    }
+
+    fn spawn(&mut self, role: &'static str) -> anyhow::Result<()> {
+        let home = self.home(role);
+        fs::create_dir_all(&home).context("create a data directory")?;
+        let log = File::create(home.join("log")).context("open a log")?;
+        let mut command = Command::new(self.release.join("flowforge"));
+        command.arg(role).arg("--data-dir").arg(&home).current_dir(root());
+        if role == "api-server" {
+            command.args(["--listen", "127.0.0.1:0", "--token", TOKEN]);
+        }
+        if role == "log-aggregator" {
+            let listen = self.logs.strip_prefix("http://").unwrap_or("127.0.0.1:0");
+            command.env("FLOWFORGE_LOGS_LISTEN", listen);
+        } else {
+            command.env("FLOWFORGE_LOGS_ENDPOINT", &self.logs);
+        }
+        let socket = self.directory.join("redis.sock");
+        let child = command
+            .env("FLOWFORGE_DATABASE_URL", self.database.url())
+            .env("FLOWFORGE_QUEUE_ADDRESSES", format!("unix:{}", socket.display()))
+            .env("FLOWFORGE_LOGS_TOKEN_FILE", self.directory.join("token"))
+            .env("FLOWFORGE_ROLE_LEASE_SECONDS", "2")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("share a log")?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("start flowforge {role}"))?;
+        self.members.push((role, child));
+        Ok(())
+    }
+
+    fn home(&self, role: &str) -> PathBuf {
+        self.directory.join(role)
+    }
+
+    fn kill(&mut self, role: &str) -> anyhow::Result<()> {
+        let place = self.members.iter().position(|(of, _)| *of == role).context("a server")?;
+        let (_, mut child) = self.members.remove(place);
+        child.kill().context("kill a server")?;
+        child.wait().context("wait for a killed server")?;
+        Ok(())
+    }
+
+    /// Where the API is, once it answers.
+    fn url(&self) -> anyhow::Result<String> {
+        let path = self.home("api-server").join("endpoint.json");
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(url) = endpoint(&path) {
+                return Ok(url);
+            }
+            thread::sleep(GLANCE);
+        }
+        let said = fs::read_to_string(self.home("api-server").join("log")).unwrap_or_default();
+        bail!("the API does not answer:\n{said}")
+    }
+
+    fn client(&self) -> anyhow::Result<Client> {
+        Client::new(&self.url()?, TOKEN)
+    }
+
+    fn ffctl(&self, arguments: &[&str]) -> anyhow::Result<Child> {
+        Command::new(self.release.join("ffctl"))
+            .args(["--server", &self.url()?, "--token", TOKEN])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start ffctl")
+    }
+
+    /// What the API server says of itself.
+    fn ready(&self) -> anyhow::Result<Value> {
+        Client::new(&self.url()?, TOKEN)?.outside("/readyz")
+    }
+
+    /// All end when they are asked to.
+    fn stop(mut self) -> anyhow::Result<()> {
+        for (_, child) in &self.members {
+            let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+            kill_process(pid.context("a process")?, Signal::TERM).context("end a server")?;
+        }
+        for (role, child) in &mut self.members {
+            let status = child.wait().context("wait for a server")?;
+            ensure!(status.success(), "flowforge {role} ended with {status}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        let members = self.members.iter_mut().map(|(_, child)| child);
+        for child in members.chain([&mut self.redis]) {
+            // One that has ended is no trouble.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+fn endpoint(path: &Path) -> Option<String> {
+    let value: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    value["url"].as_str().map(str::to_owned)
+}
