@@ -36,7 +36,7 @@ const PROXY: &str = "flowforge-proxy";
 
 const DOMAIN: [&str; 6] = [MODEL, EXPR, SPEC, CRON, ENGINE, SCHEDULER];
 /// Real adapters for the tests of a service; never another service.
-const SERVICE_TESTS: &[&str] = &[STORE, PROCESS, LOGSTORE, ARTIFACTS, TESTKIT];
+const SERVICE_TESTS: &[&str] = &[STORE, QUEUE, PROCESS, LOGSTORE, ARTIFACTS, TESTKIT];
 
 /// Every crate of the workspace.
 pub(crate) const ARROWS: &[Arrows] = &[

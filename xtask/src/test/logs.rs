@@ -1,6 +1,7 @@
 //! Logs of roles that are servers of their own, on a real PostgreSQL and Redis: what a task prints at
 //! one server is read at another, whatever of them dies.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -42,6 +43,8 @@ pub(crate) fn run() -> anyhow::Result<String> {
     let expected = followed_through_a_kill(&mut fleet, &client)?;
     away_is_told(&mut fleet, &client, &expected)?;
     deleted_with_its_workflow(&fleet, &client)?;
+    all_are_seen(&client)?;
+    dead_letters(&fleet, &client)?;
     fleet.stop()?;
     Ok("logs across servers".to_owned())
 }
@@ -112,6 +115,49 @@ fn deleted_with_its_workflow(fleet: &Fleet, client: &Client) -> anyhow::Result<(
         ensure!(begun.elapsed() < PATIENCE, "{} outlives its workflow", log.display());
         thread::sleep(GLANCE);
     }
+    Ok(())
+}
+
+/// Every role says that it lives.
+fn all_are_seen(client: &Client) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let page = client.json("GET", "/servers", "")?;
+        let roles = page["items"].as_array().context("servers")?;
+        let roles: BTreeSet<&str> = roles.iter().filter_map(|row| row["role"].as_str()).collect();
+        if roles.iter().eq(&["api", "controller", "cron", "executor", "logs", "scheduler"]) {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < PATIENCE, "only {roles:?} are seen");
+        thread::sleep(GLANCE);
+    }
+}
+
+/// An entry that this version cannot read is given up, shown, and taken away.
+fn dead_letters(fleet: &Fleet, client: &Client) -> anyhow::Result<()> {
+    let mut add = Command::new("redis-cli");
+    add.arg("-s").arg(fleet.directory.join("redis.sock"));
+    add.args(["XADD", "ff:dispatch:default", "*", "d", "of another version"]);
+    ensure!(
+        add.stdout(Stdio::null()).status().context("start redis-cli")?.success(),
+        "XADD failed"
+    );
+    let begun = Instant::now();
+    let id = loop {
+        let page = client.json("GET", "/dead-letters", "")?;
+        if let Some(id) = page["items"][0]["id"].as_str() {
+            break id.to_owned();
+        }
+        ensure!(begun.elapsed() < PATIENCE, "nothing was given up");
+        thread::sleep(GLANCE);
+    };
+    let letter = client.json("GET", &format!("/dead-letters/{id}"), "")?;
+    let reason = letter["reason"].as_str().unwrap_or_default();
+    ensure!(reason.contains("cannot read"), "{letter}");
+    let mut ffctl = fleet.ffctl(&["dead-letter", "redrive", &id])?;
+    ensure!(ffctl.wait().context("wait for ffctl")?.success(), "ffctl failed");
+    let page = client.json("GET", "/dead-letters", "")?;
+    ensure!(page["items"].as_array().is_some_and(Vec::is_empty), "{page}");
     Ok(())
 }
 

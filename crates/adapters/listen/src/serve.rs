@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -28,7 +29,10 @@ pub struct Bounds {
     pub connections: usize,
     /// A request's head must arrive within this time, and a connection may be idle for as long.
     pub head_timeout: Duration,
-    /// Requests under way have this long to end after a shutdown began.
+    /// After a shutdown began, requests are taken for so long: whoever sends them learns meanwhile
+    /// from [`Closing::leaving`] that this server is to be left alone.
+    pub leave: Duration,
+    /// Then requests under way have this long to end.
     pub drain: Duration,
 }
 
@@ -37,6 +41,7 @@ impl Default for Bounds {
         Self {
             connections: 1024,
             head_timeout: Duration::from_secs(10),
+            leave: Duration::ZERO,
             drain: Duration::from_secs(30),
         }
     }
@@ -44,29 +49,41 @@ impl Default for Bounds {
 
 /// Whether a server is going down. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
-pub struct Closing(watch::Sender<bool>);
+pub struct Closing {
+    leaving: Arc<AtomicBool>,
+    closed: watch::Sender<bool>,
+}
 
 impl Default for Closing {
     fn default() -> Self {
-        Self(watch::Sender::new(false))
+        Self { leaving: Arc::default(), closed: watch::Sender::new(false) }
     }
 }
 
 impl Closing {
-    /// It is.
-    pub fn close(&self) {
-        self.0.send_replace(true);
+    /// It takes requests for a short while yet, and says to whoever asks that it is not ready.
+    #[must_use]
+    pub fn leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
     }
 
-    /// To ask, and to wait.
+    fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// It takes no more requests: to ask, and to wait.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<bool> {
-        self.0.subscribe()
+        self.closed.subscribe()
     }
 }
 
-/// Serves `router` until `shutdown` is ready, then lets requests under way end: `closing` says so,
-/// nothing is accepted. What is left after [`Bounds::drain`] is cut.
+/// Serves `router` until `shutdown` is ready and for [`Bounds::leave`] longer, then lets requests under
+/// way end: nothing is accepted. `closing` says both. What is left after [`Bounds::drain`] is cut.
 ///
 /// # Errors
 /// None at present; a broken connection ends alone.
@@ -78,7 +95,11 @@ pub async fn serve(
 ) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(bounds.connections));
     let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
+    let mut shutdown = pin!(async {
+        shutdown.await;
+        closing.leave();
+        tokio::time::sleep(bounds.leave).await;
+    });
     loop {
         let next = async {
             let permit = Arc::clone(&room).acquire_owned().await;

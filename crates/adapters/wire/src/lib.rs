@@ -5,6 +5,7 @@
 //! them and keeps words such as statuses as text, so that an old client can read a newer server.
 
 pub mod feed;
+pub mod fleet;
 pub mod lock;
 pub mod memo;
 pub mod meta;
@@ -17,6 +18,7 @@ pub mod time;
 pub mod workflow;
 
 pub use feed::{Event, Feed, LogLine, Page};
+pub use fleet::{DeadAttempt, DeadLetter, Redriven, RedrivenAttempt, Server};
 pub use lock::{Lock, LockUser};
 pub use memo::{Cache, Forgotten, Memo};
 pub use meta::{Endpoint, Health, NewProject, Project, Readiness, Version};

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod cron;
+pub(crate) mod fleet;
 pub(crate) mod kept;
 
 use std::path::PathBuf;
@@ -125,6 +126,11 @@ pub(crate) enum Command {
     /// Show what caches remember, and make them forget
     #[command(subcommand)]
     Memo(kept::Memo),
+    /// Show which servers live
+    Servers,
+    /// Show work that no executor could do, and drive it again
+    #[command(subcommand)]
+    DeadLetter(fleet::DeadLetters),
     /// Download artifacts
     #[command(subcommand)]
     Artifact(kept::Artifact),

@@ -11,6 +11,7 @@ mod client;
 mod cron;
 mod endpoint;
 mod exit;
+mod fleet;
 mod follow;
 mod get;
 mod import;
@@ -100,6 +101,8 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<Exit, Failure> {
         Command::Template(command) => template::run(context, command),
         Command::Locks(args) => locks::run(context, args),
         Command::Memo(command) => memo::run(context, command),
+        Command::Servers => fleet::servers(context),
+        Command::DeadLetter(command) => fleet::dead_letters(context, command),
         Command::Artifact(Artifact::Get(args)) => artifact::get(context, args),
         Command::Version => version::run(context),
         Command::Completion { shell } => {

@@ -2,6 +2,7 @@
 
 mod cron;
 mod files;
+mod fleet;
 mod kept;
 
 use std::collections::VecDeque;

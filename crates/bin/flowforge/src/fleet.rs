@@ -1,6 +1,7 @@
 //! Roles that are servers of their own, or all of them in one process: PostgreSQL remembers, Redis
 //! carries. Any number of each may run; any of them may die at any moment.
 
+mod beats;
 mod logs;
 mod parts;
 mod told;
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use flowforge_ports::queue::{Dispatches, Hints};
+use flowforge_ports::queue::{Dispatches, Heartbeats, Hints};
 use flowforge_queue::{LocalQueue, RedisConfig, RedisQueue};
 use flowforge_store::PostgresStore;
 use tokio::runtime::{Builder, Runtime};
@@ -179,5 +180,5 @@ fn redis(settings: &QueueSettings) -> anyhow::Result<Option<RedisQueue>> {
 }
 
 /// A queue that all parts of a process may hold.
-pub(crate) trait Shared: Dispatches + Hints + Clone {}
-impl<Q: Dispatches + Hints + Clone> Shared for Q {}
+pub(crate) trait Shared: Dispatches + Hints + Heartbeats + Clone {}
+impl<Q: Dispatches + Hints + Heartbeats + Clone> Shared for Q {}

@@ -287,6 +287,9 @@ reasons! {
     Terminated = "terminated",
     /// The attempt vanished with its executor; it is repeated outside the user's retry limit.
     Lost = "lost",
+    /// Executors took the attempt again and again without ever starting it; it is repeated as one that
+    /// was lost.
+    DispatchPoisoned = "dispatch_poisoned",
     /// A reference had no value when it was needed.
     Unresolved = "unresolved",
     /// An expression failed or returned the wrong type.

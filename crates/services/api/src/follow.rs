@@ -212,7 +212,10 @@ pub(crate) fn negotiate(
 
 /// Adds `Retry-After` where coming back makes sense.
 pub(crate) fn add_retry_after(response: &mut Response, code: Code) {
-    if matches!(code, Code::TooManyStreams | Code::Unavailable | Code::LogsUnavailable) {
+    if matches!(
+        code,
+        Code::TooManyStreams | Code::Unavailable | Code::LogsUnavailable | Code::QueueUnavailable
+    ) {
         let soon = HeaderValue::from_static("2");
         response.headers_mut().insert(RETRY_AFTER, soon);
     }

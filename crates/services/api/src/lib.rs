@@ -11,6 +11,7 @@ mod backend;
 mod body;
 mod bundle;
 mod cursor;
+mod dead_letters;
 mod download;
 mod envelope;
 mod events;
@@ -26,8 +27,10 @@ mod path;
 mod problem;
 mod projects;
 mod query;
+mod queue;
 mod router;
 mod schedules;
+mod servers;
 mod show;
 mod submission;
 mod submit;
@@ -61,6 +64,7 @@ use problem::{Code, Failure};
 pub use download::Downloads;
 pub use hub::Hub;
 pub use openapi::document as openapi_document;
+pub use queue::QueueAccess;
 
 /// Bounds of a server.
 #[derive(Clone, Debug)]
@@ -79,7 +83,9 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// The next piece of a body must arrive within this time.
     pub body_timeout: Duration,
-    /// Requests under way have this long to end after a shutdown began.
+    /// After a shutdown began, requests are taken for so long, and `/readyz` says 503.
+    pub leave: Duration,
+    /// Then requests under way have this long to end.
     pub drain: Duration,
     /// Quiet streams send a comment this often.
     pub heartbeat: Duration,
@@ -102,6 +108,7 @@ impl Default for Limits {
             calls: 32,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            leave: Duration::ZERO,
             drain: Duration::from_secs(30),
             heartbeat: Duration::from_secs(15),
             reread: Duration::from_secs(5),
@@ -124,6 +131,8 @@ pub struct ApiConfig {
     pub default_retry: Option<RetryStrategy>,
     /// Where artifacts are downloaded from; none if nothing keeps any.
     pub downloads: Option<Downloads>,
+    /// Where work and signs of life of servers are looked at; none if this is the only one.
+    pub queue: Option<QueueAccess>,
     /// Bounds.
     pub limits: Limits,
     /// The present.
@@ -144,6 +153,7 @@ impl ApiConfig {
             default_project: "default".to_owned(),
             default_retry: None,
             downloads: None,
+            queue: None,
             limits: Limits::default(),
             clock: Arc::new(SystemClock),
             nudge: Arc::new(|_| {}),
@@ -201,8 +211,9 @@ impl Api {
     }
 }
 
-/// Serves the API until `shutdown` is ready, then lets requests under way end: not ready any
-/// more, nothing accepted, streams told to come back. What is left after [`Limits::drain`] is cut.
+/// Serves the API until `shutdown` is ready. Then it is not ready any more, for [`Limits::leave`]; then
+/// nothing is accepted, requests under way end, streams are told to come back. What is left after
+/// [`Limits::drain`] is cut.
 ///
 /// # Errors
 /// None at present; a broken connection ends alone.
@@ -211,8 +222,8 @@ pub async fn serve(
     api: Api,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let Limits { connections, head_timeout, drain, .. } = api.0.config.limits;
-    let around = (Bounds { connections, head_timeout, drain }, api.0.closing.clone());
+    let Limits { connections, head_timeout, leave, drain, .. } = api.0.config.limits;
+    let around = (Bounds { connections, head_timeout, leave, drain }, api.0.closing.clone());
     flowforge_listen::serve(listener, api.router(), around, shutdown).await
 }
 

@@ -35,7 +35,7 @@ pub(crate) async fn livez() -> Json<Health> {
 
 /// Whether the server takes requests
 ///
-/// Without its queue or the logs of tasks it does: `status` is `degraded` then.
+/// Without its queue or the logs of tasks it takes them too: `status` is `degraded` then.
 #[utoipa::path(
     get, path = "/readyz", tag = "meta", security(()),
     responses(
@@ -46,18 +46,27 @@ pub(crate) async fn livez() -> Json<Health> {
 pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let database = async { shared.call(Backend::projects).await.is_ok() };
     let logs = async {
-        shared.call(|backend| backend.logs_ready().map_err(|e| Failure::of_logs(&e))).await.is_ok()
+        let ready = |backend: &dyn Backend| backend.logs_ready().map_err(|e| Failure::of_logs(&e));
+        shared.call(ready).await.is_ok()
     };
-    let (database, logs) = futures_util::future::join(database, logs).await;
+    let queue = async {
+        let queue = shared.config.queue.clone()?;
+        Some(shared.call(move |_: &dyn Backend| queue.ready()).await.is_ok())
+    };
+    let (database, logs, queue) = futures_util::future::join3(database, logs, queue).await;
     let (code, status) = match () {
-        () if *shared.closing.watch().borrow() => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        () if shared.closing.leaving() => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         () if !database => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-        () if !logs => (StatusCode::OK, "degraded"),
+        () if !logs || queue == Some(false) => (StatusCode::OK, "degraded"),
         () => (StatusCode::OK, "ok"),
     };
-    let word = |good| if good { "ok" } else { "unavailable" }.to_owned();
-    let dependencies =
-        [("database", database), ("logs", logs)].map(|(name, good)| (name.to_owned(), word(good)));
+    let word = |ready| match ready {
+        Some(true) => "ok",
+        Some(false) => "unavailable",
+        None => "unused",
+    };
+    let dependencies = [("database", Some(database)), ("logs", Some(logs)), ("queue", queue)]
+        .map(|(name, ready)| (name.to_owned(), word(ready).to_owned()));
     (code, Json(Readiness { status: status.to_owned(), dependencies: dependencies.into() }))
 }
 

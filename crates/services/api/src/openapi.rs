@@ -39,6 +39,8 @@ pub(crate) fn base() -> OpenApi {
         (name = "templates", description = "Stored templates and config maps, in versions"),
         (name = "locks", description = "Mutexes and semaphores"),
         (name = "memos", description = "Remembered outputs"),
+        (name = "servers", description = "Servers that live"),
+        (name = "dead-letters", description = "Work that was given up"),
         (name = "projects", description = "Projects"),
         (name = "meta", description = "The server about itself; no token needed"),
     )

@@ -79,6 +79,8 @@ codes! {
         "A stored row cannot be read. The server's log has the details under the request's id; `flowforge doctor` looks at the whole database.";
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Unavailable",
         "The database did not answer, or this server is not in charge. Whether a write was done is unknown: repeat it with the same Idempotency-Key.";
+    QueueUnavailable = "queue_unavailable", SERVICE_UNAVAILABLE, "Queue unavailable",
+        "The queue between servers does not answer. Workflows are taken and carried on without it, more slowly; only what is in it cannot be shown.";
     LogsUnavailable = "logs_unavailable", SERVICE_UNAVAILABLE, "Logs unavailable",
         "The output of tasks cannot be read now: the log aggregator does not answer. Everything else works, and no output is lost meanwhile: executors keep it.";
 }

@@ -20,8 +20,8 @@ use uuid::Uuid;
 use crate::follow::add_retry_after;
 use crate::problem::{Code, Failure};
 use crate::{
-    Shared, actions, apply, auth, download, events, locks, logs, memos, meta, openapi, projects,
-    schedules, submit, tasks, templates, workflows,
+    Shared, actions, apply, auth, dead_letters, download, events, locks, logs, memos, meta,
+    openapi, projects, schedules, servers, submit, tasks, templates, workflows,
 };
 
 fn all() -> (Router<Arc<Shared>>, OpenApi) {
@@ -55,6 +55,10 @@ fn all() -> (Router<Arc<Shared>>, OpenApi) {
         .routes(routes!(locks::list))
         .routes(routes!(memos::caches))
         .routes(routes!(memos::list, memos::forget))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::get))
+        .routes(routes!(dead_letters::redrive))
+        .routes(routes!(servers::list))
         .routes(routes!(projects::list, projects::create))
         .routes(routes!(projects::get))
         .routes(routes!(meta::alive))

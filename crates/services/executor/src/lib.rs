@@ -4,6 +4,7 @@
 //! until [`Executor::acknowledge`] names the attempt, its end is kept here and
 //! [`Executor::resend`] sends it again. What is kept is bounded by the attempts that are open.
 
+mod given_up;
 mod ledger;
 mod serve;
 mod station;

@@ -19,6 +19,7 @@ use flowforge_ports::store::StoreError;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout_at};
 
+use crate::given_up::GivenUp;
 use crate::{Executor, Station};
 
 /// How often it is looked for what is to be stopped although nobody said so.
@@ -148,6 +149,7 @@ where
     /// Takes work while there is room for it.
     async fn take(&self, station: &Station<S, R, C>, freed: &Notify) -> Result<(), Buried> {
         let mut reclaim_at = Instant::now() + ABANDONED;
+        let mut given_up = GivenUp::default();
         loop {
             let room = self.room();
             if room == 0 {
@@ -158,6 +160,7 @@ where
             let most = room.div_ceil(limits::DISPATCHES_PER_ENTRY).min(TOGETHER);
             let taken = if Instant::now() >= reclaim_at {
                 reclaim_at = Instant::now() + ABANDONED;
+                given_up.look(&self.queue, &self.cluster, station).await?;
                 self.queue.reclaim(&self.cluster, self.instance, ABANDONED, RECLAIMED).await
             } else {
                 self.queue.receive(&self.cluster, self.instance, most, WAIT).await

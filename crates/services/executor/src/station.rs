@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flowforge_model::attempt::{AttemptKey, Fact, FactKind};
+use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
 use flowforge_model::id::InstanceId;
 use flowforge_model::shard::ShardSet;
+use flowforge_model::status::Reason;
+use flowforge_model::time::Timestamp;
 use flowforge_ports::claims::Claims;
 use flowforge_ports::clock::Clock;
 use flowforge_ports::runner::Runner;
@@ -33,6 +35,10 @@ impl<S: Claims, R: Runner, C: Clock> Station<S, R, C> {
         Self { store, executor, instance, unknown: Mutex::default() }
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        self.executor.clock.now()
+    }
+
     /// Claims attempts, and those of earlier calls that got no answer, and begins those that it gets.
     /// Returns the ends of those that have no work order; they are to be reported.
     ///
@@ -55,6 +61,25 @@ impl<S: Claims, R: Runner, C: Clock> Station<S, R, C> {
             }
         }
         Ok(ends)
+    }
+
+    /// Claims attempts whose delivery was given up, and ends those that it gets: nobody has started
+    /// them. They are tried again as lost ones are.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn give_up(&self, keys: &[AttemptKey]) -> Result<(), StoreError> {
+        let now = self.executor.clock.now();
+        for (key, _) in self.store.claim(self.instance, now, keys).await? {
+            // One that came another way meanwhile runs here.
+            if self.executor.ledger.begin(key) {
+                let message = "executors took it again and again without starting it".to_owned();
+                let (class, reason) = (FailureClass::Lost, Reason::DispatchPoisoned);
+                let report = Box::new(Report::failed(now, class, reason, message));
+                self.executor.deliver(Fact { key, kind: FactKind::Finished(report) });
+            }
+        }
+        Ok(())
     }
 
     /// Makes facts durable; the executor forgets ends then. Returns the shards whose controllers have

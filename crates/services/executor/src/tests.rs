@@ -1,3 +1,5 @@
+mod given_up;
+
 use std::sync::Mutex;
 
 use flowforge_model::attempt::{Fact, FactKind, FailureClass, Process, Report, Work};

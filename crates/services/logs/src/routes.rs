@@ -123,7 +123,7 @@ async fn remove(State(shared): Service, Path(id): Path<String>) -> Result<Status
 }
 
 async fn ready(State(shared): Service) -> Result<Json<Health>, Failure> {
-    if *shared.closing.watch().borrow() {
+    if shared.closing.leaving() {
         return Err(Failure::unavailable("the server is going down"));
     }
     shared.call(LogStore::ready).await?;

@@ -12,11 +12,12 @@ use flowforge_logstore::{Aggregator, RemoteLogs, SegmentLogs};
 use flowforge_model::id::WorkflowId;
 use flowforge_ports::catalog::Catalog;
 use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore};
+use flowforge_ports::queue::Role;
 use flowforge_ports::store::StoreError;
 use flowforge_svc_logs::LogService;
 use tokio::net::TcpListener;
 
-use super::parts::Parts;
+use super::parts::{LEAVE, Parts};
 use super::told::output;
 use super::{Ground, Shared};
 use crate::config::LogSettings;
@@ -90,10 +91,11 @@ pub(super) fn serve<Q: Shared>(
         .block_on(TcpListener::bind(address))
         .with_context(|| format!("logs.listen: cannot listen on {address}"))?;
     let url = format!("http://{}", listener.local_addr()?);
+    parts.seat(Role::Logs);
     let service = LogService::new(Arc::<Here>::clone(here), token(settings)?);
     let (stop, stopped) = (ground.stop.clone(), ground.stop.clone());
     parts.spawn(async move {
-        let bounds = Bounds { drain: DRAIN, ..Bounds::default() };
+        let bounds = Bounds { leave: LEAVE, drain: DRAIN, ..Bounds::default() };
         let served = service.serve(listener, bounds, async move { stop.stopped().await }).await;
         stopped.stop();
         served.context("cannot serve logs")

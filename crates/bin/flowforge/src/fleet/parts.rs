@@ -8,9 +8,10 @@ use flowforge_model::attempt::Fact;
 use flowforge_model::id::InstanceId;
 use flowforge_ports::clock::SystemClock;
 use flowforge_ports::logs::LogStore;
+use flowforge_ports::queue::Role;
 use flowforge_ports::runner::FactSink;
 use flowforge_store::PostgresStore;
-use flowforge_svc_api::{Api, ApiConfig, Downloads, Hub};
+use flowforge_svc_api::{Api, ApiConfig, Downloads, Hub, QueueAccess};
 use flowforge_svc_controller::{Beside, Config as ControllerConfig};
 use flowforge_svc_cron::Config as CronConfig;
 use flowforge_svc_executor::{Executor, Ledger, Serve as ServeExecutor};
@@ -20,6 +21,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use super::beats;
 use super::logs::{self, Logs};
 use super::told::{Told, follow, intent, wake};
 use super::{Ground, Shared};
@@ -36,16 +38,39 @@ use crate::start::{DRAIN, end_earlier, listen, token};
 /// Schedules are written by other servers too: they are read anew this often.
 const SCHEDULES: Duration = Duration::from_secs(10);
 
+/// A server that is asked to end is not ready for this long before it stops taking requests.
+pub(super) const LEAVE: Duration = Duration::from_secs(1);
 /// A line is with its aggregator, and readers are told of it, well within this.
 const LATE: Duration = Duration::from_secs(1);
 
 /// Parts that run until they are told to stop. The first that cannot go on ends the process.
-pub(super) type Parts = JoinSet<anyhow::Result<()>>;
+#[derive(Default)]
+pub(super) struct Parts {
+    running: JoinSet<anyhow::Result<()>>,
+    /// What this process is, under which name.
+    seats: Vec<(Role, InstanceId)>,
+}
+
+impl Parts {
+    pub(super) fn spawn(
+        &mut self,
+        part: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
+        self.running.spawn(part);
+    }
+
+    /// Takes a seat in the fleet under a new name.
+    pub(super) fn seat(&mut self, role: Role) -> InstanceId {
+        let id = InstanceId(Uuid::now_v7());
+        self.seats.push((role, id));
+        id
+    }
+}
 
 /// Starts the parts of these roles, and waits until all of them have ended.
 pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyhow::Result<()> {
     let _inside = runtime.enter();
-    let mut parts = Parts::new();
+    let mut parts = Parts::default();
     // Held until everything has ended: then what is left to ship is shipped.
     let (logs, here) = logs::open(ground, runtime)?;
     if let Some(here) = &here {
@@ -77,12 +102,18 @@ pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyho
     if ground.roles.executor {
         executor(ground, &mut parts, Arc::<Logs>::clone(&logs), &url)?;
     }
+    let (queue, seats, stop) =
+        (ground.queue.clone(), std::mem::take(&mut parts.seats), ground.stop.clone());
+    parts.spawn(async move {
+        beats::beat(queue, seats, stop.stopped()).await;
+        Ok(())
+    });
     if !ground.roles.api {
         crate::say(&format!("flowforge {} is ready\n", ground.roles.name))?;
     }
     let ended = runtime.block_on(async {
         let mut ended = Ok(());
-        while let Some(part) = parts.join_next().await {
+        while let Some(part) = parts.running.join_next().await {
             // However one ends, the others end too.
             ground.stop.stop();
             let part = part.context("a part panicked").and_then(|done| done);
@@ -97,10 +128,6 @@ pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyho
     ended
 }
 
-fn instance() -> InstanceId {
-    InstanceId(Uuid::now_v7())
-}
-
 fn api<Q: Shared>(
     runtime: &Runtime,
     ground: &Ground<'_, Q>,
@@ -111,11 +138,14 @@ fn api<Q: Shared>(
     let listener = listen(runtime, settings)?;
     let url = format!("http://{}", listener.local_addr()?);
     let token = token(settings)?;
+    parts.seat(Role::Api);
     let hub = Hub::default();
     let artifacts = Arc::new(artifacts::open(settings, &ground.data)?);
     let mut config = ApiConfig::new(token.clone());
     config.default_retry = settings.default_retry();
     config.downloads = Some(Downloads { artifacts, scratch: ground.data.work() });
+    config.queue = Some(QueueAccess::new(ground.queue.clone(), settings.cluster.clone()));
+    config.limits.leave = LEAVE;
     config.limits.drain = DRAIN;
     if logs.come_late() {
         config.limits.late_logs = LATE;
@@ -151,7 +181,7 @@ fn controller<Q: Shared>(
     let beside = Beside {
         store: around_store("controller", &ground.store),
         config: ControllerConfig {
-            instance: instance(),
+            instance: parts.seat(Role::Controller),
             default_retry: ground.settings.default_retry(),
             one_by_one: false,
         },
@@ -179,7 +209,7 @@ fn scheduler<Q: Shared>(ground: &Ground<'_, Q>, parts: &mut Parts) {
         queue: around_queue("scheduler", ground.queue.clone()),
         cluster: ground.settings.cluster.clone(),
         clock: SystemClock,
-        instance: instance(),
+        instance: parts.seat(Role::Scheduler),
         ttl: ground.settings.lease,
     };
     let stop = ground.stop.clone();
@@ -187,6 +217,7 @@ fn scheduler<Q: Shared>(ground: &Ground<'_, Q>, parts: &mut Parts) {
         serve.run(async move { stop.stopped().await }).await;
         Ok(())
     });
+    parts.seat(Role::Cron);
     let store = Arc::clone(&ground.store);
     let config = CronConfig { default_retry: ground.settings.default_retry() };
     let (stop, nudge) = (ground.stop.clone(), intent(ground.queue.clone()));
@@ -212,7 +243,7 @@ fn executor<Q: Shared>(
     logs: Arc<dyn LogStore>,
     url: &str,
 ) -> anyhow::Result<()> {
-    let (settings, instance) = (ground.settings, instance());
+    let (settings, instance) = (ground.settings, parts.seat(Role::Executor));
     end_earlier(&ground.data);
     let (sender, facts) = mpsc::unbounded_channel();
     // Without a bound of its own: an attempt reports twice, and open attempts are bounded.

@@ -7,6 +7,7 @@
 )]
 
 mod downloads;
+mod fleet;
 mod hostile;
 mod locks;
 mod memos;

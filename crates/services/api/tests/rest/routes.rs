@@ -40,6 +40,8 @@ fn the_description_has_every_route() {
 DELETE /api/v1/schedules/{name}
 DELETE /api/v1/templates/{kind}/{name}
 DELETE /api/v1/workflows/{id}
+GET /api/v1/dead-letters
+GET /api/v1/dead-letters/{id}
 GET /api/v1/locks
 GET /api/v1/memos
 GET /api/v1/memos/{cache}
@@ -48,6 +50,7 @@ GET /api/v1/projects/{id}
 GET /api/v1/schedules
 GET /api/v1/schedules/{name}
 GET /api/v1/schedules/{name}/document
+GET /api/v1/servers
 GET /api/v1/templates
 GET /api/v1/templates/{kind}/{name}
 GET /api/v1/templates/{kind}/{name}/diff
@@ -70,6 +73,7 @@ GET /openapi.json
 GET /problems/{code}
 GET /readyz
 GET /version
+POST /api/v1/dead-letters/{id}/redrive
 POST /api/v1/lint
 POST /api/v1/projects
 POST /api/v1/schedules
