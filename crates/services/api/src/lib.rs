@@ -79,6 +79,8 @@ pub struct Limits {
     pub downloads: usize,
     /// Calls into the store at the same time.
     pub calls: usize,
+    /// Reads of logs at the same time: an aggregator that hangs must not stop the others.
+    pub log_calls: usize,
     /// A request's head must arrive within this time, and a connection may be idle for as long.
     pub head_timeout: Duration,
     /// The next piece of a body must arrive within this time.
@@ -106,6 +108,7 @@ impl Default for Limits {
             compiles: 2,
             downloads: 8,
             calls: 32,
+            log_calls: 16,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             leave: Duration::ZERO,
@@ -197,6 +200,7 @@ impl Api {
             backend: Arc::new(Joined { store, logs }),
             hub,
             calls: Arc::new(Semaphore::new(config.limits.calls)),
+            log_calls: Arc::new(Semaphore::new(config.limits.log_calls)),
             compiles: Arc::new(Semaphore::new(config.limits.compiles)),
             downloads: Arc::new(Semaphore::new(config.limits.downloads)),
             streams: Arc::new(Semaphore::new(config.limits.streams)),
@@ -233,6 +237,7 @@ pub(crate) struct Shared {
     hub: Hub,
     config: ApiConfig,
     calls: Arc<Semaphore>,
+    log_calls: Arc<Semaphore>,
     compiles: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -257,6 +262,15 @@ impl Shared {
         let backend = Arc::clone(&self.backend);
         let answer = blocking(&self.calls, move || work(&*backend)).await?;
         answer.map_err(Into::into)
+    }
+
+    /// The same for calls that read logs.
+    async fn call_logs<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Backend) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let backend = Arc::clone(&self.backend);
+        blocking(&self.log_calls, move || work(&*backend)).await?
     }
 
     /// Reads or compiles a document on a blocking thread, few at a time.

@@ -146,9 +146,9 @@ impl Lines {
             let page = page.map_err(|error| Failure::of_logs(&error))?;
             let nodes = page.lines.iter().map(|(_, line)| line.node).collect();
             tasks::add_names(backend, id, nodes, &mut names)?;
-            Ok::<_, Failure>((status, page, names))
+            Ok((status, page, names))
         };
-        let (status, page, names) = shared.call(read).await?;
+        let (status, page, names) = shared.call_logs(read).await?;
         self.names = names;
         self.after = page.next;
         let show = |(cursor, line): (LogCursor, flowforge_ports::logs::LogLine)| LogLine {

@@ -1,6 +1,7 @@
 //! The server about itself: open to everybody, because it tells nobody anything.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,6 +10,9 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use flowforge_wire::{Health, Readiness, Version};
+use futures_util::FutureExt as _;
+use futures_util::future::join3;
+use tokio::time::timeout;
 
 use crate::backend::Backend;
 use crate::path::Name;
@@ -33,6 +37,9 @@ pub(crate) async fn livez() -> Json<Health> {
     health("ok")
 }
 
+/// What does not answer within this time is not there.
+const GLANCE: Duration = Duration::from_secs(3);
+
 /// Whether the server takes requests
 ///
 /// Without its queue or the logs of tasks it takes them too: `status` is `degraded` then.
@@ -47,13 +54,18 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoRespon
     let database = async { shared.call(Backend::projects).await.is_ok() };
     let logs = async {
         let ready = |backend: &dyn Backend| backend.logs_ready().map_err(|e| Failure::of_logs(&e));
-        shared.call(ready).await.is_ok()
+        shared.call_logs(ready).await.is_ok()
     };
     let queue = async {
         let queue = shared.config.queue.clone()?;
         Some(shared.call(move |_: &dyn Backend| queue.ready()).await.is_ok())
     };
-    let (database, logs, queue) = futures_util::future::join3(database, logs, queue).await;
+    let (database, logs, queue) = join3(
+        timeout(GLANCE, database).map(|asked| asked.unwrap_or(false)),
+        timeout(GLANCE, logs).map(|asked| asked.unwrap_or(false)),
+        timeout(GLANCE, queue).map(|asked| asked.unwrap_or(Some(false))),
+    )
+    .await;
     let (code, status) = match () {
         () if shared.closing.leaving() => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         () if !database => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),

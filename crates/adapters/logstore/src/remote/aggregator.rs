@@ -10,6 +10,8 @@ use flowforge_ports::logs::{LogCursor, LogPage, LogQuery, LogRead};
 
 /// For one answer. Sealing a large log takes seconds.
 const ANSWER: Duration = Duration::from_secs(20);
+/// For a page of lines: somebody waits for it.
+const PAGE: Duration = Duration::from_secs(10);
 /// For whether it is there.
 const GLANCE: Duration = Duration::from_secs(2);
 /// Bytes of an answer: a page of lines that are all control characters has 7 MiB.
@@ -97,7 +99,7 @@ impl Aggregator {
         let read = LogRead { query: query.clone(), after, limit };
         let body = serde_json::to_vec(&read)?;
         let path = format!("/v1/workflows/{workflow}/read");
-        let answer = self.ask("POST", &path, Payload::Bytes(&body), ANSWER)?;
+        let answer = self.ask("POST", &path, Payload::Bytes(&body), PAGE)?;
         Ok(serde_json::from_slice(&answer)?)
     }
 

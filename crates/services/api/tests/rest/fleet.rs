@@ -1,18 +1,22 @@
 //! Servers and dead letters, over a queue in process.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
+use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore};
 use flowforge_ports::queue::{ClusterName, Dispatch, Dispatches, Heartbeats, Role};
 use flowforge_queue::LocalQueue;
-use flowforge_svc_api::QueueAccess;
+use flowforge_svc_api::{Api, ApiConfig, QueueAccess};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::server::{Server, get, post};
+use crate::server::{Server, TOKEN, get, post};
 
 fn with_queue() -> (Server, LocalQueue) {
     let queue = LocalQueue::default();
@@ -106,6 +110,75 @@ async fn servers_are_those_that_live() {
     let cursor = first["next_cursor"].as_str().unwrap();
     let rest = server.send(get(&format!("/api/v1/servers?cursor={cursor}"))).await.json();
     assert_eq!(rest, json!({"items": [executor]}));
+}
+
+/// Logs that hang until the other end of this is dropped.
+struct Hanging {
+    reads: AtomicUsize,
+    until: Mutex<Receiver<()>>,
+}
+
+impl Hanging {
+    fn wait(&self) -> std::io::Error {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        drop(self.until.lock().unwrap().recv());
+        std::io::Error::other("away")
+    }
+}
+
+impl LogStore for Hanging {
+    fn append(&self, _: WorkflowId, _: &[LogLine]) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn read(
+        &self,
+        _: WorkflowId,
+        _: &LogQuery,
+        _: LogCursor,
+        _: usize,
+    ) -> std::io::Result<LogPage> {
+        Err(self.wait())
+    }
+    fn seal(&self, _: WorkflowId) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn delete(&self, _: WorkflowId) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn ready(&self) -> std::io::Result<()> {
+        Err(self.wait())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_that_hang_stop_nothing_else_and_are_told() {
+    let mut server = Server::new();
+    let id = server.workflow("one").await;
+    let (open, until) = channel();
+    let logs = Arc::new(Hanging { reads: AtomicUsize::new(0), until: Mutex::new(until) });
+    let mut config = ApiConfig::new(TOKEN.to_owned());
+    (config.limits.calls, config.limits.log_calls) = (2, 2);
+    server.api = Api::new(Arc::clone(&server.store), Arc::clone(&logs), server.hub.clone(), config);
+    let server = Arc::new(server);
+    let path = format!("/api/v1/workflows/{id}/logs");
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..5 {
+        let (server, path) = (Arc::clone(&server), path.clone());
+        readers.spawn(async move { server.send(get(&path)).await });
+    }
+    while logs.reads.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    let listed = server.send(get("/api/v1/workflows"));
+    let listed = tokio::time::timeout(Duration::from_secs(30), listed).await.unwrap();
+    assert_eq!(listed.status, 200);
+    let ready = server.send(get("/readyz")).await;
+    assert_eq!((ready.status.as_u16(), &ready.json()["status"]), (200, &json!("degraded")));
+    assert_eq!(ready.json()["dependencies"]["logs"], "unavailable");
+    drop(open);
+    while let Some(answer) = readers.join_next().await {
+        answer.unwrap().is_problem(503, "logs_unavailable");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
