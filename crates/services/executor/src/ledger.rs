@@ -45,6 +45,11 @@ impl Ledger {
         self.lock().values().filter(running).count()
     }
 
+    /// It runs, or its end is not acknowledged.
+    pub(crate) fn knows(&self, key: AttemptKey) -> bool {
+        self.lock().contains_key(&key)
+    }
+
     pub(crate) fn runs(&self, key: AttemptKey) -> bool {
         matches!(self.lock().get(&key), Some(Progress::Running))
     }

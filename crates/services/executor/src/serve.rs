@@ -197,17 +197,7 @@ where
             keys.extend(dispatches.iter().map(|dispatch| dispatch.key));
             if left.is_empty() { done.push(receipt) } else { rest.push((receipt, left)) }
         }
-        let ends = loop {
-            match station.take(&keys).await {
-                Ok(ends) => break ends,
-                Err(StoreError::Fenced) => return Err(Buried),
-                Err(error) => {
-                    tracing::warn!(%error, "what is claimed is asked for again");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        };
-        ends.into_iter().for_each(|end| self.executor.deliver(end));
+        claim(station, keys).await?.into_iter().for_each(|end| self.executor.deliver(end));
         let mut answered = self.queue.acknowledge(&self.cluster, &done).await;
         for (receipt, left) in &rest {
             let put_back = self.queue.put_back(&self.cluster, receipt, left).await;
@@ -252,29 +242,73 @@ where
         }
     }
 
-    /// Reports what ended with the executor, and leaves.
+    /// Reports what ended with the executor and everything else that nobody has heard of, and leaves.
+    /// A store that is away is asked again until others take this executor for dead.
     async fn last_words(
         &self,
         station: &Station<S, R, C>,
         facts: &mut mpsc::UnboundedReceiver<Fact>,
     ) {
+        // Among them what a report was under way with.
+        self.executor.resend();
         let mut batch = Vec::new();
         while let Ok(fact) = facts.try_recv() {
             batch.push(fact);
         }
-        let told = match station.report(&batch).await {
-            Ok(shards) => {
-                for shard in shards.iter() {
-                    self.queue.publish(Hint::Facts { shard });
+        let told = async {
+            loop {
+                match self.farewell(station, &batch).await {
+                    told @ (Ok(()) | Err(StoreError::Fenced)) => return told,
+                    Err(error) => {
+                        tracing::warn!(%error, "the last facts are reported again");
+                        tokio::time::sleep(PAUSE).await;
+                    }
                 }
-                self.attend(true).await
             }
-            Err(error) => Err(error),
         };
-        if let Err(error) = told {
-            tracing::warn!(%error, "the last facts are not reported: what ran is found to be lost");
+        match tokio::time::timeout(Duration::from(self.ttl), told).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!("the last facts are not reported: what ran is found to be lost");
+            }
         }
     }
+
+    async fn farewell(&self, station: &Station<S, R, C>, facts: &[Fact]) -> Result<(), StoreError> {
+        for shard in station.report(facts).await?.iter() {
+            self.queue.publish(Hint::Facts { shard });
+        }
+        self.attend(true).await
+    }
+}
+
+/// Claims until there is an answer. One that the store cannot make sense of is found and passed over:
+/// it must not keep the others waiting (INV-19).
+async fn claim<S: Claims, R: Runner, C: Clock>(
+    station: &Station<S, R, C>,
+    keys: Vec<AttemptKey>,
+) -> Result<Vec<Fact>, Buried> {
+    let mut ends = Vec::new();
+    let mut parts = vec![keys];
+    while let Some(part) = parts.pop() {
+        match station.take(&part).await {
+            Ok(more) => ends.extend(more),
+            Err(StoreError::Fenced) => return Err(Buried),
+            Err(StoreError::Corrupt(why)) => {
+                station.pass_over(&part);
+                match part.as_slice() {
+                    [one] => tracing::error!(?one, why, "not an attempt; passed over"),
+                    many => parts.extend(many.iter().map(|key| vec![*key])),
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what is claimed is asked for again");
+                tokio::time::sleep(PAUSE).await;
+                parts.push(part);
+            }
+        }
+    }
+    Ok(ends)
 }
 
 #[cfg(test)]

@@ -42,15 +42,22 @@ impl<S: Claims, R: Runner, C: Clock> Station<S, R, C> {
     /// Claims attempts, and those of earlier calls that got no answer, and begins those that it gets.
     /// Returns the ends of those that have no work order; they are to be reported.
     ///
+    /// What is here already is not asked for: its end may be reported and forgotten before the answer
+    /// comes, and it would begin again.
+    ///
     /// # Errors
     /// The store's. What was claimed is unknown then, and the next call finds out: it must come,
-    /// because an attempt that was claimed is sent to nobody any more.
+    /// because an attempt that was claimed is sent to nobody any more. After `Corrupt` it is for the
+    /// caller to find out which one that is, and to [`Self::pass_over`] it.
     pub async fn take(&self, keys: &[AttemptKey]) -> Result<Vec<Fact>, StoreError> {
         let all: Vec<AttemptKey> = {
             let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-            unknown.extend(keys);
+            unknown.extend(self.not_here(keys));
             unknown.iter().copied().collect()
         };
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
         let claimed = self.store.claim(self.instance, self.executor.clock.now(), &all).await?;
         self.unknown.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let mut ends = Vec::new();
@@ -63,6 +70,16 @@ impl<S: Claims, R: Runner, C: Clock> Station<S, R, C> {
         Ok(ends)
     }
 
+    fn not_here(&self, keys: &[AttemptKey]) -> Vec<AttemptKey> {
+        keys.iter().copied().filter(|key| !self.executor.ledger.knows(*key)).collect()
+    }
+
+    /// Does not ask for these again.
+    pub(crate) fn pass_over(&self, keys: &[AttemptKey]) {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        unknown.retain(|key| !keys.contains(key));
+    }
+
     /// Claims attempts whose delivery was given up, and ends those that it gets: nobody has started
     /// them. They are tried again as lost ones are.
     ///
@@ -70,7 +87,8 @@ impl<S: Claims, R: Runner, C: Clock> Station<S, R, C> {
     /// The store's.
     pub async fn give_up(&self, keys: &[AttemptKey]) -> Result<(), StoreError> {
         let now = self.executor.clock.now();
-        for (key, _) in self.store.claim(self.instance, now, keys).await? {
+        let keys = self.not_here(keys);
+        for (key, _) in self.store.claim(self.instance, now, &keys).await? {
             // One that came another way meanwhile runs here.
             if self.executor.ledger.begin(key) {
                 let message = "executors took it again and again without starting it".to_owned();

@@ -1,4 +1,5 @@
 mod given_up;
+mod late;
 
 use std::sync::Mutex;
 
@@ -70,7 +71,7 @@ pub(crate) fn order(number: u32) -> Arc<WorkOrder> {
     })
 }
 
-fn finished(number: u32) -> Fact {
+pub(crate) fn finished(number: u32) -> Fact {
     let report = Report {
         started_at: None,
         finished_at: Timestamp(5),

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::Ledger;
-use crate::tests::{key, order};
+use crate::tests::{finished, key, order};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,7 +26,15 @@ struct Sulking {
     silent: bool,
     claims: AtomicU32,
     claimed: Mutex<Vec<AttemptKey>>,
+    /// So many reports fail.
+    failing: AtomicU32,
+    /// Rings when one has.
+    failed: Notify,
+    reported: Mutex<Vec<AttemptKey>>,
 }
+
+/// No store can make sense of this one.
+const NONSENSE: u32 = 66;
 
 impl Leases for Sulking {
     async fn attend(&self, _: Attendance) -> Result<Attended, StoreError> {
@@ -42,6 +50,9 @@ impl Claims for Sulking {
         _: Timestamp,
         keys: &[AttemptKey],
     ) -> Result<Vec<(AttemptKey, Order)>, StoreError> {
+        if keys.contains(&key(NONSENSE)) {
+            return Err(StoreError::Corrupt("not a number".to_owned()));
+        }
         self.claimed.lock().unwrap().extend(keys);
         if self.claims.fetch_add(1, Ordering::Relaxed) == 0 {
             return Err(StoreError::Unavailable("the answer was lost".to_owned()));
@@ -49,7 +60,14 @@ impl Claims for Sulking {
         Ok(keys.iter().map(|key| (*key, Ok((*order(key.number)).clone()))).collect())
     }
 
-    async fn report(&self, _: InstanceId, _: &[Fact]) -> Result<(), StoreError> {
+    async fn report(&self, _: InstanceId, facts: &[Fact]) -> Result<(), StoreError> {
+        let left = self.failing.load(Ordering::Relaxed);
+        if !facts.is_empty() && left > 0 {
+            self.failing.store(left - 1, Ordering::Relaxed);
+            self.failed.notify_one();
+            return Err(StoreError::Unavailable("away".to_owned()));
+        }
+        self.reported.lock().unwrap().extend(facts.iter().map(|fact| fact.key));
         Ok(())
     }
 
@@ -58,7 +76,7 @@ impl Claims for Sulking {
     }
 }
 
-/// A queue that gives one attempt out, once, and loses everything else.
+/// A queue that gives an attempt and nonsense out, once, and loses everything else.
 #[derive(Default)]
 struct Forgetful(AtomicU32);
 
@@ -77,9 +95,10 @@ impl Dispatches for Forgetful {
         if self.0.fetch_add(1, Ordering::Relaxed) > 0 {
             return pending().await;
         }
-        let dispatch = Dispatch { key: key(1), epoch: 1, sent_at: Timestamp(0) };
+        let dispatch = |number| Dispatch { key: key(number), epoch: 1, sent_at: Timestamp(0) };
         let receipt = Receipt("r".to_owned());
-        Ok(vec![Delivery { receipt, dispatches: vec![dispatch], taken: 1 }])
+        let dispatches = vec![dispatch(NONSENSE), dispatch(1)];
+        Ok(vec![Delivery { receipt, dispatches, taken: 1 }])
     }
 
     async fn acknowledge(&self, _: &ClusterName, _: &[Receipt]) -> Result<(), QueueError> {
@@ -185,13 +204,14 @@ fn serve(store: Sulking, ttl: Millis) -> (Served, mpsc::UnboundedReceiver<Attemp
         cluster: ClusterName::default(),
         executor: Arc::new(Executor::new(Bell(bell), ledger, Fixed)),
         instance: InstanceId("01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap()),
-        slots: 1,
+        slots: 2,
         ttl,
     };
     (served, rings)
 }
 
-/// Nobody else is sent what was claimed: without an answer it is asked for again, not given up.
+/// Nobody else is sent what was claimed: without an answer it is asked for again, not given up. What no
+/// store can make sense of keeps nobody waiting.
 #[tokio::test]
 async fn a_claim_without_an_answer_is_asked_for_again() {
     let (served, mut rings) = serve(Sulking::default(), Millis::from_secs(300));
@@ -208,4 +228,19 @@ async fn an_executor_that_is_not_answered_ends_in_time() {
     let (served, _rings) = serve(Sulking { silent: true, ..Sulking::default() }, Millis(30));
     let (_facts, inbox) = mpsc::unbounded_channel();
     assert_eq!(timeout(PATIENCE, served.run(inbox, pending())).await.unwrap(), Err(Buried));
+}
+
+/// Facts that a report was under way with when the end was asked for are not forgotten.
+#[tokio::test]
+async fn last_words_are_repeated_until_they_are_heard() {
+    let store = Sulking { failing: AtomicU32::new(2), ..Sulking::default() };
+    let (mut served, _rings) = serve(store, Millis::from_secs(300));
+    let (sender, inbox) = mpsc::unbounded_channel();
+    let ledger = Arc::new(Ledger::new(move |fact| drop(sender.send(fact))));
+    let (bell, _heard) = mpsc::unbounded_channel();
+    served.executor = Arc::new(Executor::new(Bell(bell), ledger, Fixed));
+    served.executor.deliver(finished(1));
+    let store = Arc::clone(&served.store);
+    timeout(PATIENCE, served.run(inbox, store.failed.notified())).await.unwrap().unwrap();
+    assert_eq!(store.reported.lock().unwrap().first(), Some(&key(1)));
 }
