@@ -11,7 +11,7 @@ pub(crate) fn encode(hint: &Hint) -> String {
     match hint {
         Hint::Intent { shard, workflow } => format!("{VERSION} intent {shard} {workflow}"),
         Hint::Facts { shard } => format!("{VERSION} facts {shard}"),
-        Hint::Log { shard, position } => format!("{VERSION} log {shard} {position}"),
+        Hint::Calls => format!("{VERSION} calls"),
         Hint::Stop { cluster, attempt } => format!("{VERSION} stop {cluster} {attempt}"),
         Hint::Records { shard, workflow, seq } => {
             format!("{VERSION} records {shard} {workflow} {seq}")
@@ -30,9 +30,7 @@ pub(crate) fn decode(text: &str) -> Option<Hint> {
             Hint::Intent { shard: shard(of)?, workflow: workflow.parse().ok()? }
         }
         ("facts", [of]) => Hint::Facts { shard: shard(of)? },
-        ("log", [of, position]) => {
-            Hint::Log { shard: shard(of)?, position: position.parse().ok()? }
-        }
+        ("calls", []) => Hint::Calls,
         ("stop", [cluster, attempt]) => Hint::Stop {
             cluster: ClusterName::parse(cluster).ok()?,
             attempt: attempt.parse().ok()?,
@@ -54,7 +52,7 @@ pub(crate) fn channel(topic: &Topic) -> String {
     match topic {
         Topic::Intents(shard) => format!("hint:intents:{shard}"),
         Topic::Facts(shard) => format!("hint:facts:{shard}"),
-        Topic::Logs => "hint:logs".to_owned(),
+        Topic::Calls => "hint:calls".to_owned(),
         Topic::Stops(cluster) => format!("hint:stops:{cluster}"),
         Topic::Records(shard) => format!("hint:records:{shard}"),
         Topic::Output(shard) => format!("hint:output:{shard}"),
@@ -72,12 +70,12 @@ mod tests {
         vec![
             Hint::Intent { shard, workflow },
             Hint::Facts { shard },
-            Hint::Log { shard, position: u64::MAX },
+            Hint::Calls,
             Hint::Stop {
                 cluster: ClusterName::parse("gpu").unwrap(),
                 attempt: ID.parse().unwrap(),
             },
-            Hint::Records { shard, workflow, seq: 0 },
+            Hint::Records { shard, workflow, seq: u64::MAX },
             Hint::Output { shard, workflow },
         ]
     }

@@ -61,7 +61,7 @@ where
     /// Leads, or stands by, until `shut_down` is ready. What fails is tried again, with pauses.
     pub async fn run(self, shut_down: impl Future<Output = ()>) {
         let mut shut_down = pin!(shut_down);
-        let mut hints = self.queue.subscribe(&[Topic::Logs]);
+        let mut hints = self.queue.subscribe(&[Topic::Calls]);
         let mut term: Option<Term<S>> = None;
         let mut capacity = 0;
         let mut attend_at = Instant::now();

@@ -22,13 +22,8 @@ pub enum Hint {
         /// Which shard.
         shard: Shard,
     },
-    /// The log of a shard has grown: the scheduler.
-    Log {
-        /// Which shard.
-        shard: Shard,
-        /// Number of its last entry.
-        position: u64,
-    },
+    /// Controllers have called the scheduler, which reads on in all shards.
+    Calls,
     /// An attempt shall end: the executors of its cluster.
     Stop {
         /// Where it runs.
@@ -61,8 +56,8 @@ pub enum Topic {
     Intents(Shard),
     /// [`Hint::Facts`] of a shard.
     Facts(Shard),
-    /// [`Hint::Log`] of all shards.
-    Logs,
+    /// [`Hint::Calls`].
+    Calls,
     /// [`Hint::Stop`] of a cluster.
     Stops(ClusterName),
     /// [`Hint::Records`] of a shard.
@@ -78,7 +73,7 @@ impl Hint {
         match self {
             Self::Intent { shard, .. } => Topic::Intents(*shard),
             Self::Facts { shard } => Topic::Facts(*shard),
-            Self::Log { .. } => Topic::Logs,
+            Self::Calls => Topic::Calls,
             Self::Stop { cluster, .. } => Topic::Stops(cluster.clone()),
             Self::Records { shard, .. } => Topic::Records(*shard),
             Self::Output { shard, .. } => Topic::Output(*shard),

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
-use super::hints::{log, next};
+use super::hints::{news, next, shard};
 use super::server::Server;
 use super::{DEADLINE, LONG, NO_WAIT, World, all, consumer, eventually, gpu, packed, single};
 use crate::{RedisConfig, RedisQueue};
@@ -53,9 +53,9 @@ async fn who_may_not_is_refused() {
     bob.send(gpu(), &single(0..1)).await.unwrap();
     assert_eq!(bob.receive(gpu(), consumer(1), 9, LONG).await.unwrap().len(), 1);
     bob.beat(Role::Api, consumer(1), "", LONG).await.unwrap();
-    let mut listener = bob.subscribe(&[Topic::Logs]);
+    let mut listener = bob.subscribe(&[Topic::Records(shard(7))]);
     listener.next().await;
-    bob.publish(log(1));
+    bob.publish(news(1));
     listener.next().await;
 }
 
@@ -106,7 +106,7 @@ async fn a_server_that_is_stopped_holds_nobody_up() {
     let server = Server::start(&[]);
     let response_timeout = Duration::from_millis(300);
     let queue = RedisQueue::new(&RedisConfig { response_timeout, ..server.config() }).unwrap();
-    let mut listener = queue.subscribe(&[Topic::Logs]);
+    let mut listener = queue.subscribe(&[Topic::Records(shard(7))]);
     listener.next().await;
     queue.send(gpu(), &single(0..1)).await.unwrap();
     server.signal("-STOP");
@@ -119,7 +119,7 @@ async fn a_server_that_is_stopped_holds_nobody_up() {
         assert!(error.retryable(), "{error}");
     }
     for position in 0..10_000 {
-        queue.publish(log(position));
+        queue.publish(news(position));
     }
     assert!(begun.elapsed() < DEADLINE / 4, "{:?}", begun.elapsed());
     let dropped = queue.dropped();
@@ -153,12 +153,12 @@ async fn entries_of_others_are_put_aside_and_do_not_come_again() {
     assert_eq!(queue.redrive(gpu(), &ids).await, Ok(vec![]));
     assert_eq!(queue.depth(gpu()).await, Ok(Default::default()));
     // Nor do hints of others trouble anybody.
-    let mut listener = queue.subscribe(&[Topic::Logs]);
+    let mut listener = queue.subscribe(&[Topic::Records(shard(7))]);
     listener.next().await;
-    server.told(&["PUBLISH", "ff:hint:logs", "2 log 1 1"]);
-    server.told(&["PUBLISH", "ff:hint:logs", "1 log x"]);
-    queue.publish(log(1));
-    assert_eq!(listener.next().await, Notice::Hint(log(1)));
+    server.told(&["PUBLISH", "ff:hint:records:7", "2 records 7 x 1"]);
+    server.told(&["PUBLISH", "ff:hint:records:7", "1 records x"]);
+    queue.publish(news(1));
+    assert_eq!(listener.next().await, Notice::Hint(news(1)));
 }
 
 #[tokio::test]
@@ -283,21 +283,21 @@ async fn subscribers_are_told_what_a_publisher_alone_lost() {
     let gate = Gate::to(server.port).await;
     let addresses = vec![gate.address.clone()];
     let publisher = RedisQueue::new(&RedisConfig { addresses, ..server.config() }).unwrap();
-    let mut listener = server.client().subscribe(&[Topic::Logs]);
+    let mut listener = server.client().subscribe(&[Topic::Records(shard(7))]);
     assert_eq!(next(&mut listener).await, Notice::Reconnected);
-    publisher.publish(log(1));
-    assert_eq!(next(&mut listener).await, Notice::Hint(log(1)));
+    publisher.publish(news(1));
+    assert_eq!(next(&mut listener).await, Notice::Hint(news(1)));
     // A short break loses nothing.
     gate.close().await;
-    publisher.publish(log(2));
-    publisher.publish(log(3));
+    publisher.publish(news(2));
+    publisher.publish(news(3));
     gate.open();
-    while next(&mut listener).await != Notice::Hint(log(3)) {}
+    while next(&mut listener).await != Notice::Hint(news(3)) {}
     assert_eq!(publisher.dropped(), 0);
     // A long one loses the oldest, and says so before the others.
     gate.close().await;
     for position in 4..10_000 {
-        publisher.publish(log(position));
+        publisher.publish(news(position));
         tokio::task::yield_now().await;
     }
     assert!(publisher.dropped() > 0);
@@ -312,5 +312,5 @@ async fn subscribers_are_told_what_a_publisher_alone_lost() {
         }
     }
     assert!(before <= 512, "{before}");
-    while next(&mut listener).await != Notice::Hint(log(9999)) {}
+    while next(&mut listener).await != Notice::Hint(news(9999)) {}
 }

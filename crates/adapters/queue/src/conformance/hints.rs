@@ -20,8 +20,9 @@ pub(super) async fn next(listener: &mut Listener) -> Notice {
     timeout(DEADLINE, listener.next()).await.expect("a notice")
 }
 
-pub(super) fn log(position: u64) -> Hint {
-    Hint::Log { shard: shard(7), position }
+/// A hint that can be told from others.
+pub(super) fn news(seq: u64) -> Hint {
+    Hint::Records { shard: shard(7), workflow: WorkflowId(Uuid::from_u128(7)), seq }
 }
 
 pub(super) async fn a_subscriber_hears_its_topics_in_order(world: &impl World) {
@@ -30,7 +31,8 @@ pub(super) async fn a_subscriber_hears_its_topics_in_order(world: &impl World) {
     let attempt = workflow.attempt(flowforge_model::id::NodeIx(1), 1);
     let topics = [
         Topic::Intents(shard(1)),
-        Topic::Logs,
+        Topic::Calls,
+        Topic::Records(shard(7)),
         Topic::Stops(gpu().clone()),
         Topic::Facts(shard(2)),
     ];
@@ -38,9 +40,10 @@ pub(super) async fn a_subscriber_hears_its_topics_in_order(world: &impl World) {
     assert_eq!(next(&mut listener).await, Notice::Reconnected);
     let mine = [
         Hint::Intent { shard: shard(1), workflow },
-        log(5),
+        news(5),
         Hint::Stop { cluster: gpu().clone(), attempt },
         Hint::Facts { shard: shard(2) },
+        Hint::Calls,
     ];
     let others = [
         Hint::Intent { shard: shard(11), workflow },
@@ -57,30 +60,30 @@ pub(super) async fn a_subscriber_hears_its_topics_in_order(world: &impl World) {
     }
     // Another one begins anew; one that is dropped is no trouble to the others.
     drop(listener);
-    let mut listener = publisher.subscribe(&[Topic::Logs]);
+    let mut listener = publisher.subscribe(&[Topic::Records(shard(7))]);
     assert_eq!(next(&mut listener).await, Notice::Reconnected);
-    publisher.publish(log(6));
-    assert_eq!(next(&mut listener).await, Notice::Hint(log(6)));
+    publisher.publish(news(6));
+    assert_eq!(next(&mut listener).await, Notice::Hint(news(6)));
     assert_eq!(publisher.dropped(), 0);
 }
 
 pub(super) async fn a_slow_subscriber_is_told(world: &impl World) {
     let (publisher, other) = (world.client(), world.client());
-    let mut slow = other.subscribe(&[Topic::Logs]);
-    let mut quick = other.subscribe(&[Topic::Logs]);
+    let mut slow = other.subscribe(&[Topic::Records(shard(7))]);
+    let mut quick = other.subscribe(&[Topic::Records(shard(7))]);
     assert_eq!(next(&mut slow).await, Notice::Reconnected);
     assert_eq!(next(&mut quick).await, Notice::Reconnected);
     let last = u64::try_from(HINTS_UNREAD).unwrap() + 200;
-    for position in 1..=last {
-        publisher.publish(log(position));
-        if position % 200 == 0 || position == last {
+    for seq in 1..=last {
+        publisher.publish(news(seq));
+        if seq % 200 == 0 || seq == last {
             // The quick one keeps up, and shows how far they have come.
-            while next(&mut quick).await != Notice::Hint(log(position)) {}
+            while next(&mut quick).await != Notice::Hint(news(seq)) {}
         }
     }
-    publisher.publish(log(last + 1));
+    publisher.publish(news(last + 1));
     let mut heard = Vec::new();
-    while heard.last() != Some(&Notice::Hint(log(last + 1))) {
+    while heard.last() != Some(&Notice::Hint(news(last + 1))) {
         heard.push(next(&mut slow).await);
     }
     let lagged = heard.contains(&Notice::Lagged);
@@ -91,21 +94,21 @@ pub(super) async fn a_slow_subscriber_is_told(world: &impl World) {
 /// What the listener misses is told: no gap in what it hears but with a word.
 pub(super) async fn a_break_is_told_and_mended(world: &impl World) {
     let (publisher, other) = (world.client(), world.client());
-    let mut listener = other.subscribe(&[Topic::Logs]);
+    let mut listener = other.subscribe(&[Topic::Records(shard(7))]);
     assert_eq!(next(&mut listener).await, Notice::Reconnected);
-    publisher.publish(log(1));
-    assert_eq!(next(&mut listener).await, Notice::Hint(log(1)));
+    publisher.publish(news(1));
+    assert_eq!(next(&mut listener).await, Notice::Hint(news(1)));
     world.kill();
-    publisher.publish(log(2));
+    publisher.publish(news(2));
     world.start_again();
-    let mut position = 2;
+    let mut seq = 2;
     let (mut heard, mut told) = (1, false);
     eventually("hints after the break", async || {
-        position += 1;
-        publisher.publish(log(position));
+        seq += 1;
+        publisher.publish(news(seq));
         let notice = timeout(Duration::from_millis(100), listener.next()).await.ok()?;
         match notice {
-            Notice::Hint(Hint::Log { position: now, .. }) => {
+            Notice::Hint(Hint::Records { seq: now, .. }) => {
                 assert!(now <= heard + 1 || told, "{heard}, then {now}, and not a word");
                 (heard, told) = (heard.max(now), false);
             }
@@ -122,16 +125,16 @@ pub(super) async fn a_publisher_is_never_held_up(world: &impl World) {
     world.kill();
     let many = u64::try_from(HINTS_OUTGOING).unwrap() * 3;
     let begun = Instant::now();
-    for position in 0..many {
-        publisher.publish(log(position));
+    for seq in 0..many {
+        publisher.publish(news(seq));
     }
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(2), "{took:?}");
     world.start_again();
     // What it could not keep is counted; the newest are sent when there is somebody to send to.
     assert!(publisher.dropped() <= many);
-    let mut listener = publisher.subscribe(&[Topic::Logs]);
+    let mut listener = publisher.subscribe(&[Topic::Records(shard(7))]);
     assert_eq!(next(&mut listener).await, Notice::Reconnected);
-    publisher.publish(log(many));
-    while next(&mut listener).await != Notice::Hint(log(many)) {}
+    publisher.publish(news(many));
+    while next(&mut listener).await != Notice::Hint(news(many)) {}
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use flowforge_ports::queue::{Dispatches, Hints, Notice, Topic};
 
-use super::hints::{log, next};
+use super::hints::{news, next, shard};
 use super::server::{Server, free_port};
 use super::{LONG, all, consumer, gpu, packed};
 use crate::{RedisConfig, RedisQueue};
@@ -44,10 +44,10 @@ async fn a_server_is_trusted_by_its_certificate_only() {
     queue.send(gpu(), &packed(0..3)).await.unwrap();
     let came = queue.receive(gpu(), consumer(1), 9, LONG).await.unwrap();
     assert_eq!(all(&came), packed(0..3));
-    let mut listener = queue.subscribe(&[Topic::Logs]);
+    let mut listener = queue.subscribe(&[Topic::Records(shard(7))]);
     assert_eq!(next(&mut listener).await, Notice::Reconnected);
-    queue.publish(log(1));
-    assert_eq!(next(&mut listener).await, Notice::Hint(log(1)));
+    queue.publish(news(1));
+    assert_eq!(next(&mut listener).await, Notice::Hint(news(1)));
     // The machine's own do not know it.
     let stranger = RedisQueue::new(&RedisConfig { trust: None, ..config }).unwrap();
     let error = stranger.send(gpu(), &packed(0..3)).await.unwrap_err();

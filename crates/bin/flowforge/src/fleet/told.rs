@@ -26,9 +26,8 @@ impl<Q: Hints> Outlet for Told<Q> {
     }
 
     fn hand_out(&self, turned: Turned) {
-        // The scheduler reads on from where it is, in all shards.
-        if let Some(shard) = turned.called.iter().next() {
-            self.queue.publish(Hint::Log { shard, position: 0 });
+        if turned.called.iter().next().is_some() {
+            self.queue.publish(Hint::Calls);
         }
         for key in turned.stops {
             let (cluster, attempt) = (self.cluster.clone(), key.id());

@@ -39,11 +39,12 @@ const LOCKS: &str = "SELECT l.workflow, l.node, l.key, l.capacity, l.held, l.sin
      ORDER BY l.workflow, l.node, l.key";
 const SEEN: &str = "SELECT shard, last FROM call_log WHERE last > 0 ORDER BY shard";
 
-/// Behind what was seen of each shard: what is not forgotten yet is not looked at again.
+/// Behind what was seen of each shard, and no further than the limit, for there are no gaps: neither
+/// what is not forgotten yet nor a long backlog is looked at.
 const CALLS: &str = "SELECT c.shard, c.seq, c.body \
      FROM unnest($1::smallint[], $2::bigint[]) AS u (shard, seen) CROSS JOIN LATERAL \
-     (SELECT * FROM call c WHERE c.shard = u.shard AND c.seq > u.seen \
-     ORDER BY c.seq LIMIT $3) AS c ORDER BY c.shard, c.seq LIMIT $3";
+     (SELECT * FROM call c WHERE c.shard = u.shard AND c.seq > u.seen AND c.seq <= u.seen + $3 \
+     OFFSET 0) AS c ORDER BY c.shard, c.seq LIMIT $3";
 
 const FORGET: &str = "DELETE FROM call c USING unnest($1::smallint[], $2::bigint[]) \
      AS u (shard, seen) WHERE c.shard = u.shard AND c.seq <= u.seen";
