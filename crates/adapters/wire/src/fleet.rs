@@ -67,8 +67,8 @@ pub struct RedrivenAttempt {
     pub node: u32,
     /// The number of the attempt.
     pub attempt: u32,
-    /// `retried`: its workflow had failed and is retried. `open`: the scheduler sends it again by
-    /// itself. `superseded`: a later attempt followed. `over`: its workflow ended otherwise. `gone`:
-    /// its workflow was deleted.
+    /// `retried`: its workflow had failed with it and is retried. `open`: the scheduler sends it again
+    /// by itself. `superseded`: a later attempt followed. `over`: its workflow ended otherwise. `gone`:
+    /// its workflow was deleted. `unknown`: the database did not answer; look at its workflow.
     pub outcome: String,
 }

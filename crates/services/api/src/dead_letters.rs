@@ -8,7 +8,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::event::Command;
-use flowforge_model::status::WorkflowStatus;
+use flowforge_model::status::{Reason, WorkflowStatus};
+use flowforge_ports::catalog::AttemptView;
 use flowforge_ports::nudge::Nudge;
 use flowforge_ports::queue::{self, DeadLetterId};
 use flowforge_ports::store::StoreError;
@@ -83,8 +84,9 @@ pub(crate) async fn get(
 
 /// Redrive a dead letter
 ///
-/// Takes it away and retries the workflows that failed with one of its attempts. What is still open is
-/// sent again by the scheduler; of several who redrive a letter one gets its attempts.
+/// Takes it away and retries the workflows that failed because one of its attempts was given up. What is
+/// still open is sent again by the scheduler; of several who redrive a letter one gets its attempts. Where
+/// the database did not answer the outcome is `unknown`: look at the workflow, and retry it.
 #[utoipa::path(
     post, path = "/api/v1/dead-letters/{id}/redrive", tag = "dead-letters",
     params(("id" = String, Path, description = "The letter's id")),
@@ -105,18 +107,30 @@ pub(crate) async fn redrive(
     let work = move |backend: &dyn Backend| {
         let letter = queue.dead_letter(&id)?;
         let keys = queue.redrive(&letter.id)?;
-        let again = |key: &AttemptKey| {
-            let outcome = try_again(&inner, backend, *key)?;
-            Ok(RedrivenAttempt {
-                workflow_id: key.workflow.to_string(),
-                node: key.node.0,
-                attempt: key.number,
-                outcome: outcome.to_owned(),
-            })
-        };
-        keys.iter().map(again).collect::<Result<Vec<_>, StoreError>>().map_err(Failure::from)
+        let outcomes = outcomes(&keys, |key| try_again(&inner, backend, key));
+        Ok::<_, Failure>(outcomes)
     };
     Ok(Json(Redriven { attempts: shared.call(work).await? }))
+}
+
+/// What became of each attempt. The letter is taken already: one that fails stops none of the others.
+fn outcomes(
+    keys: &[AttemptKey],
+    again: impl Fn(AttemptKey) -> Result<&'static str, StoreError>,
+) -> Vec<RedrivenAttempt> {
+    let one = |key: &AttemptKey| {
+        let outcome = again(*key).unwrap_or_else(|error| {
+            tracing::error!(workflow = %key.workflow, %error, "an attempt may not be redriven");
+            "unknown"
+        });
+        RedrivenAttempt {
+            workflow_id: key.workflow.to_string(),
+            node: key.node.0,
+            attempt: key.number,
+            outcome: outcome.to_owned(),
+        }
+    };
+    keys.iter().map(one).collect()
 }
 
 /// Retries the workflow that failed with this attempt; what became of the attempt.
@@ -125,26 +139,35 @@ fn try_again(
     backend: &dyn Backend,
     key: AttemptKey,
 ) -> Result<&'static str, StoreError> {
-    let status = match backend.workflow(key.workflow) {
-        Ok(view) => view.state.status,
-        Err(StoreError::NotFound) => return Ok("gone"),
-        Err(error) => return Err(error),
-    };
+    match retry(shared, backend, key) {
+        Err(StoreError::NotFound) => Ok("gone"),
+        // Another attempt of the same letter, or a user, was first.
+        Err(StoreError::Refused(_) | StoreError::Conflict(_)) => Ok("over"),
+        outcome => outcome,
+    }
+}
+
+fn retry(
+    shared: &Shared,
+    backend: &dyn Backend,
+    key: AttemptKey,
+) -> Result<&'static str, StoreError> {
+    let status = backend.workflow(key.workflow)?.state.status;
     let attempts = backend.attempts(key.workflow, key.node, key.node)?;
     if attempts.iter().any(|attempt| attempt.number > key.number) {
         return Ok("superseded");
     }
-    match status {
-        WorkflowStatus::Failed => {}
-        ended if ended.terminal() => return Ok("over"),
-        _ => return Ok("open"),
+    if !status.terminal() {
+        return Ok("open");
     }
-    match backend.ask(key.workflow, Command::Retry, shared.now()) {
-        Ok(()) => {}
-        // Another attempt of the same letter, or a user, was first.
-        Err(StoreError::Refused(_) | StoreError::Conflict(_)) => return Ok("over"),
-        Err(error) => return Err(error),
+    // One that ran, and failed by itself, is none of the queue's.
+    let poisoned = |attempt: &AttemptView| {
+        attempt.number == key.number && attempt.reason == Some(Reason::DispatchPoisoned)
+    };
+    if status != WorkflowStatus::Failed || !attempts.iter().any(poisoned) {
+        return Ok("over");
     }
+    backend.ask(key.workflow, Command::Retry, shared.now())?;
     (shared.config.nudge)(Nudge { workflow: key.workflow, plan: None });
     Ok("retried")
 }
@@ -166,5 +189,28 @@ fn show(letter: queue::DeadLetter) -> DeadLetter {
         reason: letter.reason,
         buried_at: Time(letter.buried_at),
         attempts: letter.dispatches.iter().map(attempt).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowforge_model::id::{NodeIx, WorkflowId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_fails_stops_none_of_the_others() {
+        let key = |number| AttemptKey {
+            workflow: WorkflowId(Uuid::from_u128(u128::from(number))),
+            node: NodeIx(1),
+            number,
+        };
+        let of = outcomes(&[key(1), key(2), key(3)], |key| match key.number {
+            2 => Err(StoreError::Unavailable("away".to_owned())),
+            _ => Ok("retried"),
+        });
+        let of: Vec<_> = of.iter().map(|one| (one.attempt, one.outcome.as_str())).collect();
+        assert_eq!(of, [(1, "retried"), (2, "unknown"), (3, "retried")]);
     }
 }

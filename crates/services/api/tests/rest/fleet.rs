@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
-use flowforge_model::status::WorkflowStatus;
+use flowforge_model::status::{Reason, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore};
 use flowforge_ports::queue::{ClusterName, Dispatch, Dispatches, Heartbeats, Role};
@@ -69,7 +69,11 @@ async fn dead_letters_come_in_pages_and_one_by_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn redriving_retries_what_failed_and_leaves_the_rest_alone() {
     let (server, queue) = with_queue();
-    let mut of = Vec::new();
+    let poisoned = server.workflow("poisoned").await;
+    server.fail(poisoned, Reason::DispatchPoisoned).await;
+    let by_itself = server.workflow("by-itself").await;
+    server.fail(by_itself, Reason::Error).await;
+    let mut of = vec![poisoned, by_itself];
     for status in [WorkflowStatus::Failed, WorkflowStatus::Running, WorkflowStatus::Succeeded] {
         let id = server.workflow(status.as_str()).await;
         server.advance(id, 0, 1, status).await;
@@ -85,8 +89,9 @@ async fn redriving_retries_what_failed_and_leaves_the_rest_alone() {
         outcomes.push(answer["attempts"][0]["outcome"].as_str().unwrap().to_owned());
         server.send(post(&path, "{}")).await.is_problem(404, "not_found");
     }
-    assert_eq!(outcomes, ["retried", "open", "over", "gone"]);
-    assert!(server.nudged.lock().unwrap().iter().any(|(id, _)| *id == of[0]));
+    assert_eq!(outcomes, ["retried", "over", "over", "open", "over", "gone"]);
+    let nudged = server.nudged.lock().unwrap().clone();
+    assert_eq!(nudged, [(poisoned, false)]);
     let left = server.send(get("/api/v1/dead-letters")).await.json();
     assert_eq!(left, json!({"items": []}));
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use flowforge_logstore::MemoryLogs;
-use flowforge_model::attempt::AttemptKey;
+use flowforge_model::attempt::{AttemptKey, FailureClass, Report};
 use flowforge_model::event::{
     NodeKind, Outputs, Record, TaskShape, TaskState, TaskWrite, WorkflowState,
 };
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
-use flowforge_model::status::{TaskStatus, WorkflowStatus};
+use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::Catalog as _;
 use flowforge_ports::store::{Commit, LockWrite, MemoWrite, NewWorkflow, RunChanges, Store as _};
@@ -312,6 +312,26 @@ impl Server {
             admissions: vec![key],
             ..Commit::default()
         };
+        self.store.commit(commit).await.unwrap();
+    }
+
+    /// Fails a new workflow: the first attempt of its task ended so.
+    pub(crate) async fn fail(&self, id: WorkflowId, reason: Reason) {
+        self.advance(id, 0, 1, WorkflowStatus::Running).await;
+        let before = self.store.workflow(id).await.unwrap().seq;
+        self.admit(id, before, 1).await;
+        let key = AttemptKey { workflow: id, node: NodeIx(1), number: 1 };
+        let report = Report::failed(Timestamp(3500), FailureClass::Lost, reason, String::new());
+        let changes = RunChanges {
+            workflow: Some(id),
+            seq_before: before,
+            state: Some(state(WorkflowStatus::Failed)),
+            ended: vec![(key, report)],
+            ..RunChanges::default()
+        };
+        let epoch = self.store.take_over(InstanceId(Uuid::now_v7())).await.unwrap();
+        let commit =
+            Commit { epoch, at: Timestamp(4000), runs: vec![changes], ..Commit::default() };
         self.store.commit(commit).await.unwrap();
     }
 }
