@@ -82,12 +82,12 @@ async fn export(
             page => page?,
         };
         for one in page.workflows {
-            match archive.keep(store, one.id, SystemClock.now()).await {
+            match archive.keep(store, one, SystemClock.now()).await {
                 Ok(archived) => {
                     workflows += 1;
                     rows += archived.rows;
                 }
-                // Deleted in the meantime.
+                // Deleted or retried in the meantime.
                 Err(StoreError::NotFound) => {}
                 Err(error) => {
                     return Err(error).with_context(|| format!("cannot archive {}", one.id));

@@ -14,8 +14,10 @@ use tokio::runtime::Builder;
 use crate::config::Settings;
 use crate::stop::Stop;
 
-/// How often it is looked for what is over its time.
+/// How often it is looked for what is over its time, while there is some.
 const SWEEP: Duration = Duration::from_secs(60);
+/// And after nothing was found: each look reads the row of every workflow older than the shortest span.
+const IDLE: Duration = Duration::from_secs(600);
 /// The pause after an error, and while controllers have enough to do.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Intents that may wait for controllers before more workflows are asked to be deleted.
@@ -73,7 +75,7 @@ impl Keep {
     async fn run(&self) {
         loop {
             let wait = match self.sweep().await {
-                Ok(0) => SWEEP,
+                Ok(0) => IDLE,
                 Ok(asked) => {
                     tracing::info!(workflows = asked, "deletes what is over its time");
                     SWEEP
@@ -123,8 +125,9 @@ impl Keep {
         };
         let mut kept = Vec::with_capacity(workflows.len());
         for one in workflows {
-            match archive.keep(&self.store, one.id, SystemClock.now()).await {
-                Ok(archived) => kept.push(archived.workflow),
+            match archive.keep(&self.store, one, SystemClock.now()).await {
+                Ok(_) => kept.push(one),
+                // Gone, or retried in the meantime: then it stays.
                 Err(StoreError::NotFound) => {}
                 Err(StoreError::Corrupt(why)) => {
                     tracing::error!(workflow = %one.id, %why, "cannot be archived, and stays");

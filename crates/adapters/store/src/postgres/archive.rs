@@ -1,11 +1,9 @@
 //! Everything that is kept of a workflow, as lines of JSON.
 
-use std::io;
-
-use flowforge_model::id::WorkflowId;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::StoreError;
 use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -21,6 +19,8 @@ pub const ARCHIVE_VERSION: u32 = 1;
 
 /// Rows read at a time: the largest workflow has a million tasks.
 const ROWS: i64 = 2000;
+/// Bytes of lines that are handed over at a time; the line that reaches it may be longer.
+const CHUNK: usize = 1 << 20;
 
 /// One snapshot for all rows, as long as it takes.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
@@ -53,28 +53,45 @@ const TABLES: [(&str, &str); 3] = [
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exported {
-    pub(crate) workflow: EndedWorkflow,
     pub(crate) created_at: Timestamp,
     pub(crate) rows: u64,
 }
 
+/// Lines on their way to whoever writes them.
+struct Lines {
+    chunk: Vec<u8>,
+    to: mpsc::Sender<Vec<u8>>,
+}
+
+impl Lines {
+    async fn put(&mut self, line: &Value) -> Result<(), StoreError> {
+        self.chunk.extend_from_slice(codec::to_json(line)?.as_bytes());
+        self.chunk.push(b'\n');
+        if self.chunk.len() < CHUNK { Ok(()) } else { self.send().await }
+    }
+
+    async fn send(&mut self) -> Result<(), StoreError> {
+        let gone = |_| StoreError::Unavailable("nobody writes the archive".to_owned());
+        self.to.send(std::mem::take(&mut self.chunk)).await.map_err(gone)
+    }
+}
+
 impl PostgresStore {
-    /// Writes a workflow as lines of JSON, from one snapshot. An error of `sink` is `Unavailable`.
-    pub(crate) async fn export<W>(
+    /// Sends a workflow as lines of JSON, from one snapshot. `NotFound` if it is not as it was;
+    /// `Unavailable` also if nobody receives.
+    pub(crate) async fn export(
         &self,
-        id: WorkflowId,
+        workflow: EndedWorkflow,
         at: Timestamp,
-        mut sink: W,
-    ) -> Result<(Exported, W), StoreError>
-    where
-        W: io::Write + Send + 'static,
-    {
+        to: mpsc::Sender<Vec<u8>>,
+    ) -> Result<Exported, StoreError> {
         self.look(move |connection| {
             Box::pin(async move {
                 connection.client.batch_execute(BEGIN).await.map_err(from_postgres)?;
-                let exported = lines(connection, id, at, &mut sink).await?;
+                let mut sink = Lines { chunk: Vec::new(), to };
+                let exported = lines(connection, workflow, at, &mut sink).await?;
                 connection.client.batch_execute("ROLLBACK").await.map_err(from_postgres)?;
-                Ok((exported, sink))
+                Ok(exported)
             })
         })
         .await
@@ -83,13 +100,16 @@ impl PostgresStore {
 
 async fn lines(
     connection: &Connection,
-    id: WorkflowId,
+    workflow: EndedWorkflow,
     at: Timestamp,
-    sink: &mut (impl io::Write + Send),
+    sink: &mut Lines,
 ) -> Result<Exported, StoreError> {
+    let id = workflow.id;
     let head = ask(connection, HEAD, &[(&id.0, Type::UUID)]).await?;
     let head = head.first().ok_or(StoreError::NotFound)?;
-    let workflow = EndedWorkflow { id, seq: codec::count(head, 1)? };
+    if codec::count(head, 1)? != workflow.seq {
+        return Err(StoreError::NotFound);
+    }
     let created_at = codec::time(head, 2)?;
     let begin = json!({
         "flowforge_archive": ARCHIVE_VERSION,
@@ -99,10 +119,11 @@ async fn lines(
         "seq": workflow.seq,
         "exported_at": at.0,
     });
-    put(sink, &begin)?;
-    put(sink, &row("workflow", get(head, 0)?)?)?;
+    sink.put(&begin).await?;
+    sink.put(&row("workflow", get(head, 0)?)?).await?;
     let text = codec::document(head, 5)?;
-    put(sink, &json!({"table": "document", "row": {"workflow": id.to_string(), "text": text}}))?;
+    sink.put(&json!({"table": "document", "row": {"workflow": id.to_string(), "text": text}}))
+        .await?;
     let mut rows = 2;
     for (table, sql) in TABLES {
         let mut place = (-1_i64, -1_i64);
@@ -117,13 +138,14 @@ async fn lines(
             let Some(last) = page.last() else { break };
             place = (get(last, 1)?, get(last, 2)?);
             for one in &page {
-                put(sink, &row(table, get(one, 0)?)?)?;
+                sink.put(&row(table, get(one, 0)?)?).await?;
                 rows += 1;
             }
         }
     }
-    put(sink, &json!({"end": {"rows": rows}}))?;
-    Ok(Exported { workflow, created_at, rows })
+    sink.put(&json!({"end": {"rows": rows}})).await?;
+    sink.send().await?;
+    Ok(Exported { created_at, rows })
 }
 
 async fn ask(
@@ -146,10 +168,4 @@ fn row(table: &str, text: &str) -> Result<Value, StoreError> {
         }
     }
     Ok(json!({"table": table, "row": columns}))
-}
-
-fn put(sink: &mut impl io::Write, line: &Value) -> Result<(), StoreError> {
-    let written = serde_json::to_writer(&mut *sink, line).map_err(io::Error::from);
-    let written = written.and_then(|()| sink.write_all(b"\n"));
-    written.map_err(|error| StoreError::Unavailable(format!("write the archive: {error}")))
 }
