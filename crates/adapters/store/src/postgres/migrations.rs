@@ -4,6 +4,7 @@
 //! numbers are those of SQLite's schemas with the same tables.
 
 use flowforge_ports::store::StoreError;
+use tokio_postgres::SimpleQueryMessage;
 
 use super::PostgresStore;
 use super::connection::Connection;
@@ -54,6 +55,9 @@ const VERSION: &str = "SELECT coalesce(max(version), 0) || ' ' \
      || coalesce(max(coalesce((to_jsonb(s)->>'oldest')::integer, version)) FILTER \
      (WHERE version > KNOWN), 0) FROM flowforge_schema s";
 
+const LATER: &str =
+    "SELECT version, name FROM flowforge_schema WHERE version > KNOWN ORDER BY version";
+
 /// One migration and whether the database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MigrationStatus {
@@ -88,18 +92,18 @@ impl PostgresStore {
         self.change(move |connection| Box::pin(down(connection, to))).await
     }
 
-    /// All migrations of this program. Changes nothing.
+    /// All migrations of this program, and those of later ones that the database has. Changes nothing.
     ///
     /// # Errors
     /// `FutureSchema` if a newer program wrote it; `Unavailable`.
     pub async fn migration_status(&self) -> Result<Vec<MigrationStatus>, StoreError> {
-        let version = self.change(|connection| Box::pin(version(connection))).await?;
+        let (version, later) = self.change(|connection| Box::pin(found(connection))).await?;
         let status = |(number, migration): (u32, &Migration)| MigrationStatus {
             version: number,
             name: migration.name.to_owned(),
             applied: number <= version,
         };
-        Ok((1..).zip(MIGRATIONS).map(status).collect())
+        Ok((1..).zip(MIGRATIONS).map(status).chain(later).collect())
     }
 
     /// Refuses a schema that is not the one this program works with.
@@ -130,6 +134,25 @@ async fn version(connection: &Connection) -> Result<u32, StoreError> {
         return Err(StoreError::FutureSchema { found, known: known() });
     }
     Ok(found)
+}
+
+/// The version, and what is there of later programs.
+async fn found(connection: &Connection) -> Result<(u32, Vec<MigrationStatus>), StoreError> {
+    let version = version(connection).await?;
+    if version <= known() {
+        return Ok((version, Vec::new()));
+    }
+    let sql = LATER.replace("KNOWN", &known().to_string());
+    let answer = connection.client.simple_query(&sql).await.map_err(from_postgres)?;
+    let later = answer.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(MigrationStatus {
+            version: row.get(0)?.parse().ok()?,
+            name: row.get(1)?.to_owned(),
+            applied: true,
+        }),
+        _ => None,
+    });
+    Ok((version, later.collect()))
 }
 
 async fn up(connection: &Connection) -> Result<Vec<u32>, StoreError> {
@@ -193,7 +216,7 @@ async fn batch(connection: &Connection, sql: &str) -> Result<(), StoreError> {
 async fn text(connection: &Connection, sql: &str) -> Result<String, StoreError> {
     let answer = connection.client.simple_query(sql).await.map_err(from_postgres)?;
     let value = answer.iter().find_map(|message| match message {
-        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,
     });
     value.ok_or_else(|| StoreError::Corrupt("a query gave no row".to_owned()))
