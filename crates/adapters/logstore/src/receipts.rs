@@ -63,8 +63,10 @@ impl Receipts {
             let written = after.saturating_sub(receipt.last).min(u64::from(receipt.lines));
             receipts.learn(receipt.source, (receipt.seq + written).saturating_sub(1));
         }
-        if all.last().is_some_and(|receipt| receipt.lines > 0) {
-            // What others append from now on must not count for it.
+        let torn = bytes.len() != all.len() * RECEIPT;
+        if torn || all.last().is_some_and(|receipt| receipt.lines > 0) {
+            // What others append from now on must not count for it, and what is torn must not stay
+            // before the next one.
             receipts.settle(dir, last)?;
         }
         Ok(receipts)

@@ -85,6 +85,31 @@ fn a_death_at_any_byte_neither_loses_nor_doubles_a_line() {
     assert!(partly > 0, "no cut was between the frames");
 }
 
+/// A receipt that is torn, as the first or after what earlier ones amount to, spoils none that follow.
+#[test]
+fn what_follows_a_torn_receipt_is_known_after_two_restarts() {
+    for earlier in [0, 1] {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || SegmentLogs::open(dir.path()).unwrap();
+        if earlier > 0 {
+            open().take_in(source(1), &shipment(1, &["a"])).unwrap();
+            // Read, and settled by that.
+            assert_eq!(texts(&open()), ["a"]);
+        }
+        let folder = dir.path().join(workflow(1).to_string());
+        fs::create_dir_all(&folder).unwrap();
+        let receipts = folder.join("receipts");
+        let mut bytes = fs::read(&receipts).unwrap_or_default();
+        bytes.extend_from_slice(&[7; 11]);
+        fs::write(&receipts, bytes).unwrap();
+        for _ in 0..3 {
+            open().take_in(source(1), &shipment(2, &["b"])).unwrap();
+        }
+        let expected = ["a", "b"];
+        assert_eq!(texts(&open()), expected[1 - earlier..]);
+    }
+}
+
 #[test]
 fn receipts_stay_few() {
     let dir = tempfile::tempdir().unwrap();
