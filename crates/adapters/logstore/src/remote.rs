@@ -26,7 +26,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Guarantees: what `append` returned is in the kernel's hands and survives this process. It is
 /// shipped in order by one thread, at once as a rule, and kept until it was acknowledged, also by the
 /// next process that opens the same spool. The aggregator stores each line once. A spool that is full
-/// drops new lines; a line of [`flowforge_ports::logs::Stream::System`] in the log says how many.
+/// or cannot be written drops new lines, and what the aggregator refuses is dropped; a line of
+/// [`flowforge_ports::logs::Stream::System`] in the log says how many.
 ///
 /// Dropping it ships what is left, for at most ten seconds and as long as the aggregator answers.
 #[derive(Debug)]
@@ -152,6 +153,9 @@ fn deliver(spool: &Spool, aggregator: &Aggregator, batch: &Batch) -> bool {
         if error.hopeless() {
             // One bad batch must not stop the others.
             tracing::error!(%error, lines = batch.lines, "the aggregator takes these lines never");
+            if let Err(error) = spool.give_up(batch) {
+                tracing::error!(%error, "lines that are missing are not told");
+            }
             return true;
         }
         if pause == PAUSE {

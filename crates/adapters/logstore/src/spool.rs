@@ -17,7 +17,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flowforge_model::id::{InstanceId, WorkflowId};
-use flowforge_ports::logs::LogLine;
+use flowforge_ports::logs::{LogLine, Shipment, Shipments, Stream};
 use uuid::Uuid;
 
 use loss::Losses;
@@ -91,22 +91,34 @@ impl Spool {
         Ok(Self { dir: own, source, most, state: Mutex::new(state), changed: Condvar::new() })
     }
 
-    /// Keeps lines until they are acknowledged. What there is no room for is dropped and counted;
-    /// a line in the log says so as soon as there is room again.
+    /// Keeps lines until they are acknowledged. What cannot be kept is dropped and counted; a line in
+    /// the log says so as soon as that can be kept.
     pub(crate) fn append(&self, workflow: WorkflowId, lines: &[LogLine]) -> io::Result<()> {
         let pieces = record::pieces(workflow, lines)?;
         let mut state = self.lock();
-        self.tell_loss(&mut state, workflow)?;
         let mut kept = 0;
-        for piece in &pieces {
-            if state.losses.has(workflow) || !self.write(&mut state, piece)? {
-                state.losses.count(workflow, lines.get(kept..).unwrap_or(&[]));
-                break;
-            }
-            kept += piece.lines;
-        }
+        let added = self.add(&mut state, workflow, &pieces, &mut kept);
+        state.losses.count(workflow, lines.get(kept..).unwrap_or(&[]));
         drop(state);
         self.changed.notify_all();
+        added
+    }
+
+    /// Counts in `kept` the lines for which there was room.
+    fn add(
+        &self,
+        state: &mut State,
+        workflow: WorkflowId,
+        pieces: &[Piece],
+        kept: &mut usize,
+    ) -> io::Result<()> {
+        self.tell_loss(state, workflow)?;
+        for piece in pieces {
+            if state.losses.has(workflow) || !self.write(state, piece)? {
+                break;
+            }
+            *kept += piece.lines;
+        }
         Ok(())
     }
 
@@ -144,6 +156,18 @@ impl Spool {
         drop(state);
         self.changed.notify_all();
         tidied
+    }
+
+    /// The aggregator never takes this batch in: its lines count as dropped.
+    pub(crate) fn give_up(&self, batch: &Batch) -> io::Result<()> {
+        let sent: Shipments = serde_json::from_str(&batch.body)?;
+        let mut state = self.lock();
+        for Shipment { workflow, mut lines, .. } in sent.shipments {
+            // What tells of a loss may be refused as well: that is not told again.
+            lines.retain(|line| line.stream != Stream::System);
+            state.losses.count(workflow, &lines);
+        }
+        Ok(())
     }
 
     /// Waits until all that was appended is acknowledged, at most for `patience`. Whether it is.
@@ -204,7 +228,8 @@ impl Spool {
                 drop(std::fs::remove_dir(folder));
             }
         }
-        for workflow in if freed { state.losses.workflows() } else { Vec::new() } {
+        let told = if freed || !state.waits() { state.losses.workflows() } else { Vec::new() };
+        for workflow in told {
             self.tell_loss(state, workflow)?;
         }
         Ok(())
@@ -242,6 +267,12 @@ impl Spool {
         if let Err(error) = file.write_all_at(&record, stored.len) {
             // What is torn stays behind the end; the next line begins a new file.
             state.open = None;
+            if stored.len == 0
+                && let Some(empty) = state.files.pop_back()
+            {
+                // That file will have the same name.
+                drop(std::fs::remove_file(empty.path));
+            }
             return Err(error);
         }
         stored.len += size;

@@ -36,7 +36,7 @@ pub enum Stream {
 
 /// Which lines of one workflow are wanted. Empty fields want all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct LogQuery {
     /// Only these tasks; empty wants all.
     pub nodes: Vec<NodeIx>,
@@ -115,9 +115,9 @@ pub trait LogStore: Send + Sync + 'static {
 ///
 /// Their source numbers all its lines, of all workflows, from 1 on; `seq` is the number of the first
 /// of these and they follow each other without a gap. From one shipment of a workflow to its next
-/// numbers may be left out, they never go back.
+/// numbers may be left out, they never go back. Fields of later versions are passed over: executors and
+/// their aggregator need not be replaced at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Shipment {
     /// Whose lines these are.
     pub workflow: WorkflowId,
@@ -139,7 +139,6 @@ pub trait Intake: LogStore {
 
 /// What a source sends to an [`Intake`] elsewhere at once, in the order it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Shipments {
     /// Whose numbers these are.
     pub source: InstanceId,
@@ -152,7 +151,6 @@ pub const SHIPPED_LINES: usize = 1000;
 
 /// A question for lines that are kept elsewhere: what [`LogStore::read`] is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct LogRead {
     /// Which lines.
     pub query: LogQuery,

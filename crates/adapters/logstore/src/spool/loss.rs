@@ -1,4 +1,4 @@
-//! Lines that a full spool had no room for: counted, and told in the log where they are missing.
+//! Lines that were dropped: counted, and told in the log where they are missing.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ impl Losses {
     pub(super) fn count(&mut self, workflow: WorkflowId, lines: &[LogLine]) {
         let Some(first) = lines.first() else { return };
         if self.0.is_empty() {
-            tracing::error!(%workflow, "the spool of logs is full: lines are dropped");
+            tracing::error!(%workflow, "log lines are dropped: the spool is full, the disk failed or they were refused");
         }
         if self.0.len() < WORKFLOWS || self.has(workflow) {
             let line = || LogLine { stream: Stream::System, cut: false, ..first.clone() };
@@ -38,7 +38,8 @@ impl Losses {
         let (count, line) = self.0.get(&workflow)?;
         let text = format!(
             "{count} lines of this workflow are missing from here on: the log aggregator was away \
-             and the spool of the executor was full (logs.spool_mib)"
+             and the spool of the executor was full (logs.spool_mib), the disk of the executor \
+             failed, or the aggregator refused them; the executor's own log says which"
         );
         Some(LogLine { text, ..line.clone() })
     }

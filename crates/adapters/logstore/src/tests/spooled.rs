@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use flowforge_ports::logs::{Shipments, Stream};
+use flowforge_ports::logs::{LogRead, Shipments, Stream};
 
 use super::conforms::{line, workflow};
 use crate::spool::Spool;
@@ -130,6 +130,68 @@ fn a_torn_record_ends_its_file_only() {
     spool.append(workflow(1), &[line(1, 0, "new")]).unwrap();
     let found: Vec<_> = drain(&spool).into_iter().map(|(_, text)| text).collect();
     assert_eq!(found, ["good 0", "good 1", "new"]);
+}
+
+/// The file that a new spool writes first, on a disk that is full.
+fn first_file_on_a_full_disk(dir: &Path) {
+    let own = std::fs::read_dir(dir).unwrap().next().unwrap().unwrap().path();
+    std::os::unix::fs::symlink("/dev/full", own.join(format!("{:020}.spool", 1))).unwrap();
+}
+
+#[test]
+fn lines_after_a_full_disk_stay_and_those_before_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), 1 << 20).unwrap();
+    for _ in 0..2 {
+        first_file_on_a_full_disk(dir.path());
+        let lost = [line(1, 0, "lost"), line(1, 0, "lost too")];
+        let error = spool.append(workflow(1), &lost).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    }
+    spool.append(workflow(1), &[line(1, 0, "kept")]).unwrap();
+    let found = drain(&spool);
+    assert!(found[0].1.starts_with("4 lines of this workflow"), "{found:?}");
+    assert_eq!((found.len(), found[1].1.as_str()), (2, "kept"));
+}
+
+#[test]
+fn what_a_full_disk_took_is_told_although_nothing_more_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), 1 << 20).unwrap();
+    first_file_on_a_full_disk(dir.path());
+    spool.append(workflow(1), &[line(1, 0, "lost")]).unwrap_err();
+    let found = drain(&spool);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].1.starts_with("1 lines of this workflow"), "{found:?}");
+}
+
+#[test]
+fn what_is_refused_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), 1 << 20).unwrap();
+    spool.append(workflow(1), &[line(1, 0, "bad"), line(1, 0, "worse")]).unwrap();
+    spool.close(Duration::from_secs(60));
+    let mut sent = Vec::new();
+    while let Some(batch) = spool.next().unwrap() {
+        spool.give_up(&batch).unwrap();
+        spool.acknowledge(&batch).unwrap();
+        sent.push(batch.body);
+        assert!(sent.len() < 3, "{sent:?}");
+    }
+    assert!(sent[1].contains("2 lines of this workflow"), "{sent:?}");
+}
+
+#[test]
+fn what_a_later_version_sends_can_be_read() {
+    let id = workflow(1);
+    let text = format!(
+        r#"{{"source": "{id}", "new": 1, "shipments": [{{"workflow": "{id}", "seq": 1, "lines": [], "new": 1}}]}}"#
+    );
+    let sent: Shipments = serde_json::from_str(&text).unwrap();
+    assert_eq!(sent.shipments.len(), 1);
+    let text = r#"{"query": {"new": 1}, "after": 1, "limit": 2, "new": 1}"#;
+    let read: LogRead = serde_json::from_str(text).unwrap();
+    assert_eq!((read.after.0, read.limit), (1, 2));
 }
 
 fn walk(dir: &Path) -> u64 {

@@ -59,7 +59,7 @@ fn everything_that_is_wrong_is_a_problem_with_a_code_and_stores_nothing() {
             "POST",
             &read,
             TOKEN,
-            "{\"query\":{\"task\":1},\"after\":0,\"limit\":1}",
+            "{\"query\":{\"nodes\":1},\"after\":0,\"limit\":1}",
             422,
             "invalid_request",
         ),
