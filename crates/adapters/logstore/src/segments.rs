@@ -215,6 +215,17 @@ impl LogStore for SegmentLogs {
             Ok(())
         })
     }
+
+    /// Writes a file into the directory, and removes it.
+    fn ready(&self) -> io::Result<()> {
+        let probe = self.dir.join(".ready");
+        std::fs::write(&probe, b"ready")?;
+        match std::fs::remove_file(&probe) {
+            // Somebody else asked at the same time.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Intake for SegmentLogs {

@@ -111,6 +111,17 @@ proptest! {
     }
 }
 
+#[test]
+fn a_directory_that_cannot_be_written_is_not_ready() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("logs");
+    let logs = SegmentLogs::open(&path).unwrap();
+    logs.ready().unwrap();
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 0, "nothing is left");
+    fs::remove_dir(&path).unwrap();
+    logs.ready().unwrap_err();
+}
+
 fn files(dir: &Path) -> Vec<PathBuf> {
     let of = dir.join(workflow(1).to_string());
     let mut all: Vec<_> = fs::read_dir(of).unwrap().map(|e| e.unwrap().path()).collect();

@@ -119,6 +119,23 @@ impl Config {
         Err(ConfigError { origin: origin.unwrap_or(Origin::Default), what })
     }
 
+    /// Everything of `flowforge dev` is in one process, and so are its logs.
+    pub(crate) fn refuse_logs_elsewhere(&self) -> Result<(), ConfigError> {
+        let standard = Settings::default();
+        let changed = SETTINGS.iter().find(|setting| {
+            setting.path.starts_with("logs.")
+                && (setting.get)(&self.settings) != (setting.get)(&standard)
+        });
+        let Some(setting) = changed else { return Ok(()) };
+        let origin = self.origins.get(setting.path).cloned();
+        let what = format!(
+            "{}: `flowforge dev` keeps its logs in its data directory; take the setting away, or \
+             start `flowforge all`",
+            setting.path
+        );
+        Err(ConfigError { origin: origin.unwrap_or(Origin::Default), what })
+    }
+
     /// All settings as a configuration file, with where each came from; secrets are masked.
     pub(crate) fn print(&self) -> String {
         let mut text = String::new();

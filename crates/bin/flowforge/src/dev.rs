@@ -58,6 +58,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return crate::say(&config.print());
     }
     config.refuse_non_loopback()?;
+    config.refuse_logs_elsewhere()?;
     telemetry::start(&config.settings)?;
     let data = DataDir::open(&data_dir(options, &environment)?)?;
     let runtime = Builder::new_multi_thread()
@@ -134,6 +135,7 @@ impl Server {
         let claims = Claims::new(data.volumes());
         let (keeper, keeper_thread) = Keeper::start(Arc::clone(&logs), Arc::clone(&store), claims)?;
         keeper.sweep(data.logs());
+        keeper.sweep_claims();
         let (mailbox, inbox) = mailbox();
         let (schedules, due) = flowforge_svc_cron::mailbox();
         let ledger = Arc::new(Ledger::new(mailbox.clone()));

@@ -1,6 +1,7 @@
 //! Logs around the hot path: who is told of new lines, and what happens to the log and the claims
 //! of a workflow that has ended.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +49,10 @@ impl<L: LogStore> LogStore for Announced<L> {
     fn delete(&self, workflow: WorkflowId) -> io::Result<()> {
         self.logs.delete(workflow)
     }
+
+    fn ready(&self) -> io::Result<()> {
+        self.logs.ready()
+    }
 }
 
 impl<L: Intake> Intake for Announced<L> {
@@ -64,8 +69,10 @@ const CHORES: usize = 65_536;
 enum Chore {
     Seal(WorkflowId),
     Delete(WorkflowId),
-    /// Delete the logs in this folder whose workflows are gone, and claims that nobody needs.
+    /// Delete the logs in this folder whose workflows are gone.
     Sweep(PathBuf),
+    /// Delete claims that nobody needs.
+    SweepClaims,
 }
 
 /// Seals and deletes logs on a thread of its own.
@@ -103,9 +110,15 @@ impl Keeper {
         self.add(Chore::Delete(workflow));
     }
 
-    /// Deletes what a server left that was killed between deleting a workflow and its log.
+    /// Deletes logs that a server left that was killed between deleting a workflow and its log.
     pub(crate) fn sweep(&self, folder: PathBuf) {
         self.add(Chore::Sweep(folder));
+    }
+
+    /// Deletes claims that a server left that was killed before it could, or that was told of too
+    /// much at once.
+    pub(crate) fn sweep_claims(&self) {
+        self.add(Chore::SweepClaims);
     }
 
     fn add(&self, chore: Chore) {
@@ -124,17 +137,30 @@ fn work(
     stands: &impl Fn(WorkflowId) -> Stands,
 ) {
     let mut failing = false;
-    for chore in chores {
-        let (what, workflow, done) = match chore {
-            Chore::Seal(id) => ("sealed", id, logs.seal(id)),
-            Chore::Delete(id) => ("deleted", id, logs.delete(id)),
-            Chore::Sweep(folder) => {
+    let mut waiting = VecDeque::new();
+    loop {
+        // A store that is away may take long for each: claims do not wait for it.
+        let first = if waiting.is_empty() { chores.recv().ok() } else { None };
+        for chore in first.into_iter().chain(chores.try_iter()) {
+            match chore {
+                Chore::Seal(id) | Chore::Delete(id) => claims.release(id, stands),
+                Chore::SweepClaims => claims.sweep(stands),
+                Chore::Sweep(_) => {}
+            }
+            if waiting.len() < CHORES {
+                waiting.push_back(chore);
+            }
+        }
+        let (what, workflow, done) = match waiting.pop_front() {
+            Some(Chore::Seal(id)) => ("sealed", id, logs.seal(id)),
+            Some(Chore::Delete(id)) => ("deleted", id, logs.delete(id)),
+            Some(Chore::Sweep(folder)) => {
                 sweep(logs, &folder, stands);
-                claims.sweep(stands);
                 continue;
             }
+            Some(Chore::SweepClaims) => continue,
+            None => return,
         };
-        claims.release(workflow, stands);
         // Once for all the time that a store is away: sweeps make it good.
         let failed_before = std::mem::replace(&mut failing, done.is_err());
         if let Err(error) = done
@@ -152,5 +178,77 @@ fn sweep(logs: &impl LogStore, folder: &Path, stands: &impl Fn(WorkflowId) -> St
         if let Err(error) = logs.delete(id) {
             tracing::warn!(workflow = %id, %error, "log of a deleted workflow cannot be deleted");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowforge_logstore::SegmentLogs;
+    use flowforge_process::workflow_volumes;
+
+    use super::*;
+
+    fn id(n: u32) -> WorkflowId {
+        format!("01890a5d-ac96-774b-bcce-{n:012x}").parse().unwrap()
+    }
+
+    #[test]
+    fn who_is_told_of_lines_is_as_ready_as_the_logs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("logs");
+        let logs = SegmentLogs::open(&path).unwrap();
+        let logs = Announced { logs, tell: Box::new(|_| {}) };
+        logs.ready().unwrap();
+        std::fs::remove_dir(&path).unwrap();
+        logs.ready().unwrap_err();
+    }
+
+    /// Logs that see, whenever they are asked, how many claims are left.
+    struct Watching(Box<dyn Fn() -> usize + Send + Sync>);
+
+    impl Watching {
+        fn look(&self) -> io::Result<()> {
+            assert_eq!((self.0)(), 0, "claims wait for logs");
+            Err(io::Error::other("away"))
+        }
+    }
+
+    impl LogStore for Watching {
+        fn append(&self, _: WorkflowId, _: &[LogLine]) -> io::Result<()> {
+            self.look()
+        }
+
+        fn read(&self, _: WorkflowId, _: &LogQuery, _: LogCursor, _: usize) -> io::Result<LogPage> {
+            self.look().map(|()| LogPage::default())
+        }
+
+        fn seal(&self, _: WorkflowId) -> io::Result<()> {
+            self.look()
+        }
+
+        fn delete(&self, _: WorkflowId) -> io::Result<()> {
+            self.look()
+        }
+    }
+
+    #[test]
+    fn claims_do_not_wait_for_logs() {
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = dir.path().to_owned();
+        for n in 1..=4 {
+            std::fs::create_dir_all(workflow_volumes(&volumes, id(n)).join("claim")).unwrap();
+        }
+        let (sender, receiver) = sync_channel(9);
+        let chores =
+            [Chore::Seal(id(1)), Chore::Delete(id(2)), Chore::Seal(id(3)), Chore::SweepClaims];
+        for chore in chores {
+            sender.send(chore).unwrap();
+        }
+        drop(sender);
+        let claims = Claims::new(volumes.clone());
+        let left = move || (1..=4).filter(|n| workflow_volumes(&volumes, id(*n)).exists()).count();
+        let logs = Watching(Box::new(left));
+        work(&logs, &claims, &receiver, &|_| Stands::Gone);
+        logs.look().unwrap_err();
     }
 }

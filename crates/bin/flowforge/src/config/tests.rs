@@ -142,3 +142,17 @@ fn a_config_yaml_of_another_program_is_left_alone() {
     std::fs::write(folder.path().join("config.yaml"), "server:\n  prot: 1\n").unwrap();
     assert!(Config::read(&sources).is_err(), "ours, with a mistake");
 }
+
+#[test]
+fn logs_elsewhere_are_refused_where_all_is_in_one_process() {
+    let asked = |environment: &[(&str, &str)]| {
+        let sources = Sources { environment: pairs(environment), ..Sources::default() };
+        Config::read(&sources).unwrap().refuse_logs_elsewhere().map_err(|e| e.to_string())
+    };
+    assert_eq!(asked(&[("FLOWFORGE_RETRY_DEFAULT_LIMIT", "2")]), Ok(()));
+    let refused = asked(&[("FLOWFORGE_LOGS_ENDPOINT", "http://logs:9095")]).unwrap_err();
+    assert!(
+        refused.starts_with("FLOWFORGE_LOGS_ENDPOINT: logs.endpoint: `flowforge dev`"),
+        "{refused}"
+    );
+}

@@ -1,5 +1,6 @@
 //! Where the output of tasks is: in this data directory, or at an aggregator.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -30,6 +31,9 @@ const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9095);
 /// How often it is looked for logs that nobody sealed or deleted: whoever should have may have died.
 const SWEEP: Duration = Duration::from_secs(600);
+/// Logs that were found sealed are looked at in one of so many rounds: nearly all are, and each costs a
+/// query.
+const SEALED_ROUNDS: u32 = 6;
 /// Shorter tokens can be guessed.
 const TOKEN_BYTES: usize = 16;
 const MIB: u64 = 1024 * 1024;
@@ -125,13 +129,19 @@ fn token(settings: &LogSettings) -> anyhow::Result<String> {
 /// Deletes logs of workflows that are gone, and seals those of workflows that have ended, now and
 /// again: whoever should have may have died, and lines may have come late.
 pub(super) async fn sweep<C: Catalog>(here: Arc<Here>, catalog: Arc<C>) {
-    loop {
+    let mut sealed = HashSet::new();
+    for round in 0_u32.. {
+        if round % SEALED_ROUNDS == 0 {
+            sealed.clear();
+        }
         let logs = Arc::clone(&here);
         let ids = tokio::task::spawn_blocking(move || logs.logs.workflows()).await;
         match ids.map_err(io::Error::other).and_then(|ids| ids) {
             Ok(ids) => {
                 for id in ids {
-                    sweep_one(&here, &*catalog, id).await;
+                    if !sealed.contains(&id) && sweep_one(&here, &*catalog, id).await {
+                        sealed.insert(id);
+                    }
                 }
             }
             Err(error) => tracing::warn!(%error, "the logs cannot be listed"),
@@ -140,11 +150,12 @@ pub(super) async fn sweep<C: Catalog>(here: Arc<Here>, catalog: Arc<C>) {
     }
 }
 
-async fn sweep_one(here: &Arc<Here>, catalog: &impl Catalog, id: WorkflowId) {
+/// Whether the log stays, and is sealed.
+async fn sweep_one(here: &Arc<Here>, catalog: &impl Catalog, id: WorkflowId) -> bool {
     let gone = match catalog.workflow(id).await {
         Ok(view) if view.state.status.terminal() => false,
         Err(StoreError::NotFound) => true,
-        Ok(_) | Err(_) => return,
+        Ok(_) | Err(_) => return false,
     };
     let logs = Arc::clone(here);
     let tidy = move || match gone {
@@ -153,8 +164,12 @@ async fn sweep_one(here: &Arc<Here>, catalog: &impl Catalog, id: WorkflowId) {
         false => Ok(()),
     };
     let done = tokio::task::spawn_blocking(tidy).await;
-    if let Err(error) = done.map_err(io::Error::other).and_then(|done| done) {
-        tracing::warn!(workflow = %id, %error, "a log of an ended workflow cannot be tidied");
+    match done.map_err(io::Error::other).and_then(|done| done) {
+        Ok(()) => !gone,
+        Err(error) => {
+            tracing::warn!(workflow = %id, %error, "a log of an ended workflow cannot be tidied");
+            false
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use flowforge_svc_cron::Config as CronConfig;
 use flowforge_svc_executor::{Executor, Ledger, Serve as ServeExecutor};
 use flowforge_svc_scheduler::{Elsewhere, Serve as ServeScheduler};
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -102,12 +102,12 @@ pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyho
     if ground.roles.executor {
         executor(ground, &mut parts, Arc::<Logs>::clone(&logs), &url)?;
     }
-    let (queue, seats, stop) =
-        (ground.queue.clone(), std::mem::take(&mut parts.seats), ground.stop.clone());
-    parts.spawn(async move {
-        beats::beat(queue, seats, stop.stopped()).await;
-        Ok(())
+    let (farewell, over) = oneshot::channel::<()>();
+    let beats = beats::beat(ground.queue.clone(), std::mem::take(&mut parts.seats), async {
+        // Dropping the sender says so as well.
+        drop(over.await);
     });
+    let beats = runtime.spawn(beats);
     if !ground.roles.api {
         crate::say(&format!("flowforge {} is ready\n", ground.roles.name))?;
     }
@@ -119,7 +119,9 @@ pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyho
             let part = part.context("a part panicked").and_then(|done| done);
             ended = ended.and(part);
         }
-        ended
+        // Only now: what was to be ended was still there.
+        drop(farewell);
+        ended.and(beats.await.context("signs of life panicked"))
     });
     drop(published);
     if kept.is_some_and(|thread| thread.join().is_err()) {
@@ -176,6 +178,7 @@ fn controller<Q: Shared>(
 ) -> anyhow::Result<()> {
     let claims = Claims::new(ground.data.volumes());
     let (keeper, kept) = Keeper::start(Arc::clone(logs), Arc::clone(&ground.store), claims)?;
+    keeper.sweep_claims();
     let notify = Arc::new(Notify::new());
     let told = around_queue("controller", ground.queue.clone());
     let beside = Beside {
