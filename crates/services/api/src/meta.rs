@@ -1,5 +1,6 @@
 //! The server about itself: open to everybody, because it tells nobody anything.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -51,6 +52,14 @@ const GLANCE: Duration = Duration::from_secs(3);
     )
 )]
 pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    if shared.closing.leaving() {
+        // At once, and whatever hangs: a server that leaves has little time to say so.
+        let status = "draining".to_owned();
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(Readiness { status, dependencies: BTreeMap::new() }),
+        );
+    }
     let database = async { shared.call(Backend::projects).await.is_ok() };
     let logs = async {
         let ready = |backend: &dyn Backend| backend.logs_ready().map_err(|e| Failure::of_logs(&e));

@@ -187,6 +187,20 @@ async fn logs_that_hang_stop_nothing_else_and_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_goes_down_says_so_without_asking_anybody() {
+    let mut server = Server::new();
+    let (_open, until) = channel();
+    let logs = Arc::new(Hanging { reads: AtomicUsize::new(0), until: Mutex::new(until) });
+    let config = ApiConfig::new(TOKEN.to_owned());
+    server.api = Api::new(Arc::clone(&server.store), Arc::clone(&logs), server.hub.clone(), config);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    flowforge_svc_api::serve(listener, server.api.clone(), async {}).await.unwrap();
+    let ready = server.send(get("/readyz")).await;
+    assert_eq!(logs.reads.load(Ordering::SeqCst), 0);
+    assert_eq!((ready.status.as_u16(), &ready.json()["status"]), (503, &json!("draining")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn readiness_names_each_dependency() {
     let alone = Server::new().send(get("/readyz")).await.json();
     let all = json!({"database": "ok", "logs": "ok", "queue": "unused"});
