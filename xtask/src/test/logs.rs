@@ -25,6 +25,20 @@ const GLANCE: Duration = Duration::from_millis(20);
 /// Lines of a task that is watched.
 const LINES: usize = 150;
 
+/// Prints, waits to be resumed, and is deleted when it has ended.
+const SHORT: &str = r#"version: "1.0"
+entrypoint: main
+ttlStrategy: {secondsAfterCompletion: 1}
+templates:
+  main:
+    dag:
+      tasks:
+        - {name: say, template: say}
+        - {name: hold, template: hold, dependencies: [say]}
+  hold: {suspend: {}}
+  say: {container: {image: busybox, command: [echo, short]}}
+"#;
+
 /// Servers, by role, and what they share.
 struct Fleet {
     release: PathBuf,
@@ -54,7 +68,7 @@ pub(crate) fn run() -> anyhow::Result<String> {
 fn followed_through_a_kill(fleet: &mut Fleet, client: &Client) -> anyhow::Result<(String, String)> {
     let script =
         format!("i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); sleep 0.02; done");
-    let id = client.submit_yaml(&document(&script, ""))?;
+    let id = client.submit_yaml(&document(&script))?;
     let mut ffctl = fleet.ffctl(&["logs", "--follow", "--no-prefix", &id])?;
     let mut shown = BufReader::new(ffctl.stdout.take().context("ffctl's output")?);
     let mut text = String::new();
@@ -81,7 +95,7 @@ fn away_is_told(
     (earlier, expected): &(String, String),
 ) -> anyhow::Result<()> {
     fleet.kill("log-aggregator")?;
-    let id = client.submit_yaml(&document("echo kept", ""))?;
+    let id = client.submit_yaml(&document("echo kept"))?;
     let status = client.wait(&id)?;
     ensure!(status == "SUCCEEDED", "without an aggregator {id} is {status}");
     let refused = client.json("GET", &format!("/workflows/{id}/logs"), "");
@@ -105,11 +119,27 @@ fn away_is_told(
 }
 
 fn deleted_with_its_workflow(fleet: &Fleet, client: &Client) -> anyhow::Result<()> {
-    let ttl = "ttlStrategy: {secondsAfterCompletion: 2}\n";
-    let id = client.submit_yaml(&document("echo short", ttl))?;
-    client.wait(&id)?;
+    let id = client.submit_yaml(SHORT)?;
+    let begun = Instant::now();
+    // It cannot end before it is resumed.
+    while lines(client, &id)? != "short\n" {
+        ensure!(begun.elapsed() < PATIENCE, "what {id} printed is not to be read");
+        thread::sleep(GLANCE);
+    }
     let log = fleet.home("log-aggregator").join("logs").join(&id);
     ensure!(log.exists(), "{} is missing", log.display());
+    let waiting = format!("/workflows/{id}/tasks?status=RUNNING&limit=10");
+    loop {
+        let tasks = client.json("GET", &waiting, "")?;
+        let mut tasks = tasks["items"].as_array().context("tasks")?.iter();
+        if let Some(held) = tasks.find(|task| task["reason"] == "suspended") {
+            let body = serde_json::json!({"task": held["name"]}).to_string();
+            client.json("POST", &format!("/workflows/{id}/resume"), &body)?;
+            break;
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{id} does not wait");
+        thread::sleep(GLANCE);
+    }
     let begun = Instant::now();
     while log.exists() {
         ensure!(begun.elapsed() < PATIENCE, "{} outlives its workflow", log.display());
@@ -161,9 +191,9 @@ fn dead_letters(fleet: &Fleet, client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn document(script: &str, more: &str) -> String {
+fn document(script: &str) -> String {
     format!(
-        "version: \"1.0\"\nentrypoint: main\n{more}templates:\n  main:\n    container: {{image: \
+        "version: \"1.0\"\nentrypoint: main\ntemplates:\n  main:\n    container: {{image: \
          busybox, command: [sh, -c], args: ['{script}']}}\n"
     )
 }
