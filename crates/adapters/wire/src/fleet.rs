@@ -10,7 +10,7 @@ use crate::time::Time;
 pub struct Server {
     /// New at every start.
     pub id: String,
-    /// `api`, `controller`, `scheduler`, `executor`, `logs`; words may become more.
+    /// `api`, `controller`, `scheduler`, `executor`, `cron`, `logs`; words may become more.
     pub role: String,
     /// Its machine and process, for people.
     pub name: String,

@@ -45,6 +45,7 @@ pub struct Readiness {
     /// if it takes no requests.
     pub status: String,
     /// `database`, `queue` and `logs`, each `ok` or `unavailable`; `unused` if this server has none.
+    /// Empty while it is `draining`: then nobody is asked.
     pub dependencies: BTreeMap<String, String>,
 }
 
