@@ -60,7 +60,9 @@ impl Step<'_> {
             return Ok(());
         }
         if self.run.state.ending >= Some(ending) {
-            return Err(StepError::Stale("ending already"));
+            // Who asked once more has closed the gate again, and exit hooks may still need it.
+            self.open_gate();
+            return Ok(());
         }
         self.run.state.ending = Some(ending);
         self.touch_workflow();

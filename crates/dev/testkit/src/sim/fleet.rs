@@ -57,6 +57,9 @@ pub(super) struct Fleet {
     /// Workflows to submit, and wishes, with their times.
     script: Vec<(Timestamp, Deed)>,
     users: Users,
+    /// Attempts that were claimed when somebody closed their gate: whoever did not hear of its claim
+    /// may begin them still, and is told to stop them (INV-20).
+    claimed: BTreeSet<AttemptKey>,
     /// Attempts that ever began: none begins twice.
     begun: BTreeSet<AttemptKey>,
     trace: VecDeque<String>,
@@ -103,6 +106,7 @@ impl Fleet {
             instances: 0,
             script: Vec::new(),
             users: Users::new(&store, Checker::of_a_fleet()),
+            claimed: BTreeSet::new(),
             begun: BTreeSet::new(),
             trace: VecDeque::new(),
             summary: Summary::default(),
@@ -307,7 +311,7 @@ impl Fleet {
     fn begin(&mut self, n: usize, key: AttemptKey) -> Result<(), Broken> {
         self.note(&format!("executor {n}: {key:?} begins"));
         let run = self.users.load(key.workflow)?;
-        if run.gate_closed {
+        if run.gate_closed && !self.claimed.contains(&key) {
             return Err(format!("INV-20 {key:?} begins behind a closed gate"));
         }
         let owners: Vec<InstanceId> = self.executors.iter().map(|seat| seat.instance).collect();
@@ -344,6 +348,12 @@ impl Fleet {
             return Ok(());
         };
         let refused = self.users.ask(id, command, self.now)?;
+        if let Ok(run) = self.users.load(id)
+            && run.gate_closed
+        {
+            let claimed = run.open.iter().filter(|(_, by)| by.is_some());
+            self.claimed.extend(claimed.map(|(key, _)| *key));
+        }
         match refused {
             Some(why) => self.note(&format!("{command:?} of {id} is refused: {why}")),
             None => {
