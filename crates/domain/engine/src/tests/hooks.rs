@@ -206,6 +206,21 @@ fn an_exit_hook_that_runs_outlives_a_stop_with_all_its_steps() {
     assert_eq!(world.status("b"), TaskStatus::Cancelled);
 }
 
+#[test]
+fn a_second_stop_leaves_the_gate_open_for_an_exit_hook() {
+    let mut world = World::started(hooked(vec![exit()]));
+    world.exit("a", 0);
+    for _ in 0..2 {
+        // Asking for a stop closes the gate before the engine hears of it.
+        world.gate_closed = true;
+        world.ask(Command::Stop).unwrap();
+        assert!(!world.gate_closed);
+    }
+    world.run_out(|_| 0);
+    assert_eq!(world.status("a.onExit"), TaskStatus::Succeeded);
+    assert_eq!(world.workflow(), WorkflowStatus::Failed);
+}
+
 /// Argo looks at the conditions of hooks at every change, not only at those of their own task.
 #[test]
 fn a_hook_may_look_at_another_task() {
