@@ -10,8 +10,7 @@ use flowforge_ports::store::StoreError;
 use flowforge_store::{Archive, PostgresStore};
 use tokio::runtime::Builder;
 
-use crate::config::{Config, Sources};
-use crate::{database, start};
+use crate::database;
 
 /// Flags of `flowforge archive`.
 #[derive(Debug, Args)]
@@ -40,13 +39,7 @@ enum What {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let config = Config::read(&Sources {
-        file: options.config.as_deref(),
-        folders: start::folders(),
-        environment: start::environment(),
-        flags: Vec::new(),
-    })?;
-    let Some(config) = database::postgres(&config.settings.database)? else {
+    let Some(config) = database::configured(options.config.as_deref(), None)? else {
         bail!("no PostgreSQL is configured: set database.url (FLOWFORGE_DATABASE_URL)");
     };
     let runtime = Builder::new_current_thread().build().context("cannot start")?;

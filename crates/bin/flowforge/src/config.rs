@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 
 use flowforge_model::plan::{RetryPolicy, RetryStrategy};
 
-pub(crate) use settings::{DatabaseSettings, LogFormat, LogSettings, QueueSettings, Settings};
+pub(crate) use settings::{
+    DatabaseSettings, LogFormat, LogSettings, QueueSettings, Settings, token,
+};
 
 use settings::SETTINGS;
 

@@ -4,13 +4,15 @@
 //! built once for each of the two. An enum that delegates would repeat every method of four traits.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use flowforge_store::{PostgresConfig, PostgresStore, SqliteStore};
 use tokio::runtime::Runtime;
 
-use crate::config::{DatabaseSettings, Settings};
+use crate::config::{Config, DatabaseSettings, Settings, Sources};
 use crate::data_dir::DataDir;
+use crate::start;
 
 /// Bytes of a file with a URL or a password.
 const SECRET_BYTES: usize = 4096;
@@ -41,6 +43,21 @@ impl Database {
             .with_context(|| format!("cannot open the database {}", path.display()))?;
         Ok(Self::Sqlite(store))
     }
+}
+
+/// Where the PostgreSQL is that is configured for a command that does one thing and ends; none if none
+/// is. A `url` from the command line goes before all others.
+pub(crate) fn configured(
+    file: Option<&Path>,
+    url: Option<String>,
+) -> anyhow::Result<Option<PostgresConfig>> {
+    let config = Config::read(&Sources {
+        file,
+        folders: start::folders(),
+        environment: start::environment(),
+        flags: url.map(|url| ("--database-url", "database.url", url)).into_iter().collect(),
+    })?;
+    postgres(&config.settings.database)
 }
 
 /// Where the configured PostgreSQL is; none if none is configured.

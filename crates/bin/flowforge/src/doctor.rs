@@ -10,8 +10,7 @@ use flowforge_store::doctor::Finding;
 use flowforge_store::{PostgresStore, SqliteStore};
 use tokio::runtime::Builder;
 
-use crate::config::{Config, Sources};
-use crate::{database, start};
+use crate::database;
 
 /// Flags of `flowforge doctor`.
 #[derive(Debug, Args)]
@@ -34,13 +33,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 }
 
 fn postgres(options: &Options) -> anyhow::Result<Vec<Finding>> {
-    let config = Config::read(&Sources {
-        file: options.config.as_deref(),
-        folders: start::folders(),
-        environment: start::environment(),
-        flags: Vec::new(),
-    })?;
-    let Some(config) = database::postgres(&config.settings.database)? else {
+    let Some(config) = database::configured(options.config.as_deref(), None)? else {
         bail!("say what to examine: --data-dir, or database.url (FLOWFORGE_DATABASE_URL)");
     };
     let place = config.place();

@@ -8,8 +8,7 @@ use clap::{Args, Subcommand};
 use flowforge_store::PostgresStore;
 use tokio::runtime::Builder;
 
-use crate::config::{Config, Sources};
-use crate::{database, start};
+use crate::database;
 
 /// Flags of `flowforge migrate`.
 #[derive(Debug, Args)]
@@ -42,14 +41,8 @@ enum What {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let flags = options.database_url.clone();
-    let config = Config::read(&Sources {
-        file: options.config.as_deref(),
-        folders: start::folders(),
-        environment: start::environment(),
-        flags: flags.map(|url| ("--database-url", "database.url", url)).into_iter().collect(),
-    })?;
-    let Some(postgres) = database::postgres(&config.settings.database)? else {
+    let url = options.database_url.clone();
+    let Some(postgres) = database::configured(options.config.as_deref(), url)? else {
         bail!(
             "no PostgreSQL is configured (database.url); a SQLite file migrates when it is opened"
         );

@@ -9,8 +9,7 @@ use flowforge_ports::clock::{Clock, SystemClock};
 use flowforge_store::PostgresStore;
 use tokio::runtime::Builder;
 
-use crate::config::{Config, Sources};
-use crate::{database, start};
+use crate::database;
 
 /// Flags of `flowforge restored`.
 #[derive(Debug, Args)]
@@ -21,13 +20,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let config = Config::read(&Sources {
-        file: options.config.as_deref(),
-        folders: start::folders(),
-        environment: start::environment(),
-        flags: Vec::new(),
-    })?;
-    let Some(config) = database::postgres(&config.settings.database)? else {
+    let Some(config) = database::configured(options.config.as_deref(), None)? else {
         bail!("no PostgreSQL is configured: set database.url (FLOWFORGE_DATABASE_URL)");
     };
     let place = config.place();

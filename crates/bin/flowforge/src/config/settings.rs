@@ -585,7 +585,8 @@ fn allow(value: &str) -> Result<Allow, String> {
     })
 }
 
-fn token(value: &str) -> Result<String, String> {
+/// A token that lets somebody in, or what one is.
+pub(crate) fn token(value: &str) -> Result<String, String> {
     let fits = value.len() >= TOKEN_BYTES && value.bytes().all(|byte| byte.is_ascii_graphic());
     if fits {
         Ok(value.to_owned())

@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use flowforge_listen::Bounds;
 use flowforge_logstore::{Aggregator, RemoteLogs, SegmentLogs};
 use flowforge_model::id::WorkflowId;
@@ -21,7 +20,7 @@ use tokio::net::TcpListener;
 use super::parts::{LEAVE, Parts};
 use super::told::output;
 use super::{Ground, Shared};
-use crate::config::LogSettings;
+use crate::config::{self, LogSettings};
 use crate::database;
 use crate::keeper::Announced;
 use crate::start::DRAIN;
@@ -34,8 +33,6 @@ const SWEEP: Duration = Duration::from_secs(600);
 /// Logs that were found sealed are looked at in one of so many rounds: nearly all are, and each costs a
 /// query.
 const SEALED_ROUNDS: u32 = 6;
-/// Shorter tokens can be guessed.
-const TOKEN_BYTES: usize = 16;
 const MIB: u64 = 1024 * 1024;
 
 /// Logs in this data directory, whose followers are told of every append.
@@ -115,15 +112,10 @@ fn token(settings: &LogSettings) -> anyhow::Result<String> {
              file (FLOWFORGE_LOGS_TOKEN_FILE)"
         );
     }
-    let token = database::secret(&settings.token_file).context("logs.token_file")?;
-    if token.len() < TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        bail!(
-            "logs.token_file: {} does not hold at least {TOKEN_BYTES} printable ASCII characters \
-             without spaces",
-            Path::new(&settings.token_file).display()
-        );
-    }
-    Ok(token)
+    let text = database::secret(&settings.token_file).context("logs.token_file")?;
+    config::token(&text).map_err(|wanted| {
+        anyhow!("logs.token_file: {} does not hold {wanted}", settings.token_file)
+    })
 }
 
 /// Deletes logs of workflows that are gone, and seals those of workflows that have ended, now and
