@@ -111,15 +111,8 @@ fn list(context: &mut Context, args: &List) -> Result<Exit, Failure> {
     let mut query = in_project(args.project.as_ref());
     query.push(("limit", PAGE));
     let rows: Vec<Schedule> = context.client()?.pages("/api/v1/schedules", &query, usize::MAX)?;
-    match context.form() {
-        Form::Json | Form::Yaml => context.document(&rows)?,
-        Form::Name => {
-            for row in &rows {
-                context.out.line(&shown(&row.name))?;
-            }
-        }
-        Form::Table | Form::Wide if rows.is_empty() => context.err.line("no schedules")?,
-        Form::Table | Form::Wide => table(context, &rows)?,
+    if context.tabled(&rows, |row| &row.name, "no schedules")? {
+        table(context, &rows)?;
     }
     Ok(Exit::Ok)
 }

@@ -2,7 +2,6 @@
 
 use flowforge_wire::{DeadAttempt, DeadLetter, Redriven, Server};
 
-use crate::args::Form;
 use crate::args::fleet::DeadLetters;
 use crate::client::{PAGE, part};
 use crate::exit::{Exit, Failure};
@@ -12,25 +11,18 @@ use crate::paint::{shown, span};
 pub(crate) fn servers(context: &mut Context) -> Result<Exit, Failure> {
     let rows: Vec<Server> =
         context.client()?.pages("/api/v1/servers", &[("limit", PAGE)], usize::MAX)?;
-    match context.form() {
-        Form::Json | Form::Yaml => context.document(&rows)?,
-        Form::Name => {
-            for row in &rows {
-                context.out.line(&shown(&row.id))?;
-            }
-        }
-        Form::Table | Form::Wide if rows.is_empty() => {
-            context.err.line("no server says that it lives: there is one, or no queue")?;
-        }
-        Form::Table | Form::Wide => {
-            let cells = |row: &Server| {
-                let up = row.since.map_or_else(String::new, |since| age(since.0.0));
-                let texts = [&row.role, &row.name, &row.version, &up, &row.id];
-                texts.map(|text| shown(text).into_owned()).to_vec()
-            };
-            let head = ["ROLE", "NAME", "VERSION", "UP", "ID"];
-            context.table(&head, rows.iter().map(cells).collect())?;
-        }
+    if context.tabled(
+        &rows,
+        |row| &row.id,
+        "no server says that it lives: there is one, or no queue",
+    )? {
+        let cells = |row: &Server| {
+            let up = row.since.map_or_else(String::new, |since| age(since.0.0));
+            let texts = [&row.role, &row.name, &row.version, &up, &row.id];
+            texts.map(|text| shown(text).into_owned()).to_vec()
+        };
+        let head = ["ROLE", "NAME", "VERSION", "UP", "ID"];
+        context.table(&head, rows.iter().map(cells).collect())?;
     }
     Ok(Exit::Ok)
 }
@@ -46,25 +38,14 @@ pub(crate) fn dead_letters(context: &mut Context, command: &DeadLetters) -> Resu
 fn list(context: &mut Context) -> Result<Exit, Failure> {
     let rows: Vec<DeadLetter> =
         context.client()?.pages("/api/v1/dead-letters", &[("limit", PAGE)], usize::MAX)?;
-    match context.form() {
-        Form::Json | Form::Yaml => context.document(&rows)?,
-        Form::Name => {
-            for row in &rows {
-                context.out.line(&shown(&row.id))?;
-            }
-        }
-        Form::Table | Form::Wide if rows.is_empty() => {
-            context.err.line("there are no dead letters")?;
-        }
-        Form::Table | Form::Wide => {
-            let cells = |row: &DeadLetter| {
-                let (id, reason) = (shown(&row.id), shown(&row.reason));
-                let attempts = row.attempts.len().to_string();
-                vec![id.into_owned(), age(row.buried_at.0.0), attempts, reason.into_owned()]
-            };
-            let head = ["DEAD LETTER", "AGE", "ATTEMPTS", "REASON"];
-            context.table(&head, rows.iter().map(cells).collect())?;
-        }
+    if context.tabled(&rows, |row| &row.id, "there are no dead letters")? {
+        let cells = |row: &DeadLetter| {
+            let (id, reason) = (shown(&row.id), shown(&row.reason));
+            let attempts = row.attempts.len().to_string();
+            vec![id.into_owned(), age(row.buried_at.0.0), attempts, reason.into_owned()]
+        };
+        let head = ["DEAD LETTER", "AGE", "ATTEMPTS", "REASON"];
+        context.table(&head, rows.iter().map(cells).collect())?;
     }
     Ok(Exit::Ok)
 }

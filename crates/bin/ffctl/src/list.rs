@@ -36,22 +36,11 @@ pub(crate) fn run(context: &mut Context, args: &args::List) -> Result<Exit, Fail
 
 /// Prints workflows in the form that is wanted.
 pub(crate) fn print(context: &mut Context, rows: &[Workflow]) -> Result<(), Failure> {
-    let form = context.form();
-    match form {
-        Form::Json | Form::Yaml => return context.document(&rows),
-        Form::Name => {
-            for row in rows {
-                context.out.line(&shown(&row.id))?;
-            }
-            return Ok(());
-        }
-        Form::Table | Form::Wide => {}
-    }
-    if rows.is_empty() {
-        return Ok(context.err.line("no workflows")?);
+    if !context.tabled(rows, |row| &row.id, "no workflows")? {
+        return Ok(());
     }
     let now = crate::now();
-    let wide = form == Form::Wide;
+    let wide = context.form() == Form::Wide;
     // Lists come without counts: no column of nothing.
     let counted = rows.iter().any(|row| !row.task_counts.is_empty());
     let mut head = vec!["ID", "NAME", "STATUS"];

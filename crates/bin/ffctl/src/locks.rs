@@ -33,22 +33,11 @@ pub(crate) fn all(client: &Client, workflow: Option<&Workflow>) -> Result<Vec<Lo
 }
 
 fn print(context: &mut Context, locks: &[Lock]) -> Result<(), Failure> {
-    let form = context.form();
-    match form {
-        Form::Json | Form::Yaml => return context.document(&locks),
-        Form::Name => {
-            for lock in locks {
-                context.out.line(&shown(&lock.key))?;
-            }
-            return Ok(());
-        }
-        Form::Table | Form::Wide => {}
-    }
-    if locks.is_empty() {
-        return Ok(context.err.line("no locks are held or waited for")?);
+    if !context.tabled(locks, |lock| &lock.key, "no locks are held or waited for")? {
+        return Ok(());
     }
     let now = crate::now();
-    let wide = form == Form::Wide;
+    let wide = context.form() == Form::Wide;
     let mut head = vec!["LOCK", "HELD", "STATE", "WORKFLOW", "TASK", "SINCE"];
     if wide {
         head.push("WORKFLOW ID");

@@ -12,6 +12,7 @@ use crate::paint::{cut, shown, span};
 
 /// Columns of keys and outputs in the narrow table.
 const TEXT_COLUMNS: usize = 48;
+const NOTHING: &str = "nothing is remembered";
 
 pub(crate) fn run(context: &mut Context, command: &Command) -> Result<Exit, Failure> {
     match command {
@@ -35,18 +36,8 @@ fn list(context: &mut Context, args: &Memos) -> Result<Exit, Failure> {
 }
 
 fn caches(context: &mut Context, rows: &[Cache]) -> Result<(), Failure> {
-    match context.form() {
-        Form::Json | Form::Yaml => return context.document(&rows),
-        Form::Name => {
-            for row in rows {
-                context.out.line(&shown(&row.name))?;
-            }
-            return Ok(());
-        }
-        Form::Table | Form::Wide => {}
-    }
-    if rows.is_empty() {
-        return Ok(context.err.line("nothing is remembered")?);
+    if !context.tabled(rows, |row| &row.name, NOTHING)? {
+        return Ok(());
     }
     let cells = |row: &Cache| {
         let age = age(row.last_at.0.0);
@@ -56,21 +47,10 @@ fn caches(context: &mut Context, rows: &[Cache]) -> Result<(), Failure> {
 }
 
 fn memos(context: &mut Context, rows: &[Memo]) -> Result<(), Failure> {
-    let form = context.form();
-    match form {
-        Form::Json | Form::Yaml => return context.document(&rows),
-        Form::Name => {
-            for row in rows {
-                context.out.line(&shown(&row.key))?;
-            }
-            return Ok(());
-        }
-        Form::Table | Form::Wide => {}
+    if !context.tabled(rows, |row| &row.key, NOTHING)? {
+        return Ok(());
     }
-    if rows.is_empty() {
-        return Ok(context.err.line("nothing is remembered")?);
-    }
-    let wide = form == Form::Wide;
+    let wide = context.form() == Form::Wide;
     let narrow =
         |text: &str| if wide { text.to_owned() } else { cut(text, TEXT_COLUMNS).into_owned() };
     let cells = |row: &Memo| {

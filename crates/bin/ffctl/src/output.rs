@@ -114,6 +114,27 @@ impl Context {
         Ok(())
     }
 
+    /// A list, by the names of its rows, by all that is known of them, or by the word that there are
+    /// `none`. Whether it is to be a table, which is for the caller to make.
+    pub(crate) fn tabled<T: Serialize>(
+        &mut self,
+        rows: &[T],
+        name: fn(&T) -> &str,
+        none: &str,
+    ) -> Result<bool, Failure> {
+        match self.form() {
+            Form::Json | Form::Yaml => self.document(&rows)?,
+            Form::Name => {
+                for row in rows {
+                    self.out.line(&shown(name(row)))?;
+                }
+            }
+            Form::Table | Form::Wide if rows.is_empty() => self.err.line(none)?,
+            Form::Table | Form::Wide => return Ok(true),
+        }
+        Ok(false)
+    }
+
     /// A table without borders.
     pub(crate) fn table(&mut self, head: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
         let mut table = Table::new();

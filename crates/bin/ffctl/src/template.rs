@@ -113,22 +113,11 @@ fn versions(context: &mut Context, args: &OneTemplate) -> Result<Exit, Failure> 
 }
 
 fn table(context: &mut Context, rows: &[Template], none: &str) -> Result<(), Failure> {
-    let form = context.form();
-    match form {
-        Form::Json | Form::Yaml => return context.document(&rows),
-        Form::Name => {
-            for row in rows {
-                context.out.line(&shown(&row.name))?;
-            }
-            return Ok(());
-        }
-        Form::Table | Form::Wide => {}
-    }
-    if rows.is_empty() {
-        return Ok(context.err.line(none)?);
+    if !context.tabled(rows, |row| &row.name, none)? {
+        return Ok(());
     }
     let now = crate::now();
-    let wide = form == Form::Wide;
+    let wide = context.form() == Form::Wide;
     let mut head = vec!["KIND", "NAME", "VERSION", "AGE", "BY"];
     if wide {
         head.extend(["PROJECT", "LABELS"]);
