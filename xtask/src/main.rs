@@ -17,6 +17,7 @@ mod dist;
 mod examples;
 mod limits;
 mod raw;
+mod roles;
 mod server;
 mod sim;
 mod test;

@@ -90,9 +90,14 @@ pub(crate) fn build_release() -> anyhow::Result<PathBuf> {
         "-p",
         "ff-run",
     ]))?;
+    Ok(target()?.join("release"))
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> anyhow::Result<PathBuf> {
     let target: Target =
         serde_json::from_str(&metadata_json(&["--no-deps"])?).context("read cargo's metadata")?;
-    Ok(target.target_directory.join("release"))
+    Ok(target.target_directory)
 }
 
 #[derive(Deserialize)]

@@ -25,6 +25,7 @@ use self::members::{Fleet, ROLES};
 use self::progress::Progress;
 use self::report::Report;
 use super::Chance;
+use crate::roles::GLANCE;
 use crate::test::postgres;
 use crate::workspace::{build_release, which};
 
@@ -33,9 +34,6 @@ pub(crate) use self::matrix::Extent;
 
 /// How long a fleet takes to come to rest once nothing harms it any more.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often files and servers are looked at.
-const GLANCE: Duration = Duration::from_millis(20);
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 pub(crate) fn missing() -> Option<String> {
     let programs = ["redis-server", "redis-cli"];

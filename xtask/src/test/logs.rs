@@ -2,26 +2,23 @@
 //! one server is read at another, whatever of them dies.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::postgres;
 use crate::client::Client;
-use crate::workspace::{build_release, root};
+use crate::roles::{self, API, GLANCE, Redis, Role, TOKEN};
+use crate::workspace::build_release;
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often files and servers are looked at.
-const GLANCE: Duration = Duration::from_millis(20);
 /// Lines of a task that is watched.
 const LINES: usize = 150;
 
@@ -44,8 +41,8 @@ struct Fleet {
     release: PathBuf,
     directory: PathBuf,
     database: postgres::Server,
-    redis: Child,
-    members: Vec<(&'static str, Child)>,
+    redis: Redis,
+    members: Vec<Role>,
     /// Where the aggregator listens, once it does.
     logs: String,
 }
@@ -165,13 +162,7 @@ fn all_are_seen(client: &Client) -> anyhow::Result<()> {
 
 /// An entry that this version cannot read is given up, shown, and taken away.
 fn dead_letters(fleet: &Fleet, client: &Client) -> anyhow::Result<()> {
-    let mut add = Command::new("redis-cli");
-    add.arg("-s").arg(fleet.directory.join("redis.sock"));
-    add.args(["XADD", "ff:dispatch:default", "*", "d", "of another version"]);
-    ensure!(
-        add.stdout(Stdio::null()).status().context("start redis-cli")?.success(),
-        "XADD failed"
-    );
+    fleet.redis.ask(&["XADD", "ff:dispatch:default", "*", "d", "of another version"])?;
     let begun = Instant::now();
     let id = loop {
         let page = client.json("GET", "/dead-letters", "")?;
@@ -219,13 +210,7 @@ impl Fleet {
         fs::create_dir_all(&directory).context("create the data directory")?;
         fs::write(directory.join("token"), TOKEN).context("write the token")?;
         let database = postgres::Server::start()?;
-        let redis = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
-            .arg(directory.join("redis.sock"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .context("start redis-server")?;
+        let redis = Redis::start(&directory)?;
         let (members, logs) = (Vec::new(), String::new());
         let mut fleet = Self { release, directory, database, redis, members, logs };
         fleet.aggregate()?;
@@ -237,29 +222,29 @@ impl Fleet {
 
     /// Starts the aggregator, where it was before if it was there, and waits until it answers.
     fn aggregate(&mut self) -> anyhow::Result<()> {
-        self.spawn("log-aggregator")?;
         let log = self.home("log-aggregator").join("log");
+        let said = || fs::read_to_string(&log).unwrap_or_default();
+        let before = said().len();
+        self.spawn("log-aggregator")?;
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
-            let said = fs::read_to_string(&log).unwrap_or_default();
-            let at = said.lines().rev().find_map(|line| line.strip_prefix("logs are taken in at "));
+            let said = said();
+            let mut lines = said.get(before..).unwrap_or_default().lines();
+            let at = lines.find_map(|line| line.strip_prefix("logs are taken in at "));
             if let Some(url) = at {
                 url.clone_into(&mut self.logs);
                 return Ok(());
             }
             thread::sleep(GLANCE);
         }
-        bail!("the aggregator is not ready:\n{}", fs::read_to_string(&log).unwrap_or_default())
+        bail!("the aggregator is not ready:\n{}", said())
     }
 
     fn spawn(&mut self, role: &'static str) -> anyhow::Result<()> {
         let home = self.home(role);
-        fs::create_dir_all(&home).context("create a data directory")?;
-        let log = File::create(home.join("log")).context("open a log")?;
-        let mut command = Command::new(self.release.join("flowforge"));
-        command.arg(role).arg("--data-dir").arg(&home).current_dir(root());
+        let mut command = roles::command(&self.release, role, &home)?;
         if role == "api-server" {
-            command.args(["--listen", "127.0.0.1:0", "--token", TOKEN]);
+            command.args(API);
         }
         if role == "log-aggregator" {
             let listen = self.logs.strip_prefix("http://").unwrap_or("127.0.0.1:0");
@@ -267,18 +252,12 @@ impl Fleet {
         } else {
             command.env("FLOWFORGE_LOGS_ENDPOINT", &self.logs);
         }
-        let socket = self.directory.join("redis.sock");
-        let child = command
+        command
             .env("FLOWFORGE_DATABASE_URL", self.database.url())
-            .env("FLOWFORGE_QUEUE_ADDRESSES", format!("unix:{}", socket.display()))
+            .env("FLOWFORGE_QUEUE_ADDRESSES", self.redis.address())
             .env("FLOWFORGE_LOGS_TOKEN_FILE", self.directory.join("token"))
-            .env("FLOWFORGE_ROLE_LEASE_SECONDS", "2")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().context("share a log")?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("start flowforge {role}"))?;
-        self.members.push((role, child));
+            .env("FLOWFORGE_ROLE_LEASE_SECONDS", "2");
+        self.members.push(Role::start(command, role, home)?);
         Ok(())
     }
 
@@ -287,19 +266,16 @@ impl Fleet {
     }
 
     fn kill(&mut self, role: &str) -> anyhow::Result<()> {
-        let place = self.members.iter().position(|(of, _)| *of == role).context("a server")?;
-        let (_, mut child) = self.members.remove(place);
-        child.kill().context("kill a server")?;
-        child.wait().context("wait for a killed server")?;
-        Ok(())
+        let place = self.members.iter().position(|of| of.role == role).context("a server")?;
+        self.members.remove(place).kill()
     }
 
     /// Where the API is, once it answers.
     fn url(&self) -> anyhow::Result<String> {
-        let path = self.home("api-server").join("endpoint.json");
+        let path = roles::endpoint(&self.home("api-server"));
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
-            if let Some(url) = endpoint(&path) {
+            if let Some(url) = roles::url(&path) {
                 return Ok(url);
             }
             thread::sleep(GLANCE);
@@ -329,30 +305,6 @@ impl Fleet {
 
     /// All end when they are asked to.
     fn stop(mut self) -> anyhow::Result<()> {
-        for (_, child) in &self.members {
-            let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-            kill_process(pid.context("a process")?, Signal::TERM).context("end a server")?;
-        }
-        for (role, child) in &mut self.members {
-            let status = child.wait().context("wait for a server")?;
-            ensure!(status.success(), "flowforge {role} ended with {status}");
-        }
-        Ok(())
+        roles::end(self.members.iter_mut())
     }
-}
-
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        let members = self.members.iter_mut().map(|(_, child)| child);
-        for child in members.chain([&mut self.redis]) {
-            // One that has ended is no trouble.
-            drop(child.kill());
-            drop(child.wait());
-        }
-    }
-}
-
-fn endpoint(path: &Path) -> Option<String> {
-    let value: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-    value["url"].as_str().map(str::to_owned)
 }

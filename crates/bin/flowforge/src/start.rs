@@ -17,6 +17,7 @@ use crate::data_dir::DataDir;
 
 /// Requests under way, and everything else, have this long to end.
 pub(crate) const DRAIN: Duration = Duration::from_secs(30);
+
 /// Flags of the commands that serve.
 #[derive(Debug, Args)]
 pub(crate) struct Options {

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
-use super::members::{Fleet, url};
-use super::{GLANCE, TOKEN};
+use super::GLANCE;
+use super::members::Fleet;
 use crate::bench::graphs;
 use crate::chaos::{locks, witnessed};
 use crate::client::Client;
+use crate::roles;
 
 /// Users, and what each has under way.
 const USERS: usize = 3;
@@ -115,8 +116,8 @@ impl Apis {
     /// The server whose turn it is.
     fn client(&self) -> Option<Client> {
         let turn = self.turn.load(Ordering::Relaxed) % self.endpoints.len();
-        let url = url(self.endpoints.get(turn)?)?;
-        Client::new(&url, TOKEN).ok().map(|client| client.patience(PATIENCE))
+        let client = roles::client(self.endpoints.get(turn)?)?;
+        Some(client.patience(PATIENCE))
     }
 
     fn switch(&self) {

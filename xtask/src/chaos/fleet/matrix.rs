@@ -15,7 +15,7 @@ use super::{GLANCE, rest};
 use crate::bench::graphs;
 use crate::chaos::{locks, success_is_final, witnessed};
 use crate::client::Client;
-use crate::workspace::{cargo, output, succeed};
+use crate::workspace::{cargo, succeed, target};
 
 /// One of each: whatever happens to it, nobody else does its work, unless it stands still.
 const ROLES: &[&str] = &["api-server", "controller", "scheduler", "executor"];
@@ -170,7 +170,7 @@ fn cells(extent: Extent) -> Vec<Cell> {
 
 /// One server suffers its fate under work; whether it came to that. Everything succeeds.
 fn suffer(fleet: &mut Fleet, number: usize, cell: &Cell) -> anyhow::Result<bool> {
-    let before = fleet.of(cell.role)?.log()?.len();
+    let before = fleet.of(cell.role)?.log().len();
     fleet.replace(cell.role, &cell.failpoints)?;
     let client = fleet.client()?;
     let witness = fleet.directory().join("witness");
@@ -205,7 +205,7 @@ fn submit(fleet: &mut Fleet, key: &str, kind: &str, document: &str) -> anyhow::R
             let answer: serde_json::Value = serde_json::from_slice(&body).context("an answer")?;
             return Ok(answer["id"].as_str().context("an id")?.to_owned());
         }
-        if fleet.of("api-server")?.log()?.contains("action=Stop") {
+        if fleet.of("api-server")?.log().contains("action=Stop") {
             fleet.of("api-server")?.wake()?;
         }
         ensure!(begun.elapsed() < super::PATIENCE, "nobody takes a submission in");
@@ -226,7 +226,7 @@ fn live(
     let (mut met, mut another) = (false, false);
     loop {
         fleet.tend()?;
-        let log = fleet.of(cell.role)?.log()?;
+        let log = fleet.of(cell.role)?.log();
         met |= log.get(before..).is_some_and(|new| new.contains("failpoint point="));
         met |= log.get(before..).is_some_and(|new| new.contains(" failpoint "));
         let stands_still = met && cell.failpoints.contains("=stop");
@@ -269,16 +269,8 @@ fn ended(fleet: &Fleet, client: &Client, id: &str) -> anyhow::Result<bool> {
 
 /// The server with its failpoints, in a folder of its own: a release must not be taken for it.
 fn build() -> anyhow::Result<PathBuf> {
-    let build = |arguments: &[&str]| {
-        let mut command = cargo();
-        command.arg("build").args(arguments);
-        command
-    };
-    succeed(&mut build(&["-p", "flowforge", "--features", "failpoints"]))?;
-    let metadata =
-        output(cargo().args(["metadata", "--quiet", "--no-deps", "--format-version=1"]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata).context("read metadata")?;
-    let target = PathBuf::from(metadata["target_directory"].as_str().context("a folder")?);
+    succeed(cargo().args(["build", "-p", "flowforge", "--features", "failpoints"]))?;
+    let target = target()?;
     let folder = target.join("failpoints/programs");
     fs::create_dir_all(&folder).context("create a folder")?;
     fs::copy(target.join("debug/flowforge"), folder.join("flowforge")).context("copy flowforge")?;

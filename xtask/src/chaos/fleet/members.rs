@@ -1,20 +1,20 @@
 //! The servers of a fleet, the lines between them, and what all share.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use flowforge_proxy::{Proxy, Speaks, Upstream};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use super::{GLANCE, PATIENCE, TOKEN};
+use super::PATIENCE;
 use crate::chaos::Chance;
 use crate::client::Client;
+use crate::roles::{self, API, GLANCE, Redis, Role};
 use crate::test::postgres;
-use crate::workspace::root;
 
 /// Any of them is killed, stands still, or is cut off.
 pub(super) const ROLES: &[&str] = &[
@@ -30,14 +30,10 @@ pub(super) const ROLES: &[&str] = &[
 ];
 /// Lines of a server's log that are shown when something goes wrong.
 const LAST_WORDS: usize = 15;
-/// A server that does not end in this time, with nothing to do, hangs.
-const DRAIN: Duration = Duration::from_secs(45);
 
 /// One server, and its lines to PostgreSQL and Redis.
 pub(super) struct Member {
-    role: &'static str,
-    home: PathBuf,
-    child: Child,
+    server: Role,
     pub(super) database: Proxy,
     pub(super) queue: Proxy,
     /// It stands still until then.
@@ -52,7 +48,7 @@ pub(super) struct Fleet {
     directory: PathBuf,
     lease: Duration,
     database: postgres::Server,
-    redis: Child,
+    redis: Redis,
     members: Vec<Member>,
 }
 
@@ -69,7 +65,7 @@ impl Fleet {
         }
         fs::create_dir_all(&directory).context("create the data directory")?;
         let mut fleet = Self {
-            redis: redis(&directory)?,
+            redis: Redis::start(&directory)?,
             database: postgres::Server::start()?,
             release,
             directory,
@@ -90,32 +86,26 @@ impl Fleet {
     pub(super) fn add(&mut self, role: &'static str) -> anyhow::Result<()> {
         let number = self.members.len();
         let home = self.directory.join(format!("{number}-{role}"));
-        fs::create_dir_all(&home).context("create a data directory")?;
         let line = |upstream, speaks| Proxy::start(upstream, speaks).context("start a proxy");
         let database = line(Upstream::Unix(self.database.socket()), Speaks::Postgres)?;
-        let queue = line(Upstream::Unix(self.directory.join("redis.sock")), Speaks::Anything)?;
-        let child = self.spawn(role, &home, (&database, &queue), "")?;
+        let queue = line(Upstream::Unix(self.redis.socket()), Speaks::Anything)?;
+        let server = self.spawn(role, &home, (&database, &queue), "")?;
         let (goes_on_at, healed_at) = (None, None);
-        self.members.push(Member { role, home, child, database, queue, goes_on_at, healed_at });
+        self.members.push(Member { server, database, queue, goes_on_at, healed_at });
         Ok(())
     }
 
     fn spawn(
         &self,
-        role: &str,
+        role: &'static str,
         home: &Path,
         (database, queue): (&Proxy, &Proxy),
         failpoints: &str,
-    ) -> anyhow::Result<Child> {
-        let log = File::options().append(true).create(true).open(home.join("log"));
-        let log = log.context("open a log")?;
-        let mut command = Command::new(self.release.join("flowforge"));
-        command.arg(role).arg("--data-dir").arg(home).current_dir(root());
+    ) -> anyhow::Result<Role> {
+        let mut command = roles::command(&self.release, role, home)?;
         match role {
             "api-server" => {
-                // What a killed one left must not be taken for the new one's.
-                drop(fs::remove_file(endpoint(home)));
-                command.args(["--listen", "127.0.0.1:0", "--token", TOKEN]);
+                command.args(API);
             }
             "executor" => {
                 command.args(["--concurrency", "8"]);
@@ -130,12 +120,17 @@ impl Fleet {
         command
             .env("FLOWFORGE_DATABASE_URL", url)
             .env("FLOWFORGE_QUEUE_ADDRESSES", queue.address().to_string())
-            .env("FLOWFORGE_ROLE_LEASE_SECONDS", self.lease.as_secs().to_string())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().context("share a log")?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("start flowforge {role}"))
+            .env("FLOWFORGE_ROLE_LEASE_SECONDS", self.lease.as_secs().to_string());
+        Role::start(command, role, home.to_path_buf())
+    }
+
+    /// The server at a place again, with something to happen to it.
+    fn spawn_again(&mut self, place: usize, failpoints: &str) -> anyhow::Result<()> {
+        let Member { server: Role { role, home, .. }, database, queue, .. } =
+            self.members.get(place).context("a server")?;
+        let server = self.spawn(role, home, (database, queue), failpoints)?;
+        self.members.get_mut(place).context("a server")?.server = server;
+        Ok(())
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -156,21 +151,22 @@ impl Fleet {
 
     /// Where the API servers say where they are.
     pub(super) fn endpoints(&self) -> Vec<PathBuf> {
-        let apis = self.members.iter().filter(|member| member.role == "api-server");
-        apis.map(|member| endpoint(&member.home)).collect()
+        self.apis().map(|server| roles::endpoint(&server.home)).collect()
+    }
+
+    fn apis(&self) -> impl Iterator<Item = &Role> {
+        let servers = self.members.iter().map(|member| &member.server);
+        servers.filter(|server| server.role == "api-server")
     }
 
     /// A client of an API server, once one answers.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
-            for path in self.endpoints() {
-                if let Some(url) = url(&path)
-                    && let Ok(client) = Client::new(&url, TOKEN)
-                    && client.json("GET", "/workflows?limit=1", "").is_ok()
-                {
-                    return Ok(client);
-                }
+            let mut clients = self.apis().filter_map(Role::client);
+            let answers = |client: &Client| client.json("GET", "/workflows?limit=1", "").is_ok();
+            if let Some(client) = clients.find(answers) {
+                return Ok(client);
             }
             thread::sleep(GLANCE);
         }
@@ -185,21 +181,15 @@ impl Fleet {
 
     /// The first server of a role.
     pub(super) fn of(&mut self, role: &str) -> anyhow::Result<&mut Member> {
-        let found = self.members.iter_mut().find(|member| member.role == role);
+        let found = self.members.iter_mut().find(|member| member.server.role == role);
         found.with_context(|| format!("a server of the role {role}"))
     }
 
     /// Starts the first server of a role again, with something to happen to it.
     pub(super) fn replace(&mut self, role: &'static str, failpoints: &str) -> anyhow::Result<()> {
         self.of(role)?.finish()?;
-        let place = self.members.iter().position(|member| member.role == role);
-        let place = place.context("a place")?;
-        let member = self.members.get(place).context("a server")?;
-        let lines = (&member.database, &member.queue);
-        let child = self.spawn(role, &member.home, lines, failpoints)?;
-        let member = self.members.get_mut(place).context("a server")?;
-        member.child = child;
-        Ok(())
+        let place = self.members.iter().position(|member| member.server.role == role);
+        self.spawn_again(place.context("a place")?, failpoints)
     }
 
     /// Ends the last server that was added.
@@ -209,21 +199,15 @@ impl Fleet {
     }
 
     pub(super) fn flush(&self) -> anyhow::Result<()> {
-        self.ask_redis(&["FLUSHALL"]).map(drop)
+        self.redis.ask(&["FLUSHALL"]).map(drop)
     }
 
-    /// What Redis answers, a line each.
-    pub(super) fn ask_redis(&self, words: &[&str]) -> anyhow::Result<Vec<String>> {
-        let mut ask = Command::new("redis-cli");
-        ask.arg("-s").arg(self.directory.join("redis.sock")).args(words);
-        Ok(crate::workspace::output(&mut ask)?.lines().map(str::to_owned).collect())
+    pub(super) fn redis(&self) -> &Redis {
+        &self.redis
     }
 
     pub(super) fn restart_redis(&mut self) -> anyhow::Result<()> {
-        self.redis.kill().context("kill redis-server")?;
-        self.redis.wait().context("wait for redis-server")?;
-        self.redis = redis(&self.directory)?;
-        Ok(())
+        self.redis.restart()
     }
 
     /// Ends faults whose time is over, and starts those again that have ended, as whoever supervises
@@ -238,12 +222,9 @@ impl Fleet {
             if member.healed_at.is_some_and(|at| at <= now) {
                 member.heal();
             }
-            if member.child.try_wait().context("look at a server")?.is_some() {
-                let member = self.members.get(number).context("a server")?;
-                let lines = (&member.database, &member.queue);
-                let child = self.spawn(member.role, &member.home, lines, "")?;
-                let member = self.members.get_mut(number).context("a server")?;
-                (member.child, member.goes_on_at) = (child, None);
+            if member.server.ended()?.is_some() {
+                member.goes_on_at = None;
+                self.spawn_again(number, "")?;
             }
         }
         Ok(())
@@ -268,47 +249,26 @@ impl Fleet {
     pub(super) fn last_words(&self) -> String {
         let mut text = String::from("the servers said last:");
         for member in &self.members {
-            let said = fs::read_to_string(member.home.join("log")).unwrap_or_default();
+            let said = member.server.said();
             let lines: Vec<&str> = said.lines().rev().take(LAST_WORDS).collect();
             let lines: Vec<&str> = lines.into_iter().rev().collect();
-            text.push_str(&format!("\n{}:\n{}", member.home.display(), lines.join("\n")));
+            text.push_str(&format!("\n{}:\n{}", member.server.home.display(), lines.join("\n")));
         }
         text
     }
 
     /// All end when they are asked to. PostgreSQL stays.
     pub(super) fn stop(&mut self) -> anyhow::Result<()> {
-        for member in &self.members {
-            member.signal(Signal::TERM)?;
-        }
-        let begun = Instant::now();
-        for member in &mut self.members {
-            let status = loop {
-                if let Some(status) = member.child.try_wait().context("wait for a server")? {
-                    break status;
-                }
-                ensure!(
-                    begun.elapsed() < DRAIN,
-                    "flowforge {} has not ended after {} s",
-                    member.role,
-                    DRAIN.as_secs()
-                );
-                thread::sleep(GLANCE);
-            };
-            ensure!(status.success(), "flowforge {} ended with {status}", member.role);
-        }
-        Ok(())
+        roles::end(self.members.iter_mut().map(|member| &mut member.server))
     }
 
     /// What the tables hold that no invariant allows, as `flowforge doctor` tells it.
     pub(super) fn doctor(&self) -> anyhow::Result<()> {
         let directory = self.directory.join("doctor");
         fs::create_dir_all(&directory).context("create a directory")?;
-        let host = self.database.socket();
-        let host = host.parent().context("the directory of a socket")?;
-        let url = format!("postgresql://postgres@/postgres?host={}", host.display());
         let mut doctor = Command::new(self.release.join("flowforge"));
-        doctor.arg("doctor").env("FLOWFORGE_DATABASE_URL", url).current_dir(directory);
+        doctor.arg("doctor").env("FLOWFORGE_DATABASE_URL", self.database.url());
+        doctor.current_dir(directory);
         let output = doctor.output().context("start flowforge doctor")?;
         let said = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.success(), "flowforge doctor:\n{said}");
@@ -317,7 +277,7 @@ impl Fleet {
 
     /// Processes of tasks that run, of any server.
     pub(super) fn orphans(&self) -> anyhow::Result<usize> {
-        let id = |member: &Member| fs::read_to_string(member.home.join("id")).ok();
+        let id = |member: &Member| fs::read_to_string(member.server.home.join("id")).ok();
         let ids: Vec<String> = self.members.iter().filter_map(id).collect();
         let ours = |bytes: Vec<u8>| {
             let mut variables = bytes.split(|byte| *byte == 0);
@@ -335,61 +295,44 @@ impl Fleet {
     }
 }
 
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        let members = self.members.iter_mut().map(|member| &mut member.child);
-        for child in members.chain([&mut self.redis]) {
-            // One that has ended is no trouble.
-            drop(child.kill());
-            drop(child.wait());
-        }
-    }
-}
-
 impl Member {
-    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.context("a process")?, signal).context("send a server a signal")
-    }
-
     pub(super) fn kill(&mut self) -> anyhow::Result<()> {
-        self.child.kill().context("kill a server")?;
-        self.child.wait().context("wait for a killed server")?;
+        self.server.kill()?;
         self.goes_on_at = None;
         Ok(())
     }
 
-    pub(super) fn log(&self) -> anyhow::Result<String> {
-        fs::read_to_string(self.home.join("log")).context("read a log")
+    pub(super) fn log(&self) -> String {
+        self.server.said()
     }
 
     /// Asks it to end.
     pub(super) fn terminate(&self) -> anyhow::Result<()> {
-        self.signal(Signal::TERM)
+        self.server.signal(Signal::TERM)
     }
 
     pub(super) fn wake(&self) -> anyhow::Result<()> {
-        self.signal(Signal::CONT)
+        self.server.signal(Signal::CONT)
     }
 
-    /// Ends it and waits.
+    /// Ends it and waits, however it ends.
     fn finish(&mut self) -> anyhow::Result<()> {
-        if self.child.try_wait().context("look at a server")?.is_none() {
+        if self.server.ended()?.is_none() {
             self.terminate()?;
-            self.child.wait().context("wait for a server")?;
+            self.server.wait()?;
         }
         Ok(())
     }
 
     pub(super) fn stand_still(&mut self, until: Instant) -> anyhow::Result<()> {
-        self.signal(Signal::STOP)?;
+        self.server.signal(Signal::STOP)?;
         self.goes_on_at = Some(until);
         Ok(())
     }
 
     fn go_on(&mut self) -> anyhow::Result<()> {
         match self.goes_on_at.take() {
-            Some(_) => self.signal(Signal::CONT),
+            Some(_) => self.wake(),
             None => Ok(()),
         }
     }
@@ -399,25 +342,4 @@ impl Member {
         self.database.heal();
         self.queue.heal();
     }
-}
-
-/// A server that forgets everything when it ends.
-fn redis(directory: &Path) -> anyhow::Result<Child> {
-    Command::new("redis-server")
-        .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
-        .arg(directory.join("redis.sock"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .context("start redis-server")
-}
-
-fn endpoint(home: &Path) -> PathBuf {
-    home.join("endpoint.json")
-}
-
-/// Where an API server is.
-pub(super) fn url(endpoint: &Path) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_slice(&fs::read(endpoint).ok()?).ok()?;
-    value["url"].as_str().map(str::to_owned)
 }

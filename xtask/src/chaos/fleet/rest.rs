@@ -91,6 +91,6 @@ fn left(
 
 /// Entries that nobody has acknowledged.
 fn queued(fleet: &Fleet) -> anyhow::Result<u64> {
-    let answer = fleet.ask_redis(&["XLEN", "ff:dispatch:default"])?;
+    let answer = fleet.redis().ask(&["XLEN", "ff:dispatch:default"])?;
     answer.first().context("a length")?.parse().context("a length")
 }
