@@ -29,6 +29,20 @@ pub struct TaskId(pub Uuid);
 #[serde(transparent)]
 pub struct ScheduleId(pub Uuid);
 
+/// A tenant, department, group or project.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EntityId(pub Uuid);
+
+impl EntityId {
+    /// The tenant that is always there.
+    pub const DEFAULT_TENANT: Self =
+        Self(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0001));
+    /// The project of submissions that name none.
+    pub const DEFAULT_PROJECT: Self =
+        Self(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0002));
+}
+
 /// One running server process, new at every start. Attempts carry it, so that a restarted
 /// server recognises what its predecessor left behind.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,6 +95,7 @@ uuid_newtype!(AttemptId);
 uuid_newtype!(TaskId);
 uuid_newtype!(InstanceId);
 uuid_newtype!(ScheduleId);
+uuid_newtype!(EntityId);
 
 impl WorkflowId {
     /// The id of the task at `node`.

@@ -16,6 +16,7 @@ pub mod id;
 pub mod limits;
 pub mod plan;
 pub mod printf;
+pub mod quota;
 pub mod resources;
 pub mod shard;
 pub mod status;
