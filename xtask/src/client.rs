@@ -12,6 +12,9 @@ use serde_json::Value;
 /// Longer than any case takes.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How long between two looks.
+const GLANCE: Duration = Duration::from_millis(10);
+
 const JSON: &str = "application/json";
 
 /// Where a server is and how to be let in.
@@ -129,7 +132,20 @@ impl Client {
         bail!("the server closed the stream before the workflow ended")
     }
 
-    /// From submitting a document, `copies` times, to the news that the last one has ended.
+    /// Waits until no workflow is left to do, without following any: what is measured is not how many
+    /// people look on.
+    fn wait_for_all(&self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let unfinished = "/workflows?status=PENDING,RUNNING,PAUSED&limit=1";
+        while self.json("GET", unfinished, "")?["items"] != Value::Array(Vec::new()) {
+            ensure!(begun.elapsed() < self.patience, "workflows do not end");
+            thread::sleep(GLANCE);
+        }
+        Ok(())
+    }
+
+    /// From submitting a document, `copies` times, to the end of the last one, found out at most
+    /// 10 ms and an answer later.
     pub(crate) fn makespan(&self, document: &str, copies: usize) -> anyhow::Result<Duration> {
         let begun = Instant::now();
         // As many users as submissions, up to eight: they come at once, not one after the other.
@@ -145,11 +161,13 @@ impl Client {
                 .collect::<anyhow::Result<Vec<_>>>()
         })?
         .concat();
+        self.wait_for_all()?;
+        let took = begun.elapsed();
         for id in &ids {
-            let status = self.wait(id)?;
-            ensure!(status == "SUCCEEDED", "{id} is {status}");
+            let workflow = self.json("GET", &format!("/workflows/{id}"), "")?;
+            ensure!(workflow["status"] == "SUCCEEDED", "{id} is {}", workflow["status"]);
         }
-        Ok(begun.elapsed())
+        Ok(took)
     }
 }
 

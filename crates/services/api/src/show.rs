@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::backend::{Answer, Backend};
 use flowforge_model::artifact::{Archive, Artifact, Location};
-use flowforge_model::event::{Outputs, Record, TaskRow};
+use flowforge_model::event::{Outputs, Record, TaskRow, WorkflowState};
 use flowforge_model::id::{NodeIx, WorkflowId};
-use flowforge_model::status::Reason;
+use flowforge_model::status::{Reason, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::{
     AttemptView, EventView, LockUser, LockView, ProjectView, WorkflowView,
 };
+use flowforge_ports::store::NewWorkflow;
 use flowforge_wire::{
     Attempt, Event, Lock, LockUser as WireLockUser, Project, Task, TaskArtifact, Time, Workflow,
 };
@@ -31,6 +32,7 @@ pub(crate) fn outputs(outputs: Option<Outputs>) -> BTreeMap<String, String> {
 }
 
 /// Project ids by name: rows name the project, clients its id.
+#[derive(Debug)]
 pub(crate) struct Projects(BTreeMap<String, String>);
 
 impl Projects {
@@ -76,6 +78,35 @@ pub(crate) fn workflow(view: WorkflowView, projects: &Projects) -> Workflow {
         warnings: Vec::new(),
         seq: view.seq,
     }
+}
+
+/// A workflow as it is stored at first. Whoever reads it back may find that it began.
+pub(crate) fn new_workflow(new: &NewWorkflow, projects: &Projects) -> Workflow {
+    let state = WorkflowState {
+        status: WorkflowStatus::Pending,
+        reason: None,
+        message: None,
+        generation: 1,
+        ending: None,
+        started_at: None,
+        finished_at: None,
+        outputs: None,
+    };
+    let view = WorkflowView {
+        id: new.id,
+        project: new.project.clone(),
+        name: new.name.clone(),
+        description: new.description.clone(),
+        parameters: new.parameters.clone(),
+        labels: new.labels.clone(),
+        priority: new.priority,
+        submitted_by: new.submitted_by.clone(),
+        resubmitted_from: new.resubmitted_from,
+        created_at: new.at,
+        state,
+        seq: 0,
+    };
+    workflow(view, projects)
 }
 
 /// A workflow in full, as it is stored.

@@ -91,6 +91,7 @@ impl Origin {
 pub(crate) struct Prepared {
     /// The project's name.
     pub(crate) project: String,
+    pub(crate) projects: Projects,
     pub(crate) id: WorkflowId,
     pub(crate) name: String,
     pub(crate) description: String,
@@ -167,7 +168,8 @@ impl Submission {
     ) -> Result<Prepared, Failure> {
         let mut errors = self.faults();
         let wanted = self.project.as_deref().unwrap_or(&shared.config.default_project);
-        let project = match Projects::read(backend)?.name(wanted) {
+        let projects = Projects::read(backend)?;
+        let project = match projects.name(wanted) {
             Some(name) => name.to_owned(),
             None => {
                 let detail = format!("there is no project `{}`", shown(wanted));
@@ -194,7 +196,9 @@ impl Submission {
             }
         };
         match compiled {
-            Some(compiled) if errors.is_empty() => Ok(self.join(compiled, project, bundle)),
+            Some(compiled) if errors.is_empty() => {
+                Ok(self.join(compiled, (project, projects), bundle))
+            }
             _ => Err(Failure::with(Code::InvalidWorkflow, errors, omitted)),
         }
     }
@@ -293,13 +297,19 @@ impl Submission {
         errors
     }
 
-    fn join(self, compiled: Compiled, project: String, bundle: Bundle) -> Prepared {
+    fn join(
+        self,
+        compiled: Compiled,
+        (project, projects): (String, Projects),
+        bundle: Bundle,
+    ) -> Prepared {
         let id = WorkflowId(Uuid::now_v7());
         let mut labels: std::collections::BTreeMap<_, _> = compiled.labels.into_iter().collect();
         labels.extend(self.labels);
         let warnings = compiled.warnings.into_iter();
         Prepared {
             project,
+            projects,
             id,
             name: name(self.name, compiled.name, id),
             description: self.description,

@@ -136,14 +136,15 @@ pub(crate) async fn insert(
             at: inner.now(),
             idempotency,
         };
+        let stored = show::new_workflow(&new, &prepared.projects);
         let inserted = backend.insert(new)?;
-        if !inserted.replayed {
-            (inner.config.nudge)(Nudge {
-                workflow: inserted.id,
-                plan: Some(Arc::new(prepared.plan)),
-            });
-        }
-        let mut workflow = show::whole_workflow(backend, backend.workflow(inserted.id)?)?;
+        let mut workflow = if inserted.replayed {
+            show::whole_workflow(backend, backend.workflow(inserted.id)?)?
+        } else {
+            let plan = Some(Arc::new(prepared.plan));
+            (inner.config.nudge)(Nudge { workflow: inserted.id, plan });
+            stored
+        };
         workflow.warnings = prepared.warnings;
         Ok::<_, Failure>((inserted, workflow))
     };
