@@ -55,9 +55,9 @@ pub trait Admission: Send + 'static {
     fn adopt(&mut self, ready: Ready);
     /// Holds back all attempts of a workflow, or lets them go.
     fn gate(&mut self, workflow: WorkflowId, open: bool);
-    /// Admits as many attempts as there is room for, in order. What is returned counts as held
-    /// until it is released.
-    fn admit(&mut self, now: Timestamp) -> Vec<AttemptKey>;
+    /// Admits as many attempts as there is room for, at most `most`, in order. What is returned
+    /// counts as held until it is released.
+    fn admit(&mut self, now: Timestamp, most: usize) -> Vec<AttemptKey>;
 
     /// The task waits for locks. Ignored if it holds or waits for locks already.
     fn want_locks(&mut self, request: LockRequest);

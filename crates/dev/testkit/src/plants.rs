@@ -127,8 +127,8 @@ impl Admission for Doorman {
         self.inner.gate(workflow, open);
     }
 
-    fn admit(&mut self, now: Timestamp) -> Vec<AttemptKey> {
-        let admitted = self.inner.admit(now);
+    fn admit(&mut self, now: Timestamp, most: usize) -> Vec<AttemptKey> {
+        let admitted = self.inner.admit(now, most);
         self.held.extend(&admitted);
         admitted
     }

@@ -117,10 +117,11 @@ impl Fifo {
         self.change(workflow, |lane| lane.gated = !open);
     }
 
-    /// Admits as many attempts as there is room for, in order. What is returned holds a slot.
-    pub fn admit(&mut self) -> Vec<AttemptKey> {
+    /// Admits as many attempts as there is room for, at most `most`, in order. What is returned holds
+    /// a slot.
+    pub fn admit(&mut self, most: usize) -> Vec<AttemptKey> {
         let mut admitted = Vec::new();
-        while self.held.len() < self.slots {
+        while self.held.len() < self.slots && admitted.len() < most {
             let Some(key) = self.heads.first().map(|rank| rank.key) else {
                 break;
             };

@@ -21,7 +21,7 @@ fn priority_goes_before_age_and_age_before_key() {
     fifo.offer(candidate(2, 2, 0, 4));
     fifo.offer(candidate(3, 3, 1, 9));
     fifo.offer(candidate(1, 0, 0, 5));
-    assert_eq!(fifo.admit(), [key(3, 3), key(2, 2), key(1, 0), key(1, 1)]);
+    assert_eq!(fifo.admit(usize::MAX), [key(3, 3), key(2, 2), key(1, 0), key(1, 1)]);
 }
 
 #[test]
@@ -29,10 +29,10 @@ fn a_released_slot_goes_to_the_next_one() {
     let mut fifo = Fifo::new(1);
     fifo.offer(candidate(1, 0, 0, 1));
     fifo.offer(candidate(1, 1, 0, 2));
-    assert_eq!(fifo.admit(), [key(1, 0)]);
-    assert_eq!(fifo.admit(), []);
+    assert_eq!(fifo.admit(usize::MAX), [key(1, 0)]);
+    assert_eq!(fifo.admit(usize::MAX), []);
     fifo.release(key(1, 0));
-    assert_eq!(fifo.admit(), [key(1, 1)]);
+    assert_eq!(fifo.admit(usize::MAX), [key(1, 1)]);
 }
 
 #[test]
@@ -40,9 +40,9 @@ fn nothing_is_kept_of_a_workflow_that_is_done() {
     let mut fifo = Fifo::new(1);
     fifo.gate(key(1, 0).workflow, false);
     fifo.offer(candidate(1, 0, 0, 1));
-    assert_eq!(fifo.admit(), []);
+    assert_eq!(fifo.admit(usize::MAX), []);
     fifo.gate(key(1, 0).workflow, true);
-    assert_eq!(fifo.admit(), [key(1, 0)]);
+    assert_eq!(fifo.admit(usize::MAX), [key(1, 0)]);
     fifo.release(key(1, 0));
     assert!(fifo.lanes.is_empty() && fifo.heads.is_empty() && fifo.waiting.is_empty());
 }
@@ -133,7 +133,7 @@ fn apply(fifo: &mut Fifo, call: &Call) -> Vec<AttemptKey> {
         Call::Release(key) => fifo.release(*key),
         Call::Adopt(new) => fifo.adopt(*new),
         Call::Gate(workflow, open) => fifo.gate(key(*workflow, 0).workflow, *open),
-        Call::Admit => return fifo.admit(),
+        Call::Admit => return fifo.admit(usize::MAX),
     }
     Vec::new()
 }

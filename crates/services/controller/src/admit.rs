@@ -14,7 +14,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
     /// Admits what there is room for. An attempt that became ready in this very turn is admitted
     /// by the commit that makes it ready: one commit per edge.
     pub(crate) fn admit(&mut self, turn: &mut Turn) {
-        for key in self.admission.admit(turn.now) {
+        for key in self.admission.admit(turn.now, usize::MAX) {
             if !self.live.contains_key(&key.workflow) {
                 tracing::error!(?key, "admitted an attempt of a workflow that is not here");
                 self.admission.release(key);

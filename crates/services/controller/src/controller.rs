@@ -189,14 +189,28 @@ impl<S: Store, A: Admission> Controller<S, A> {
         id: WorkflowId,
         plan: Option<Arc<Plan>>,
     ) -> Result<bool, ControllerError> {
-        if self.live.contains_key(&id) {
-            return Ok(true);
+        if !self.absent(id) {
+            return Ok(self.live.contains_key(&id));
         }
-        if self.troubled.contains_key(&id) || self.unreadable.contains(&id) {
-            return Ok(false);
-        }
+        let read = self.store.load(id).await;
+        self.loaded(id, read, plan)
+    }
+
+    /// It is not in memory, and may be read.
+    pub(crate) fn absent(&self, id: WorkflowId) -> bool {
+        let aside = self.troubled.contains_key(&id) || self.unreadable.contains(&id);
+        !aside && !self.live.contains_key(&id)
+    }
+
+    /// The same as [`Self::load`] for a workflow that was absent, with what the store has answered.
+    pub(crate) fn loaded(
+        &mut self,
+        id: WorkflowId,
+        read: Result<StoredRun, StoreError>,
+        plan: Option<Arc<Plan>>,
+    ) -> Result<bool, ControllerError> {
         self.unread.remove(&id);
-        match self.store.load(id).await {
+        match read {
             Ok(stored) => Ok(self.take_in(stored, plan)),
             Err(StoreError::NotFound) => Ok(false),
             Err(StoreError::Corrupt(why)) => {

@@ -10,6 +10,7 @@
 
 mod absorb;
 mod admit;
+mod ahead;
 mod answers;
 mod beside;
 mod commit;

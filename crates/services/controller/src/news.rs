@@ -34,12 +34,13 @@ impl<S: Store, A: Admission> Controller<S, A> {
             let full = u32::try_from(page.len()).is_ok_and(|len| len >= INTENTS);
             after = page.last().map_or(after, |intent| intent.id);
             let mut new = false;
+            let mut ahead = self.read_ahead(page.iter().map(|intent| intent.workflow));
             for Intent { id, workflow, command, unread } in page {
                 if self.taken_intents.insert(id, workflow).is_some() {
                     continue;
                 }
                 new = true;
-                if !self.load(workflow, plans.remove(&workflow)).await? {
+                if !ahead.load(self, workflow, plans.remove(&workflow)).await? {
                     self.intent_without_run(turn, workflow, id);
                     continue;
                 }
@@ -63,12 +64,13 @@ impl<S: Store, A: Admission> Controller<S, A> {
     pub(crate) async fn take_news(&mut self, turn: &mut Turn) -> Result<(), ControllerError> {
         let page = self.store.news(self.hold.shards(), NEWS).await?;
         self.look |= u32::try_from(page.len()).is_ok_and(|len| len >= NEWS);
+        let mut ahead = self.read_ahead(page.iter().map(|news| news.what.workflow()));
         for News { id, what } in page {
             let workflow = what.workflow();
             if self.taken_news.insert(id, workflow).is_some() {
                 continue;
             }
-            if !self.load(workflow, None).await? {
+            if !ahead.load(self, workflow, None).await? {
                 self.news_without_run(turn, workflow, id);
                 continue;
             }

@@ -33,7 +33,7 @@ impl Admission for Elsewhere {
         self.calls.push(Call::Gate { workflow, open });
     }
 
-    fn admit(&mut self, _now: Timestamp) -> Vec<AttemptKey> {
+    fn admit(&mut self, _now: Timestamp, _most: usize) -> Vec<AttemptKey> {
         Vec::new()
     }
 

@@ -22,6 +22,10 @@ use crate::elsewhere::play;
 const ENTRIES: u32 = 2048;
 /// An attempt that nobody claimed for this long is sent again: its dispatch may be lost.
 const SEND_AGAIN: Millis = Millis(5_000);
+/// Attempts admitted in one turn, if those are not less than a quarter of what waits. With all at once
+/// hundreds of chains move in lockstep, and of scheduler, executor and controller one works at a time:
+/// 3,000 tasks/s then, 4,100 with 250 (500 chains of 20, `cargo xtask bench postgres`).
+const ADMITTED: usize = 250;
 /// Attempts sent again in one look.
 const RESENT: u32 = 1024;
 
@@ -141,10 +145,12 @@ impl<S: Reservations> Leader<S> {
     }
 
     async fn admit(&mut self, now: Timestamp, decided: &mut Decided) -> Result<(), StoreError> {
-        let keys = self.admission.admit(now);
+        let most = ADMITTED.max(self.admission.waiting() / 4);
+        let keys = self.admission.admit(now, most);
         if keys.is_empty() {
             return Ok(());
         }
+        decided.again |= keys.len() == most;
         let reserved = self.store.reserve(self.epoch, now, &keys).await?;
         for key in reserved.gone {
             self.known.remove(&key);

@@ -32,6 +32,12 @@ impl LocalAdmission {
         Self { fifo: Fifo::new(concurrency), locks: LockTable::default() }
     }
 
+    /// How many attempts wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.fifo.waiting()
+    }
+
     /// From now on runs at most `concurrency` attempts at a time; what runs already goes on.
     pub fn resize(&mut self, concurrency: u32) {
         self.fifo.resize(concurrency);
@@ -79,8 +85,8 @@ impl Admission for LocalAdmission {
         self.locks.gate(workflow, open);
     }
 
-    fn admit(&mut self, _now: Timestamp) -> Vec<AttemptKey> {
-        self.fifo.admit()
+    fn admit(&mut self, _now: Timestamp, most: usize) -> Vec<AttemptKey> {
+        self.fifo.admit(most)
     }
 
     fn want_locks(&mut self, request: LockRequest) {

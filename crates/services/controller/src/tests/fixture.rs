@@ -67,7 +67,7 @@ impl Admission for Slots {
             self.closed.insert(workflow);
         }
     }
-    fn admit(&mut self, _now: Timestamp) -> Vec<AttemptKey> {
+    fn admit(&mut self, _now: Timestamp, _most: usize) -> Vec<AttemptKey> {
         let mut admitted = Vec::new();
         let key = |ready: &Ready| (Reverse(ready.priority), ready.since, ready.key);
         self.waiting.sort_by_key(key);

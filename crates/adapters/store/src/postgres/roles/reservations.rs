@@ -55,10 +55,12 @@ const GATES: &str =
     "SELECT workflow, closed FROM gate WHERE workflow = ANY ($1) ORDER BY workflow FOR SHARE";
 
 /// Taking the runnable row away is what entitles to open an attempt. Rows are locked in order first:
-/// a controller may be taking some of them off the queue.
+/// a controller may be taking some of them off the queue. The gates are locked by an earlier statement,
+/// so that this one sees what closed them.
 const RESERVE: &str = "WITH mine AS MATERIALIZED (SELECT r.workflow, r.node, r.number \
      FROM runnable r JOIN unnest($1::uuid[], $2::integer[], $3::integer[]) \
      AS u (workflow, node, number) USING (workflow, node, number) \
+     WHERE NOT (SELECT g.closed FROM gate g WHERE g.workflow = r.workflow) \
      ORDER BY r.workflow, r.node, r.number FOR UPDATE OF r), \
      gone AS (DELETE FROM runnable r USING mine m WHERE r.workflow = m.workflow \
      AND r.node = m.node AND r.number = m.number RETURNING r.workflow, r.node, r.number) \
@@ -185,11 +187,14 @@ pub(super) async fn reserve(
     at: Timestamp,
     keys: Vec<AttemptKey>,
 ) -> Result<Reserved, StoreError> {
-    let workflows: BTreeSet<Uuid> = keys.iter().map(|key| key.workflow.0).collect();
+    let gates: BTreeSet<Uuid> = keys.iter().map(|key| key.workflow.0).collect();
+    let (workflows, nodes, numbers) = columns(&keys)?;
     tx.send(LEAD, binds![long(epoch)?]).await;
-    tx.send(GATES, binds![workflows.into_iter().collect::<Vec<_>>()]).await;
+    tx.send(GATES, binds![gates.into_iter().collect::<Vec<_>>()]).await;
+    tx.send(RESERVE, binds![workflows, nodes, numbers, at.0]).await;
     let led = tx.answer().await?;
     let gates = tx.answer().await?;
+    let admitted = tx.answer().await?;
     if led.rows.is_empty() {
         return Err(StoreError::Fenced);
     }
@@ -197,23 +202,16 @@ pub(super) async fn reserve(
     for row in &gates.rows {
         closed.insert(codec::workflow_id(row, 0)?, get(row, 1)?);
     }
+    let admitted: BTreeSet<AttemptKey> =
+        read(&admitted.rows, |row| key(row, 0))?.into_iter().collect();
     let mut done = Reserved::default();
-    let mut open = Vec::new();
     for key in keys {
-        match closed.get(&key.workflow) {
-            None => done.gone.push(key),
-            Some(true) => done.gated.push(key),
-            Some(false) => open.push(key),
-        }
-    }
-    if open.is_empty() {
-        return Ok(done);
-    }
-    let (workflows, nodes, numbers) = columns(&open)?;
-    let admitted = tx.rows(RESERVE, binds![workflows, nodes, numbers, at.0]).await?;
-    let admitted: BTreeSet<AttemptKey> = read(&admitted, |row| key(row, 0))?.into_iter().collect();
-    for key in open {
-        if admitted.contains(&key) { &mut done.admitted } else { &mut done.gone }.push(key);
+        let place = match closed.get(&key.workflow) {
+            Some(true) => &mut done.gated,
+            Some(false) if admitted.contains(&key) => &mut done.admitted,
+            Some(false) | None => &mut done.gone,
+        };
+        place.push(key);
     }
     Ok(done)
 }
