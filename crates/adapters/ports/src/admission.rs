@@ -1,9 +1,12 @@
 //! The seam between the controller, which knows what is ready, and the scheduler, which decides
 //! what starts.
 
+use std::collections::BTreeMap;
+
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::{NodeIx, WorkflowId};
-use flowforge_model::resources::ResourceList;
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
+use flowforge_model::quota::{Amounts, Entity};
+use flowforge_model::resources::{ResourceList, Resources};
 use flowforge_model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -18,11 +21,45 @@ pub struct Ready {
     pub priority: i32,
     /// When it became ready; earlier goes first among equals.
     pub since: Timestamp,
-    /// What it needs.
+    /// Whose quotas it counts against.
+    #[serde(default = "default_project")]
+    pub project: EntityId,
+    /// What it asks for.
     pub requests: ResourceList,
+    /// What it may use. Controllers of earlier versions do not say.
+    #[serde(default)]
+    pub limits: ResourceList,
     /// At most this many attempts of the workflow run at a time.
     pub parallelism: Option<u32>,
 }
+
+fn default_project() -> EntityId {
+    EntityId::DEFAULT_PROJECT
+}
+
+impl Ready {
+    /// What it is counted as.
+    #[must_use]
+    pub fn need(&self) -> Amounts {
+        Amounts::of_pod(&Resources { requests: self.requests, limits: self.limits })
+    }
+}
+
+/// A workflow that holds its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Which.
+    pub workflow: WorkflowId,
+    /// Whose quotas it counts against.
+    pub project: EntityId,
+    /// It waits for something outside.
+    pub suspended: bool,
+}
+
+/// Workflows that took their slots, with `true`, and those that gave theirs back. A slot is taken
+/// with the first attempt that is admitted and given back when the workflow ends, or while nothing of
+/// it runs because it is paused or suspended.
+pub type SlotChanges = BTreeMap<WorkflowId, bool>;
 
 /// A task that wants locks, all of them or none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +90,18 @@ pub trait Admission: Send + 'static {
     fn release(&mut self, key: AttemptKey);
     /// The attempt runs already: found open in the store after a restart.
     fn adopt(&mut self, ready: Ready);
+    /// The workflow holds its slot: found so in the store after a restart.
+    fn adopt_workflow(&mut self, slot: Slot);
+    /// The workflow ended: its slot is free.
+    fn end_workflow(&mut self, workflow: WorkflowId);
+    /// The workflow waits for something outside, or does so no more. While it does, its slot is free as
+    /// long as nothing of it runs; the next attempt that is admitted takes it again.
+    fn suspend(&mut self, workflow: WorkflowId, suspended: bool);
+    /// Slots that changed hands since this was last called: to be written with what is admitted. Nothing
+    /// for a scheduler that decides elsewhere.
+    fn slot_changes(&mut self) -> SlotChanges;
+    /// From now on these share what there is, each after its parent, and nobody else.
+    fn share_among(&mut self, entities: &[Entity]);
     /// Holds back all attempts of a workflow, or lets them go.
     fn gate(&mut self, workflow: WorkflowId, open: bool);
     /// Admits as many attempts as there is room for, at most `most`, in order. What is returned

@@ -28,6 +28,15 @@ pub enum Call {
         /// Or it may.
         open: bool,
     },
+    /// The workflow ended.
+    EndWorkflow(WorkflowId),
+    /// The workflow waits for something outside, or does so no more.
+    Suspend {
+        /// Which.
+        workflow: WorkflowId,
+        /// It does.
+        suspended: bool,
+    },
     /// A task waits for locks.
     WantLocks(LockRequest),
     /// A task holds these locks: those it kept when it gave others back.
@@ -68,7 +77,10 @@ impl Call {
             Self::Offer(ready) => ready.key.workflow,
             Self::Withdraw(key) | Self::Release(key) => key.workflow,
             Self::WantLocks(request) | Self::HoldLocks(request) => request.workflow,
-            Self::Gate { workflow, .. } | Self::ReleaseLocks { workflow, .. } => *workflow,
+            Self::EndWorkflow(workflow)
+            | Self::Suspend { workflow, .. }
+            | Self::Gate { workflow, .. }
+            | Self::ReleaseLocks { workflow, .. } => *workflow,
         }
     }
 }

@@ -11,7 +11,7 @@ use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::Shard;
 use flowforge_model::time::Timestamp;
 
-use crate::admission::{LockRequest, Ready};
+use crate::admission::{LockRequest, Ready, Slot, SlotChanges};
 use crate::handover::Entry;
 use crate::store::StoreError;
 
@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub ready: Vec<Ready>,
     /// Attempts that hold a reservation, by key.
     pub open: Vec<Ready>,
+    /// Workflows that hold their slots, by id.
+    pub slots: Vec<Slot>,
     /// Workflows of which nothing may start.
     pub gated: Vec<WorkflowId>,
     /// Tasks that hold locks.
@@ -73,7 +75,8 @@ pub trait Reservations: Send + Sync + 'static {
         seen: &[(Shard, u64)],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Admits attempts: takes their runnable rows away and opens them.
+    /// Admits attempts: takes their runnable rows away and opens them. Writes down which workflows hold
+    /// their slots now.
     ///
     /// # Errors
     /// `Fenced`: another scheduler leads; nothing was written. `Unavailable`: unknown.
@@ -82,6 +85,7 @@ pub trait Reservations: Send + Sync + 'static {
         epoch: u64,
         at: Timestamp,
         keys: &[AttemptKey],
+        slots: &SlotChanges,
     ) -> impl Future<Output = Result<Reserved, StoreError>> + Send;
 
     /// Gives tasks the locks that they wait for, and tells their controllers. Returns those who wait

@@ -11,6 +11,7 @@ use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
 
+use crate::admission::SlotChanges;
 use crate::handover::{Handover, News};
 
 /// What a store cannot do.
@@ -129,6 +130,8 @@ pub struct StoredRun {
     pub seq: u64,
     /// No attempt may be admitted.
     pub gate_closed: bool,
+    /// It holds its slot.
+    pub slot: bool,
     /// Its tasks, by node, dense from 0.
     pub tasks: Vec<TaskRow>,
     /// Its timers.
@@ -215,6 +218,8 @@ pub struct Commit {
     pub intents_done: Vec<i64>,
     /// Attempts that start: each becomes an open attempt row unless its gate is closed.
     pub admissions: Vec<AttemptKey>,
+    /// Workflows that hold their slots from now on, and those that do no more.
+    pub slots: SlotChanges,
     /// What the other roles are told, where they are servers of their own; nothing is admitted then.
     pub handover: Option<Box<Handover>>,
 }

@@ -72,6 +72,8 @@ struct Kept {
     attempts: BTreeMap<(NodeIx, u32), (Option<InstanceId>, AttemptView)>,
     events: Vec<Arc<EventView>>,
     locks: BTreeMap<NodeIx, Vec<LockRow>>,
+    /// It holds its slot.
+    slot: bool,
 }
 
 impl MemoryStore {
@@ -278,6 +280,7 @@ impl Kept {
             attempts: BTreeMap::new(),
             events: Vec::new(),
             locks: BTreeMap::new(),
+            slot: false,
         }
     }
 
@@ -323,6 +326,7 @@ impl Kept {
             state: self.state.clone(),
             seq: self.seq,
             gate_closed: self.gate_closed,
+            slot: self.slot,
             tasks: self.tasks.values().map(|task| TaskRow::clone(task)).collect(),
             timers,
             runnable: self.runnable.iter().copied().map(key).collect(),

@@ -4,8 +4,9 @@
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::plan::{Body, Needs, Plan};
+use flowforge_model::quota::Entity;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::admission::{Admission, LockRequest, Ready};
+use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
 use flowforge_svc_scheduler::LocalAdmission;
 
 /// A bug made on purpose.
@@ -125,6 +126,26 @@ impl Admission for Doorman {
 
     fn gate(&mut self, workflow: WorkflowId, open: bool) {
         self.inner.gate(workflow, open);
+    }
+
+    fn adopt_workflow(&mut self, slot: Slot) {
+        self.inner.adopt_workflow(slot);
+    }
+
+    fn end_workflow(&mut self, workflow: WorkflowId) {
+        self.inner.end_workflow(workflow);
+    }
+
+    fn suspend(&mut self, workflow: WorkflowId, suspended: bool) {
+        self.inner.suspend(workflow, suspended);
+    }
+
+    fn slot_changes(&mut self) -> SlotChanges {
+        self.inner.slot_changes()
+    }
+
+    fn share_among(&mut self, entities: &[Entity]) {
+        self.inner.share_among(entities);
     }
 
     fn admit(&mut self, now: Timestamp, most: usize) -> Vec<AttemptKey> {

@@ -185,7 +185,14 @@ impl<'a> Step<'a> {
         self.touch(ix);
         let node = self.run.node_mut(ix)?;
         let next = node.status.after(change);
+        let before = node.suspended();
         node.status = next.ok_or(StepError::Bug("illegal task transition"))?;
+        let after = node.suspended();
+        match (before, after) {
+            (false, true) => self.run.suspensions += 1,
+            (true, false) => self.run.suspensions = self.run.suspensions.saturating_sub(1),
+            _ => {}
+        }
         self.run.watch(ix)?;
         self.run.node_mut(ix)
     }

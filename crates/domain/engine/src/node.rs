@@ -74,6 +74,11 @@ pub(crate) struct Extra {
 }
 
 impl Node {
+    /// A suspension that lasts.
+    pub(crate) fn suspended(&self) -> bool {
+        self.kind == NodeKind::Suspend && self.status == TaskStatus::Running
+    }
+
     pub(crate) fn new(
         parent: Option<NodeIx>,
         slot: u32,

@@ -82,7 +82,9 @@ impl Run {
             if let (Some(parent), Some(item)) = (row.shape.parent, row.shape.item.take()) {
                 items.entry(parent).or_default().push(item);
             }
-            run.nodes.push(node_of(&row.shape, row.state, template));
+            let node = node_of(&row.shape, row.state, template);
+            run.suspensions += u32::from(node.suspended());
+            run.nodes.push(node);
         }
         for index in 0..run.nodes.len() {
             let ix = NodeIx(u32::try_from(index).unwrap_or(u32::MAX));

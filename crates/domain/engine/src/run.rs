@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use flowforge_model::event::{Ending, NodeKind, WorkflowState};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::plan::{Body, NamedContainer, Plan, Template};
-use flowforge_model::resources::{Bytes, MilliCpu, ResourceList};
+use flowforge_model::resources::{Bytes, MilliCpu, ResourceList, Resources};
 use flowforge_model::status::TaskStatus;
 use flowforge_model::time::Timestamp;
 use serde_json::Value;
@@ -41,6 +41,8 @@ pub struct Run {
     pub(crate) exit: Option<NodeIx>,
     /// Nodes under way of which a hook may be due because something else changed.
     pub(crate) watching: BTreeSet<NodeIx>,
+    /// How many suspensions last.
+    pub(crate) suspensions: u32,
 }
 
 impl Run {
@@ -48,7 +50,14 @@ impl Run {
     #[must_use]
     pub fn new(context: Context) -> Self {
         let state = WorkflowState { generation: 1, ..WorkflowState::default() };
-        Self { context, state, nodes: Vec::new(), exit: None, watching: BTreeSet::new() }
+        Self {
+            context,
+            state,
+            nodes: Vec::new(),
+            exit: None,
+            watching: BTreeSet::new(),
+            suspensions: 0,
+        }
     }
 
     /// What never changes.
@@ -61,6 +70,12 @@ impl Run {
     #[must_use]
     pub fn state(&self) -> &WorkflowState {
         &self.state
+    }
+
+    /// It waits for something outside: for a user, or for a time.
+    #[must_use]
+    pub fn suspended(&self) -> bool {
+        self.suspensions > 0
     }
 
     /// How many nodes there are.
@@ -87,17 +102,15 @@ impl Run {
         self.nodes.get(node.index()).map_or(0, |node| node.attempt)
     }
 
-    /// What a leaf asks for.
+    /// What a leaf asks for and may use, all of its containers together.
     #[must_use]
-    pub fn requests(&self, plan: &Plan, node: NodeIx) -> ResourceList {
+    pub fn resources(&self, plan: &Plan, node: NodeIx) -> Resources {
         let template = self.nodes.get(node.index()).and_then(|node| plan.template(node.template));
         match template.map(|template| &template.body) {
-            Some(Body::Container(container) | Body::Script(container, _)) => {
-                container.resources.requests
-            }
+            Some(Body::Container(container) | Body::Script(container, _)) => container.resources,
             Some(Body::ContainerSet(set)) => sum_of(&set.members),
             Some(Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) | Body::Http(_)) | None => {
-                ResourceList::default()
+                Resources::NONE
             }
         }
     }
@@ -198,13 +211,16 @@ impl Run {
 }
 
 /// What containers that run beside each other ask for together.
-fn sum_of(members: &[NamedContainer]) -> ResourceList {
-    members.iter().fold(ResourceList::default(), |sum, member| {
-        let one = member.container.resources.requests;
-        ResourceList {
-            cpu: MilliCpu(sum.cpu.0.saturating_add(one.cpu.0)),
-            memory: Bytes(sum.memory.0.saturating_add(one.memory.0)),
-            gpu: sum.gpu.saturating_add(one.gpu),
+fn sum_of(members: &[NamedContainer]) -> Resources {
+    let plus = |sum: ResourceList, one: ResourceList| ResourceList {
+        cpu: MilliCpu(sum.cpu.0.saturating_add(one.cpu.0)),
+        memory: Bytes(sum.memory.0.saturating_add(one.memory.0)),
+        gpu: sum.gpu.saturating_add(one.gpu),
+    };
+    members.iter().map(|member| member.container.resources).fold(Resources::NONE, |sum, one| {
+        Resources {
+            requests: plus(sum.requests, one.requests),
+            limits: plus(sum.limits, one.limits),
         }
     })
 }

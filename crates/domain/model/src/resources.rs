@@ -32,6 +32,16 @@ pub struct Resources {
     pub limits: ResourceList,
 }
 
+impl Resources {
+    /// Nothing at all.
+    pub const NONE: Self = Self { requests: ResourceList::NONE, limits: ResourceList::NONE };
+}
+
+impl ResourceList {
+    /// Nothing at all.
+    pub const NONE: Self = Self { cpu: MilliCpu(0), memory: Bytes(0), gpu: 0 };
+}
+
 impl Default for Resources {
     /// The defaults of a native task: requests 100m and 256 MiB, limits 1000m and 1024 MiB.
     fn default() -> Self {

@@ -18,7 +18,7 @@ mod task;
 mod view;
 mod waiting;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, WorkflowId};
@@ -81,6 +81,8 @@ pub struct FairShare {
     aging: BTreeSet<(Timestamp, QueueIx)>,
     cooling: Cooling,
     touched: Touched,
+    /// Workflows whose slots were taken (or given back) since this was last asked for.
+    slots: BTreeMap<WorkflowId, bool>,
 }
 
 impl FairShare {
@@ -101,6 +103,7 @@ impl FairShare {
             aging: BTreeSet::new(),
             cooling: Cooling::default(),
             touched: Touched::default(),
+            slots: BTreeMap::new(),
         };
         fair.branches.grow(&fair.tree);
         fair.resize(slots);
@@ -230,6 +233,12 @@ impl FairShare {
             self.lanes.forget(at);
             self.finish();
         }
+    }
+
+    /// Workflows that took their slots since this was last called, with `true`, and those that gave
+    /// theirs back.
+    pub fn slot_changes(&mut self) -> BTreeMap<WorkflowId, bool> {
+        std::mem::take(&mut self.slots)
     }
 
     /// How many attempts hold something.

@@ -74,6 +74,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
         commit.intents_done.append(&mut turn.intents);
         commit.runs.append(&mut turn.aside);
         commit.admissions.clone_from(&turn.admissions);
+        commit.slots = self.admission.slot_changes();
         if self.hold.leased() {
             self.hand_over(turn, &mut commit);
         }
@@ -249,6 +250,7 @@ fn part_of(rest: &mut Commit, run: RunChanges, intents: &[i64], news: &[i64]) ->
         runs: vec![run],
         intents_done: intents.to_vec(),
         admissions: rest.admissions.extract_if(.., ours).collect(),
+        slots: rest.slots.extract_if(.., |of, _| Some(*of) == id).collect(),
         handover,
     }
 }
@@ -272,6 +274,7 @@ fn empty(commit: &Commit) -> bool {
     commit.runs.is_empty()
         && commit.intents_done.is_empty()
         && commit.admissions.is_empty()
+        && commit.slots.is_empty()
         && commit.handover.as_deref().is_none_or(nothing)
 }
 

@@ -9,7 +9,7 @@ use flowforge_model::id::{InstanceId, WorkflowId};
 use flowforge_model::plan::{Plan, RetryStrategy};
 use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::admission::Admission;
+use flowforge_ports::admission::{Admission, Slot};
 use flowforge_ports::store::{Committed, Store, StoreError, StoredRun};
 
 use crate::ControllerError;
@@ -137,8 +137,10 @@ impl<S: Store, A: Admission> Controller<S, A> {
     ) -> Result<Turned, ControllerError> {
         let mut turn = Turn::new(now);
         for message in &inbox {
-            if let Message::Leases(leases) = message {
-                self.take_leases(leases).await?;
+            match message {
+                Message::Leases(leases) => self.take_leases(leases).await?,
+                Message::Shares(entities) => self.admission.share_among(entities),
+                Message::Nudge(_) | Message::Fact(_) | Message::Sweep => {}
             }
         }
         self.go_on_reading(READ).await?;
@@ -154,7 +156,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
             match message {
                 Message::Fact(fact) => facts.push(fact),
                 Message::Sweep => ask = true,
-                Message::Leases(_) => {}
+                Message::Leases(_) | Message::Shares(_) => {}
                 Message::Nudge(nudge) => {
                     ask = true;
                     plans.extend(nudge.plan.map(|plan| (nudge.workflow, plan)));
@@ -172,6 +174,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
         }
         self.fire_timers(&mut turn).await?;
         self.answer(&mut turn).await?;
+        self.settle_slots(&turn);
         if !self.draining {
             self.admit(&mut turn);
         }
@@ -232,7 +235,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
             .map(|(key, instance)| (*key, *instance, queued_at(&stored, key.node)))
             .collect();
         let (timers, gate_closed) = (stored.timers.clone(), stored.gate_closed);
-        let locks = stored.locks.clone();
+        let (locks, slot) = (stored.locks.clone(), stored.slot);
         let mut live = match Live::restore(stored, plan, self.config.default_retry.as_ref()) {
             Ok(live) => live,
             Err(why) => {
@@ -250,6 +253,12 @@ impl<S: Store, A: Admission> Controller<S, A> {
             return true;
         }
         self.admission.gate(id, !gate_closed);
+        if slot {
+            let (project, suspended) = (live.project, live.suspended);
+            self.admission.adopt_workflow(Slot { workflow: id, project, suspended });
+        } else {
+            self.admission.suspend(id, live.suspended);
+        }
         self.take_locks(&mut live, locks);
         for (key, since) in runnable {
             self.admission.offer(live.ready(key, since));

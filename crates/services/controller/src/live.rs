@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use flowforge_engine::{Context, Run, StepError};
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::NodeIx;
+use flowforge_model::id::{EntityId, NodeIx};
 use flowforge_model::plan::{Plan, RetryStrategy};
+use flowforge_model::resources::Resources;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::Ready;
@@ -26,6 +27,10 @@ pub(crate) struct Live {
     pub(crate) open: BTreeSet<AttemptKey>,
     /// Locks that its nodes hold or wait for.
     pub(crate) locks: BTreeMap<NodeIx, Vec<LockRow>>,
+    /// Whose quotas it counts against.
+    pub(crate) project: EntityId,
+    /// The scheduler was told that it waits for something outside.
+    pub(crate) suspended: bool,
 }
 
 impl Live {
@@ -59,6 +64,8 @@ impl Live {
                 .map_err(|error| error.to_string())?
         };
         Ok(Self {
+            project: EntityId::DEFAULT_PROJECT,
+            suspended: run.suspended(),
             plan,
             run,
             seq: stored.seq,
@@ -69,11 +76,14 @@ impl Live {
 
     /// What the scheduler needs to know of an attempt.
     pub(crate) fn ready(&self, key: AttemptKey, since: Timestamp) -> Ready {
+        let Resources { requests, limits } = self.run.resources(&self.plan, key.node);
         Ready {
             key,
             priority: self.run.context().priority,
             since,
-            requests: self.run.requests(&self.plan, key.node),
+            project: self.project,
+            requests,
+            limits,
             parallelism: self.plan.parallelism,
         }
     }

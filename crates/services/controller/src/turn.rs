@@ -6,6 +6,7 @@ use std::sync::Arc;
 use flowforge_model::attempt::{AttemptKey, Fact, WorkOrder};
 use flowforge_model::event::Outputs;
 use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::quota::Entity;
 use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::leases::Lease;
@@ -26,6 +27,8 @@ pub enum Message {
     Sweep,
     /// These are all the leases that it holds now.
     Leases(Vec<Lease>),
+    /// These share what there is, each after its parent, and nobody else.
+    Shares(Arc<[Entity]>),
 }
 
 /// What leaves the database after a turn is committed, in this order: stops, dispatches,

@@ -2,8 +2,9 @@
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::quota::Entity;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::admission::{Admission, LockRequest, Ready};
+use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
 use flowforge_ports::handover::Call;
 
 /// Decides nothing. What is called becomes part of the controller's commit, and the scheduler that
@@ -28,6 +29,23 @@ impl Admission for Elsewhere {
 
     /// The scheduler knows what it admitted.
     fn adopt(&mut self, _ready: Ready) {}
+
+    /// The scheduler knows who holds slots, and who shares.
+    fn adopt_workflow(&mut self, _slot: Slot) {}
+
+    fn end_workflow(&mut self, workflow: WorkflowId) {
+        self.calls.push(Call::EndWorkflow(workflow));
+    }
+
+    fn suspend(&mut self, workflow: WorkflowId, suspended: bool) {
+        self.calls.push(Call::Suspend { workflow, suspended });
+    }
+
+    fn slot_changes(&mut self) -> SlotChanges {
+        SlotChanges::new()
+    }
+
+    fn share_among(&mut self, _entities: &[Entity]) {}
 
     fn gate(&mut self, workflow: WorkflowId, open: bool) {
         self.calls.push(Call::Gate { workflow, open });
@@ -68,6 +86,8 @@ pub(crate) fn play(call: Call, admission: &mut impl Admission) {
             admission.withdraw(key);
             admission.release(key);
         }
+        Call::EndWorkflow(workflow) => admission.end_workflow(workflow),
+        Call::Suspend { workflow, suspended } => admission.suspend(workflow, suspended),
         Call::Gate { workflow, open } => admission.gate(workflow, open),
         Call::WantLocks(request) => admission.want_locks(request),
         Call::HoldLocks(request) => admission.adopt_locks(request),

@@ -10,8 +10,7 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::{Millis, Timestamp};
-use flowforge_ports::admission::{Admission, Ready};
-use flowforge_ports::handover::Call;
+use flowforge_ports::admission::{Admission, SlotChanges};
 use flowforge_ports::reservations::{Reservations, Snapshot};
 use flowforge_ports::store::StoreError;
 
@@ -39,8 +38,8 @@ pub struct Leader<S> {
     seen: BTreeMap<Shard, u64>,
     /// Calls were taken that the store still keeps.
     litter: bool,
-    /// What was offered and has not ended.
-    known: BTreeMap<AttemptKey, Ready>,
+    /// Slots that changed hands and are not written down yet.
+    slots: SlotChanges,
 }
 
 /// What is to be done after a turn.
@@ -60,18 +59,19 @@ impl<S: Reservations> Leader<S> {
     /// # Errors
     /// The store's.
     pub async fn start(store: Arc<S>, epoch: u64) -> Result<Self, StoreError> {
-        let Snapshot { ready, open, gated, holding, waiting, seen } = store.snapshot().await?;
+        let Snapshot { ready, open, slots, gated, holding, waiting, seen } =
+            store.snapshot().await?;
         let mut admission = LocalAdmission::new(0);
-        let mut known = BTreeMap::new();
         for workflow in gated {
             admission.gate(workflow, false);
         }
         for attempt in open {
-            known.insert(attempt.key, attempt);
             admission.adopt(attempt);
         }
+        for slot in slots {
+            admission.adopt_workflow(slot);
+        }
         for attempt in ready {
-            known.insert(attempt.key, attempt);
             admission.offer(attempt);
         }
         for request in holding {
@@ -81,7 +81,7 @@ impl<S: Reservations> Leader<S> {
             admission.want_locks(request);
         }
         let seen = seen.into_iter().collect();
-        Ok(Self { store, epoch, admission, seen, litter: true, known })
+        Ok(Self { store, epoch, admission, seen, litter: true, slots: SlotChanges::new() })
     }
 
     /// Takes in what was called since, gives locks, and admits as many attempts as there is room
@@ -104,26 +104,13 @@ impl<S: Reservations> Leader<S> {
             *last = entry.seq;
             self.litter = true;
             for call in entry.calls {
-                self.take(call);
+                play(call, &mut self.admission);
             }
         }
         self.grant(&mut decided).await?;
         self.admission.resize(u32::try_from(capacity).unwrap_or(u32::MAX));
         self.admit(now, &mut decided).await?;
         Ok(decided)
-    }
-
-    fn take(&mut self, call: Call) {
-        match &call {
-            Call::Offer(ready) => {
-                self.known.insert(ready.key, *ready);
-            }
-            Call::Withdraw(key) | Call::Release(key) => {
-                self.known.remove(key);
-            }
-            _ => {}
-        }
-        play(call, &mut self.admission);
     }
 
     /// Gives free locks away. Whoever does not wait any more lets go, and others may have a turn.
@@ -151,18 +138,17 @@ impl<S: Reservations> Leader<S> {
             return Ok(());
         }
         decided.again |= keys.len() == most;
-        let reserved = self.store.reserve(self.epoch, now, &keys).await?;
+        self.slots.append(&mut self.admission.slot_changes());
+        let reserved = self.store.reserve(self.epoch, now, &keys, &self.slots).await?;
+        self.slots.clear();
         for key in reserved.gone {
-            self.known.remove(&key);
-            self.admission.release(key);
+            self.admission.roll_back(key);
+            self.admission.withdraw(key);
             decided.again = true;
         }
         for key in reserved.gated {
-            self.admission.release(key);
+            self.admission.roll_back(key);
             self.admission.gate(key.workflow, false);
-            if let Some(ready) = self.known.get(&key) {
-                self.admission.offer(*ready);
-            }
             decided.again = true;
         }
         decided.dispatches.extend(reserved.admitted);
@@ -179,6 +165,11 @@ impl<S: Reservations> Leader<S> {
         if std::mem::take(&mut self.litter) {
             let seen: Vec<_> = self.seen.iter().map(|(shard, seq)| (*shard, *seq)).collect();
             self.store.forget_calls(self.epoch, &seen).await?;
+        }
+        self.slots.append(&mut self.admission.slot_changes());
+        if !self.slots.is_empty() {
+            self.store.reserve(self.epoch, now, &[], &self.slots).await?;
+            self.slots.clear();
         }
         for executor in self.store.bury(self.epoch, now).await? {
             tracing::warn!(%executor, "executor is gone; what it ran is lost");

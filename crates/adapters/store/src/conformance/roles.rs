@@ -11,7 +11,7 @@ use flowforge_model::resources::{ResourceList, Resources};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_model::time::{Millis, Timestamp};
-use flowforge_ports::admission::{LockRequest, Ready};
+use flowforge_ports::admission::{LockRequest, Ready, SlotChanges};
 use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Call, Entry, Handover, Tidings};
 use flowforge_ports::leases::{Attendance, Attended, Lease, Leases, Role};
@@ -107,7 +107,7 @@ impl<'s, S: Shared> Fleet<'s, S> {
     }
 
     fn reserve(&self, keys: &[AttemptKey]) -> Reserved {
-        now(self.store.reserve(self.epoch, AT, keys)).unwrap()
+        now(self.store.reserve(self.epoch, AT, keys, &SlotChanges::new())).unwrap()
     }
 
     /// Offers, admits and claims the first attempt of a task.
@@ -238,7 +238,9 @@ fn one_scheduler_leads(store: &impl Shared) {
     assert!(next > fleet.epoch);
     let fenced =
         |result: Result<(), StoreError>| assert!(matches!(result, Err(StoreError::Fenced)));
-    fenced(now(store.reserve(fleet.epoch, AT, &[fleet.key(0, 1)])).map(|_| ()));
+    fenced(
+        now(store.reserve(fleet.epoch, AT, &[fleet.key(0, 1)], &SlotChanges::new())).map(|_| ()),
+    );
     fenced(now(store.calls(fleet.epoch, &[], 9)).map(|_| ()));
     fenced(now(store.forget_calls(fleet.epoch, &[])));
     fenced(now(store.grant(fleet.epoch, &[(fleet.id, NodeIx(0))])).map(|_| ()));

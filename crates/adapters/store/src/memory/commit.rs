@@ -8,6 +8,7 @@ use flowforge_model::event::TaskRow;
 use flowforge_model::id::{InstanceId, WorkflowId};
 use flowforge_model::limits::MEMOS_PER_CACHE;
 use flowforge_model::time::Timestamp;
+use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::catalog::{AttemptView, EventView};
 use flowforge_ports::leases::Role;
 use flowforge_ports::store::{Commit, Committed, Remembered, RunChanges, StoreError};
@@ -64,6 +65,7 @@ pub(super) fn apply(rows: &mut Rows, commit: &Commit) -> Result<Committed, Store
         }
     }
     rows.intents.retain(|id, _| !done.contains(id));
+    rows.keep_slots(&commit.slots);
     if let Some(handover) = &commit.handover {
         rows.hand_over(handover, commit.at);
     }
@@ -205,6 +207,15 @@ impl Turn<'_> {
 }
 
 impl Rows {
+    /// Writes down who holds a slot.
+    pub(super) fn keep_slots(&mut self, changes: &SlotChanges) {
+        for (id, holds) in changes {
+            if let Some(kept) = self.workflows.get_mut(id) {
+                kept.slot = *holds;
+            }
+        }
+    }
+
     /// Of a full cache the oldest go.
     fn remember(&mut self, memos: Vec<(MemoKey, Remembered)>) {
         let caches: BTreeSet<_> =

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::event::{NodeKind, TaskRow};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
-use flowforge_model::status::Reason;
+use flowforge_model::status::{Reason, TaskStatus};
 use flowforge_model::time::{Millis, Timestamp};
-use flowforge_ports::admission::{LockRequest, Ready};
+use flowforge_ports::admission::{self, LockRequest, Ready, SlotChanges};
 use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Call, Entry, Handover, News, Order, Tidings};
 use flowforge_ports::leases::{Attendance, Attended, Lease, Leases, Role};
@@ -218,6 +219,8 @@ impl Rows {
                 }
                 Call::Withdraw(key) | Call::Release(key) => self.forget_attempt(*key),
                 Call::Gate { .. }
+                | Call::EndWorkflow(_)
+                | Call::Suspend { .. }
                 | Call::WantLocks(_)
                 | Call::HoldLocks(_)
                 | Call::ReleaseLocks { .. } => {}
@@ -313,6 +316,9 @@ impl Rows {
             if kept.gate_closed {
                 snapshot.gated.push(*id);
             }
+            if kept.slot && !kept.ended() {
+                snapshot.slots.push(kept.workflow_slot(*id));
+            }
             let key = |(node, number): (NodeIx, u32)| AttemptKey { workflow: *id, node, number };
             let ready = |of: (NodeIx, u32)| self.roles.ready.get(&key(of)).copied();
             snapshot.ready.extend(kept.runnable.iter().copied().filter_map(ready));
@@ -330,6 +336,17 @@ impl Rows {
 }
 
 impl Kept {
+    fn workflow_slot(&self, workflow: WorkflowId) -> admission::Slot {
+        let suspends = |task: &std::sync::Arc<TaskRow>| {
+            task.shape.kind == NodeKind::Suspend && task.state.status == TaskStatus::Running
+        };
+        admission::Slot {
+            workflow,
+            project: EntityId::DEFAULT_PROJECT,
+            suspended: self.tasks.values().any(suspends),
+        }
+    }
+
     fn lock_request(&self, workflow: WorkflowId, node: NodeIx) -> LockRequest {
         let rows = self.locks.get(&node).map_or(&[][..], Vec::as_slice);
         LockRequest {
@@ -402,6 +419,7 @@ impl Reservations for MemoryStore {
         epoch: u64,
         at: Timestamp,
         keys: &[AttemptKey],
+        slots: &SlotChanges,
     ) -> Result<Reserved, StoreError> {
         let mut rows = self.rows();
         rows.roles.leads(epoch)?;
@@ -409,6 +427,7 @@ impl Reservations for MemoryStore {
         for key in keys {
             rows.reserve(*key, at, &mut done)?;
         }
+        rows.keep_slots(slots);
         Ok(done)
     }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::store::{Commit, Committed, StoreError};
 use uuid::Uuid;
 
@@ -44,6 +45,9 @@ const OUTBOX: &str = "INSERT INTO outbox (shard, seq, epoch, at, body) \
      SELECT $1, coalesce((SELECT max(seq) FROM outbox WHERE shard = $1), 0) + 1, $2, $3, $4 \
      RETURNING seq";
 
+const TAKE_SLOTS: &str = "INSERT INTO slot SELECT * FROM unnest($1::uuid[]) ON CONFLICT DO NOTHING";
+const GIVE_SLOTS_BACK: &str = "DELETE FROM slot WHERE workflow = ANY ($1)";
+
 const CUT_OUTBOX: &str = "DELETE FROM outbox WHERE shard = $1 AND seq <= $2";
 
 /// One statement of a commit, and what it has to give.
@@ -75,6 +79,10 @@ pub(super) enum Expect {
 impl<'a> Step<'a> {
     pub(super) fn new(sql: &'static str, binds: Vec<Bound<'a>>) -> Self {
         Self { sql, binds, expect: Expect::Anything }
+    }
+
+    pub(super) async fn send(self, tx: &mut Tx<'a>) {
+        tx.send(self.sql, self.binds).await;
     }
 
     pub(super) fn expect(self, expect: Expect) -> Self {
@@ -154,6 +162,7 @@ fn plan(commit: &Commit) -> Result<Vec<Step<'_>>, StoreError> {
     kept::locks(&mut steps, commit)?;
     kept::timers(&mut steps, commit)?;
     queue.admissions(&mut steps, commit)?;
+    slots(&mut steps, &commit.slots);
     // An attempt may even end in the turn that admits it; others are done, for these it is nothing.
     queue::facts(&mut steps, commit, |key| queue.wanted.contains(key))?;
     match &commit.handover {
@@ -162,6 +171,17 @@ fn plan(commit: &Commit) -> Result<Vec<Step<'_>>, StoreError> {
         None => steps.push(outbox(commit)?),
     }
     Ok(steps)
+}
+
+/// Who holds a slot for workflows, and who does no more.
+pub(super) fn slots(steps: &mut Vec<Step<'_>>, changes: &SlotChanges) {
+    for (sql, wanted) in [(TAKE_SLOTS, true), (GIVE_SLOTS_BACK, false)] {
+        let of: Vec<Uuid> =
+            changes.iter().filter(|(_, holds)| **holds == wanted).map(|(id, _)| id.0).collect();
+        if !of.is_empty() {
+            steps.push(Step::new(sql, binds![of]));
+        }
+    }
 }
 
 /// One row for followers: which workflows changed, and up to which record.

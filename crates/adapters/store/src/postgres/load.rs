@@ -24,7 +24,7 @@ const ENDED_TIMERS: &str = "SELECT t.at, t.workflow, t.node, t.kind FROM timer t
 
 const HEAD: &str = concat!(
     "SELECT w.name, p.name, w.parameters, w.labels, w.priority, w.created_at, w.seq, g.closed, ",
-    "d.bytes, d.zstd, ",
+    "d.bytes, d.zstd, EXISTS (SELECT 1 FROM slot s WHERE s.workflow = w.id), ",
     state_columns!(),
     " FROM workflow w JOIN project p ON p.id = w.project LEFT JOIN gate g ON g.workflow = w.id \
      LEFT JOIN document d ON d.workflow = w.id WHERE w.id = $1"
@@ -189,7 +189,8 @@ fn head(id: WorkflowId, row: &Row) -> Result<StoredRun, StoreError> {
         created_at: Timestamp(get(row, 5)?),
         seq: codec::count(row, 6)?,
         gate_closed: gate.ok_or_else(|| codec::corrupt("the gate is missing"))?,
-        state: codec::workflow_state(row, 10)?,
+        slot: get(row, 10)?,
+        state: codec::workflow_state(row, 11)?,
         tasks: Vec::new(),
         timers: Vec::new(),
         runnable: Vec::new(),

@@ -10,6 +10,7 @@ use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
+use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Entry, News, Order, Tidings};
 use flowforge_ports::leases::{Attendance, Attended, Leases};
@@ -143,9 +144,10 @@ impl Reservations for PostgresStore {
         epoch: u64,
         at: Timestamp,
         keys: &[AttemptKey],
+        slots: &SlotChanges,
     ) -> Result<Reserved, StoreError> {
-        let keys = keys.to_vec();
-        self.write(move |tx| Box::pin(reservations::reserve(tx, epoch, at, keys))).await
+        let (keys, slots) = (keys.to_vec(), slots.clone());
+        self.write(move |tx| Box::pin(reservations::reserve(tx, epoch, at, keys, slots))).await
     }
 
     async fn grant(

@@ -10,6 +10,7 @@ use flowforge_model::event::Record;
 use flowforge_model::id::{InstanceId, WorkflowId};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
+use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::store::{Commit, Committed, RunChanges, StoreError};
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -25,8 +26,9 @@ const OUTBOX_ROWS: i64 = 10_000;
 /// The outbox is cut once in so many commits.
 const OUTBOX_CUT_EVERY: i64 = 1000;
 /// Everything below a workflow, and the workflow last.
-const DELETE_WORKFLOW: [&str; 9] = [
+const DELETE_WORKFLOW: [&str; 10] = [
     "DELETE FROM lock WHERE workflow = ?1",
+    "DELETE FROM slot WHERE workflow = ?1",
     "DELETE FROM runnable WHERE workflow = ?1",
     "DELETE FROM attempt WHERE workflow = ?1",
     "DELETE FROM timer WHERE workflow = ?1",
@@ -73,8 +75,21 @@ pub(super) fn apply(tx: &Transaction<'_>, commit: &Commit) -> Result<Committed, 
     locks::guard(tx, &commit.runs)?;
     let refused = turn.admissions(commit)?;
     turn.facts_again()?;
+    slots(tx, &commit.slots).map_err(from_sqlite)?;
     outbox(tx, commit)?;
     Ok(Committed { refused })
+}
+
+/// Who holds a slot for workflows, and who does no more.
+fn slots(tx: &Transaction<'_>, changes: &SlotChanges) -> rusqlite::Result<()> {
+    for (id, holds) in changes {
+        let sql = match holds {
+            true => "INSERT INTO slot VALUES (?1) ON CONFLICT DO NOTHING",
+            false => "DELETE FROM slot WHERE workflow = ?1",
+        };
+        tx.prepare_cached(sql)?.execute([id.0])?;
+    }
+    Ok(())
 }
 
 /// A commit being applied.

@@ -157,7 +157,7 @@ fn head(tx: &Transaction<'_>, id: WorkflowId) -> Result<StoredRun, StoreError> {
         tx,
         concat!(
             "SELECT w.name, p.name, w.parameters, w.labels, w.priority, w.created_at, w.seq, \
-             w.gate_closed, ",
+             w.gate_closed, EXISTS (SELECT 1 FROM slot WHERE workflow = w.id), ",
             state_columns!(),
             " FROM workflow w JOIN project p ON p.id = w.project WHERE w.id = ?1"
         ),
@@ -174,7 +174,8 @@ fn head(tx: &Transaction<'_>, id: WorkflowId) -> Result<StoredRun, StoreError> {
                 created_at: Timestamp(get(row, 5)?),
                 seq: get(row, 6)?,
                 gate_closed: get(row, 7)?,
-                state: codec::workflow_state(row, 8)?,
+                slot: get(row, 8)?,
+                state: codec::workflow_state(row, 9)?,
                 tasks: Vec::new(),
                 timers: Vec::new(),
                 runnable: Vec::new(),

@@ -7,6 +7,7 @@ use flowforge_model::event::Command;
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::Timestamp;
+use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Entry, News, Order};
 use flowforge_ports::leases::{Attendance, Attended, Leases};
@@ -64,8 +65,9 @@ impl<S: Reservations> Reservations for FaultyStore<S> {
         epoch: u64,
         at: Timestamp,
         keys: &[AttemptKey],
+        slots: &SlotChanges,
     ) -> Result<Reserved, StoreError> {
-        self.around("reserve", self.inner.reserve(epoch, at, keys)).await
+        self.around("reserve", self.inner.reserve(epoch, at, keys, slots)).await
     }
 
     async fn grant(

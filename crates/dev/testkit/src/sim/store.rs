@@ -10,6 +10,7 @@ use flowforge_model::event::Command;
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::Timestamp;
+use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Entry, News, Order};
 use flowforge_ports::leases::{Attendance, Attended, Leases};
@@ -155,8 +156,9 @@ impl Reservations for FaultyStore {
         epoch: u64,
         at: Timestamp,
         keys: &[AttemptKey],
+        slots: &SlotChanges,
     ) -> Result<Reserved, StoreError> {
-        self.faulty(self.rows.reserve(epoch, at, keys)).await
+        self.faulty(self.rows.reserve(epoch, at, keys, slots)).await
     }
 
     async fn grant(

@@ -47,6 +47,8 @@ impl FairShare {
         };
         let need = root.slot_need;
         root.slot = Some((place, need));
+        let id = root.id;
+        self.slots.insert(id, true);
         self.tree.add(place, &need);
         self.touch(place);
         self.settle_family(at);
@@ -65,8 +67,9 @@ impl FairShare {
 
     /// Gives back the slot of a workflow.
     pub(super) fn give_up(&mut self, at: LaneIx) {
-        let slot = self.lanes.get_mut(at).and_then(|lane| lane.slot.take());
-        if let Some((place, need)) = slot {
+        let slot = self.lanes.get_mut(at).and_then(|lane| Some((lane.id, lane.slot.take()?)));
+        if let Some((id, (place, need))) = slot {
+            self.slots.insert(id, false);
             self.tree.subtract(place, &need);
             self.touch(place);
             self.settle_family(at);

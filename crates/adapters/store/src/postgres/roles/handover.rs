@@ -25,9 +25,9 @@ const OVERTAKEN: &str = "SELECT DISTINCT a.workflow FROM attempt a \
      USING (workflow, node, number) WHERE coalesce(a.ended_at, -1) = -1";
 
 const ORDER: &str = "INSERT INTO work_order (workflow, node, number, priority, since, \
-     parallelism, cpu, memory, gpu, body) SELECT * FROM unnest($1::uuid[], $2::integer[], \
-     $3::integer[], $4::integer[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], \
-     $9::bigint[], $10::text[]) ON CONFLICT DO NOTHING";
+     parallelism, cpu, memory, gpu, cpu_limit, memory_limit, body) SELECT * FROM \
+     unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[], $5::bigint[], $6::bigint[], \
+     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::text[]) ON CONFLICT DO NOTHING";
 
 const FORGET_ORDERS: &str = "DELETE FROM work_order o \
      USING unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
@@ -101,6 +101,8 @@ fn orders<'a>(steps: &mut Vec<Step<'a>>, handover: &'a Handover) -> Result<(), S
             }
             Call::Withdraw(key) | Call::Release(key) => over.push(*key),
             Call::Gate { .. }
+            | Call::EndWorkflow(_)
+            | Call::Suspend { .. }
             | Call::WantLocks(_)
             | Call::HoldLocks(_)
             | Call::ReleaseLocks { .. } => {}
@@ -109,6 +111,7 @@ fn orders<'a>(steps: &mut Vec<Step<'a>>, handover: &'a Handover) -> Result<(), S
     let (mut workflows, mut nodes, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
     let (mut priorities, mut since, mut parallelism) = (Vec::new(), Vec::new(), Vec::new());
     let (mut cpu, mut memory, mut gpu) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut cpu_limit, mut memory_limit) = (Vec::new(), Vec::new());
     let mut bodies = Vec::new();
     for (key, order) in &handover.orders {
         let Some(one) = ready.get(key) else { continue };
@@ -120,12 +123,14 @@ fn orders<'a>(steps: &mut Vec<Step<'a>>, handover: &'a Handover) -> Result<(), S
         parallelism.push(one.parallelism.map(i64::from));
         cpu.push(long(one.requests.cpu.0)?);
         memory.push(long(one.requests.memory.0)?);
-        gpu.push(i64::from(one.requests.gpu));
+        gpu.push(i64::from(one.requests.gpu.max(one.limits.gpu)));
+        cpu_limit.push(long(one.limits.cpu.0)?);
+        memory_limit.push(long(one.limits.memory.0)?);
         bodies.push(codec::to_json(order)?);
     }
     if !workflows.is_empty() {
         let mut values = binds![workflows, nodes, numbers, priorities, since, parallelism];
-        values.extend(binds![cpu, memory, gpu, bodies]);
+        values.extend(binds![cpu, memory, gpu, cpu_limit, memory_limit, bodies]);
         steps.push(Step::new(ORDER, values));
     }
     if !over.is_empty() {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::resources::{Bytes, MilliCpu, ResourceList};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::Timestamp;
-use flowforge_ports::admission::{LockRequest, Ready};
+use flowforge_ports::admission::{LockRequest, Ready, Slot, SlotChanges};
 use flowforge_ports::handover::{Entry, Tidings};
 use flowforge_ports::reservations::{Reserved, Snapshot};
 use flowforge_ports::store::StoreError;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::{TELL, columns, columns_of_news, key};
 use crate::postgres::bind::{binds, int, long};
 use crate::postgres::codec::{self, get};
+use crate::postgres::commit;
 use crate::postgres::load::read;
 use crate::postgres::transaction::Tx;
 use crate::rules;
@@ -27,12 +28,35 @@ const LEAD: &str =
 /// The same for one that only reads: in its snapshot this epoch is the last.
 const LED: &str = "SELECT epoch FROM lease WHERE role = 'scheduler' AND slot = 0 AND epoch = $1";
 
-const READY: &str = "SELECT o.workflow, o.node, o.number, o.priority, o.since, o.parallelism, \
-     o.cpu, o.memory, o.gpu FROM runnable r JOIN work_order o USING (workflow, node, number) \
-     ORDER BY 1, 2, 3";
-const OPEN: &str = "SELECT o.workflow, o.node, o.number, o.priority, o.since, o.parallelism, \
-     o.cpu, o.memory, o.gpu FROM attempt a JOIN work_order o USING (workflow, node, number) \
-     WHERE a.ended_at IS NULL ORDER BY 1, 2, 3";
+macro_rules! ready {
+    () => {
+        "SELECT o.workflow, o.node, o.number, o.priority, o.since, o.parallelism, \
+         o.cpu, o.memory, o.gpu, o.cpu_limit, o.memory_limit, p.uid"
+    };
+}
+macro_rules! project {
+    () => {
+        "LEFT JOIN workflow w ON w.id = o.workflow LEFT JOIN project p ON p.id = w.project"
+    };
+}
+
+const READY: &str = concat!(
+    ready!(),
+    " FROM runnable r JOIN work_order o USING (workflow, node, number) ",
+    project!(),
+    " ORDER BY 1, 2, 3"
+);
+const OPEN: &str = concat!(
+    ready!(),
+    " FROM attempt a JOIN work_order o USING (workflow, node, number) ",
+    project!(),
+    " WHERE a.ended_at IS NULL ORDER BY 1, 2, 3"
+);
+/// What has ended is forgotten later. Tasks are looked at of those only that hold a slot.
+const SLOTS: &str = "SELECT s.workflow, p.uid, EXISTS (SELECT 1 FROM task t \
+     WHERE t.workflow = s.workflow AND t.kind = 'suspend' AND t.status = 'RUNNING') \
+     FROM slot s JOIN workflow w ON w.id = s.workflow JOIN project p ON p.id = w.project \
+     WHERE w.finished_at IS NULL ORDER BY 1";
 const GATED: &str = "SELECT workflow FROM gate WHERE closed ORDER BY workflow";
 const LOCKS: &str = "SELECT l.workflow, l.node, l.key, l.capacity, l.held, l.since, w.priority, \
      w.created_at FROM lock l JOIN workflow w ON w.id = l.workflow \
@@ -87,28 +111,47 @@ pub(super) async fn lead(tx: &mut Tx<'_>, epoch: u64) -> Result<(), StoreError> 
 pub(super) async fn snapshot(mut tx: Tx<'_>) -> Result<Snapshot, StoreError> {
     let ready = read(&tx.rows(READY, binds![]).await?, ready)?;
     let open = read(&tx.rows(OPEN, binds![]).await?, self::ready)?;
+    let slots = read(&tx.rows(SLOTS, binds![]).await?, |row| {
+        Ok(Slot {
+            workflow: codec::workflow_id(row, 0)?,
+            project: EntityId(get(row, 1)?),
+            suspended: get(row, 2)?,
+        })
+    })?;
     let gated = read(&tx.rows(GATED, binds![]).await?, |row| codec::workflow_id(row, 0))?;
     let (holding, waiting) = locks(&tx.rows(LOCKS, binds![]).await?)?;
     let seen =
         read(&tx.rows(SEEN, binds![]).await?, |row| Ok((shard(row, 0)?, codec::count(row, 1)?)))?;
-    Ok(Snapshot { ready, open, gated, holding, waiting, seen })
+    Ok(Snapshot { ready, open, slots, gated, holding, waiting, seen })
 }
 
 fn ready(row: &Row) -> Result<Ready, StoreError> {
     let parallelism: Option<i64> = get(row, 5)?;
     let small = |value: u64| u32::try_from(value).map_err(|_| codec::corrupt("a number"));
+    let requests = ResourceList {
+        cpu: MilliCpu(codec::count(row, 6)?),
+        memory: Bytes(codec::count(row, 7)?),
+        gpu: small(codec::count(row, 8)?)?,
+    };
+    let or = |at, asked: u64| match get::<Option<i64>>(row, at)? {
+        None => Ok(asked),
+        Some(_) => codec::count(row, at),
+    };
+    let limits = ResourceList {
+        cpu: MilliCpu(or(9, requests.cpu.0)?),
+        memory: Bytes(or(10, requests.memory.0)?),
+        gpu: requests.gpu,
+    };
     Ok(Ready {
         key: key(row, 0)?,
         priority: get(row, 3)?,
         since: codec::time(row, 4)?,
+        project: get::<Option<Uuid>>(row, 11)?.map_or(EntityId::DEFAULT_PROJECT, EntityId),
+        requests,
+        limits,
         parallelism: match parallelism {
             None => None,
             Some(_) => Some(small(codec::count(row, 5)?)?),
-        },
-        requests: ResourceList {
-            cpu: MilliCpu(codec::count(row, 6)?),
-            memory: Bytes(codec::count(row, 7)?),
-            gpu: small(codec::count(row, 8)?)?,
         },
     })
 }
@@ -186,15 +229,25 @@ pub(super) async fn reserve(
     epoch: u64,
     at: Timestamp,
     keys: Vec<AttemptKey>,
+    slots: SlotChanges,
 ) -> Result<Reserved, StoreError> {
+    let mut steps = Vec::new();
+    commit::slots(&mut steps, &slots);
+    let written = steps.len();
     let gates: BTreeSet<Uuid> = keys.iter().map(|key| key.workflow.0).collect();
     let (workflows, nodes, numbers) = columns(&keys)?;
     tx.send(LEAD, binds![long(epoch)?]).await;
     tx.send(GATES, binds![gates.into_iter().collect::<Vec<_>>()]).await;
     tx.send(RESERVE, binds![workflows, nodes, numbers, at.0]).await;
+    for step in steps {
+        step.send(&mut tx).await;
+    }
     let led = tx.answer().await?;
     let gates = tx.answer().await?;
     let admitted = tx.answer().await?;
+    for _ in 0..written {
+        tx.answer().await?;
+    }
     if led.rows.is_empty() {
         return Err(StoreError::Fenced);
     }
