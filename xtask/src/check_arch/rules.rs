@@ -16,6 +16,7 @@ const SPEC: &str = "flowforge-spec";
 const ENGINE: &str = "flowforge-engine";
 const CRON: &str = "flowforge-cron";
 const SCHEDULER: &str = "flowforge-scheduler";
+const ORGANIZATION: &str = "flowforge-organization";
 const PORTS: &str = "flowforge-ports";
 const STORE: &str = "flowforge-store";
 const PROCESS: &str = "flowforge-process";
@@ -34,7 +35,7 @@ const LOGS: &str = "flowforge-svc-logs";
 const TESTKIT: &str = "flowforge-testkit";
 const PROXY: &str = "flowforge-proxy";
 
-const DOMAIN: [&str; 6] = [MODEL, EXPR, SPEC, CRON, ENGINE, SCHEDULER];
+const DOMAIN: [&str; 7] = [MODEL, EXPR, SPEC, CRON, ENGINE, SCHEDULER, ORGANIZATION];
 /// Real adapters for the tests of a service; never another service.
 const SERVICE_TESTS: &[&str] = &[STORE, QUEUE, PROCESS, LOGSTORE, ARTIFACTS, TESTKIT];
 
@@ -46,9 +47,10 @@ pub(crate) const ARROWS: &[Arrows] = &[
     arrows(SPEC, &[MODEL, EXPR, CRON], &[]),
     arrows(ENGINE, &[MODEL, EXPR], &[SPEC]),
     arrows(SCHEDULER, &[MODEL], &[]),
-    arrows(PORTS, &[MODEL], &[]),
+    arrows(ORGANIZATION, &[MODEL], &[]),
+    arrows(PORTS, &[MODEL, ORGANIZATION], &[]),
     arrows(WIRE, &[MODEL], &[]),
-    arrows(STORE, &[MODEL, PORTS], &[TESTKIT, PROXY]),
+    arrows(STORE, &[MODEL, ORGANIZATION, PORTS], &[TESTKIT, PROXY]),
     arrows(PROCESS, &[MODEL, PORTS], &[LOGSTORE, TESTKIT]),
     arrows(QUEUE, &[MODEL, PORTS], &[TESTKIT]),
     arrows(ARTIFACTS, &[MODEL, PORTS, HTTP], &[TESTKIT]),
@@ -56,7 +58,11 @@ pub(crate) const ARROWS: &[Arrows] = &[
     arrows(LISTEN, &[], &[]),
     // Lines are shipped to an aggregator by the client that artifacts go by, too.
     arrows(LOGSTORE, &[MODEL, PORTS, HTTP], &[TESTKIT]),
-    arrows(API, &[MODEL, EXPR, SPEC, CRON, ENGINE, PORTS, WIRE, LISTEN], SERVICE_TESTS),
+    arrows(
+        API,
+        &[MODEL, EXPR, SPEC, CRON, ENGINE, ORGANIZATION, PORTS, WIRE, LISTEN],
+        SERVICE_TESTS,
+    ),
     arrows(CONTROLLER, &[MODEL, EXPR, SPEC, ENGINE, PORTS], SERVICE_TESTS),
     arrows(SVC_CRON, &[MODEL, CRON, SPEC, PORTS], SERVICE_TESTS),
     arrows(SVC_SCHEDULER, &[MODEL, SCHEDULER, PORTS], SERVICE_TESTS),

@@ -16,6 +16,7 @@ use flowforge_model::id::InstanceId;
 use flowforge_model::shard::ShardSet;
 use flowforge_ports::catalog::Catalog;
 use flowforge_ports::clock::SystemClock;
+use flowforge_ports::organization::Organizations;
 use flowforge_ports::schedules::Schedules as KeepsSchedules;
 use flowforge_ports::store::Store;
 use flowforge_ports::templates::Templates;
@@ -123,7 +124,7 @@ impl Server {
         (settings, options): (&Settings, &Options),
         (data, environment): (DataDir, Vec<(String, String)>),
         stop: &Stop,
-        store: impl Store + Catalog + KeepsSchedules + Templates,
+        store: impl Store + Catalog + KeepsSchedules + Organizations + Templates,
     ) -> anyhow::Result<Self> {
         let listener = listen(runtime, settings)?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -278,7 +279,11 @@ fn api(
     token: &str,
     downloads: Downloads,
     (mailbox, schedules): (Mailbox, Schedules),
-    (store, logs, hub): (Arc<impl Store + Catalog + KeepsSchedules + Templates>, Arc<Logs>, Hub),
+    (store, logs, hub): (
+        Arc<impl Store + Catalog + KeepsSchedules + Organizations + Templates>,
+        Arc<Logs>,
+        Hub,
+    ),
 ) -> Api {
     let mut config = ApiConfig::new(token.to_owned());
     config.default_retry = settings.default_retry();

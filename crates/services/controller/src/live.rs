@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flowforge_engine::{Context, Run, StepError};
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::NodeIx;
+use flowforge_model::id::{EntityId, NodeIx};
 use flowforge_model::plan::{Plan, RetryStrategy};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
@@ -20,6 +20,8 @@ use crate::guard::guarded;
 pub(crate) struct Live {
     pub(crate) plan: Arc<Plan>,
     pub(crate) run: Run,
+    /// Its project.
+    pub(crate) project: EntityId,
     /// Number of its last committed record.
     pub(crate) seq: u64,
     /// Attempts that were admitted and have not ended.
@@ -42,10 +44,12 @@ impl Live {
             Some(plan) => plan,
             None => Arc::new(compile(&stored, default_retry)?),
         };
+        let project = stored.project;
         let context = Context {
             id: stored.id,
             name: stored.name,
-            project: stored.project,
+            project: stored.namespace,
+            lock_name: stored.lock_name,
             labels: stored.labels,
             priority: stored.priority,
             created_at: stored.created_at,
@@ -61,6 +65,7 @@ impl Live {
         Ok(Self {
             plan,
             run,
+            project,
             seq: stored.seq,
             open: stored.open.into_iter().map(|(key, _)| key).collect(),
             locks: BTreeMap::new(),

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use flowforge_model::attempt::{AttemptKey, Fact};
 use flowforge_model::event::Command;
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::claims::Claims;
@@ -249,7 +249,7 @@ impl Store for FaultyStore {
 
     async fn recall(
         &self,
-        project: &str,
+        project: EntityId,
         cache: &str,
         key: &str,
     ) -> Result<Option<Remembered>, StoreError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::{Config, Controller, ControllerError, Message, Turned};
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Report, WorkOrder};
 use flowforge_model::event::Command;
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::{Admission, LockRequest, Ready};
@@ -241,7 +241,7 @@ impl World {
         let id = WorkflowId(uuid::Uuid::from_u128(number));
         let new = NewWorkflow {
             id,
-            project: "default".to_owned(),
+            project: EntityId::DEFAULT_PROJECT,
             name: format!("w{number}"),
             description: String::new(),
             document: document.to_owned(),
