@@ -17,6 +17,7 @@ const ENGINE: &str = "flowforge-engine";
 const CRON: &str = "flowforge-cron";
 const QUOTA: &str = "flowforge-quota";
 const SCHEDULER: &str = "flowforge-scheduler";
+const ORGANIZATION: &str = "flowforge-organization";
 const PORTS: &str = "flowforge-ports";
 const STORE: &str = "flowforge-store";
 const PROCESS: &str = "flowforge-process";
@@ -35,7 +36,7 @@ const LOGS: &str = "flowforge-svc-logs";
 const TESTKIT: &str = "flowforge-testkit";
 const PROXY: &str = "flowforge-proxy";
 
-const DOMAIN: [&str; 7] = [MODEL, EXPR, SPEC, CRON, ENGINE, QUOTA, SCHEDULER];
+const DOMAIN: [&str; 8] = [MODEL, EXPR, SPEC, CRON, ENGINE, QUOTA, SCHEDULER, ORGANIZATION];
 /// Real adapters for the tests of a service; never another service.
 const SERVICE_TESTS: &[&str] = &[STORE, QUEUE, PROCESS, LOGSTORE, ARTIFACTS, TESTKIT];
 
@@ -48,9 +49,10 @@ pub(crate) const ARROWS: &[Arrows] = &[
     arrows(ENGINE, &[MODEL, EXPR], &[SPEC]),
     arrows(QUOTA, &[MODEL], &[]),
     arrows(SCHEDULER, &[MODEL, QUOTA], &[]),
-    arrows(PORTS, &[MODEL], &[]),
+    arrows(ORGANIZATION, &[MODEL], &[]),
+    arrows(PORTS, &[MODEL, ORGANIZATION], &[]),
     arrows(WIRE, &[MODEL], &[]),
-    arrows(STORE, &[MODEL, PORTS], &[TESTKIT, PROXY]),
+    arrows(STORE, &[MODEL, ORGANIZATION, PORTS], &[TESTKIT, PROXY]),
     arrows(PROCESS, &[MODEL, PORTS], &[LOGSTORE, TESTKIT]),
     arrows(QUEUE, &[MODEL, PORTS], &[TESTKIT]),
     arrows(ARTIFACTS, &[MODEL, PORTS, HTTP], &[TESTKIT]),
@@ -58,7 +60,11 @@ pub(crate) const ARROWS: &[Arrows] = &[
     arrows(LISTEN, &[], &[]),
     // Lines are shipped to an aggregator by the client that artifacts go by, too.
     arrows(LOGSTORE, &[MODEL, PORTS, HTTP], &[TESTKIT]),
-    arrows(API, &[MODEL, EXPR, SPEC, CRON, ENGINE, PORTS, WIRE, LISTEN], SERVICE_TESTS),
+    arrows(
+        API,
+        &[MODEL, EXPR, SPEC, CRON, ENGINE, ORGANIZATION, PORTS, WIRE, LISTEN],
+        SERVICE_TESTS,
+    ),
     arrows(CONTROLLER, &[MODEL, EXPR, SPEC, ENGINE, PORTS], SERVICE_TESTS),
     arrows(SVC_CRON, &[MODEL, CRON, SPEC, PORTS], SERVICE_TESTS),
     arrows(SVC_SCHEDULER, &[MODEL, SCHEDULER, PORTS], SERVICE_TESTS),

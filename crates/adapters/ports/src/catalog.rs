@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use flowforge_model::event::{Record, TaskRow, WorkflowState};
-use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 
@@ -15,7 +15,7 @@ pub struct WorkflowView {
     /// Its id.
     pub id: WorkflowId,
     /// Its project.
-    pub project: String,
+    pub project: EntityId,
     /// Its name.
     pub name: String,
     /// For people.
@@ -76,7 +76,7 @@ pub struct EventView {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkflowFilter {
     /// Only this project.
-    pub project: Option<String>,
+    pub project: Option<EntityId>,
     /// Only these statuses.
     pub statuses: Vec<WorkflowStatus>,
     /// Only names that begin so.
@@ -103,17 +103,6 @@ pub struct TaskFilter {
 /// Tasks counted by status.
 pub type TaskCounts = Vec<(TaskStatus, u64)>;
 
-/// A project as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProjectView {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// When it was created.
-    pub created_at: Timestamp,
-}
-
 /// Which locks are wanted, by key. Empty fields want all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LockFilter {
@@ -128,7 +117,7 @@ pub struct LockFilter {
 /// A lock that somebody holds or waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockView {
-    /// Which: `scope/project/name`.
+    /// Which: `scope/project/name`, the project as [`crate::store::StoredRun::lock_name`] has it.
     pub key: String,
     /// How many may hold it: the most that one of those below knows.
     pub limit: u32,
@@ -161,7 +150,7 @@ pub struct LockUser {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheView {
     /// Its project.
-    pub project: String,
+    pub project: EntityId,
     /// Its name.
     pub cache: String,
     /// How many outputs it remembers.
@@ -252,22 +241,6 @@ pub trait Catalog: Send + Sync + 'static {
         limit: u32,
     ) -> impl Future<Output = Result<Vec<EventView>, StoreError>> + Send;
 
-    /// All projects, by name.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    fn projects(&self) -> impl Future<Output = Result<Vec<ProjectView>, StoreError>> + Send;
-
-    /// Creates a project.
-    ///
-    /// # Errors
-    /// `Conflict` if the name is taken.
-    fn create_project(
-        &self,
-        name: String,
-        at: Timestamp,
-    ) -> impl Future<Output = Result<ProjectView, StoreError>> + Send;
-
     /// Locks that tasks `from..=to` of a workflow hold or wait for, by node and key.
     ///
     /// # Errors
@@ -297,7 +270,7 @@ pub trait Catalog: Send + Sync + 'static {
     /// `Unavailable`.
     fn caches(
         &self,
-        project: String,
+        project: EntityId,
         after: Option<String>,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<CacheView>, StoreError>> + Send;
@@ -308,7 +281,7 @@ pub trait Catalog: Send + Sync + 'static {
     /// `Unavailable`, `Corrupt`.
     fn memos(
         &self,
-        project: String,
+        project: EntityId,
         cache: String,
         after: i64,
         limit: u32,
@@ -320,7 +293,7 @@ pub trait Catalog: Send + Sync + 'static {
     /// `Unavailable`.
     fn forget(
         &self,
-        project: String,
+        project: EntityId,
         cache: String,
         key: Option<String>,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;

@@ -12,6 +12,7 @@ pub mod handover;
 pub mod leases;
 pub mod logs;
 pub mod nudge;
+pub mod organization;
 pub mod queue;
 pub mod reservations;
 pub mod runner;

@@ -7,7 +7,7 @@
 
 use std::future::Future;
 
-use flowforge_model::id::{ScheduleId, WorkflowId};
+use flowforge_model::id::{EntityId, ScheduleId, WorkflowId};
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 
@@ -19,7 +19,9 @@ pub struct ScheduleRow {
     /// Its id.
     pub id: ScheduleId,
     /// Its project.
-    pub project: String,
+    pub project: EntityId,
+    /// The name of its project: the namespace of its document.
+    pub namespace: String,
     /// Its name, unique in its project.
     pub name: String,
     /// The document as it was sent.
@@ -46,7 +48,7 @@ pub struct PutSchedule {
     /// Its id; a new one for one that is created.
     pub id: ScheduleId,
     /// Its project.
-    pub project: String,
+    pub project: EntityId,
     /// Its name.
     pub name: String,
     /// The document.
@@ -109,13 +111,13 @@ pub trait Schedules: Send + Sync + 'static {
         put: PutSchedule,
     ) -> impl Future<Output = Result<ScheduleRow, StoreError>> + Send;
 
-    /// One schedule by the name of its project and its own.
+    /// One schedule by its project and its name.
     ///
     /// # Errors
     /// `NotFound`.
     fn schedule_named(
         &self,
-        project: String,
+        project: EntityId,
         name: String,
     ) -> impl Future<Output = Result<ScheduleRow, StoreError>> + Send;
 
@@ -134,7 +136,7 @@ pub trait Schedules: Send + Sync + 'static {
     /// `Unavailable`.
     fn schedules(
         &self,
-        project: Option<String>,
+        project: Option<EntityId>,
         after: Option<ScheduleId>,
         limit: u32,
     ) -> impl Future<Output = Result<Vec<ScheduleRow>, StoreError>> + Send;

@@ -7,7 +7,7 @@ use std::future::Future;
 
 use flowforge_model::attempt::{AttemptKey, Report};
 use flowforge_model::event::{Command, Outputs, Record, TaskRow, TaskWrite, Timer, WorkflowState};
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
 
@@ -60,7 +60,7 @@ pub struct NewWorkflow {
     /// Its id, minted by the api.
     pub id: WorkflowId,
     /// Its project.
-    pub project: String,
+    pub project: EntityId,
     /// Its name; not unique.
     pub name: String,
     /// For people.
@@ -113,7 +113,11 @@ pub struct StoredRun {
     /// Its name.
     pub name: String,
     /// Its project.
-    pub project: String,
+    pub project: EntityId,
+    /// The name of its project: the namespace of its tasks.
+    pub namespace: String,
+    /// What locks of its project are called by: unique in the whole store, and never another.
+    pub lock_name: String,
     /// Its document.
     pub document: String,
     /// Parameter values of its submission.
@@ -352,7 +356,7 @@ pub trait Store: Send + Sync + 'static {
     /// `Unavailable`, `Corrupt`.
     fn recall(
         &self,
-        project: &str,
+        project: EntityId,
         cache: &str,
         key: &str,
     ) -> impl Future<Output = Result<Option<Remembered>, StoreError>> + Send;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 
+use flowforge_model::id::EntityId;
 use flowforge_model::time::Timestamp;
 
 use crate::store::StoreError;
@@ -67,8 +68,8 @@ impl TemplateKind {
 pub struct TemplateId {
     /// Its kind.
     pub kind: TemplateKind,
-    /// Its project; empty for a kind that is shared by all.
-    pub project: String,
+    /// Its project; none for a kind that is shared by all.
+    pub project: Option<EntityId>,
     /// Its name, unique among its kind and project.
     pub name: String,
 }
@@ -76,8 +77,8 @@ pub struct TemplateId {
 impl TemplateId {
     /// The document that `name` means in `project`.
     #[must_use]
-    pub fn new(kind: TemplateKind, project: &str, name: &str) -> Self {
-        let project = if kind.shared() { String::new() } else { project.to_owned() };
+    pub fn new(kind: TemplateKind, project: EntityId, name: &str) -> Self {
+        let project = if kind.shared() { None } else { Some(project) };
         Self { kind, project, name: name.to_owned() }
     }
 }
@@ -144,7 +145,7 @@ pub struct TemplateFilter {
     /// Only these kinds.
     pub kinds: Vec<TemplateKind>,
     /// Only those of this project and those shared by all.
-    pub project: Option<String>,
+    pub project: Option<EntityId>,
     /// Only names that begin so.
     pub name_prefix: Option<String>,
     /// Only with all of these labels.

@@ -3,6 +3,7 @@
 mod admissions;
 pub(crate) mod fixture;
 mod locks;
+mod organization;
 mod random;
 mod roles;
 mod schedules;

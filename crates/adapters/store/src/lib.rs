@@ -14,6 +14,7 @@ mod archive;
 mod codec;
 pub mod doctor;
 mod memory;
+mod organization;
 mod postgres;
 mod rules;
 mod sqlite;

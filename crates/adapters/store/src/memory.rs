@@ -1,6 +1,7 @@
 //! The twin of the SQLite store, for simulation and tests: the same answers, nothing on disk.
 
 mod commit;
+mod organization;
 mod roles;
 mod schedules;
 mod templates;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::event::{Command, TaskRow, Timer, WorkflowState};
-use flowforge_model::id::{InstanceId, NodeIx, ScheduleId, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, ScheduleId, WorkflowId};
 use flowforge_model::shard::ShardSet;
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
@@ -42,15 +43,14 @@ struct Rows {
     intents: BTreeMap<i64, IntentRow>,
     workflows: BTreeMap<WorkflowId, Kept>,
     memos: BTreeMap<MemoKey, Remembered>,
-    /// Names besides the default one.
-    projects: BTreeSet<String>,
+    organization: organization::Kept,
     templates: BTreeMap<TemplateId, templates::Versions>,
     schedules: BTreeMap<ScheduleId, schedules::Scheduled>,
     roles: roles::Roles,
 }
 
 /// Project, cache and key.
-type MemoKey = (String, String, String);
+type MemoKey = (EntityId, String, String);
 
 #[derive(Debug)]
 struct IntentRow {
@@ -62,6 +62,7 @@ struct IntentRow {
 #[derive(Clone, Debug)]
 struct Kept {
     new: Arc<NewWorkflow>,
+    tenant: EntityId,
     state: WorkflowState,
     seq: u64,
     gate_closed: bool,
@@ -81,11 +82,6 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Adds a project, so that workflows may name it. Adding it twice changes nothing.
-    pub fn add_project(&self, name: &str) {
-        self.rows().projects.insert(name.to_owned());
     }
 
     /// The history of a workflow; empty if there is none.
@@ -186,16 +182,18 @@ impl Store for MemoryStore {
     }
 
     async fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {
-        self.rows().workflows.get(&id).ok_or(StoreError::NotFound)?.load(id)
+        let rows = self.rows();
+        let kept = rows.workflows.get(&id).ok_or(StoreError::NotFound)?;
+        kept.load(id, rows.namespace(kept.new.project))
     }
 
     async fn recall(
         &self,
-        project: &str,
+        project: EntityId,
         cache: &str,
         key: &str,
     ) -> Result<Option<Remembered>, StoreError> {
-        let of = (project.to_owned(), cache.to_owned(), key.to_owned());
+        let of = (project, cache.to_owned(), key.to_owned());
         Ok(self.rows().memos.get(&of).cloned())
     }
 
@@ -209,20 +207,12 @@ fn page(limit: u32) -> usize {
 }
 
 impl Rows {
-    fn must_have_project(&self, name: &str) -> Result<(), StoreError> {
-        if name == rules::DEFAULT_PROJECT || self.projects.contains(name) {
-            Ok(())
-        } else {
-            Err(rules::no_project(name))
-        }
-    }
-
     fn insert(&mut self, new: NewWorkflow) -> Result<Inserted, StoreError> {
-        self.must_have_project(&new.project)?;
+        let tenant = self.project(new.project)?.tenant;
         if let Some((key, digest)) = &new.idempotency {
             let earlier = self.workflows.values().find_map(|kept| {
                 let (of, digest) = kept.new.idempotency.as_ref()?;
-                (of == key).then_some((kept.new.id, digest))
+                (kept.tenant == tenant && of == key).then_some((kept.new.id, digest))
             });
             match earlier {
                 None => {}
@@ -234,12 +224,17 @@ impl Rows {
         if self.workflows.contains_key(&id) {
             return Err(StoreError::Conflict(format!("workflow {id} exists")));
         }
-        self.workflows.insert(id, Kept::new(new));
+        self.takes_work(new.project)?;
+        self.workflows.insert(id, Kept::new(new, tenant));
         self.push_intent(id, None);
         Ok(Inserted { id, replayed: false })
     }
 
     fn ask(&mut self, workflow: WorkflowId, command: Command) -> Result<(), StoreError> {
+        let kept = self.workflows.get(&workflow).ok_or(StoreError::NotFound)?;
+        if command == Command::Retry {
+            self.takes_work(kept.new.project)?;
+        }
         let kept = self.workflows.get_mut(&workflow).ok_or(StoreError::NotFound)?;
         if let Some(why) = rules::refusal(kept.state.status, &command) {
             return Err(StoreError::Refused(why));
@@ -264,9 +259,10 @@ impl Rows {
 }
 
 impl Kept {
-    fn new(new: NewWorkflow) -> Self {
+    fn new(new: NewWorkflow, tenant: EntityId) -> Self {
         Self {
             new: Arc::new(new),
+            tenant,
             state: WorkflowState {
                 generation: 1,
                 status: WorkflowStatus::Pending,
@@ -305,7 +301,7 @@ impl Kept {
         self.tasks.get(node).map(|task| task.shape.name.clone())
     }
 
-    fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {
+    fn load(&self, id: WorkflowId, namespace: String) -> Result<StoredRun, StoreError> {
         let gap = (0_usize..).zip(self.tasks.keys()).find(|(place, node)| node.index() != *place);
         if let Some((place, _)) = gap {
             return Err(StoreError::Corrupt(format!("task {place} is missing")));
@@ -317,7 +313,9 @@ impl Kept {
         Ok(StoredRun {
             id,
             name: self.new.name.clone(),
-            project: self.new.project.clone(),
+            project: self.new.project,
+            lock_name: rules::lock_name(self.new.project),
+            namespace,
             document: self.new.document.clone(),
             parameters: self.new.parameters.clone(),
             labels: self.new.labels.clone(),

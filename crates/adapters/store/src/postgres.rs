@@ -12,6 +12,7 @@ mod error;
 mod intake;
 mod load;
 mod migrations;
+mod organization;
 mod pool;
 mod restored;
 mod retention;
@@ -26,7 +27,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use flowforge_model::event::Command;
-use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, WorkflowId};
 use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::handover::News;
@@ -39,6 +40,7 @@ use tokio::runtime::{Builder, Runtime};
 use self::connection::{Connection, Role, Target};
 use self::pool::Pool;
 use self::transaction::{Mode, Work};
+use crate::organization::Copied;
 
 pub use self::archive::ARCHIVE_VERSION;
 pub use self::config::PostgresConfig;
@@ -67,6 +69,7 @@ pub struct PostgresStore {
 struct Shared {
     writers: Arc<Pool>,
     readers: Arc<Pool>,
+    organization: Arc<Copied>,
     /// Taken only when the last clone is dropped.
     runtime: Option<Runtime>,
 }
@@ -127,7 +130,9 @@ impl PostgresStore {
         let target = Arc::new(Target::new(config)?);
         let pool = |role, most| Arc::new(Pool::new(&target, role, most));
         let (writers, readers) = (pool(Role::Write, writers), pool(Role::Read, readers));
-        Ok(Self { shared: Arc::new(Shared { writers, readers, runtime: Some(runtime) }) })
+        let organization = Arc::default();
+        let runtime = Some(runtime);
+        Ok(Self { shared: Arc::new(Shared { writers, readers, organization, runtime }) })
     }
 }
 
@@ -204,14 +209,14 @@ impl Store for PostgresStore {
 
     async fn recall(
         &self,
-        project: &str,
+        project: EntityId,
         cache: &str,
         key: &str,
     ) -> Result<Option<Remembered>, StoreError> {
-        let of = [project.to_owned(), cache.to_owned(), key.to_owned()];
+        let of = [cache.to_owned(), key.to_owned()];
         self.read(Mode::Fresh, move |tx| {
             Box::pin(async move {
-                let [project, cache, key] = &of;
+                let [cache, key] = &of;
                 load::recall(tx, project, cache, key).await
             })
         })

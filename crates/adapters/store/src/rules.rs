@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::event::{Command, TaskState, WorkflowState};
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{Commit, LockWrite, RunChanges, StoreError};
@@ -13,8 +13,12 @@ use flowforge_ports::store::{Commit, LockWrite, RunChanges, StoreError};
 pub(crate) const STOPPED_UNCLAIMED: &str = "stopped before it began";
 /// Why an attempt ended whose executor is gone.
 pub(crate) const EXECUTOR_LOST: &str = "the executor that ran it is gone";
-/// The project every database begins with.
-pub(crate) const DEFAULT_PROJECT: &str = "default";
+
+/// What locks of a project of a store in memory are called by: as in the others, whose default
+/// project is older than names of locks are.
+pub(crate) fn lock_name(project: EntityId) -> String {
+    if project == EntityId::DEFAULT_PROJECT { "default".to_owned() } else { project.to_string() }
+}
 
 /// Why `command` may not be asked of a workflow that stands at `status`.
 pub(crate) fn refusal(status: WorkflowStatus, command: &Command) -> Option<String> {
@@ -64,8 +68,13 @@ pub(crate) fn task_may_become(from: TaskStatus, to: TaskStatus) -> bool {
 }
 
 /// A workflow names a project that does not exist.
-pub(crate) fn no_project(name: &str) -> StoreError {
-    StoreError::Refused(format!("there is no project named {name:?}"))
+pub(crate) fn no_project(id: EntityId) -> StoreError {
+    StoreError::Refused(format!("there is no project {id}"))
+}
+
+/// A workflow is to begin in a project that is being deleted.
+pub(crate) fn draining(name: &str) -> StoreError {
+    StoreError::Refused(format!("project {name:?} is being deleted: it takes nothing new"))
 }
 
 /// There is a schedule of this name already.

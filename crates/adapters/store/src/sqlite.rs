@@ -8,6 +8,7 @@ mod error;
 mod intake;
 mod load;
 mod migrations;
+mod organization;
 mod schedules;
 mod templates;
 
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flowforge_model::event::Command;
-use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, WorkflowId};
 use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::handover::News;
@@ -26,6 +27,7 @@ use flowforge_ports::store::{
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use self::connection::Readers;
+use crate::organization::Copied;
 
 pub(crate) use self::connection::open_for_doctor;
 pub(crate) use self::error::from_sqlite;
@@ -46,6 +48,7 @@ struct Shared {
     // connection that may only read cannot.
     readers: Readers,
     writer: Mutex<Connection>,
+    organization: Copied,
 }
 
 impl SqliteStore {
@@ -57,7 +60,11 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let writer = connection::open_writer(path)?;
         Ok(Self {
-            shared: Arc::new(Shared { readers: Readers::new(path), writer: Mutex::new(writer) }),
+            shared: Arc::new(Shared {
+                readers: Readers::new(path),
+                writer: Mutex::new(writer),
+                organization: Copied::default(),
+            }),
         })
     }
 
@@ -147,7 +154,7 @@ impl Store for SqliteStore {
 
     async fn recall(
         &self,
-        project: &str,
+        project: EntityId,
         cache: &str,
         key: &str,
     ) -> Result<Option<Remembered>, StoreError> {

@@ -1,33 +1,10 @@
-//! Projects, and the server about itself.
+//! The server about itself.
 
 use std::fmt;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-
-use crate::time::Time;
-
-/// A project.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Project {
-    /// Its id.
-    pub id: String,
-    /// Its name, unique.
-    pub name: String,
-    /// When it was created.
-    pub created_at: Time,
-}
-
-/// A project to create.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct NewProject {
-    /// `[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?`
-    pub name: String,
-}
 
 /// The server's health.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

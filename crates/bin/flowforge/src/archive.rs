@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use flowforge_model::quota::Level;
 use flowforge_ports::clock::{Clock, SystemClock};
+use flowforge_ports::organization::Organizations as _;
 use flowforge_ports::store::StoreError;
 use flowforge_store::{Archive, PostgresStore};
 use tokio::runtime::Builder;
@@ -68,12 +70,16 @@ async fn export(
             Some(moment.with_context(|| format!("--before: {text:?} is not a moment"))?)
         }
     };
+    let project = match project {
+        None => None,
+        Some(text) => {
+            let organization = store.organization().await?;
+            Some(organization.find(Level::Project, text).context("--project")?.id)
+        }
+    };
     let (mut workflows, mut rows, mut after) = (0, 0, None);
     loop {
-        let page = match store.ended(before, project, after).await {
-            Err(StoreError::NotFound) => bail!("--project: there is no such project"),
-            page => page?,
-        };
+        let page = store.ended(before, project, after).await?;
         for one in page.workflows {
             match archive.keep(store, one, SystemClock.now()).await {
                 Ok(archived) => {

@@ -13,11 +13,13 @@ use anyhow::{Context, anyhow};
 use flowforge_artifacts::Stores;
 use flowforge_logstore::SegmentLogs;
 use flowforge_model::id::InstanceId;
+use flowforge_model::quota::Entity;
 use flowforge_model::shard::ShardSet;
 use flowforge_ports::catalog::Catalog;
 use flowforge_ports::clock::SystemClock;
+use flowforge_ports::organization::Organizations;
 use flowforge_ports::schedules::Schedules as KeepsSchedules;
-use flowforge_ports::store::Store;
+use flowforge_ports::store::{Store, StoreError};
 use flowforge_ports::templates::Templates;
 use flowforge_svc_api::{Api, ApiConfig, Downloads, Hub};
 use flowforge_svc_controller::{
@@ -49,6 +51,8 @@ use crate::telemetry;
 
 /// Threads that answer requests: few, so that idling is cheap; blocking work has threads of its own.
 const API_THREADS: usize = 2;
+/// How soon a changed quota is heeded.
+const LOOK_AT_SHARES: Duration = Duration::from_secs(1);
 
 /// Runs until told to stop.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
@@ -123,7 +127,7 @@ impl Server {
         (settings, options): (&Settings, &Options),
         (data, environment): (DataDir, Vec<(String, String)>),
         stop: &Stop,
-        store: impl Store + Catalog + KeepsSchedules + Templates,
+        store: impl Store + Catalog + KeepsSchedules + Organizations + Templates,
     ) -> anyhow::Result<Self> {
         let listener = listen(runtime, settings)?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -137,6 +141,9 @@ impl Server {
         keeper.sweep(data.logs());
         keeper.sweep_claims();
         let (mailbox, inbox) = mailbox();
+        let (version, entities) = runtime.block_on(store.hierarchy())?;
+        mailbox.share_among(entities);
+        runtime.spawn(share(Arc::clone(&store), mailbox.clone(), version));
         let (schedules, due) = flowforge_svc_cron::mailbox();
         let ledger = Arc::new(Ledger::new(mailbox.clone()));
         let instance = InstanceId(Uuid::now_v7());
@@ -228,6 +235,32 @@ impl Server {
     }
 }
 
+/// Tells the controller who shares, whenever that changed.
+async fn share(store: Arc<impl Organizations>, mailbox: Mailbox, mut version: u64) {
+    loop {
+        tokio::time::sleep(LOOK_AT_SHARES).await;
+        match changed(&*store, version).await {
+            Ok(None) => {}
+            Ok(Some((now, entities))) => {
+                version = now;
+                mailbox.share_among(entities);
+            }
+            Err(error) => tracing::warn!(%error, "quotas cannot be read"),
+        }
+    }
+}
+
+/// The hierarchy, if it is not the one of this version.
+async fn changed(
+    store: &impl Organizations,
+    version: u64,
+) -> Result<Option<(u64, Vec<Entity>)>, StoreError> {
+    if store.organization_version().await? == version {
+        return Ok(None);
+    }
+    store.hierarchy().await.map(Some)
+}
+
 /// Logs whose followers here are told of every append.
 fn logs(data: &DataDir, hub: Hub) -> anyhow::Result<Arc<Logs>> {
     let logs = SegmentLogs::open(&data.logs()).context("cannot open the logs")?;
@@ -278,7 +311,11 @@ fn api(
     token: &str,
     downloads: Downloads,
     (mailbox, schedules): (Mailbox, Schedules),
-    (store, logs, hub): (Arc<impl Store + Catalog + KeepsSchedules + Templates>, Arc<Logs>, Hub),
+    (store, logs, hub): (
+        Arc<impl Store + Catalog + KeepsSchedules + Organizations + Templates>,
+        Arc<Logs>,
+        Hub,
+    ),
 ) -> Api {
     let mut config = ApiConfig::new(token.to_owned());
     config.default_retry = settings.default_retry();

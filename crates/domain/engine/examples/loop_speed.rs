@@ -60,6 +60,7 @@ fn measure(plan: &Plan, count: u32) -> [u128; 3] {
         id: WorkflowId(uuid::Uuid::from_u128(7)),
         name: "speed".to_owned(),
         project: "default".to_owned(),
+        lock_name: "default".to_owned(),
         labels: Vec::new(),
         priority: 0,
         created_at: Timestamp(1),

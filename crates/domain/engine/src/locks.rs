@@ -72,7 +72,7 @@ fn some_requests(
             Ok(name) => name,
             Err(error) => return Ok(Err(error.into())),
         };
-        let key = format!("{}/{}/{name}", lock.scope, run.context.project);
+        let key = format!("{}/{}/{name}", lock.scope, run.context.lock_name);
         match requests.iter_mut().find(|known| known.key == key) {
             Some(known) => known.limit = known.limit.min(lock.limit),
             None => requests.push(LockRequest { key, limit: lock.limit }),

@@ -21,8 +21,10 @@ pub struct Context {
     pub id: WorkflowId,
     /// Its name.
     pub name: String,
-    /// Its project.
+    /// The name of its project.
     pub project: String,
+    /// What locks of its project are called by: no other project has it.
+    pub lock_name: String,
     /// Its labels.
     pub labels: Vec<(String, String)>,
     /// Its priority.

@@ -154,6 +154,7 @@ impl World {
             id: WorkflowId(uuid::Uuid::from_u128(0x0189_0a5d_ac96_774b_bcce_b302_099a_8057)),
             name: "test".to_owned(),
             project: "default".to_owned(),
+            lock_name: "default".to_owned(),
             labels: Vec::new(),
             priority: 0,
             created_at: Timestamp(1_000_000),

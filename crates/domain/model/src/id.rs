@@ -43,6 +43,11 @@ impl EntityId {
         Self(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0002));
 }
 
+/// A quota: limits that entities of one tenant may share.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct QuotaId(pub Uuid);
+
 /// One running server process, new at every start. Attempts carry it, so that a restarted
 /// server recognises what its predecessor left behind.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -96,6 +101,7 @@ uuid_newtype!(TaskId);
 uuid_newtype!(InstanceId);
 uuid_newtype!(ScheduleId);
 uuid_newtype!(EntityId);
+uuid_newtype!(QuotaId);
 
 impl WorkflowId {
     /// The id of the task at `node`.

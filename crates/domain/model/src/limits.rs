@@ -73,6 +73,12 @@ pub const REPORTED_ERRORS: usize = 100;
 pub const PAGE_ROWS: u32 = 1000;
 /// Versions kept of one stored template; older ones are forgotten. A thousand edits to go back to.
 pub const TEMPLATE_VERSIONS: u32 = 1000;
+/// Levels of one tenant, the tenant and its projects included. Each is looked at for every task.
+pub const ORGANIZATION_DEPTH: usize = 8;
+/// Tenants, departments, groups and projects together: every server holds all of them.
+pub const ENTITIES: usize = 100_000;
+/// Quotas, of all tenants together.
+pub const QUOTAS: usize = 100_000;
 /// Outputs remembered in one cache of a project; the oldest are forgotten.
 pub const MEMOS_PER_CACHE: u32 = 10_000;
 /// Bytes of an artifact's key: what S3 allows.

@@ -152,7 +152,7 @@ pub(crate) async fn resubmit(
     };
     let (view, document) = shared.call(read).await?;
     let submission = Submission {
-        project: Some(view.project),
+        project: Some(view.project.to_string()),
         name: name.or(Some(view.name)),
         description: view.description,
         document,

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use uuid::Uuid;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
+use flowforge_model::id::EntityId;
 use flowforge_model::limits::REPORTED_ERRORS;
 use flowforge_ports::templates::{NewTemplate, TemplateId};
 use flowforge_spec::{Part, Problem};
@@ -19,7 +21,6 @@ use crate::bundle;
 use crate::problem::{Code, Failure, finding};
 use crate::projects::wanted;
 use crate::query::Query;
-use crate::show::Projects;
 
 /// Store templates
 ///
@@ -44,10 +45,10 @@ pub(crate) async fn apply(
     let Read { documents, warnings } = shared.compute(move || read(&text)).await??;
     let inner = Arc::clone(&shared);
     let work = move |backend: &dyn Backend| {
-        let project = wanted(&inner, &Projects::read(backend)?, project.as_deref())?;
+        let project = wanted(&inner, backend, project.as_deref())?;
         let (by, at) = (&inner.config.principal, inner.now());
         let new = |one: &Document| NewTemplate {
-            id: TemplateId::new(one.id.kind, &project, &one.id.name),
+            id: TemplateId::new(one.id.kind, project, &one.id.name),
             document: one.text.clone(),
             labels: one.labels.clone(),
             by: by.clone(),
@@ -65,6 +66,9 @@ pub(crate) async fn apply(
     let items = shared.call(work).await?;
     Ok(Json(Applied { items, warnings }))
 }
+
+/// The project of a document until it is stored.
+const NOT_KNOWN: EntityId = EntityId(Uuid::nil());
 
 /// A document that can be stored; its project is not known yet.
 struct Document {
@@ -96,7 +100,7 @@ fn read(text: &str) -> Result<Read, Failure> {
                 let Some(kind) = bundle::kind(stored.kind) else {
                     continue;
                 };
-                let id = TemplateId::new(kind, "", &stored.name);
+                let id = TemplateId::new(kind, NOT_KNOWN, &stored.name);
                 if !seen.insert(id.clone()) {
                     let detail =
                         format!("there are two documents {} {}", kind.manifest(), stored.name);

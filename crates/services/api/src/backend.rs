@@ -6,13 +6,15 @@ use std::io;
 use std::sync::Arc;
 
 use flowforge_model::event::{Command, TaskRow};
-use flowforge_model::id::{NodeIx, ScheduleId, WorkflowId};
+use flowforge_model::id::{EntityId, NodeIx, ScheduleId, WorkflowId};
 use flowforge_model::time::Timestamp;
+use flowforge_organization::{Edit, Organization};
 use flowforge_ports::catalog::{
-    AttemptView, CacheView, Catalog, EventView, LockFilter, LockView, MemoView, ProjectView,
-    TaskCounts, TaskFilter, WorkflowFilter, WorkflowView,
+    AttemptView, CacheView, Catalog, EventView, LockFilter, LockView, MemoView, TaskCounts,
+    TaskFilter, WorkflowFilter, WorkflowView,
 };
 use flowforge_ports::logs::{LogCursor, LogPage, LogQuery, LogStore};
+use flowforge_ports::organization::{Edited, Organizations};
 use flowforge_ports::schedules::{PutSchedule, ScheduleRow, ScheduleRun, Schedules};
 use flowforge_ports::store::{Inserted, NewWorkflow, Store, StoreError};
 use flowforge_ports::templates::{
@@ -33,18 +35,25 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn task_counts(&self, id: WorkflowId) -> Answer<TaskCounts>;
     fn attempts(&self, id: WorkflowId, from: NodeIx, to: NodeIx) -> Answer<Vec<AttemptView>>;
     fn events(&self, id: WorkflowId, after: u64, limit: u32) -> Answer<Vec<EventView>>;
-    fn projects(&self) -> Answer<Vec<ProjectView>>;
-    fn create_project(&self, name: String, at: Timestamp) -> Answer<ProjectView>;
+    fn organization(&self) -> Answer<Arc<Organization>>;
+    fn organization_version(&self) -> Answer<u64>;
+    fn edit(&self, edit: Edit, at: Timestamp) -> Answer<Edited>;
+    fn reap(&self, at: Timestamp) -> Answer<Vec<EntityId>>;
     fn locks(&self, filter: LockFilter, limit: u32, users: u32) -> Answer<Vec<LockView>>;
-    fn caches(&self, project: String, after: Option<String>, limit: u32) -> Answer<Vec<CacheView>>;
+    fn caches(
+        &self,
+        project: EntityId,
+        after: Option<String>,
+        limit: u32,
+    ) -> Answer<Vec<CacheView>>;
     fn memos(
         &self,
-        project: String,
+        project: EntityId,
         cache: String,
         after: i64,
         limit: u32,
     ) -> Answer<Vec<MemoView>>;
-    fn forget(&self, project: String, cache: String, key: Option<String>) -> Answer<u64>;
+    fn forget(&self, project: EntityId, cache: String, key: Option<String>) -> Answer<u64>;
     fn put(&self, new: Vec<NewTemplate>) -> Answer<Vec<Put>>;
     fn template(&self, id: TemplateId, version: Option<u32>) -> Answer<StoredTemplate>;
     fn templates(&self, filter: TemplateFilter, limit: u32) -> Answer<Vec<TemplateView>>;
@@ -56,11 +65,11 @@ pub(crate) trait Backend: Send + Sync + 'static {
     ) -> Answer<Vec<TemplateView>>;
     fn delete_template(&self, id: TemplateId, at: Timestamp) -> Answer<()>;
     fn put_schedule(&self, put: PutSchedule) -> Answer<ScheduleRow>;
-    fn schedule_named(&self, project: String, name: String) -> Answer<ScheduleRow>;
+    fn schedule_named(&self, project: EntityId, name: String) -> Answer<ScheduleRow>;
     fn schedule(&self, id: ScheduleId) -> Answer<ScheduleRow>;
     fn schedules(
         &self,
-        project: Option<String>,
+        project: Option<EntityId>,
         after: Option<ScheduleId>,
         limit: u32,
     ) -> Answer<Vec<ScheduleRow>>;
@@ -88,7 +97,9 @@ fn wait<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
     Handle::current().block_on(answer)
 }
 
-impl<S: Store + Catalog + Templates + Schedules, L: LogStore> Backend for Joined<S, L> {
+impl<S: Store + Catalog + Templates + Schedules + Organizations, L: LogStore> Backend
+    for Joined<S, L>
+{
     fn insert(&self, new: NewWorkflow) -> Answer<Inserted> {
         wait(self.store.insert(new))
     }
@@ -116,28 +127,39 @@ impl<S: Store + Catalog + Templates + Schedules, L: LogStore> Backend for Joined
     fn events(&self, id: WorkflowId, after: u64, limit: u32) -> Answer<Vec<EventView>> {
         wait(self.store.events(id, after, limit))
     }
-    fn projects(&self) -> Answer<Vec<ProjectView>> {
-        wait(self.store.projects())
+    fn organization(&self) -> Answer<Arc<Organization>> {
+        wait(self.store.organization())
     }
-    fn create_project(&self, name: String, at: Timestamp) -> Answer<ProjectView> {
-        wait(self.store.create_project(name, at))
+    fn organization_version(&self) -> Answer<u64> {
+        wait(self.store.organization_version())
+    }
+    fn edit(&self, edit: Edit, at: Timestamp) -> Answer<Edited> {
+        wait(self.store.edit(edit, at))
+    }
+    fn reap(&self, at: Timestamp) -> Answer<Vec<EntityId>> {
+        wait(self.store.reap(at))
     }
     fn locks(&self, filter: LockFilter, limit: u32, users: u32) -> Answer<Vec<LockView>> {
         wait(self.store.locks(filter, limit, users))
     }
-    fn caches(&self, project: String, after: Option<String>, limit: u32) -> Answer<Vec<CacheView>> {
+    fn caches(
+        &self,
+        project: EntityId,
+        after: Option<String>,
+        limit: u32,
+    ) -> Answer<Vec<CacheView>> {
         wait(self.store.caches(project, after, limit))
     }
     fn memos(
         &self,
-        project: String,
+        project: EntityId,
         cache: String,
         after: i64,
         limit: u32,
     ) -> Answer<Vec<MemoView>> {
         wait(self.store.memos(project, cache, after, limit))
     }
-    fn forget(&self, project: String, cache: String, key: Option<String>) -> Answer<u64> {
+    fn forget(&self, project: EntityId, cache: String, key: Option<String>) -> Answer<u64> {
         wait(self.store.forget(project, cache, key))
     }
     fn put(&self, new: Vec<NewTemplate>) -> Answer<Vec<Put>> {
@@ -163,7 +185,7 @@ impl<S: Store + Catalog + Templates + Schedules, L: LogStore> Backend for Joined
     fn put_schedule(&self, put: PutSchedule) -> Answer<ScheduleRow> {
         wait(self.store.put_schedule(put))
     }
-    fn schedule_named(&self, project: String, name: String) -> Answer<ScheduleRow> {
+    fn schedule_named(&self, project: EntityId, name: String) -> Answer<ScheduleRow> {
         wait(self.store.schedule_named(project, name))
     }
     fn schedule(&self, id: ScheduleId) -> Answer<ScheduleRow> {
@@ -171,7 +193,7 @@ impl<S: Store + Catalog + Templates + Schedules, L: LogStore> Backend for Joined
     }
     fn schedules(
         &self,
-        project: Option<String>,
+        project: Option<EntityId>,
         after: Option<ScheduleId>,
         limit: u32,
     ) -> Answer<Vec<ScheduleRow>> {

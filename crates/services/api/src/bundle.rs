@@ -1,5 +1,6 @@
 //! Stored documents for texts that refer to them.
 
+use flowforge_model::id::EntityId;
 use flowforge_ports::store::StoreError;
 use flowforge_ports::templates::{TemplateId, TemplateKind};
 use flowforge_spec::{Bundle, DocumentKind, Problem};
@@ -15,7 +16,7 @@ pub(crate) type Pin = (TemplateId, u32);
 /// place.
 pub(crate) fn complete(
     backend: &dyn Backend,
-    project: &str,
+    project: EntityId,
     text: String,
     pin: Option<&Pin>,
 ) -> Answer<Bundle> {

@@ -23,6 +23,7 @@ mod logs;
 mod memos;
 mod meta;
 mod openapi;
+mod organization;
 mod path;
 mod problem;
 mod projects;
@@ -52,6 +53,7 @@ use flowforge_ports::catalog::Catalog;
 use flowforge_ports::clock::{Clock, SystemClock};
 use flowforge_ports::logs::LogStore;
 use flowforge_ports::nudge::Nudge;
+use flowforge_ports::organization::Organizations;
 use flowforge_ports::schedules::Schedules;
 use flowforge_ports::store::Store;
 use flowforge_ports::templates::Templates;
@@ -89,6 +91,8 @@ pub struct Limits {
     pub leave: Duration,
     /// Then requests under way have this long to end.
     pub drain: Duration,
+    /// What has drained is looked for this often.
+    pub reap: Duration,
     /// Quiet streams send a comment this often.
     pub heartbeat: Duration,
     /// Streams read the store this often without having been woken.
@@ -113,6 +117,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             leave: Duration::ZERO,
             drain: Duration::from_secs(30),
+            reap: Duration::from_secs(5),
             heartbeat: Duration::from_secs(15),
             reread: Duration::from_secs(5),
             reread_logs: Duration::from_millis(250),
@@ -190,7 +195,7 @@ impl fmt::Debug for Api {
 impl Api {
     /// Joins the parts. Whoever commits to the store tells `hub`, so that streams are prompt.
     #[must_use]
-    pub fn new<S: Store + Catalog + Templates + Schedules, L: LogStore>(
+    pub fn new<S: Store + Catalog + Templates + Schedules + Organizations, L: LogStore>(
         store: Arc<S>,
         logs: Arc<L>,
         hub: Hub,
@@ -228,7 +233,10 @@ pub async fn serve(
 ) -> io::Result<()> {
     let Limits { connections, head_timeout, leave, drain, .. } = api.0.config.limits;
     let around = (Bounds { connections, head_timeout, leave, drain }, api.0.closing.clone());
-    flowforge_listen::serve(listener, api.router(), around, shutdown).await
+    let reaper = tokio::spawn(organization::reap(Arc::clone(&api.0)));
+    let served = flowforge_listen::serve(listener, api.router(), around, shutdown).await;
+    reaper.abort();
+    served
 }
 
 /// What the handlers share.

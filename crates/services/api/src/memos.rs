@@ -15,7 +15,7 @@ use crate::path::Name;
 use crate::problem::Failure;
 use crate::projects::wanted;
 use crate::query::Query;
-use crate::show::{self, Projects};
+use crate::show;
 use crate::workflows::after_page;
 
 /// List caches
@@ -41,10 +41,9 @@ pub(crate) async fn caches(
     let after = query.one("cursor")?.map(|cursor| scope.open_text(cursor)).transpose()?;
     let inner = Arc::clone(&shared);
     let read = move |backend: &dyn Backend| {
-        let projects = Projects::read(backend)?;
-        let name = wanted(&inner, &projects, project.as_deref())?;
-        let rows = backend.caches(name.clone(), after, limit + 1)?;
-        Ok::<_, Failure>((rows, projects.id(name)))
+        let project = wanted(&inner, backend, project.as_deref())?;
+        let rows = backend.caches(project, after, limit + 1)?;
+        Ok::<_, Failure>((rows, project.to_string()))
     };
     let (mut rows, project_id) = shared.call(read).await?;
     let next_cursor = after_page(&mut rows, limit).map(|last| scope.seal(last.cache.as_bytes()));
@@ -85,7 +84,7 @@ pub(crate) async fn list(
     };
     let inner = Arc::clone(&shared);
     let read = move |backend: &dyn Backend| {
-        let project = wanted(&inner, &Projects::read(backend)?, project.as_deref())?;
+        let project = wanted(&inner, backend, project.as_deref())?;
         Ok::<_, Failure>(backend.memos(project, cache, after, limit + 1)?)
     };
     let mut rows = shared.call(read).await?;
@@ -127,7 +126,7 @@ pub(crate) async fn forget(
     let key = query.one("key")?.map(str::to_owned);
     let inner = Arc::clone(&shared);
     let work = move |backend: &dyn Backend| {
-        let project = wanted(&inner, &Projects::read(backend)?, project.as_deref())?;
+        let project = wanted(&inner, backend, project.as_deref())?;
         Ok::<_, Failure>(backend.forget(project, cache, key)?)
     };
     Ok(Json(Forgotten { forgotten: shared.call(work).await? }))

@@ -60,7 +60,7 @@ pub(crate) async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoRespon
             Json(Readiness { status, dependencies: BTreeMap::new() }),
         );
     }
-    let database = async { shared.call(Backend::projects).await.is_ok() };
+    let database = async { shared.call(Backend::organization_version).await.is_ok() };
     let logs = async {
         let ready = |backend: &dyn Backend| backend.logs_ready().map_err(|e| Failure::of_logs(&e));
         shared.call_logs(ready).await.is_ok()

@@ -41,7 +41,11 @@ pub(crate) fn base() -> OpenApi {
         (name = "memos", description = "Remembered outputs"),
         (name = "servers", description = "Servers that live"),
         (name = "dead-letters", description = "Work that was given up"),
-        (name = "projects", description = "Projects"),
+        (name = "tenants", description = "Tenants: they share nothing but the machines"),
+        (name = "departments", description = "Departments: below a tenant or a department"),
+        (name = "groups", description = "Groups: below a tenant or a department"),
+        (name = "projects", description = "Projects: below a tenant or a group; workflows belong to them"),
+        (name = "quotas", description = "Limits with a name, which entities of a tenant may share"),
         (name = "meta", description = "The server about itself; no token needed"),
     )
 )]
@@ -73,7 +77,8 @@ pub(crate) fn complete(openapi: &mut OpenApi) {
     let components = openapi.components.get_or_insert_default();
     components.responses.insert("Problem".to_owned(), problem.into());
     for item in openapi.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
+        let operations =
+            [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
             // Handlers are called alike in different modules; names of operations are unique.
             if let (Some(name), Some(tags)) = (&mut operation.operation_id, &operation.tags) {

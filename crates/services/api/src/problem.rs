@@ -63,6 +63,32 @@ codes! {
         "The name is taken, or the row changed at the same time.";
     Refused = "refused", CONFLICT, "Not possible now",
         "The workflow is in a state in which this cannot be asked. `detail` names it.";
+    PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "Changed meanwhile",
+        "The version in `If-Match` is not the current one. Read it again, and repeat the change if it is still wanted.";
+    NotEmpty = "not_empty", CONFLICT, "Not empty",
+        "Something stands below it. Delete that first, or all of it with `?cascade=true`.";
+    Unfinished = "unfinished_workflows", CONFLICT, "Workflows are unfinished",
+        "Workflows of the project are unfinished. Wait for them, or delete it with `?drain=true`: it takes no new ones and goes with the last.";
+    Draining = "draining", CONFLICT, "Being deleted",
+        "It is being deleted and takes nothing new.";
+    InUse = "in_use", CONFLICT, "In use",
+        "Entities name this quota. Give them another one first.";
+    LimitAboveAncestor = "limit_above_ancestor", UNPROCESSABLE_ENTITY, "Limit above an ancestor's",
+        "No limit may be above that of an entity above. `errors` names every one that is. Lower them first, or all of them at once with `?clamp=true`.";
+    InvalidQuota = "invalid_quota", UNPROCESSABLE_ENTITY, "Invalid quota",
+        "A limit is a whole number that is not negative, or a quantity such as `4000m` or `8Gi`, or `null` for none; a weight is 1 to 1000. `errors` names every one that is not.";
+    Misplaced = "misplaced", UNPROCESSABLE_ENTITY, "Misplaced",
+        "Departments and groups stand below a tenant or a department, projects below a tenant or a group, tenants below nothing.";
+    Cycle = "cycle", UNPROCESSABLE_ENTITY, "Below itself",
+        "Nothing stands below itself.";
+    OtherTenant = "other_tenant", UNPROCESSABLE_ENTITY, "Another tenant's",
+        "Nothing moves from one tenant to another, or names what belongs to another.";
+    TooDeep = "too_deep", UNPROCESSABLE_ENTITY, "Too deep",
+        "A tenant has at most 8 levels, itself and its projects included.";
+    TooMany = "too_many", UNPROCESSABLE_ENTITY, "Too many",
+        "There are 100,000 tenants, departments, groups and projects, or as many quotas.";
+    UnknownReference = "unknown_reference", UNPROCESSABLE_ENTITY, "Names what is not there",
+        "A field names a parent, tenant or quota that is not there, or that several names mean. `errors` says which.";
     TooLarge = "too_large", PAYLOAD_TOO_LARGE, "Too large",
         "A body has at most 16 MiB. Large data belongs into files, many tasks come from loops.";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported media type",

@@ -18,10 +18,11 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::follow::add_retry_after;
+use crate::organization::routes::{departments, groups, projects, quotas, tenants};
 use crate::problem::{Code, Failure};
 use crate::{
     Shared, actions, apply, auth, dead_letters, download, events, locks, logs, memos, meta,
-    openapi, projects, schedules, servers, submit, tasks, templates, workflows,
+    openapi, schedules, servers, submit, tasks, templates, workflows,
 };
 
 fn all() -> (Router<Arc<Shared>>, OpenApi) {
@@ -59,8 +60,20 @@ fn all() -> (Router<Arc<Shared>>, OpenApi) {
         .routes(routes!(dead_letters::get))
         .routes(routes!(dead_letters::redrive))
         .routes(routes!(servers::list))
-        .routes(routes!(projects::list, projects::create))
-        .routes(routes!(projects::get))
+        .routes(routes!(tenants::create, tenants::list))
+        .routes(routes!(tenants::get, tenants::update, tenants::delete))
+        .routes(routes!(tenants::quota, tenants::set_quota))
+        .routes(routes!(departments::create, departments::list))
+        .routes(routes!(departments::get, departments::update, departments::delete))
+        .routes(routes!(departments::quota, departments::set_quota))
+        .routes(routes!(groups::create, groups::list))
+        .routes(routes!(groups::get, groups::update, groups::delete))
+        .routes(routes!(groups::quota, groups::set_quota))
+        .routes(routes!(projects::create, projects::list))
+        .routes(routes!(projects::get, projects::update, projects::delete))
+        .routes(routes!(projects::quota, projects::set_quota))
+        .routes(routes!(quotas::create, quotas::list))
+        .routes(routes!(quotas::get, quotas::update, quotas::delete))
         .routes(routes!(meta::alive))
         .routes(routes!(meta::livez))
         .routes(routes!(meta::readyz))

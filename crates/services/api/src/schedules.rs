@@ -11,7 +11,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use flowforge_cron::{Schedule as Compiled, ScheduleState};
-use flowforge_model::id::ScheduleId;
+use flowforge_model::id::{EntityId, ScheduleId};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::schedules::{PutSchedule, ScheduleRow};
 use flowforge_ports::store::StoreError;
@@ -28,7 +28,6 @@ use crate::path::Name;
 use crate::problem::{Code, Failure};
 use crate::projects::wanted;
 use crate::query::Query;
-use crate::show::Projects;
 use crate::submission::Origin;
 use crate::workflows::after_page;
 
@@ -60,19 +59,18 @@ pub(crate) async fn apply(
     let (_, text) = body::text(&shared, &headers, body).await?;
     let inner = Arc::clone(&shared);
     let work = move |backend: &dyn Backend| {
-        let project = wanted(&inner, &Projects::read(backend)?, project.as_deref())?;
+        let project = wanted(&inner, backend, project.as_deref())?;
         // What it refers to is looked up again when it is due: this only sees whether it is fine.
-        let bundle = bundle::complete(backend, &project, text.clone(), None)?;
+        let bundle = bundle::complete(backend, project, text.clone(), None)?;
         let document = read(&bundle, inner.config.default_retry.clone())?;
         Ok((project, bundle, document, text))
     };
     let (project, bundle, document, text) = shared.compute_with(work).await?;
     let inner = Arc::clone(&shared);
     let work = move |backend: &dyn Backend| {
-        let projects = Projects::read(backend)?;
         let now = inner.now();
         let (row, created) = again(|| {
-            let old = match backend.schedule_named(project.clone(), document.name.clone()) {
+            let old = match backend.schedule_named(project, document.name.clone()) {
                 Ok(row) => Some(row),
                 Err(StoreError::NotFound) => None,
                 Err(error) => return Err(error.into()),
@@ -80,12 +78,12 @@ pub(crate) async fn apply(
             let created = old.is_none();
             let put = match old {
                 Some(old) => replacement(old, &document, text.clone(), now)?,
-                None => creation(project.clone(), &document, text.clone(), now)?,
+                None => creation(project, &document, text.clone(), now)?,
             };
             Ok((backend.put_schedule(put)?, created))
         })?;
         (inner.config.schedule_changed)(row.id);
-        let mut shown = show::whole(backend, row, &projects, now)?;
+        let mut shown = show::whole(backend, row, now)?;
         let found = document.compiled.warnings.into_iter();
         shown.warnings = found.map(|one| Origin::default().finding(&bundle, one)).collect();
         Ok::<_, Failure>((shown, created))
@@ -124,7 +122,7 @@ fn again<T>(mut work: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> 
 }
 
 fn creation(
-    project: String,
+    project: EntityId,
     document: &CronDocument,
     text: String,
     now: Timestamp,
@@ -213,14 +211,13 @@ pub(crate) async fn list(
     };
     let inner = Arc::clone(&shared);
     let read = move |backend: &dyn Backend| {
-        let projects = Projects::read(backend)?;
         let project = match project {
-            Some(project) => Some(wanted(&inner, &projects, Some(&project))?),
+            Some(project) => Some(wanted(&inner, backend, Some(&project))?),
             None => None,
         };
         let mut rows = backend.schedules(project, after, limit + 1)?;
         let last = after_page(&mut rows, limit).map(|row| row.id);
-        let items = rows.into_iter().map(|row| show::listed(row, &projects));
+        let items = rows.into_iter().map(show::listed);
         Ok::<_, Failure>((last, items.collect::<Result<_, _>>()?))
     };
     let (last, items) = shared.call(read).await?;
@@ -242,11 +239,11 @@ impl Asked {
         Ok(Self { shared: Arc::clone(shared), project, which })
     }
 
-    fn row(&self, backend: &dyn Backend, projects: &Projects) -> Result<ScheduleRow, Failure> {
+    fn row(&self, backend: &dyn Backend) -> Result<ScheduleRow, Failure> {
         let found = match self.which.parse::<ScheduleId>() {
             Ok(id) => backend.schedule(id),
             Err(_) => {
-                let project = wanted(&self.shared, projects, self.project.as_deref())?;
+                let project = wanted(&self.shared, backend, self.project.as_deref())?;
                 backend.schedule_named(project, self.which.clone())
             }
         };
@@ -275,9 +272,8 @@ pub(crate) async fn get(
 ) -> Result<Json<Schedule>, Failure> {
     let asked = Asked::read(&shared, &uri, which)?;
     let read = move |backend: &dyn Backend| {
-        let projects = Projects::read(backend)?;
-        let row = asked.row(backend, &projects)?;
-        show::whole(backend, row, &projects, asked.shared.now())
+        let row = asked.row(backend)?;
+        show::whole(backend, row, asked.shared.now())
     };
     Ok(Json(shared.call(read).await?))
 }
@@ -299,7 +295,7 @@ pub(crate) async fn document(
     uri: Uri,
 ) -> Result<Response, Failure> {
     let asked = Asked::read(&shared, &uri, which)?;
-    let read = move |backend: &dyn Backend| asked.row(backend, &Projects::read(backend)?);
+    let read = move |backend: &dyn Backend| asked.row(backend);
     let text = shared.call(read).await?.document;
     let kind =
         if text.trim_start().starts_with('{') { "application/json" } else { "application/yaml" };
@@ -324,7 +320,7 @@ pub(crate) async fn delete(
 ) -> Result<StatusCode, Failure> {
     let asked = Asked::read(&shared, &uri, which)?;
     let work = move |backend: &dyn Backend| {
-        let row = asked.row(backend, &Projects::read(backend)?)?;
+        let row = asked.row(backend)?;
         backend.delete_schedule(row.id)?;
         (asked.shared.config.schedule_changed)(row.id);
         Ok::<_, Failure>(())
@@ -379,10 +375,9 @@ async fn hold(
 ) -> Result<Json<Schedule>, Failure> {
     let asked = Asked::read(shared, uri, which)?;
     let work = move |backend: &dyn Backend| {
-        let projects = Projects::read(backend)?;
         let now = asked.shared.now();
         let row = again(|| {
-            let row = asked.row(backend, &projects)?;
+            let row = asked.row(backend)?;
             if row.suspended == suspended {
                 return Ok(row);
             }
@@ -392,7 +387,7 @@ async fn hold(
             Ok(backend.put_schedule(put)?)
         })?;
         (asked.shared.config.schedule_changed)(row.id);
-        show::whole(backend, row, &projects, now)
+        show::whole(backend, row, now)
     };
     Ok(Json(shared.call(work).await?))
 }

@@ -8,12 +8,10 @@ use flowforge_model::event::{Outputs, Record, TaskRow, WorkflowState};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, WorkflowStatus};
 use flowforge_model::time::Timestamp;
-use flowforge_ports::catalog::{
-    AttemptView, EventView, LockUser, LockView, ProjectView, WorkflowView,
-};
+use flowforge_ports::catalog::{AttemptView, EventView, LockUser, LockView, WorkflowView};
 use flowforge_ports::store::NewWorkflow;
 use flowforge_wire::{
-    Attempt, Event, Lock, LockUser as WireLockUser, Project, Task, TaskArtifact, Time, Workflow,
+    Attempt, Event, Lock, LockUser as WireLockUser, Task, TaskArtifact, Time, Workflow,
 };
 
 fn time(at: Option<Timestamp>) -> Option<Time> {
@@ -31,35 +29,12 @@ pub(crate) fn outputs(outputs: Option<Outputs>) -> BTreeMap<String, String> {
     result.into_iter().chain(parameters).collect()
 }
 
-/// Project ids by name: rows name the project, clients its id.
-#[derive(Debug)]
-pub(crate) struct Projects(BTreeMap<String, String>);
-
-impl Projects {
-    pub(crate) fn read(backend: &dyn Backend) -> Answer<Self> {
-        let all = backend.projects()?.into_iter();
-        Ok(Self(all.map(|one| (one.name, one.id)).collect()))
-    }
-
-    /// The name of the project with this id or name.
-    pub(crate) fn name(&self, wanted: &str) -> Option<&str> {
-        let by_id = self.0.iter().find(|(_, id)| *id == wanted);
-        let found = by_id.or_else(|| self.0.get_key_value(wanted));
-        found.map(|(name, _)| &**name)
-    }
-
-    /// The id of the project with this name.
-    pub(crate) fn id(&self, name: String) -> String {
-        self.0.get(&name).cloned().unwrap_or(name)
-    }
-}
-
 /// A workflow as lists show it: without outputs and counts.
-pub(crate) fn workflow(view: WorkflowView, projects: &Projects) -> Workflow {
+pub(crate) fn workflow(view: WorkflowView) -> Workflow {
     Workflow {
         id: view.id.to_string(),
         name: view.name,
-        project_id: projects.id(view.project),
+        project_id: view.project.to_string(),
         description: view.description,
         status: view.state.status.as_str().to_owned(),
         reason: code(view.state.reason),
@@ -81,7 +56,7 @@ pub(crate) fn workflow(view: WorkflowView, projects: &Projects) -> Workflow {
 }
 
 /// A workflow as it is stored at first. Whoever reads it back may find that it began.
-pub(crate) fn new_workflow(new: &NewWorkflow, projects: &Projects) -> Workflow {
+pub(crate) fn new_workflow(new: &NewWorkflow) -> Workflow {
     let state = WorkflowState {
         status: WorkflowStatus::Pending,
         reason: None,
@@ -94,7 +69,7 @@ pub(crate) fn new_workflow(new: &NewWorkflow, projects: &Projects) -> Workflow {
     };
     let view = WorkflowView {
         id: new.id,
-        project: new.project.clone(),
+        project: new.project,
         name: new.name.clone(),
         description: new.description.clone(),
         parameters: new.parameters.clone(),
@@ -106,19 +81,18 @@ pub(crate) fn new_workflow(new: &NewWorkflow, projects: &Projects) -> Workflow {
         state,
         seq: 0,
     };
-    workflow(view, projects)
+    workflow(view)
 }
 
 /// A workflow in full, as it is stored.
 pub(crate) fn whole_workflow(backend: &dyn Backend, mut view: WorkflowView) -> Answer<Workflow> {
     let counts = backend.task_counts(view.id)?;
-    let projects = Projects::read(backend)?;
     let outputs = outputs(view.state.outputs.take());
     let counts = counts.into_iter().filter(|&(_, count)| count > 0);
     Ok(Workflow {
         outputs,
         task_counts: counts.map(|(status, count)| (status.as_str().to_owned(), count)).collect(),
-        ..workflow(view, &projects)
+        ..workflow(view)
     })
 }
 
@@ -230,9 +204,4 @@ fn lock_user(user: LockUser) -> WireLockUser {
         node: user.node.0,
         since: Time(user.since),
     }
-}
-
-/// A project.
-pub(crate) fn project(view: ProjectView) -> Project {
-    Project { id: view.id, name: view.name, created_at: Time(view.created_at) }
 }

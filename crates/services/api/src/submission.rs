@@ -1,8 +1,10 @@
 //! A submission from its body to the row to insert: read, compiled, checked.
 
-use flowforge_model::id::WorkflowId;
+use crate::projects::{naming, slug};
+use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::limits::{DESCRIPTION_BYTES, LABELS, NAME_BYTES};
 use flowforge_model::plan::Plan;
+use flowforge_model::quota::Level;
 use flowforge_ports::store::StoreError;
 use flowforge_ports::templates::TemplateId;
 use flowforge_spec::{Bundle, Compiled, DocumentKind, Options};
@@ -16,7 +18,6 @@ use crate::body::Format;
 use crate::bundle::{self, Pin};
 use crate::envelope::{Fields, Pairs};
 use crate::problem::{Code, Failure, finding, shown};
-use crate::show::Projects;
 
 /// One of these makes an object without `dag_spec` or `template` a document.
 const DOCUMENT_KEYS: [&str; 7] =
@@ -89,9 +90,8 @@ impl Origin {
 /// A submission that is fine.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// The project's name.
-    pub(crate) project: String,
-    pub(crate) projects: Projects,
+    /// The project.
+    pub(crate) project: EntityId,
     pub(crate) id: WorkflowId,
     pub(crate) name: String,
     pub(crate) description: String,
@@ -168,21 +168,19 @@ impl Submission {
     ) -> Result<Prepared, Failure> {
         let mut errors = self.faults();
         let wanted = self.project.as_deref().unwrap_or(&shared.config.default_project);
-        let projects = Projects::read(backend)?;
-        let project = match projects.name(wanted) {
-            Some(name) => name.to_owned(),
-            None => {
-                let detail = format!("there is no project `{}`", shown(wanted));
-                errors.push(finding("unknown_project", "/project_id", detail));
-                String::new()
+        let project = match backend.organization()?.find(Level::Project, wanted) {
+            Ok(project) => project.id,
+            Err(why) => {
+                errors.push(finding(slug(&why), "/project_id", naming(wanted, &why)));
+                EntityId(Uuid::nil())
             }
         };
         let pin = match self.template.take() {
-            Some(stored) => self.take_stored(backend, &project, stored)?,
+            Some(stored) => self.take_stored(backend, project, stored)?,
             None => None,
         };
         let document = std::mem::take(&mut self.document);
-        let bundle = bundle::complete(backend, &project, document, pin.as_ref())?;
+        let bundle = bundle::complete(backend, project, document, pin.as_ref())?;
         let default_retry = shared.config.default_retry.clone();
         let options = Options { parameters: self.parameters.clone(), default_retry };
         let mut omitted = 0;
@@ -196,9 +194,7 @@ impl Submission {
             }
         };
         match compiled {
-            Some(compiled) if errors.is_empty() => {
-                Ok(self.join(compiled, (project, projects), bundle))
-            }
+            Some(compiled) if errors.is_empty() => Ok(self.join(compiled, project, bundle)),
             _ => Err(Failure::with(Code::InvalidWorkflow, errors, omitted)),
         }
     }
@@ -207,7 +203,7 @@ impl Submission {
     fn take_stored(
         &mut self,
         backend: &dyn Backend,
-        project: &str,
+        project: EntityId,
         stored: Stored,
     ) -> Result<Option<Pin>, Failure> {
         let Stored { kind, name, version, entrypoint } = stored;
@@ -233,10 +229,10 @@ impl Submission {
     fn take_schedule(
         &mut self,
         backend: &dyn Backend,
-        project: &str,
+        project: EntityId,
         name: &str,
     ) -> Result<(), Failure> {
-        let row = match backend.schedule_named(project.to_owned(), name.to_owned()) {
+        let row = match backend.schedule_named(project, name.to_owned()) {
             Ok(row) => row,
             Err(StoreError::NotFound) => {
                 let detail = format!("there is no schedule `{}`", shown(name));
@@ -297,19 +293,13 @@ impl Submission {
         errors
     }
 
-    fn join(
-        self,
-        compiled: Compiled,
-        (project, projects): (String, Projects),
-        bundle: Bundle,
-    ) -> Prepared {
+    fn join(self, compiled: Compiled, project: EntityId, bundle: Bundle) -> Prepared {
         let id = WorkflowId(Uuid::now_v7());
         let mut labels: std::collections::BTreeMap<_, _> = compiled.labels.into_iter().collect();
         labels.extend(self.labels);
         let warnings = compiled.warnings.into_iter();
         Prepared {
             project,
-            projects,
             id,
             name: name(self.name, compiled.name, id),
             description: self.description,

@@ -136,7 +136,7 @@ pub(crate) async fn insert(
             at: inner.now(),
             idempotency,
         };
-        let stored = show::new_workflow(&new, &prepared.projects);
+        let stored = show::new_workflow(&new);
         let inserted = backend.insert(new)?;
         let mut workflow = if inserted.replayed {
             show::whole_workflow(backend, backend.workflow(inserted.id)?)?

@@ -22,7 +22,6 @@ use crate::path::Names;
 use crate::problem::{Code, Failure, shown};
 use crate::projects::wanted;
 use crate::query::{Query, digits};
-use crate::show::Projects;
 use crate::workflows::after_page;
 
 /// A comparison is as small as it can be if that is found out within this time.
@@ -56,29 +55,30 @@ pub(crate) async fn list(
     };
     let mut filter = TemplateFilter {
         kinds: query.words("kind", kind)?,
-        project: query.one("project_id")?.map(str::to_owned),
+        project: None,
         name_prefix: query.one("name")?.map(str::to_owned),
         labels: query.words("label", label)?,
         after: None,
     };
-    let scope = Scope::new(&["templates", &format!("{filter:?}")]);
+    let project = query.one("project_id")?.map(str::to_owned);
+    let scope = Scope::new(&["templates", &format!("{filter:?} {project:?}")]);
     if let Some(cursor) = query.one("cursor")? {
         filter.after = key_of(&scope.open_text(cursor)?);
     }
     let inner = Arc::clone(&shared);
     let read = move |backend: &dyn Backend| {
-        let projects = Projects::read(backend)?;
-        if let Some(project) = filter.project.take() {
-            filter.project = Some(wanted(&inner, &projects, Some(&project))?);
+        if let Some(project) = project {
+            filter.project = Some(wanted(&inner, backend, Some(&project))?);
         }
         let mut rows = backend.templates(filter, limit + 1)?;
         let last = after_page(&mut rows, limit).map(|row| row.id.clone());
-        let items = rows.into_iter().map(|row| show(row, &projects)).collect();
+        let items = rows.into_iter().map(show).collect();
         Ok::<_, Failure>((last, items))
     };
     let (last, items) = shared.call(read).await?;
     let next_cursor = last.map(|id| {
-        let key = [id.kind.as_str(), &id.project, &id.name].join("\0");
+        let project = id.project.map(|id| id.to_string()).unwrap_or_default();
+        let key = [id.kind.as_str(), &project, &id.name].join("\0");
         scope.seal(key.as_bytes())
     });
     Ok(Json(Page { items, next_cursor }))
@@ -88,7 +88,8 @@ pub(crate) async fn list(
 fn key_of(text: &str) -> Option<TemplateId> {
     let mut parts = text.split('\0');
     let kind = TemplateKind::parse(parts.next()?)?;
-    let (project, name) = (parts.next()?.to_owned(), parts.next()?.to_owned());
+    let (project, name) = (parts.next()?, parts.next()?.to_owned());
+    let project = if project.is_empty() { None } else { Some(project.parse().ok()?) };
     Some(TemplateId { kind, project, name })
 }
 
@@ -114,9 +115,8 @@ pub(crate) async fn get(
     let version = version(&query, "version")?;
     let asked = Asked::new(&shared, &query, (kind, name))?;
     let read = move |backend: &dyn Backend| {
-        let projects = Projects::read(backend)?;
-        let found = asked.version(backend, &asked.id(&projects)?, version)?;
-        Ok::<_, Failure>(show_whole(found, &projects))
+        let found = asked.version(backend, &asked.id(backend)?, version)?;
+        Ok::<_, Failure>(show_whole(found))
     };
     Ok(Json(shared.call(read).await?))
 }
@@ -149,11 +149,10 @@ pub(crate) async fn versions(
     };
     let asked = Asked::new(&shared, &query, (kind, name))?;
     let read = move |backend: &dyn Backend| {
-        let projects = Projects::read(backend)?;
-        let rows = backend.versions(asked.id(&projects)?, before, limit + 1);
+        let rows = backend.versions(asked.id(backend)?, before, limit + 1);
         let mut rows = rows.map_err(|error| asked.explain(error, None))?;
         let last = after_page(&mut rows, limit).map(|row| row.version);
-        Ok::<_, Failure>((last, rows.into_iter().map(|row| show(row, &projects)).collect()))
+        Ok::<_, Failure>((last, rows.into_iter().map(show).collect()))
     };
     let (last, items) = shared.call(read).await?;
     let next_cursor = last.map(|version| scope.seal(&version.to_be_bytes()));
@@ -183,7 +182,7 @@ pub(crate) async fn diff(
     let (from, to) = (version(&query, "from")?, version(&query, "to")?);
     let asked = Asked::new(&shared, &query, (kind, name))?;
     let read = move |backend: &dyn Backend| {
-        let id = asked.id(&Projects::read(backend)?)?;
+        let id = asked.id(backend)?;
         let new = asked.version(backend, &id, to)?;
         let old = match from {
             Some(from) => Some(asked.version(backend, &id, Some(from))?),
@@ -235,7 +234,7 @@ pub(crate) async fn delete(
     let asked = Asked::new(&shared, &query, (kind, name))?;
     let at = shared.now();
     let work = move |backend: &dyn Backend| {
-        let id = asked.id(&Projects::read(backend)?)?;
+        let id = asked.id(backend)?;
         backend.delete_template(id, at).map_err(|error| asked.explain(error, None))
     };
     shared.call(work).await?;
@@ -267,9 +266,9 @@ impl Asked {
         Ok(Self { shared: Arc::clone(shared), kind, name, project })
     }
 
-    fn id(&self, projects: &Projects) -> Result<TemplateId, Failure> {
-        let project = wanted(&self.shared, projects, self.project.as_deref())?;
-        Ok(TemplateId::new(self.kind, &project, &self.name))
+    fn id(&self, backend: &dyn Backend) -> Result<TemplateId, Failure> {
+        let project = wanted(&self.shared, backend, self.project.as_deref())?;
+        Ok(TemplateId::new(self.kind, project, &self.name))
     }
 
     fn version(
@@ -301,12 +300,12 @@ fn version(query: &Query, name: &'static str) -> Result<Option<u32>, Failure> {
 }
 
 /// A version without its document.
-fn show(view: TemplateView, projects: &Projects) -> Template {
+fn show(view: TemplateView) -> Template {
     let TemplateId { kind, project, name } = view.id;
     Template {
         kind: kind.manifest().to_owned(),
         name,
-        project_id: (!kind.shared()).then(|| projects.id(project)),
+        project_id: project.map(|id| id.to_string()),
         version: view.version,
         labels: view.labels.into_iter().collect(),
         created_at: Time(view.created_at),
@@ -315,6 +314,6 @@ fn show(view: TemplateView, projects: &Projects) -> Template {
     }
 }
 
-fn show_whole(found: StoredTemplate, projects: &Projects) -> Template {
-    Template { document: Some(found.document), ..show(found.view, projects) }
+fn show_whole(found: StoredTemplate) -> Template {
+    Template { document: Some(found.document), ..show(found.view) }
 }

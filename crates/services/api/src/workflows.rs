@@ -1,5 +1,6 @@
 //! Reading workflows.
 
+use crate::projects::sought;
 use std::sync::Arc;
 
 use axum::Json;
@@ -21,7 +22,7 @@ use crate::cursor::Scope;
 use crate::path::WorkflowPath;
 use crate::problem::Failure;
 use crate::query::Query;
-use crate::show::{self, Projects};
+use crate::show;
 
 /// List workflows
 ///
@@ -51,27 +52,22 @@ pub(crate) async fn list(
         Some((key.to_owned(), value.to_owned()))
     };
     let mut filter = WorkflowFilter {
-        project: query.one("project_id")?.map(str::to_owned),
+        project: None,
         statuses: query.words("status", WorkflowStatus::parse)?,
         name_prefix: query.one("name")?.map(str::to_owned),
         labels: query.words("label", label)?,
         before: None,
     };
-    let scope = Scope::new(&["workflows", &format!("{filter:?}")]);
+    let project = query.one("project_id")?.map(str::to_owned);
+    let scope = Scope::new(&["workflows", &format!("{filter:?} {project:?}")]);
     if let Some(cursor) = query.one("cursor")? {
         filter.before = Some(WorkflowId(Uuid::from_bytes(scope.open(cursor)?)));
     }
     let read = move |backend: &dyn Backend| {
-        let projects = Projects::read(backend)?;
-        if let Some(wanted) = &mut filter.project
-            && let Some(name) = projects.name(wanted)
-        {
-            *wanted = name.to_owned();
-        }
+        filter.project = project.map(|text| sought(backend, &text)).transpose()?;
         let mut rows = backend.workflows(filter, limit + 1)?;
         let last = after_page(&mut rows, limit).map(|row| row.id);
-        let show = |row| show::workflow(row, &projects);
-        Ok::<_, StoreError>((last, rows.into_iter().map(show).collect()))
+        Ok::<_, Failure>((last, rows.into_iter().map(show::workflow).collect()))
     };
     let (last, items) = shared.call(read).await?;
     Ok(Json(Page { items, next_cursor: last.map(|id| scope.seal(id.0.as_bytes())) }))

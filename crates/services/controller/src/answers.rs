@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use flowforge_model::event::{Event, Outputs};
-use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_ports::admission::{Admission, LockRequest};
 use flowforge_ports::store::{LockRow, MemoWrite, Store, StoreError, StoredRun};
 
@@ -14,7 +14,7 @@ use crate::live::Live;
 use crate::turn::Turn;
 
 /// Project, cache and key.
-pub(crate) type MemoKey = (String, String, String);
+pub(crate) type MemoKey = (EntityId, String, String);
 
 impl<S: Store, A: Admission> Controller<S, A> {
     /// Answers all questions, and those that follow from the answers.
@@ -136,11 +136,11 @@ impl<S: Store, A: Admission> Controller<S, A> {
         };
         let mut hit = None;
         if let Some(memo) = memo {
-            let project = live.run.context().project.clone();
+            let project = live.project;
             let of = (project, memo.cache, memo.key);
             hit = match turn.memos.get(&of) {
                 Some(outputs) => Some(outputs.clone()),
-                None => match self.store.recall(&of.0, &of.1, &of.2).await {
+                None => match self.store.recall(of.0, &of.1, &of.2).await {
                     Ok(found) => found
                         .filter(|found| {
                             memo.max_age.is_none_or(|most| turn.now.since(found.at) <= most)
@@ -172,7 +172,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
         };
         let task = flowforge_engine::task_write(&live.plan, &live.run, node, false);
         let outputs = task.and_then(|task| task.state.outputs).unwrap_or_default();
-        let project = live.run.context().project.clone();
+        let project = live.project;
         let of = (project, memo.cache.clone(), memo.key.clone());
         turn.memos.insert(of, outputs.clone());
         turn.pending(id).memos.insert((memo.cache, memo.key), outputs);

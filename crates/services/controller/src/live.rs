@@ -21,14 +21,14 @@ use crate::guard::guarded;
 pub(crate) struct Live {
     pub(crate) plan: Arc<Plan>,
     pub(crate) run: Run,
+    /// Its project.
+    pub(crate) project: EntityId,
     /// Number of its last committed record.
     pub(crate) seq: u64,
     /// Attempts that were admitted and have not ended.
     pub(crate) open: BTreeSet<AttemptKey>,
     /// Locks that its nodes hold or wait for.
     pub(crate) locks: BTreeMap<NodeIx, Vec<LockRow>>,
-    /// Whose quotas it counts against.
-    pub(crate) project: EntityId,
     /// The scheduler was told that it waits for something outside.
     pub(crate) suspended: bool,
 }
@@ -47,10 +47,12 @@ impl Live {
             Some(plan) => plan,
             None => Arc::new(compile(&stored, default_retry)?),
         };
+        let project = stored.project;
         let context = Context {
             id: stored.id,
             name: stored.name,
-            project: stored.project,
+            project: stored.namespace,
+            lock_name: stored.lock_name,
             labels: stored.labels,
             priority: stored.priority,
             created_at: stored.created_at,
@@ -64,7 +66,7 @@ impl Live {
                 .map_err(|error| error.to_string())?
         };
         Ok(Self {
-            project: EntityId::DEFAULT_PROJECT,
+            project,
             suspended: run.suspended(),
             plan,
             run,

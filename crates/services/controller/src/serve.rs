@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowforge_model::attempt::{Fact, FactKind};
+use flowforge_model::quota::Entity;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::Admission;
 use flowforge_ports::clock::Clock;
 use flowforge_ports::nudge::Nudge;
 use flowforge_ports::runner::FactSink;
 use flowforge_ports::store::Store;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::ControllerError;
@@ -36,9 +37,15 @@ pub struct Mailbox {
     nudges: mpsc::Sender<Nudge>,
     /// Without a bound of its own: an attempt reports twice, and open attempts are bounded.
     facts: mpsc::UnboundedSender<Fact>,
+    shares: Arc<watch::Sender<Arc<[Entity]>>>,
 }
 
 impl Mailbox {
+    /// Says who shares from now on, each after its parent.
+    pub fn share_among(&self, entities: Vec<Entity>) {
+        self.shares.send_replace(entities.into());
+    }
+
     /// Says that an intent was committed. May be forgotten under load; the intent is not.
     pub fn nudge(&self, nudge: Nudge) {
         if let Err(error) = self.nudges.try_send(nudge) {
@@ -60,6 +67,7 @@ impl FactSink for Mailbox {
 pub struct Inbox {
     nudges: mpsc::Receiver<Nudge>,
     facts: mpsc::UnboundedReceiver<Fact>,
+    shares: watch::Receiver<Arc<[Entity]>>,
 }
 
 /// A mailbox and its inbox.
@@ -67,13 +75,17 @@ pub struct Inbox {
 pub fn mailbox() -> (Mailbox, Inbox) {
     let (nudge_in, nudges) = mpsc::channel(NUDGES);
     let (fact_in, facts) = mpsc::unbounded_channel();
-    let mailbox = Mailbox { nudges: nudge_in, facts: fact_in };
-    (mailbox, Inbox { nudges, facts })
+    let (share_in, shares) = watch::channel(Arc::<[Entity]>::from([]));
+    let mailbox = Mailbox { nudges: nudge_in, facts: fact_in, shares: Arc::new(share_in) };
+    (mailbox, Inbox { nudges, facts, shares })
 }
 
 impl Inbox {
     /// Adds what is there to `batch`, up to its bound.
     fn drain(&mut self, batch: &mut Vec<Message>) {
+        if self.shares.has_changed().unwrap_or(false) {
+            batch.push(Message::Shares(Arc::clone(&self.shares.borrow_and_update())));
+        }
         while batch.len() < BATCH {
             if let Ok(fact) = self.facts.try_recv() {
                 batch.push(Message::Fact(fact));
@@ -170,7 +182,8 @@ where
         let admission = (self.admission)();
         let mut controller = Controller::start(store, admission, self.config.clone()).await?;
         let mut present = Present::of(&self.clock);
-        let mut batch = Vec::new();
+        // Before anything is admitted: without quotas too much would fit.
+        let mut batch = vec![Message::Shares(Arc::clone(&inbox.shares.borrow_and_update()))];
         loop {
             let now = present.now();
             let turned = controller.turn(std::mem::take(&mut batch), now).await?;
@@ -226,6 +239,7 @@ where
                 () = shut_down.as_mut() => return Wake::ShutDown,
                 Some(fact) = inbox.facts.recv() => batch.push(Message::Fact(fact)),
                 Some(nudge) = inbox.nudges.recv() => batch.push(Message::Nudge(nudge)),
+                Ok(()) = inbox.shares.changed() => inbox.shares.mark_changed(),
                 () = tokio::time::sleep_until(deadline) => {
                     if began.elapsed() >= SWEEP {
                         batch.push(Message::Sweep);

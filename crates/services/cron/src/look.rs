@@ -57,7 +57,7 @@ impl<S: Store + Schedules + Templates> Cron<S> {
                 return self.set_aside(&row, state, format!("its document: {why}"), now).await;
             }
         };
-        let mut schedule = document.schedule.clone().in_namespace(&row.project);
+        let mut schedule = document.schedule.clone().in_namespace(&row.namespace);
         schedule.suspend = row.suspended;
         let runs = self.store.schedule_runs(id, RUNS).await?;
         let seen = absorb(&schedule, &state, &runs, now);
@@ -87,7 +87,7 @@ impl<S: Store + Schedules + Templates> Cron<S> {
                     bundle.absent(one);
                     continue;
                 };
-                let id = TemplateId::new(kind, &row.project, &one.name);
+                let id = TemplateId::new(kind, row.project, &one.name);
                 match self.store.template(id, None).await {
                     Ok(found) => bundle.add(found.view.to_string(), &found.document),
                     Err(StoreError::NotFound) => bundle.absent(one),

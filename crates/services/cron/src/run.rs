@@ -29,7 +29,7 @@ pub(crate) fn of(
     labels.insert(SCHEDULED_AT.to_owned(), seconds(at));
     NewWorkflow {
         id,
-        project: row.project.clone(),
+        project: row.project,
         // As Argo names them.
         name: format!("{}-{}", row.name, at.0.div_euclid(1000)),
         description: compiled.description.clone().unwrap_or_default(),

@@ -5,6 +5,7 @@ mod fixture;
 
 use flowforge_cron::Phase;
 use flowforge_model::event::Command;
+use flowforge_model::id::EntityId;
 use flowforge_model::shard::ShardSet;
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
@@ -56,7 +57,7 @@ spec:
     workflowTemplateRef: {name: job}
 ";
     let template = |text: &str| NewTemplate {
-        id: TemplateId::new(TemplateKind::WorkflowTemplate, "default", "job"),
+        id: TemplateId::new(TemplateKind::WorkflowTemplate, EntityId::DEFAULT_PROJECT, "job"),
         document: format!(
             "apiVersion: argoproj.io/v1alpha1
 kind: WorkflowTemplate

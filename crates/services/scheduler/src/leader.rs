@@ -11,6 +11,7 @@ use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::{Admission, SlotChanges};
+use flowforge_ports::organization::Organizations;
 use flowforge_ports::reservations::{Reservations, Snapshot};
 use flowforge_ports::store::StoreError;
 
@@ -40,6 +41,8 @@ pub struct Leader<S> {
     litter: bool,
     /// Slots that changed hands and are not written down yet.
     slots: SlotChanges,
+    /// Of the hierarchy that is shared among.
+    version: u64,
 }
 
 /// What is to be done after a turn.
@@ -53,7 +56,7 @@ pub struct Decided {
     pub again: bool,
 }
 
-impl<S: Reservations> Leader<S> {
+impl<S: Reservations + Organizations> Leader<S> {
     /// Reads everything that is open, ready or waits, for the leader of this epoch.
     ///
     /// # Errors
@@ -62,6 +65,9 @@ impl<S: Reservations> Leader<S> {
         let Snapshot { ready, open, slots, gated, holding, waiting, seen } =
             store.snapshot().await?;
         let mut admission = LocalAdmission::new(0);
+        // Before anything is decided: without quotas too much would fit.
+        let (version, entities) = store.hierarchy().await?;
+        admission.share_among(&entities);
         for workflow in gated {
             admission.gate(workflow, false);
         }
@@ -81,7 +87,7 @@ impl<S: Reservations> Leader<S> {
             admission.want_locks(request);
         }
         let seen = seen.into_iter().collect();
-        Ok(Self { store, epoch, admission, seen, litter: true, slots: SlotChanges::new() })
+        Ok(Self { store, epoch, admission, seen, litter: true, slots: SlotChanges::new(), version })
     }
 
     /// Takes in what was called since, gives locks, and admits as many attempts as there is room
@@ -170,6 +176,11 @@ impl<S: Reservations> Leader<S> {
         if !self.slots.is_empty() {
             self.store.reserve(self.epoch, now, &[], &self.slots).await?;
             self.slots.clear();
+        }
+        if self.store.organization_version().await? != self.version {
+            let (version, entities) = self.store.hierarchy().await?;
+            self.admission.share_among(&entities);
+            self.version = version;
         }
         for executor in self.store.bury(self.epoch, now).await? {
             tracing::warn!(%executor, "executor is gone; what it ran is lost");

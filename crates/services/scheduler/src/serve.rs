@@ -10,6 +10,7 @@ use flowforge_model::id::InstanceId;
 use flowforge_model::time::Millis;
 use flowforge_ports::clock::Clock;
 use flowforge_ports::leases::{Attendance, Attended, Leases, Role};
+use flowforge_ports::organization::Organizations;
 use flowforge_ports::queue::{
     ClusterName, Dispatch, Dispatches, Hint, Hints, Notice, Subscription, Topic,
 };
@@ -54,7 +55,7 @@ struct Term<S> {
 
 impl<S, Q, C> Serve<S, Q, C>
 where
-    S: Reservations + Leases,
+    S: Reservations + Organizations + Leases,
     Q: Dispatches + Hints,
     C: Clock,
 {

@@ -4,7 +4,7 @@ use flowforge_model::attempt::{AttemptKey, Report};
 use flowforge_model::event::{
     NodeKind, Outputs, Record, TaskShape, TaskState, TaskWrite, WorkflowState,
 };
-use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{Commit, NewWorkflow, RunChanges};
@@ -29,7 +29,7 @@ impl Running {
     pub(crate) fn new_workflow(&self) -> NewWorkflow {
         NewWorkflow {
             id: self.id,
-            project: "default".to_owned(),
+            project: EntityId::DEFAULT_PROJECT,
             name: "speed".to_owned(),
             description: String::new(),
             document: "templates: {}".to_owned(),

@@ -24,6 +24,18 @@ cases! {
     attempts_of_others_are_refused
     admissions_name_their_server
     an_attempt_made_runnable_twice_is_off_the_queue_once_admitted
+    a_workflow_holds_its_slot_until_it_gives_it_back
+}
+
+fn a_workflow_holds_its_slot_until_it_gives_it_back(store: &impl Subject) {
+    let mut held = Held::begin(store, 1);
+    for holds in [false, true, true, false] {
+        let mut commit = held.commit();
+        commit.runs.clear();
+        commit.slots.insert(held.id, holds);
+        held.write(commit).unwrap();
+        assert_eq!(now(store.load(held.id)).unwrap().slot, holds);
+    }
 }
 
 fn a_runnable_attempt_is_admitted_and_is_open_until_it_ends(store: &impl Subject) {

@@ -9,16 +9,37 @@ use flowforge_model::attempt::{AttemptKey, Failure, FailureClass, Report};
 use flowforge_model::event::{
     NodeKind, Outputs, Record, TaskShape, TaskState, TaskWrite, WorkflowState,
 };
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
+use flowforge_model::quota::Level;
 use flowforge_model::shard::ShardSet;
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
+use flowforge_organization::Edit;
+use flowforge_ports::organization::Organizations;
 use flowforge_ports::store::{
     Commit, LockRow, LockWrite, NewWorkflow, RunChanges, Store, StoreError,
 };
 use uuid::Uuid;
 
 pub(crate) const AT: Timestamp = Timestamp(1_700_000_000_000);
+
+pub(crate) const DEFAULT: EntityId = EntityId::DEFAULT_PROJECT;
+/// No project.
+pub(crate) const NOWHERE: EntityId = EntityId(Uuid::from_u128(0x77));
+
+/// A new project `other` below the default tenant.
+pub(crate) fn other_project(store: &impl Organizations) -> EntityId {
+    let id = EntityId(Uuid::from_u128(0x88));
+    let edit = Edit::Create {
+        id,
+        level: Level::Project,
+        parent: Some(EntityId::DEFAULT_TENANT),
+        name: "other".to_owned(),
+        quota: None,
+    };
+    now(store.edit(edit, AT)).unwrap().unwrap();
+    id
+}
 
 /// The value of a future; those of most stores never wait.
 pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
@@ -50,7 +71,7 @@ pub(crate) fn workflow(number: u32) -> WorkflowId {
 pub(crate) fn new_workflow(id: WorkflowId) -> NewWorkflow {
     NewWorkflow {
         id,
-        project: "default".to_owned(),
+        project: EntityId::DEFAULT_PROJECT,
         name: "etl".to_owned(),
         description: "what it is for".to_owned(),
         document: "entrypoint: main\n".repeat(20),

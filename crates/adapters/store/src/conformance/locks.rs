@@ -6,7 +6,7 @@ use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{LockRow, MemoWrite, Remembered, StoreError};
 
-use super::fixture::{AT, Held, locks, now};
+use super::fixture::{AT, DEFAULT, Held, NOWHERE, locks, now};
 use super::{Subject, cases};
 
 cases! {
@@ -128,10 +128,10 @@ fn outputs_are_remembered_by_project_cache_and_key(store: &impl Subject) {
     one.write(commit).unwrap();
     let recall = |project, cache, key| now(store.recall(project, cache, key)).unwrap();
     let new = Remembered { outputs: outputs("new ü"), at: Timestamp(AT.0 + 9) };
-    assert_eq!(recall("default", "c", "k"), Some(new));
-    assert_eq!(recall("default", "d", "k").unwrap().at, AT);
-    assert_eq!(recall("default", "c", "").unwrap().outputs, outputs("none"));
-    for absent in [("other", "c", "k"), ("default", "e", "k"), ("default", "c", "K")] {
+    assert_eq!(recall(DEFAULT, "c", "k"), Some(new));
+    assert_eq!(recall(DEFAULT, "d", "k").unwrap().at, AT);
+    assert_eq!(recall(DEFAULT, "c", "").unwrap().outputs, outputs("none"));
+    for absent in [(NOWHERE, "c", "k"), (DEFAULT, "e", "k"), (DEFAULT, "c", "K")] {
         assert_eq!(recall(absent.0, absent.1, absent.2), None);
     }
 }
@@ -144,7 +144,7 @@ fn what_is_remembered_outlives_its_workflow(store: &impl Subject) {
     commit.runs[0].delete = true;
     one.write(commit).unwrap();
     assert!(matches!(now(store.load(one.id)), Err(StoreError::NotFound)));
-    assert_eq!(now(store.recall("default", "c", "k")).unwrap().unwrap().outputs, outputs("v"));
+    assert_eq!(now(store.recall(DEFAULT, "c", "k")).unwrap().unwrap().outputs, outputs("v"));
 }
 
 fn a_full_cache_forgets_the_oldest(store: &impl Subject) {
@@ -160,7 +160,7 @@ fn a_full_cache_forgets_the_oldest(store: &impl Subject) {
         commit.runs[0].memos = vec![memo("c", key, "v")];
         one.write(commit).unwrap();
     }
-    let kept = |cache, key| now(store.recall("default", cache, key)).unwrap().is_some();
+    let kept = |cache, key| now(store.recall(DEFAULT, cache, key)).unwrap().is_some();
     assert!(!kept("c", "k000000"), "the oldest");
     for key in ["k000001", "k000002", "new", "newer"] {
         assert!(kept("c", key), "{key}");

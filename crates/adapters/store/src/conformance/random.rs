@@ -12,8 +12,8 @@ use proptest::sample::select;
 use proptest::test_runner::Config;
 
 use super::fixture::{
-    AT, instance, key, locks, new_workflow, now, report, state, task, task_record, workflow,
-    workflow_record,
+    AT, DEFAULT, instance, key, locks, new_workflow, now, report, state, task, task_record,
+    workflow, workflow_record,
 };
 use super::{Subject, sqlite};
 use crate::MemoryStore;
@@ -238,7 +238,7 @@ fn rows(store: &impl Subject) -> String {
         ));
     }
     for (cache, key) in [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")] {
-        seen.push_str(&format!("{:?}\n", now(store.recall("default", cache, key)).unwrap()));
+        seen.push_str(&format!("{:?}\n", now(store.recall(DEFAULT, cache, key)).unwrap()));
     }
     seen
 }

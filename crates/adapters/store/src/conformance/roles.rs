@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use flowforge_model::attempt::{
     AttemptKey, Fact, FactKind, FailureClass, Process, Work, WorkOrder,
 };
-use flowforge_model::event::Command;
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
-use flowforge_model::resources::{ResourceList, Resources};
+use flowforge_model::event::{Command, NodeKind};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
+use flowforge_model::resources::{Bytes, MilliCpu, ResourceList, Resources};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_model::time::{Millis, Timestamp};
-use flowforge_ports::admission::{LockRequest, Ready, SlotChanges};
+use flowforge_ports::admission::{LockRequest, Ready, Slot, SlotChanges};
 use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Call, Entry, Handover, Tidings};
 use flowforge_ports::leases::{Attendance, Attended, Lease, Leases, Role};
@@ -124,8 +124,16 @@ impl<'s, S: Shared> Fleet<'s, S> {
 }
 
 fn ready(key: AttemptKey) -> Ready {
-    let requests = ResourceList::default();
-    Ready { key, priority: -3, since: Timestamp(AT.0 + 5), requests, parallelism: Some(7) }
+    let list = |cpu| ResourceList { cpu: MilliCpu(cpu), memory: Bytes(2 * cpu), gpu: 3 };
+    Ready {
+        key,
+        priority: -3,
+        since: Timestamp(AT.0 + 5),
+        project: EntityId::DEFAULT_PROJECT,
+        requests: list(5),
+        limits: list(7),
+        parallelism: Some(7),
+    }
 }
 
 fn order(key: AttemptKey) -> WorkOrder {
@@ -184,6 +192,7 @@ shared_cases! {
     locks_are_granted_once_and_their_controller_is_told
     what_nobody_claimed_is_found
     a_shard_without_its_lease_is_not_written
+    slots_are_held_until_they_are_given_back_or_their_workflow_has_ended
 }
 
 fn shards_are_shared_evenly_and_taken_over_when_a_controller_is_gone(store: &impl Shared) {
@@ -272,6 +281,39 @@ fn what_is_offered_is_in_the_snapshot_and_in_the_calls(store: &impl Shared) {
 fn claim_one(store: &impl Shared, key: AttemptKey) -> Vec<AttemptKey> {
     attend(store, Role::Executor, 7, LONG);
     claim(store, 7, &[key])
+}
+
+fn slots_are_held_until_they_are_given_back_or_their_workflow_has_ended(store: &impl Shared) {
+    let mut fleet = Fleet::begin(store);
+    let reserve = |changes: &[(WorkflowId, bool)]| {
+        let changes = changes.iter().copied().collect();
+        now(store.reserve(fleet.epoch, AT, &[], &changes)).unwrap();
+    };
+    let slots = || now(store.snapshot()).unwrap().slots;
+    let slot =
+        |suspended| Slot { workflow: fleet.id, project: EntityId::DEFAULT_PROJECT, suspended };
+    assert_eq!(slots(), []);
+    reserve(&[(fleet.id, true)]);
+    reserve(&[(fleet.id, true), (workflow(99), false)]);
+    assert_eq!(slots(), [slot(false)]);
+    reserve(&[(fleet.id, false)]);
+    assert_eq!(slots(), []);
+    reserve(&[(fleet.id, true)]);
+    let id = fleet.id;
+    let mut commit = fleet.commit();
+    let mut waits = task(0, TaskStatus::Running, 0, true);
+    waits.shape.as_mut().unwrap().kind = NodeKind::Suspend;
+    commit.runs[0].tasks.push(waits);
+    fleet.write(commit).unwrap();
+    let suspended = now(store.snapshot()).unwrap().slots;
+    assert_eq!(
+        suspended.iter().map(|slot| (slot.workflow, slot.suspended)).collect::<Vec<_>>(),
+        [(id, true)]
+    );
+    let mut commit = fleet.commit();
+    commit.runs[0].state = Some(state(WorkflowStatus::Succeeded, 1));
+    fleet.write(commit).unwrap();
+    assert_eq!(now(store.snapshot()).unwrap().slots, [], "it has ended");
 }
 
 fn calls_of_a_shard_have_no_gaps_and_are_forgotten_together(store: &impl Shared) {

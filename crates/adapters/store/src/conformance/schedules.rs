@@ -9,7 +9,7 @@ use flowforge_ports::schedules::{Firing, PutSchedule, ScheduleRow};
 use flowforge_ports::store::{NewWorkflow, StoreError};
 use uuid::Uuid;
 
-use super::fixture::{AT, Held, new_workflow, now};
+use super::fixture::{AT, DEFAULT, Held, NOWHERE, new_workflow, now};
 use super::{Subject, cases};
 
 cases! {
@@ -32,10 +32,10 @@ fn id(number: u32) -> ScheduleId {
     ScheduleId(Uuid::from_u128(base + u128::from(number)))
 }
 
-fn put(number: u32) -> PutSchedule {
+pub(super) fn put(number: u32) -> PutSchedule {
     PutSchedule {
         id: id(number),
-        project: "default".to_owned(),
+        project: DEFAULT,
         name: format!("nightly-{number}"),
         document: "kind: CronWorkflow\n".repeat(20),
         suspended: false,
@@ -88,7 +88,7 @@ fn a_schedule_reads_back_as_it_was_written(store: &impl Subject) {
     assert_eq!((row.version, row.created_at, row.updated_at), (1, AT, AT));
     assert_eq!(row.problem, None);
     assert_eq!(now(store.schedule(row.id)).unwrap(), row);
-    assert_eq!(now(store.schedule_named("default".into(), "nightly-1".into())).unwrap(), row);
+    assert_eq!(now(store.schedule_named(DEFAULT, "nightly-1".into())).unwrap(), row);
     let later = Timestamp(AT.0 + 9);
     let replaced = now(store.put_schedule(PutSchedule {
         document: "other".into(),
@@ -102,7 +102,7 @@ fn a_schedule_reads_back_as_it_was_written(store: &impl Subject) {
     assert_eq!((replaced.document.as_str(), replaced.suspended), ("other", true));
     assert_eq!((replaced.version, replaced.created_at, replaced.updated_at), (2, AT, later));
     assert!(matches!(now(store.schedule(id(9))), Err(StoreError::NotFound)));
-    let nobody = now(store.schedule_named("default".into(), "nobody".into()));
+    let nobody = now(store.schedule_named(DEFAULT, "nobody".into()));
     assert!(matches!(nobody, Err(StoreError::NotFound)));
 }
 
@@ -112,7 +112,7 @@ fn a_name_is_taken_once_in_a_project(store: &impl Subject) {
     second.name = "nightly-1".into();
     assert!(conflicts(&now(store.put_schedule(second))));
     let mut nowhere = put(3);
-    nowhere.project = "nowhere".into();
+    nowhere.project = NOWHERE;
     assert!(matches!(now(store.put_schedule(nowhere)), Err(StoreError::Refused(_))));
 }
 
@@ -158,7 +158,7 @@ fn a_fire_time_starts_one_workflow(store: &impl Subject) {
 fn a_refused_firing_leaves_nothing_behind(store: &impl Subject) {
     let before = create(store, 1);
     let mut nowhere = run(1, 2);
-    nowhere.1.project = "nowhere".into();
+    nowhere.1.project = NOWHERE;
     let refused = now(store.fire(Firing { runs: vec![run(1, 1), nowhere], ..firing(1, 1) }));
     assert!(matches!(refused, Err(StoreError::Refused(_))));
     assert_eq!(now(store.schedule(id(1))).unwrap(), before);
@@ -224,8 +224,8 @@ fn schedules_come_in_pages(store: &impl Subject) {
     };
     assert_eq!(page(None, 2), [id(1), id(2)]);
     assert_eq!(page(Some(2), 9), [id(3), id(4), id(5)]);
-    let of = |project: &str| now(store.schedules(Some(project.into()), None, 9)).unwrap().len();
-    assert_eq!((of("default"), of("nowhere")), (5, 0));
+    let of = |project| now(store.schedules(Some(project), None, 9)).unwrap().len();
+    assert_eq!((of(DEFAULT), of(NOWHERE)), (5, 0));
 }
 
 fn a_deleted_schedule_leaves_its_runs_alone(store: &impl Subject) {

@@ -8,7 +8,7 @@ use flowforge_ports::templates::{
 };
 
 use super::cases;
-use super::fixture::{AT, now};
+use super::fixture::{AT, DEFAULT, NOWHERE, now};
 
 cases! {
     a_template_reads_back_and_the_latest_version_is_meant
@@ -25,7 +25,7 @@ cases! {
 const KIND: TemplateKind = TemplateKind::WorkflowTemplate;
 
 fn id(name: &str) -> TemplateId {
-    TemplateId::new(KIND, "default", name)
+    TemplateId::new(KIND, DEFAULT, name)
 }
 
 fn new(id: TemplateId, document: &str) -> NewTemplate {
@@ -44,7 +44,8 @@ fn put(store: &impl Templates, id: TemplateId, document: &str) -> Put {
 
 fn names(views: &[TemplateView]) -> Vec<String> {
     let name = |view: &TemplateView| {
-        format!("{}/{}/{}@{}", view.id.kind.as_str(), view.id.project, view.id.name, view.version)
+        let project = view.id.project.map_or("", |id| if id == DEFAULT { "default" } else { "?" });
+        format!("{}/{project}/{}@{}", view.id.kind.as_str(), view.id.name, view.version)
     };
     views.iter().map(name).collect()
 }
@@ -84,18 +85,18 @@ fn the_same_text_stays_the_same_version(store: &impl Templates) {
 
 fn a_shared_template_is_one_for_all_projects_and_others_are_not(store: &impl Templates) {
     let shared = TemplateKind::ClusterWorkflowTemplate;
-    put(store, TemplateId::new(shared, "default", "a"), "shared");
+    put(store, TemplateId::new(shared, DEFAULT, "a"), "shared");
     put(store, id("a"), "mine");
-    put(store, TemplateId::new(TemplateKind::ConfigMap, "default", "a"), "values");
-    let found = now(store.template(TemplateId::new(shared, "elsewhere", "a"), None)).unwrap();
-    assert_eq!((&*found.document, &*found.view.id.project), ("shared", ""));
-    let elsewhere = TemplateId::new(KIND, "elsewhere", "a");
+    put(store, TemplateId::new(TemplateKind::ConfigMap, DEFAULT, "a"), "values");
+    let found = now(store.template(TemplateId::new(shared, NOWHERE, "a"), None)).unwrap();
+    assert_eq!((&*found.document, found.view.id.project), ("shared", None));
+    let elsewhere = TemplateId::new(KIND, NOWHERE, "a");
     assert!(matches!(now(store.template(elsewhere, None)), Err(StoreError::NotFound)));
     assert_eq!(text(store, "a", None).unwrap(), "mine");
 }
 
 fn all_of_a_put_or_nothing(store: &impl Templates) {
-    let elsewhere = TemplateId::new(KIND, "elsewhere", "b");
+    let elsewhere = TemplateId::new(KIND, NOWHERE, "b");
     let refused = now(store.put(vec![new(id("a"), "one"), new(elsewhere, "one")]));
     assert!(matches!(refused, Err(StoreError::Refused(_))));
     assert!(now(store.templates(TemplateFilter::default(), 10)).unwrap().is_empty());
@@ -107,8 +108,8 @@ fn lists_show_the_latest_of_each_in_order_and_in_pages(store: &impl Templates) {
         put(store, id(name), "one");
     }
     put(store, id("b"), "two");
-    put(store, TemplateId::new(TemplateKind::ConfigMap, "default", "z"), "values");
-    put(store, TemplateId::new(TemplateKind::ClusterWorkflowTemplate, "", "y"), "shared");
+    put(store, TemplateId::new(TemplateKind::ConfigMap, DEFAULT, "z"), "values");
+    put(store, TemplateId::new(TemplateKind::ClusterWorkflowTemplate, DEFAULT, "y"), "shared");
     let mut filter = TemplateFilter::default();
     let mut pages = Vec::new();
     loop {
@@ -132,8 +133,8 @@ fn lists_show_the_latest_of_each_in_order_and_in_pages(store: &impl Templates) {
 fn lists_are_filtered(store: &impl Templates) {
     put(store, id("a_b"), "one");
     put(store, id("axb"), "one");
-    put(store, TemplateId::new(TemplateKind::ClusterWorkflowTemplate, "", "a"), "one");
-    let mut plain = new(TemplateId::new(TemplateKind::ConfigMap, "default", "a"), "one");
+    put(store, TemplateId::new(TemplateKind::ClusterWorkflowTemplate, DEFAULT, "a"), "one");
+    let mut plain = new(TemplateId::new(TemplateKind::ConfigMap, DEFAULT, "a"), "one");
     plain.labels.clear();
     now(store.put(vec![plain])).unwrap();
     let list = |filter: TemplateFilter| {
@@ -147,9 +148,9 @@ fn lists_are_filtered(store: &impl Templates) {
     assert_eq!(list(TemplateFilter { name_prefix: Some("a_".to_owned()), ..all() }), "a_b");
     let labels = vec![("team".to_owned(), "data".to_owned())];
     assert_eq!(list(TemplateFilter { labels, ..all() }), "a a_b axb");
-    let project = Some("elsewhere".to_owned());
+    let project = Some(NOWHERE);
     assert_eq!(list(TemplateFilter { project, ..all() }), "a");
-    let project = Some("default".to_owned());
+    let project = Some(DEFAULT);
     assert_eq!(list(TemplateFilter { project, ..all() }), "a a a_b axb");
 }
 
@@ -178,7 +179,7 @@ fn a_deleted_template_is_gone_and_its_numbers_are_not_used_again(store: &impl Te
     assert!(matches!(now(store.versions(id("a"), None, 9)), Err(StoreError::NotFound)));
     let left = now(store.templates(TemplateFilter::default(), 10)).unwrap();
     assert_eq!(names(&left), ["workflow_template/default/b@1"]);
-    for gone in [id("a"), id("c"), TemplateId::new(KIND, "elsewhere", "a")] {
+    for gone in [id("a"), id("c"), TemplateId::new(KIND, NOWHERE, "a")] {
         assert!(matches!(now(store.delete_template(gone, AT)), Err(StoreError::NotFound)));
     }
     assert_eq!(put(store, id("a"), "two"), Put { version: 3, unchanged: false });

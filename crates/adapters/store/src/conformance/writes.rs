@@ -8,7 +8,8 @@ use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{Commit, StoreError, TimerRow};
 
 use super::fixture::{
-    AT, Held, instance, new_workflow, now, state, task, task_record, workflow, workflow_record,
+    AT, Held, NOWHERE, instance, new_workflow, now, state, task, task_record, workflow,
+    workflow_record,
 };
 use super::{Subject, cases};
 
@@ -66,9 +67,9 @@ fn the_same_request_gives_the_same_workflow_and_another_one_is_refused(store: &i
 
 fn an_unknown_project_and_a_second_workflow_of_an_id_are_refused(store: &impl Subject) {
     let mut new = new_workflow(workflow(1));
-    new.project = "nowhere".to_owned();
+    new.project = NOWHERE;
     assert!(
-        matches!(now(store.insert(new)), Err(StoreError::Refused(why)) if why.contains("nowhere"))
+        matches!(now(store.insert(new)), Err(StoreError::Refused(why)) if why.contains(&NOWHERE.to_string()))
     );
     now(store.insert(new_workflow(workflow(1)))).unwrap();
     let again = now(store.insert(new_workflow(workflow(1))));

@@ -119,9 +119,9 @@ impl Turn<'_> {
             return conflict("the workflow is gone");
         };
         kept.workflow(run, closing)?;
-        let project = kept.new.project.clone();
+        let project = kept.new.project;
         for memo in &run.memos {
-            let of = (project.clone(), memo.cache.clone(), memo.key.clone());
+            let of = (project, memo.cache.clone(), memo.key.clone());
             self.memos.push((of, Remembered { outputs: memo.outputs.clone(), at }));
         }
         let Some(kept) = self.kept(workflow) else {
@@ -218,18 +218,17 @@ impl Rows {
 
     /// Of a full cache the oldest go.
     fn remember(&mut self, memos: Vec<(MemoKey, Remembered)>) {
-        let caches: BTreeSet<_> =
-            memos.iter().map(|((p, c, _), _)| (p.clone(), c.clone())).collect();
+        let caches: BTreeSet<_> = memos.iter().map(|((p, c, _), _)| (*p, c.clone())).collect();
         self.memos.extend(memos);
         for (project, cache) in caches {
-            let first = (project.clone(), cache.clone(), String::new());
+            let first = (project, cache.clone(), String::new());
             let mine = |(p, c, _): &MemoKey| *p == project && *c == cache;
             let of_cache = self.memos.range(first..).take_while(|(of, _)| mine(of));
             let mut ages: Vec<_> = of_cache.map(|(of, memo)| (memo.at, of.2.clone())).collect();
             ages.sort_unstable();
             let most = usize::try_from(MEMOS_PER_CACHE).unwrap_or(usize::MAX);
             for (_, key) in ages.iter().take(ages.len().saturating_sub(most)) {
-                self.memos.remove(&(project.clone(), cache.clone(), key.clone()));
+                self.memos.remove(&(project, cache.clone(), key.clone()));
             }
         }
     }

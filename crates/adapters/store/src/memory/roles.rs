@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
 use flowforge_model::event::{NodeKind, TaskRow};
-use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::status::{Reason, TaskStatus};
 use flowforge_model::time::{Millis, Timestamp};
@@ -342,7 +342,7 @@ impl Kept {
         };
         admission::Slot {
             workflow,
-            project: EntityId::DEFAULT_PROJECT,
+            project: self.new.project,
             suspended: self.tasks.values().any(suspends),
         }
     }

@@ -1,7 +1,7 @@
 //! Schedules and their runs.
 
 use flowforge_model::event::Command;
-use flowforge_model::id::{ScheduleId, WorkflowId};
+use flowforge_model::id::{EntityId, ScheduleId, WorkflowId};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::schedules::{Firing, PutSchedule, ScheduleRow, ScheduleRun, Schedules};
 use flowforge_ports::store::StoreError;
@@ -23,7 +23,7 @@ impl Schedules for MemoryStore {
 
     async fn schedule_named(
         &self,
-        project: String,
+        project: EntityId,
         name: String,
     ) -> Result<ScheduleRow, StoreError> {
         let rows = self.rows();
@@ -39,14 +39,14 @@ impl Schedules for MemoryStore {
 
     async fn schedules(
         &self,
-        project: Option<String>,
+        project: Option<EntityId>,
         after: Option<ScheduleId>,
         limit: u32,
     ) -> Result<Vec<ScheduleRow>, StoreError> {
         let rows = self.rows();
         let all = rows.schedules.values().map(|one| &one.row);
         let wanted = all.filter(|row| {
-            project.as_ref().is_none_or(|project| *project == row.project)
+            project.is_none_or(|project| project == row.project)
                 && after.is_none_or(|after| row.id > after)
         });
         Ok(wanted.take(page(limit)).cloned().collect())
@@ -96,10 +96,13 @@ impl Rows {
         Ok(row.clone())
     }
 
+    /// Of a project that takes nothing new: they would be refused for ever.
+    pub(super) fn drop_schedules(&mut self, project: EntityId) {
+        self.schedules.retain(|_, one| one.row.project != project);
+    }
+
     fn create_schedule(&mut self, put: PutSchedule) -> Result<ScheduleRow, StoreError> {
-        if put.project != rules::DEFAULT_PROJECT && !self.projects.contains(&put.project) {
-            return Err(rules::no_project(&put.project));
-        }
+        self.takes_work(put.project)?;
         let mut all = self.schedules.values().map(|one| &one.row);
         let taken = |row: &ScheduleRow| {
             row.id == put.id || (row.project == put.project && row.name == put.name)
@@ -109,6 +112,7 @@ impl Rows {
         }
         let row = ScheduleRow {
             id: put.id,
+            namespace: self.namespace(put.project),
             project: put.project,
             name: put.name,
             document: put.document,
@@ -132,9 +136,7 @@ impl Rows {
             return Err(rules::schedule_changed());
         }
         for (at, run) in &firing.runs {
-            if run.project != rules::DEFAULT_PROJECT && !self.projects.contains(&run.project) {
-                return Err(rules::no_project(&run.project));
-            }
+            self.takes_work(run.project)?;
             let known = one.runs.get(at).is_some_and(|id| self.workflows.contains_key(id));
             let key = run.idempotency.as_ref().map(|(key, _)| key);
             let replayed = self.workflows.values().any(|kept| {

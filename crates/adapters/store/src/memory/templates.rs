@@ -25,9 +25,7 @@ impl Templates for MemoryStore {
     async fn put(&self, new: Vec<NewTemplate>) -> Result<Vec<Put>, StoreError> {
         let mut rows = self.rows();
         for one in &new {
-            if !one.id.kind.shared() {
-                rows.must_have_project(&one.id.project)?;
-            }
+            one.id.project.map_or(Ok(()), |project| rows.project(project).map(drop))?;
         }
         Ok(new.into_iter().map(|one| rows.put(one)).collect())
     }
@@ -112,7 +110,7 @@ impl Rows {
 fn wanted(filter: &TemplateFilter, view: &TemplateView) -> bool {
     let TemplateId { kind, project, name } = &view.id;
     (filter.kinds.is_empty() || filter.kinds.contains(kind))
-        && filter.project.as_ref().is_none_or(|wanted| kind.shared() || project == wanted)
+        && filter.project.is_none_or(|wanted| project.is_none_or(|of| of == wanted))
         && filter.name_prefix.as_ref().is_none_or(|prefix| name.starts_with(&**prefix))
         && filter.labels.iter().all(|label| view.labels.contains(label))
 }

@@ -4,19 +4,18 @@ mod locks;
 mod memos;
 
 use flowforge_model::event::TaskRow;
-use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
-use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::{
-    AttemptView, CacheView, Catalog, EventView, LockFilter, LockView, MemoView, ProjectView,
-    TaskCounts, TaskFilter, WorkflowFilter, WorkflowView,
+    AttemptView, CacheView, Catalog, EventView, LockFilter, LockView, MemoView, TaskCounts,
+    TaskFilter, WorkflowFilter, WorkflowView,
 };
 use flowforge_ports::store::{LockRow, StoreError};
 use tokio_postgres::Row;
-use uuid::{NoContext, Uuid};
+use uuid::Uuid;
 
 use super::PostgresStore;
-use super::bind::{binds, optional_text, text};
+use super::bind::{binds, optional_text};
 use super::codec::{self, get, state_columns, task_columns};
 use super::load::{self, bound, read};
 use super::transaction::{Mode, Tx};
@@ -25,7 +24,7 @@ use super::transaction::{Mode, Tx};
 macro_rules! view_columns {
     () => {
         concat!(
-            "w.id, p.name, w.name, w.description, w.parameters, w.labels, w.priority, \
+            "w.id, p.uid, w.name, w.description, w.parameters, w.labels, w.priority, \
              w.submitted_by, w.resubmitted_from, w.created_at, w.seq, ",
             state_columns!()
         )
@@ -44,7 +43,7 @@ const PAGE: &str = concat!(
     view_columns!(),
     " FROM workflow w JOIN project p ON p.id = w.project \
      WHERE ($1::text IS NULL OR w.status = $1) \
-     AND ($2::text IS NULL OR w.project IN (SELECT id FROM project WHERE name = $2)) \
+     AND ($2::uuid IS NULL OR w.project IN (SELECT id FROM project WHERE uid = $2)) \
      AND ($3::uuid IS NULL OR w.id < $3) \
      AND ($4::text IS NULL OR starts_with(w.name, $4)) \
      AND NOT EXISTS (SELECT 1 FROM unnest($5::text[]) AS l WHERE strpos(w.labels, l) = 0) \
@@ -74,12 +73,6 @@ const EVENTS: &str = "SELECT e.seq, e.at, e.node, e.status, e.reason, e.message,
      e.exit_code, e.generation, t.name FROM event e \
      LEFT JOIN task t ON t.workflow = e.workflow AND t.node = e.node \
      WHERE e.workflow = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3";
-
-const PROJECTS: &str =
-    "SELECT uid, name, created_at FROM project WHERE deleted_at IS NULL ORDER BY name";
-
-const CREATE_PROJECT: &str =
-    "INSERT INTO project (uid, tenant, name, created_at) VALUES ($1, 1, $2, $3)";
 
 impl Catalog for PostgresStore {
     async fn workflow(&self, id: WorkflowId) -> Result<WorkflowView, StoreError> {
@@ -188,43 +181,6 @@ impl Catalog for PostgresStore {
         .await
     }
 
-    async fn projects(&self) -> Result<Vec<ProjectView>, StoreError> {
-        self.read(Mode::Fresh, move |tx| {
-            Box::pin(async move {
-                let mut tx = tx;
-
-                read(&tx.rows(PROJECTS, binds![]).await?, |row| {
-                    Ok(ProjectView {
-                        id: get::<Uuid>(row, 0)?.to_string(),
-                        name: get(row, 1)?,
-                        created_at: codec::time(row, 2)?,
-                    })
-                })
-            })
-        })
-        .await
-    }
-
-    async fn create_project(&self, name: String, at: Timestamp) -> Result<ProjectView, StoreError> {
-        let millis = u64::try_from(at.0).unwrap_or(0);
-        let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
-        let uid = Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, millis / 1000, nanos));
-        let made = ProjectView { id: uid.to_string(), name: name.clone(), created_at: at };
-        let taken = format!("there is a project named {name:?} already");
-        self.write(move |tx| {
-            Box::pin(async move {
-                let mut tx = tx;
-                tx.execute(CREATE_PROJECT, binds![uid, text(&name), at.0]).await
-            })
-        })
-        .await
-        .map_err(|error| match error {
-            StoreError::Conflict(_) => StoreError::Conflict(taken),
-            other => other,
-        })?;
-        Ok(made)
-    }
-
     async fn locks_of(
         &self,
         id: WorkflowId,
@@ -258,37 +214,37 @@ impl Catalog for PostgresStore {
 
     async fn caches(
         &self,
-        project: String,
+        project: EntityId,
         after: Option<String>,
         limit: u32,
     ) -> Result<Vec<CacheView>, StoreError> {
         self.read(Mode::Fresh, move |tx| {
-            Box::pin(async move { memos::caches(tx, &project, after.as_ref(), limit).await })
+            Box::pin(async move { memos::caches(tx, project, after.as_ref(), limit).await })
         })
         .await
     }
 
     async fn memos(
         &self,
-        project: String,
+        project: EntityId,
         cache: String,
         after: i64,
         limit: u32,
     ) -> Result<Vec<MemoView>, StoreError> {
         self.read(Mode::Fresh, move |tx| {
-            Box::pin(async move { memos::page(tx, (&project, &cache), after, limit).await })
+            Box::pin(async move { memos::page(tx, (project, &cache), after, limit).await })
         })
         .await
     }
 
     async fn forget(
         &self,
-        project: String,
+        project: EntityId,
         cache: String,
         key: Option<String>,
     ) -> Result<u64, StoreError> {
         self.write(move |tx| {
-            Box::pin(async move { memos::forget(tx, (&project, &cache), key.as_ref()).await })
+            Box::pin(async move { memos::forget(tx, (project, &cache), key.as_ref()).await })
         })
         .await
     }
@@ -311,7 +267,7 @@ async fn workflows<'a>(
     for status in &wanted {
         let mut values = binds![
             status.map(WorkflowStatus::as_str),
-            optional_text(filter.project.as_ref()),
+            filter.project.map(|id| id.0),
             filter.before.map(|id| id.0),
             optional_text(filter.name_prefix.as_ref()),
             codec::pair_texts(&filter.labels)?,
@@ -357,7 +313,7 @@ async fn below<T>(
 fn view(row: &Row) -> Result<WorkflowView, StoreError> {
     Ok(WorkflowView {
         id: codec::workflow_id(row, 0)?,
-        project: get(row, 1)?,
+        project: EntityId(get(row, 1)?),
         name: get(row, 2)?,
         description: get(row, 3)?,
         parameters: codec::pairs(row, 4)?,

@@ -1,22 +1,23 @@
 //! What the api writes: workflows and intents.
 
 use flowforge_model::event::Command;
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{Inserted, NewWorkflow, StoreError};
 
 use super::bind::{binds, int, text};
 use super::codec::{self, Compressed};
+use super::organization::SUBMITTING;
 use super::transaction::Tx;
 use crate::rules;
 
 pub(super) const PROJECT: &str =
-    "SELECT id, tenant FROM project WHERE name = $1 AND grp IS NULL AND deleted_at IS NULL";
+    "SELECT id, tenant, draining, name FROM project WHERE uid = $1 AND deleted_at IS NULL";
 
 const EARLIER: &str = "SELECT w.id, w.idempotency_digest FROM workflow w \
      JOIN project p ON p.tenant = w.tenant \
-     WHERE p.name = $1 AND p.grp IS NULL AND p.deleted_at IS NULL AND w.idempotency_key = $2";
+     WHERE p.uid = $1 AND w.idempotency_key = $2";
 
 const INSERT: &str = "INSERT INTO workflow (id, tenant, project, name, description, parameters, \
      labels, priority, submitted_by, resubmitted_from, created_at, idempotency_key, \
@@ -26,6 +27,10 @@ const GATE: &str = "INSERT INTO gate (workflow, closed) VALUES ($1, FALSE)";
 const DOCUMENT: &str = "INSERT INTO document (workflow, bytes, zstd) VALUES ($1, $2, $3)";
 const INTENT: &str =
     "INSERT INTO intent (workflow, command, closes, asked_at) VALUES ($1, $2, $3, $4)";
+
+/// The name of the project of a workflow, if it takes nothing new.
+const LEFT: &str = "SELECT p.name FROM workflow w JOIN project p ON p.id = w.project \
+     WHERE w.id = $1 AND (p.draining OR p.deleted_at IS NOT NULL)";
 
 /// Waits for the commit that moves the workflow or its gate, and makes the next one wait.
 const OWN_GATE: &str = "SELECT 1 FROM gate WHERE workflow = $1 FOR NO KEY UPDATE";
@@ -40,19 +45,22 @@ pub(super) async fn insert<'a>(
     new: &'a NewWorkflow,
     document: &'a Compressed,
 ) -> Result<Inserted, StoreError> {
-    tx.send(PROJECT, binds![text(&new.project)]).await;
+    tx.send(SUBMITTING, Vec::new()).await;
+    tx.send(PROJECT, binds![new.project.0]).await;
     if let Some((key, _)) = &new.idempotency {
-        tx.send(EARLIER, binds![text(&new.project), text(key)]).await;
+        tx.send(EARLIER, binds![new.project.0, text(key)]).await;
     }
+    tx.answer().await?;
     let projects = tx.answer().await?.rows;
     let earlier = match &new.idempotency {
         Some((_, digest)) => earlier(&tx.answer().await?.rows, digest)?,
         None => None,
     };
-    let project = projects.first().ok_or_else(|| rules::no_project(&new.project))?;
+    let project = projects.first().ok_or_else(|| rules::no_project(new.project))?;
     if let Some(replayed) = earlier {
         return Ok(replayed);
     }
+    takes_work(project)?;
     insert_row(tx, (codec::get(project, 0)?, codec::get(project, 1)?), new).await?;
     let id = new.id.0;
     let bytes = int(u32::try_from(document.bytes).unwrap_or(u32::MAX))?;
@@ -66,10 +74,26 @@ pub(super) async fn insert<'a>(
 }
 
 /// Id and tenant of a project.
-pub(super) async fn project<'a>(tx: &mut Tx<'a>, name: &'a str) -> Result<(i64, i64), StoreError> {
-    let rows = tx.rows(PROJECT, binds![text(name)]).await?;
-    let row = rows.first().ok_or_else(|| rules::no_project(name))?;
+pub(super) async fn project(tx: &mut Tx<'_>, id: EntityId) -> Result<(i64, i64), StoreError> {
+    let rows = tx.rows(PROJECT, binds![id.0]).await?;
+    let row = rows.first().ok_or_else(|| rules::no_project(id))?;
     Ok((codec::get(row, 0)?, codec::get(row, 1)?))
+}
+
+/// Id of a project that takes something new, for as long as this transaction lasts.
+pub(super) async fn open_project(tx: &mut Tx<'_>, id: EntityId) -> Result<i64, StoreError> {
+    tx.send(SUBMITTING, Vec::new()).await;
+    tx.send(PROJECT, binds![id.0]).await;
+    tx.answer().await?;
+    let rows = tx.answer().await?.rows;
+    let row = rows.first().ok_or_else(|| rules::no_project(id))?;
+    takes_work(row)?;
+    codec::get(row, 0)
+}
+
+/// Reads [`PROJECT`].
+fn takes_work(project: &tokio_postgres::Row) -> Result<(), StoreError> {
+    if codec::get(project, 2)? { Err(rules::draining(codec::get(project, 3)?)) } else { Ok(()) }
 }
 
 /// The workflow that the same request created before.
@@ -117,6 +141,13 @@ pub(super) async fn ask<'a>(
 ) -> Result<(), StoreError> {
     let id = workflow.0;
     let json = codec::to_json(command)?;
+    if *command == Command::Retry {
+        tx.rows(SUBMITTING, Vec::new()).await?;
+        let rows = tx.rows(LEFT, binds![id]).await?;
+        if let Some(row) = rows.first() {
+            return Err(rules::draining(codec::get(row, 0)?));
+        }
+    }
     tx.send(OWN_GATE, binds![id]).await;
     tx.send(STATUS, binds![id]).await;
     tx.send(WAITS, binds![id, json.clone()]).await;

@@ -1,7 +1,7 @@
 //! What a controller reads.
 
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{Intent, LockRow, Remembered, StoreError, StoredRun, TimerRow};
@@ -26,7 +26,7 @@ const HEAD: &str = concat!(
     "SELECT w.name, p.name, w.parameters, w.labels, w.priority, w.created_at, w.seq, g.closed, ",
     "d.bytes, d.zstd, EXISTS (SELECT 1 FROM slot s WHERE s.workflow = w.id), ",
     state_columns!(),
-    " FROM workflow w JOIN project p ON p.id = w.project LEFT JOIN gate g ON g.workflow = w.id \
+    ", p.uid, coalesce(p.lock_name, p.uid::text) FROM workflow w JOIN project p ON p.id = w.project LEFT JOIN gate g ON g.workflow = w.id \
      LEFT JOIN document d ON d.workflow = w.id WHERE w.id = $1"
 );
 
@@ -45,7 +45,7 @@ const LOCKS: &str = "SELECT node, key, capacity, held, since FROM lock \
      WHERE workflow = $1 AND node BETWEEN $2 AND $3 ORDER BY node, key";
 
 const RECALL: &str = "SELECT m.outputs, m.at FROM memo m JOIN project p ON p.id = m.project \
-     WHERE p.name = $1 AND p.grp IS NULL AND p.deleted_at IS NULL AND m.cache = $2 \
+     WHERE p.uid = $1 AND m.cache = $2 \
      AND hashtextextended(m.key, 1) = hashtextextended($3 COLLATE \"C\", 1) \
      AND hashtextextended(m.key, 2) = hashtextextended($3 COLLATE \"C\", 2) AND m.key = $3";
 
@@ -156,11 +156,11 @@ fn lock(row: &Row) -> Result<LockRow, StoreError> {
 
 pub(super) async fn recall<'a>(
     mut tx: Tx<'a>,
-    project: &'a str,
+    project: EntityId,
     cache: &'a str,
     key: &'a str,
 ) -> Result<Option<Remembered>, StoreError> {
-    let rows = tx.rows(RECALL, binds![text(project), text(cache), text(key)]).await?;
+    let rows = tx.rows(RECALL, binds![project.0, text(cache), text(key)]).await?;
     let found = read(&rows, |row| {
         let outputs = codec::json(row, 0)?.ok_or_else(|| codec::corrupt("memo"))?;
         Ok(Remembered { outputs, at: codec::time(row, 1)? })
@@ -181,7 +181,9 @@ fn head(id: WorkflowId, row: &Row) -> Result<StoredRun, StoreError> {
     Ok(StoredRun {
         id,
         name: get(row, 0)?,
-        project: get(row, 1)?,
+        project: EntityId(get(row, 19)?),
+        namespace: get(row, 1)?,
+        lock_name: get(row, 20)?,
         document: codec::document(row, 8)?,
         parameters: codec::pairs(row, 2)?,
         labels: codec::pairs(row, 3)?,

@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!("0003_schedules", 3),
     migration!("0004_roles", 4),
     migration!("0005_retention", 4),
+    migration!("0006_organization", 4),
     migration!("0007_slots", 7),
 ];
 

@@ -5,7 +5,7 @@
 //! shortest span cannot have ended before it.
 
 use flowforge_model::event::Command;
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::store::StoreError;
 use uuid::Uuid;
@@ -68,7 +68,7 @@ const ENDED: &str = "WITH page AS MATERIALIZED (SELECT id FROM workflow \
      WHERE ($1::uuid IS NULL OR id > $1) AND ($2::bigint IS NULL OR id < $3) \
      ORDER BY id LIMIT $4) \
      SELECT w.id, w.seq, w.finished_at IS NOT NULL AND ($2::bigint IS NULL OR w.finished_at < $2) \
-     AND ($5::text IS NULL OR p.name = $5) \
+     AND ($5::uuid IS NULL OR p.uid = $5) \
      FROM page JOIN workflow w USING (id) JOIN project p ON p.id = w.project ORDER BY w.id";
 
 const GATES: &str =
@@ -86,8 +86,6 @@ const WAITING: &str = "SELECT count(*) FROM (SELECT 1 FROM intent LIMIT $1) few"
 /// As PostgreSQL reads it, in UTC where it names no zone.
 const UTC: &str = "SELECT set_config('TimeZone', 'UTC', TRUE)";
 const MOMENT: &str = "SELECT floor(extract(epoch FROM $1::text::timestamptz) * 1000)::bigint";
-
-const PROJECT: &str = "SELECT EXISTS (SELECT 1 FROM project WHERE name = $1)";
 
 impl PostgresStore {
     /// Ended workflows whose time is over at `now`, among the next ones after `after`. Those with a
@@ -125,26 +123,19 @@ impl PostgresStore {
     /// next ones after `after`.
     ///
     /// # Errors
-    /// `NotFound` if there is no such project; `Unavailable`.
+    /// `Unavailable`.
     pub async fn ended(
         &self,
         before: Option<Timestamp>,
-        project: Option<&str>,
+        project: Option<EntityId>,
         after: Option<WorkflowId>,
     ) -> Result<EndedPage, StoreError> {
-        let project = project.map(str::to_owned);
         self.read(Mode::Fresh, move |tx| {
             Box::pin(async move {
                 let mut tx = tx;
-                if let Some(name) = &project {
-                    let rows = tx.rows(PROJECT, binds![name.clone()]).await?;
-                    if !rows.first().map_or(Ok(false), |row| get(row, 0))? {
-                        return Err(StoreError::NotFound);
-                    }
-                }
                 let at = before.map(|before| before.0);
                 let bound = first_id(at.unwrap_or(0));
-                let values = binds![after.map(|id| id.0), at, bound, PAGE, project];
+                let values = binds![after.map(|id| id.0), at, bound, PAGE, project.map(|id| id.0)];
                 page(&tx.rows(ENDED, values).await?)
             })
         })

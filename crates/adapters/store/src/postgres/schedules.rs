@@ -1,7 +1,7 @@
 //! Schedules and their runs.
 
 use flowforge_model::event::Command;
-use flowforge_model::id::{ScheduleId, WorkflowId};
+use flowforge_model::id::{EntityId, ScheduleId, WorkflowId};
 use flowforge_model::status::WorkflowStatus;
 use flowforge_ports::schedules::{Firing, PutSchedule, ScheduleRow, ScheduleRun, Schedules};
 use flowforge_ports::store::StoreError;
@@ -19,8 +19,8 @@ use crate::rules;
 macro_rules! select {
     ($wanted:literal) => {
         concat!(
-            "SELECT s.id, p.name, s.name, s.bytes, s.zstd, s.suspended, s.state, s.next_at, \
-             s.problem, s.version, s.created_at, s.updated_at FROM schedule s \
+            "SELECT s.id, p.uid, s.name, s.bytes, s.zstd, s.suspended, s.state, s.next_at, \
+             s.problem, s.version, s.created_at, s.updated_at, p.name FROM schedule s \
              JOIN project p ON p.id = s.project WHERE ",
             $wanted
         )
@@ -28,10 +28,9 @@ macro_rules! select {
 }
 
 const BY_ID: &str = select!("s.id = $1");
-const BY_NAME: &str =
-    select!("p.name = $1 AND p.grp IS NULL AND p.deleted_at IS NULL AND s.name = $2");
+const BY_NAME: &str = select!("p.uid = $1 AND s.name = $2");
 const PAGE: &str = select!(
-    "($1::text IS NULL OR p.name = $1) AND ($2::uuid IS NULL OR s.id > $2) ORDER BY s.id LIMIT $3"
+    "($1::uuid IS NULL OR p.uid = $1) AND ($2::uuid IS NULL OR s.id > $2) ORDER BY s.id LIMIT $3"
 );
 
 const CREATE: &str = "INSERT INTO schedule (id, project, name, bytes, zstd, suspended, state, \
@@ -70,14 +69,14 @@ impl Schedules for PostgresStore {
 
     async fn schedule_named(
         &self,
-        project: String,
+        project: EntityId,
         name: String,
     ) -> Result<ScheduleRow, StoreError> {
         self.read(Mode::Fresh, move |tx| {
             Box::pin(async move {
                 let mut tx = tx;
 
-                let rows = tx.rows(BY_NAME, binds![text(&project), text(&name)]).await?;
+                let rows = tx.rows(BY_NAME, binds![project.0, text(&name)]).await?;
                 schedule(rows.first().ok_or(StoreError::NotFound)?)
             })
         })
@@ -96,7 +95,7 @@ impl Schedules for PostgresStore {
 
     async fn schedules(
         &self,
-        project: Option<String>,
+        project: Option<EntityId>,
         after: Option<ScheduleId>,
         limit: u32,
     ) -> Result<Vec<ScheduleRow>, StoreError> {
@@ -105,7 +104,7 @@ impl Schedules for PostgresStore {
                 let mut tx = tx;
 
                 let after = after.map(|id| id.0);
-                let values = binds![optional_text(project.as_ref()), after, i64::from(limit)];
+                let values = binds![project.map(|id| id.0), after, i64::from(limit)];
                 read(&tx.rows(PAGE, values).await?, schedule)
             })
         })
@@ -173,7 +172,7 @@ async fn write<'a>(
     let state = text(&put.state);
     match put.replaces {
         None => {
-            let (project, _) = intake::project(tx, &put.project).await?;
+            let project = intake::open_project(tx, put.project).await?;
             let mut values = binds![id, project, text(&put.name), bytes, zstd, put.suspended];
             values.extend(binds![state, next_at, put.at.0]);
             match tx.execute(CREATE, values).await? {
@@ -232,7 +231,8 @@ async fn by_id(tx: &mut Tx<'_>, id: ScheduleId) -> Result<ScheduleRow, StoreErro
 fn schedule(row: &Row) -> Result<ScheduleRow, StoreError> {
     Ok(ScheduleRow {
         id: ScheduleId(get(row, 0)?),
-        project: get(row, 1)?,
+        project: EntityId(get(row, 1)?),
+        namespace: get(row, 12)?,
         name: get(row, 2)?,
         document: codec::document(row, 3)?,
         suspended: get(row, 5)?,

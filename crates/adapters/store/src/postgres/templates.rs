@@ -1,5 +1,6 @@
 //! Documents to be referred to, in versions.
 
+use flowforge_model::id::EntityId;
 use flowforge_model::limits::TEMPLATE_VERSIONS;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::StoreError;
@@ -8,6 +9,7 @@ use flowforge_ports::templates::{
     Templates,
 };
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::PostgresStore;
 use super::bind::{binds, int, optional_text, text};
@@ -22,7 +24,7 @@ const TENANT: i64 = 1;
 /// The columns that [`view`] reads, in its order.
 macro_rules! columns {
     () => {
-        "t.kind, coalesce(p.name, ''), t.name, t.version, t.labels, t.created_at, t.created_by"
+        "t.kind, p.uid, t.name, t.version, t.labels, t.created_at, t.created_by"
     };
 }
 /// The versions of one document, `$1` kind, `$2` project id or 0, `$3` name.
@@ -73,11 +75,11 @@ const LATEST: &str = concat!(
      WHERE o.tenant = t.tenant AND o.kind = t.kind \
      AND coalesce(o.project, 0) = coalesce(t.project, 0) AND o.name = t.name) \
      AND (cardinality($1::text[]) = 0 OR t.kind = ANY ($1)) \
-     AND ($2::text IS NULL OR t.project IS NULL OR p.name = $2) \
+     AND ($2::uuid IS NULL OR t.project IS NULL OR p.uid = $2) \
      AND ($3::text IS NULL OR starts_with(t.name, $3)) \
      AND NOT EXISTS (SELECT 1 FROM unnest($4::text[]) AS l WHERE strpos(t.labels, l) = 0) \
-     AND ($5::text IS NULL OR (t.kind, coalesce(p.name, ''), t.name) > ($5, $6, $7)) \
-     ORDER BY t.kind, coalesce(p.name, ''), t.name LIMIT $8"
+     AND ($5::text IS NULL OR (t.kind, coalesce(p.uid, '00000000-0000-0000-0000-000000000000'), t.name) > ($5, $6, $7)) \
+     ORDER BY t.kind, coalesce(p.uid, '00000000-0000-0000-0000-000000000000'), t.name LIMIT $8"
 );
 
 impl Templates for PostgresStore {
@@ -91,7 +93,7 @@ impl Templates for PostgresStore {
                 let mut order: Vec<&TemplateId> = new.iter().map(|one| &one.id).collect();
                 order.sort_unstable();
                 for id in order {
-                    tx.rows(TURN, binds![id.kind.as_str(), text(&id.project), text(&id.name)])
+                    tx.rows(TURN, binds![id.kind.as_str(), project_text(id), text(&id.name)])
                         .await?;
                 }
                 let mut done = Vec::with_capacity(new.len());
@@ -169,12 +171,16 @@ impl Templates for PostgresStore {
     }
 }
 
+fn project_text(id: &TemplateId) -> String {
+    id.project.map(|id| id.to_string()).unwrap_or_default()
+}
+
 /// The project's id, 0 for what is shared by all; none if there is no such project.
-async fn key<'a>(tx: &mut Tx<'a>, id: &'a TemplateId) -> Result<Option<i64>, StoreError> {
-    if id.kind.shared() {
+async fn key(tx: &mut Tx<'_>, id: &TemplateId) -> Result<Option<i64>, StoreError> {
+    let Some(project) = id.project else {
         return Ok(Some(0));
-    }
-    match intake::project(tx, &id.project).await {
+    };
+    match intake::project(tx, project).await {
         Ok((project, _)) => Ok(Some(project)),
         Err(StoreError::Refused(_)) => Ok(None),
         Err(other) => Err(other),
@@ -188,7 +194,10 @@ async fn put<'a>(
 ) -> Result<Put, StoreError> {
     let id = &new.id;
     let kind = id.kind.as_str();
-    let key = if id.kind.shared() { 0 } else { intake::project(tx, &id.project).await?.0 };
+    let key = match id.project {
+        None => 0,
+        Some(project) => intake::project(tx, project).await?.0,
+    };
     if let Some(latest) = one(tx, id, key, None).await?
         && latest.document == new.document
     {
@@ -235,13 +244,13 @@ async fn latest<'a>(
     let after = filter.after.as_ref();
     let mut values = binds![
         kinds,
-        optional_text(filter.project.as_ref()),
+        filter.project.map(|id| id.0),
         optional_text(filter.name_prefix.as_ref()),
         codec::pair_texts(&filter.labels)?,
     ];
     values.extend(binds![
         after.map(|id| id.kind.as_str()),
-        after.map(|id| text(&id.project)),
+        after.map(|id| id.project.map_or(Uuid::nil(), |id| id.0)),
         after.map(|id| text(&id.name)),
         i64::from(limit),
     ]);
@@ -253,7 +262,7 @@ fn view(row: &Row) -> Result<TemplateView, StoreError> {
     Ok(TemplateView {
         id: TemplateId {
             kind: codec::word(row, 0, TemplateKind::parse)?,
-            project: get(row, 1)?,
+            project: get::<Option<Uuid>>(row, 1)?.map(EntityId),
             name: get(row, 2)?,
         },
         version: codec::number(row, 3)?,

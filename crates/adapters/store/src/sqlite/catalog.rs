@@ -4,27 +4,25 @@ mod locks;
 mod memos;
 
 use flowforge_model::event::TaskRow;
-use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
-use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::{
-    AttemptView, CacheView, Catalog, EventView, LockFilter, LockView, MemoView, ProjectView,
-    TaskCounts, TaskFilter, WorkflowFilter, WorkflowView,
+    AttemptView, CacheView, Catalog, EventView, LockFilter, LockView, MemoView, TaskCounts,
+    TaskFilter, WorkflowFilter, WorkflowView,
 };
 use flowforge_ports::store::{LockRow, StoreError};
 use rusqlite::{Row, Transaction, params, params_from_iter};
-use uuid::{NoContext, Uuid};
+use uuid::Uuid;
 
 use super::SqliteStore;
 use super::codec::{self, get, state_columns, task_columns};
-use super::error::from_sqlite;
 use super::load::{self, Bound, document, must_exist, one, rows};
 
 /// The columns that [`view`] reads, in its order.
 macro_rules! view_columns {
     () => {
         concat!(
-            "w.id, p.name, w.name, w.description, w.parameters, w.labels, w.priority, \
+            "w.id, p.uid, w.name, w.description, w.parameters, w.labels, w.priority, \
              w.submitted_by, w.resubmitted_from, w.created_at, w.seq, ",
             state_columns!()
         )
@@ -133,43 +131,6 @@ impl Catalog for SqliteStore {
         })
     }
 
-    async fn projects(&self) -> Result<Vec<ProjectView>, StoreError> {
-        self.read(|tx| {
-            rows(
-                tx,
-                "SELECT uid, name, created_at FROM project WHERE deleted_at IS NULL ORDER BY name",
-                [],
-                |row| {
-                    Ok(ProjectView {
-                        id: codec::uuid(row, 0)?.to_string(),
-                        name: get(row, 1)?,
-                        created_at: codec::time(row, 2)?,
-                    })
-                },
-            )
-        })
-    }
-
-    async fn create_project(&self, name: String, at: Timestamp) -> Result<ProjectView, StoreError> {
-        let millis = u64::try_from(at.0).unwrap_or(0);
-        let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
-        let uid = Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, millis / 1000, nanos));
-        self.write(|tx| {
-            tx.execute(
-                "INSERT INTO project (uid, tenant, name, created_at) VALUES (?1, 1, ?2, ?3)",
-                params![uid, name, at.0],
-            )
-            .map_err(from_sqlite)
-        })
-        .map_err(|error| match error {
-            StoreError::Conflict(_) => {
-                StoreError::Conflict(format!("there is a project named {name:?} already"))
-            }
-            other => other,
-        })?;
-        Ok(ProjectView { id: uid.to_string(), name, created_at: at })
-    }
-
     async fn locks_of(
         &self,
         id: WorkflowId,
@@ -193,30 +154,30 @@ impl Catalog for SqliteStore {
 
     async fn caches(
         &self,
-        project: String,
+        project: EntityId,
         after: Option<String>,
         limit: u32,
     ) -> Result<Vec<CacheView>, StoreError> {
-        self.read(|tx| memos::caches(tx, &project, after.as_deref(), limit))
+        self.read(|tx| memos::caches(tx, project, after.as_deref(), limit))
     }
 
     async fn memos(
         &self,
-        project: String,
+        project: EntityId,
         cache: String,
         after: i64,
         limit: u32,
     ) -> Result<Vec<MemoView>, StoreError> {
-        self.read(|tx| memos::page(tx, (&project, &cache), after, limit))
+        self.read(|tx| memos::page(tx, (project, &cache), after, limit))
     }
 
     async fn forget(
         &self,
-        project: String,
+        project: EntityId,
         cache: String,
         key: Option<String>,
     ) -> Result<u64, StoreError> {
-        self.write(|tx| memos::forget(tx, (&project, &cache), key.as_deref()))
+        self.write(|tx| memos::forget(tx, (project, &cache), key.as_deref()))
     }
 }
 
@@ -263,11 +224,8 @@ fn page(
     if let Some(status) = status {
         also("w.status = ?", vec![Box::new(status.as_str())]);
     }
-    if let Some(project) = &filter.project {
-        also(
-            "w.project IN (SELECT id FROM project WHERE name = ?)",
-            vec![Box::new(project.clone())],
-        );
+    if let Some(project) = filter.project {
+        also("w.project IN (SELECT id FROM project WHERE uid = ?)", vec![Box::new(project.0)]);
     }
     if let Some(before) = filter.before {
         also("w.id < ?", vec![Box::new(before.0)]);
@@ -327,7 +285,7 @@ fn tasks(
 fn view(row: &Row<'_>) -> Result<WorkflowView, StoreError> {
     Ok(WorkflowView {
         id: codec::workflow_id(row, 0)?,
-        project: get(row, 1)?,
+        project: EntityId(codec::uuid(row, 1)?),
         name: get(row, 2)?,
         description: get(row, 3)?,
         parameters: codec::pairs(row, 4)?,

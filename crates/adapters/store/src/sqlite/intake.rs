@@ -1,7 +1,7 @@
 //! What the api writes: workflows and intents.
 
 use flowforge_model::event::Command;
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{Inserted, NewWorkflow, StoreError};
@@ -17,10 +17,11 @@ pub(super) fn insert(
     new: &NewWorkflow,
     document: &Compressed,
 ) -> Result<Inserted, StoreError> {
-    let (project, tenant) = project(tx, &new.project)?;
+    let (project, tenant) = project(tx, new.project)?;
     if let Some(replayed) = earlier(tx, tenant, new)? {
         return Ok(replayed);
     }
+    takes_work(tx, project)?;
     insert_row(tx, (project, tenant), new)?;
     tx.prepare_cached("INSERT INTO document (workflow, bytes, zstd) VALUES (?1, ?2, ?3)")
         .and_then(|mut insert| insert.execute(params![new.id.0, document.bytes, document.zstd]))
@@ -30,15 +31,24 @@ pub(super) fn insert(
 }
 
 /// Id and tenant of a project.
-pub(super) fn project(tx: &Transaction<'_>, name: &str) -> Result<(i64, i64), StoreError> {
-    tx.prepare_cached(
-        "SELECT id, tenant FROM project WHERE name = ?1 AND grp IS NULL AND deleted_at IS NULL",
-    )
-    .and_then(|mut select| {
-        select.query_row([name], |row| Ok((row.get(0)?, row.get(1)?))).optional()
-    })
-    .map_err(from_sqlite)?
-    .ok_or_else(|| rules::no_project(name))
+pub(super) fn project(tx: &Transaction<'_>, id: EntityId) -> Result<(i64, i64), StoreError> {
+    tx.prepare_cached("SELECT id, tenant FROM project WHERE uid = ?1 AND deleted_at IS NULL")
+        .and_then(|mut select| {
+            select.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        })
+        .map_err(from_sqlite)?
+        .ok_or_else(|| rules::no_project(id))
+}
+
+/// Refused if the project takes nothing new.
+pub(super) fn takes_work(tx: &Transaction<'_>, project: i64) -> Result<(), StoreError> {
+    let left = tx
+        .prepare_cached(
+            "SELECT name FROM project WHERE id = ?1 AND (draining OR deleted_at IS NOT NULL)",
+        )
+        .and_then(|mut select| select.query_row([project], |row| row.get(0)).optional())
+        .map_err(from_sqlite)?;
+    left.map_or(Ok(()), |name: String| Err(rules::draining(&name)))
 }
 
 /// The workflow that the same request created before.
@@ -108,6 +118,13 @@ pub(super) fn ask(
     command: &Command,
     at: Timestamp,
 ) -> Result<(), StoreError> {
+    if *command == Command::Retry {
+        let left = tx
+            .prepare_cached("SELECT project FROM workflow WHERE id = ?1")
+            .and_then(|mut select| select.query_row([workflow.0], |row| row.get(0)).optional())
+            .map_err(from_sqlite)?;
+        left.map_or(Ok(()), |project| takes_work(tx, project))?;
+    }
     let status = {
         let mut select =
             tx.prepare_cached("SELECT status FROM workflow WHERE id = ?1").map_err(from_sqlite)?;

@@ -1,7 +1,7 @@
 //! What a controller reads.
 
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{Intent, LockRow, Remembered, StoreError, StoredRun, TimerRow};
 use rusqlite::{OptionalExtension, Row, ToSql, Transaction, params};
@@ -129,16 +129,16 @@ pub(super) fn locks(
 
 pub(super) fn recall(
     tx: &Transaction<'_>,
-    project: &str,
+    project: EntityId,
     cache: &str,
     key: &str,
 ) -> Result<Option<Remembered>, StoreError> {
     let found = rows(
         tx,
         "SELECT m.outputs, m.at FROM memo m JOIN project p ON p.id = m.project \
-         WHERE p.name = ?1 AND p.grp IS NULL AND p.deleted_at IS NULL \
+         WHERE p.uid = ?1 \
          AND m.cache = ?2 AND m.key = ?3",
-        params![project, cache, key],
+        params![project.0, cache, key],
         |row| {
             let outputs = codec::json(row, 0)?.ok_or_else(|| codec::corrupt("memo"))?;
             Ok(Remembered { outputs, at: codec::time(row, 1)? })
@@ -159,14 +159,18 @@ fn head(tx: &Transaction<'_>, id: WorkflowId) -> Result<StoredRun, StoreError> {
             "SELECT w.name, p.name, w.parameters, w.labels, w.priority, w.created_at, w.seq, \
              w.gate_closed, EXISTS (SELECT 1 FROM slot WHERE workflow = w.id), ",
             state_columns!(),
-            " FROM workflow w JOIN project p ON p.id = w.project WHERE w.id = ?1"
+            ", p.uid, p.lock_name FROM workflow w JOIN project p ON p.id = w.project WHERE w.id = ?1"
         ),
         id,
         |row| {
+            let project = EntityId(codec::uuid(row, 17)?);
+            let lock_name: Option<String> = get(row, 18)?;
             Ok(StoredRun {
                 id,
                 name: get(row, 0)?,
-                project: get(row, 1)?,
+                project,
+                namespace: get(row, 1)?,
+                lock_name: lock_name.unwrap_or_else(|| project.to_string()),
                 document: String::new(),
                 parameters: codec::pairs(row, 2)?,
                 labels: codec::pairs(row, 3)?,

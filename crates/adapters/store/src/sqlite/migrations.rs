@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_first.sql"),
     include_str!("../../migrations/sqlite/0002_templates_and_locks.sql"),
     include_str!("../../migrations/sqlite/0003_schedules.sql"),
+    include_str!("../../migrations/sqlite/0004_organization.sql"),
     include_str!("../../migrations/sqlite/0005_slots.sql"),
 ];
 

@@ -1,7 +1,7 @@
 //! Schedules and their runs.
 
 use flowforge_model::event::Command;
-use flowforge_model::id::{ScheduleId, WorkflowId};
+use flowforge_model::id::{EntityId, ScheduleId, WorkflowId};
 use flowforge_model::status::WorkflowStatus;
 use flowforge_ports::schedules::{Firing, PutSchedule, ScheduleRow, ScheduleRun, Schedules};
 use flowforge_ports::store::StoreError;
@@ -27,11 +27,11 @@ impl Schedules for SqliteStore {
 
     async fn schedule_named(
         &self,
-        project: String,
+        project: EntityId,
         name: String,
     ) -> Result<ScheduleRow, StoreError> {
-        let wanted = "p.name = ?1 AND p.grp IS NULL AND p.deleted_at IS NULL AND s.name = ?2";
-        self.read(|tx| one(tx, wanted, params![project, name]))
+        let wanted = "p.uid = ?1 AND s.name = ?2";
+        self.read(|tx| one(tx, wanted, params![project.0, name]))
     }
 
     async fn schedule(&self, id: ScheduleId) -> Result<ScheduleRow, StoreError> {
@@ -40,13 +40,15 @@ impl Schedules for SqliteStore {
 
     async fn schedules(
         &self,
-        project: Option<String>,
+        project: Option<EntityId>,
         after: Option<ScheduleId>,
         limit: u32,
     ) -> Result<Vec<ScheduleRow>, StoreError> {
-        let wanted = "(?1 IS NULL OR p.name = ?1) AND (?2 IS NULL OR s.id > ?2) \
+        let wanted = "(?1 IS NULL OR p.uid = ?1) AND (?2 IS NULL OR s.id > ?2) \
                       ORDER BY s.id LIMIT ?3";
-        self.read(|tx| select(tx, wanted, params![project, after.map(|id| id.0), limit]))
+        self.read(|tx| {
+            select(tx, wanted, params![project.map(|id| id.0), after.map(|id| id.0), limit])
+        })
     }
 
     async fn delete_schedule(&self, id: ScheduleId) -> Result<(), StoreError> {
@@ -80,7 +82,8 @@ fn create(
     put: &PutSchedule,
     document: &Compressed,
 ) -> Result<(), StoreError> {
-    let (project, _) = intake::project(tx, &put.project)?;
+    let (project, _) = intake::project(tx, put.project)?;
+    intake::takes_work(tx, project)?;
     let sql = "INSERT INTO schedule (id, project, name, bytes, zstd, suspended, state, next_at, \
                version, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?9) \
                ON CONFLICT DO NOTHING";
@@ -199,8 +202,8 @@ fn select(
     values: impl rusqlite::Params,
 ) -> Result<Vec<ScheduleRow>, StoreError> {
     let sql = format!(
-        "SELECT s.id, p.name, s.name, s.bytes, s.zstd, s.suspended, s.state, s.next_at, s.problem, \
-         s.version, s.created_at, s.updated_at FROM schedule s JOIN project p ON p.id = s.project \
+        "SELECT s.id, p.uid, s.name, s.bytes, s.zstd, s.suspended, s.state, s.next_at, s.problem, \
+         s.version, s.created_at, s.updated_at, p.name FROM schedule s JOIN project p ON p.id = s.project \
          WHERE {wanted}"
     );
     let mut select = tx.prepare_cached(&sql).map_err(from_sqlite)?;
@@ -216,7 +219,8 @@ fn schedule(row: &Row<'_>) -> Result<ScheduleRow, StoreError> {
     let zstd: Vec<u8> = get(row, 4)?;
     Ok(ScheduleRow {
         id: ScheduleId(get(row, 0)?),
-        project: get(row, 1)?,
+        project: EntityId(codec::uuid(row, 1)?),
+        namespace: get(row, 12)?,
         name: get(row, 2)?,
         document: codec::decompress(get(row, 3)?, &zstd)?,
         suspended: get(row, 5)?,

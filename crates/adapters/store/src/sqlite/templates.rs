@@ -1,5 +1,6 @@
 //! Documents to be referred to, in versions.
 
+use flowforge_model::id::EntityId;
 use flowforge_model::limits::TEMPLATE_VERSIONS;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::StoreError;
@@ -8,6 +9,7 @@ use flowforge_ports::templates::{
     Templates,
 };
 use rusqlite::{Row, Transaction, params, params_from_iter};
+use uuid::Uuid;
 
 use super::SqliteStore;
 use super::codec::{self, Compressed, get};
@@ -21,7 +23,7 @@ const TENANT: i64 = 1;
 /// The columns that [`view`] reads, in its order.
 macro_rules! columns {
     () => {
-        "t.kind, coalesce(p.name, ''), t.name, t.version, t.labels, t.created_at, t.created_by"
+        "t.kind, p.uid, t.name, t.version, t.labels, t.created_at, t.created_by"
     };
 }
 /// The versions of one document, `?1` kind, `?2` project id or 0, `?3` name.
@@ -106,10 +108,10 @@ impl Templates for SqliteStore {
 
 /// The project's id, 0 for what is shared by all; none if there is no such project.
 fn key(tx: &Transaction<'_>, id: &TemplateId) -> Result<Option<i64>, StoreError> {
-    if id.kind.shared() {
+    let Some(project) = id.project else {
         return Ok(Some(0));
-    }
-    match intake::project(tx, &id.project) {
+    };
+    match intake::project(tx, project) {
         Ok((project, _)) => Ok(Some(project)),
         Err(StoreError::Refused(_)) => Ok(None),
         Err(other) => Err(other),
@@ -118,7 +120,7 @@ fn key(tx: &Transaction<'_>, id: &TemplateId) -> Result<Option<i64>, StoreError>
 
 fn put(tx: &Transaction<'_>, new: &NewTemplate, packed: &Compressed) -> Result<Put, StoreError> {
     let id = &new.id;
-    let key = if id.kind.shared() { 0 } else { intake::project(tx, &id.project)?.0 };
+    let key = id.project.map_or(Ok(0), |project| intake::project(tx, project).map(|of| of.0))?;
     if let Some(latest) = one(tx, id, key, None)?
         && latest.document == new.document
     {
@@ -213,8 +215,8 @@ fn latest(
         let kinds = filter.kinds.iter().map(|kind| Box::new(kind.as_str()) as Bound);
         also(&format!("t.kind IN ({marks})"), kinds.collect());
     }
-    if let Some(project) = &filter.project {
-        also("(t.project IS NULL OR p.name = ?)", vec![Box::new(project.clone())]);
+    if let Some(project) = filter.project {
+        also("(t.project IS NULL OR p.uid = ?)", vec![Box::new(project.0)]);
     }
     if let Some(prefix) = &filter.name_prefix {
         also(
@@ -231,15 +233,15 @@ fn latest(
     }
     if let Some(after) = &filter.after {
         also(
-            "(t.kind, coalesce(p.name, ''), t.name) > (?, ?, ?)",
+            "(t.kind, coalesce(p.uid, x''), t.name) > (?, ?, ?)",
             vec![
                 Box::new(after.kind.as_str()),
-                Box::new(after.project.clone()),
+                Box::new(after.project.map_or_else(Vec::new, |id| id.0.as_bytes().to_vec())),
                 Box::new(after.name.clone()),
             ],
         );
     }
-    sql.push_str(" ORDER BY t.kind, coalesce(p.name, ''), t.name LIMIT ?");
+    sql.push_str(" ORDER BY t.kind, coalesce(p.uid, x''), t.name LIMIT ?");
     bound.push(Box::new(limit));
     rows(tx, &sql, params_from_iter(bound), view)
 }
@@ -249,7 +251,7 @@ fn view(row: &Row<'_>) -> Result<TemplateView, StoreError> {
     Ok(TemplateView {
         id: TemplateId {
             kind: codec::word(row, 0, TemplateKind::parse)?,
-            project: get(row, 1)?,
+            project: get::<Option<[u8; 16]>>(row, 1)?.map(|id| EntityId(Uuid::from_bytes(id))),
             name: get(row, 2)?,
         },
         version: get(row, 3)?,

@@ -6,13 +6,15 @@ use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_ports::catalog::{
     Catalog, LockFilter, LockUser, TaskFilter, WorkflowFilter, WorkflowView,
 };
+use flowforge_ports::organization::Organizations as _;
 use flowforge_ports::store::{MemoWrite, Store, StoreError};
 use flowforge_ports::templates::{TemplateFilter, Templates as _};
 use rusqlite::Connection;
 
 use super::SqliteStore;
 use crate::conformance::fixture::{
-    AT, Held, instance, locks, new_workflow, now, task, task_record, workflow,
+    AT, DEFAULT, Held, NOWHERE, instance, locks, new_workflow, now, other_project, task,
+    task_record, workflow,
 };
 use crate::conformance::sqlite;
 
@@ -107,7 +109,13 @@ fn a_database_of_the_first_schema_is_brought_up_to_date_with_all_it_holds() {
     raw.execute("UPDATE project SET name = 'default ü'", []).unwrap();
     drop(raw);
     let store = SqliteStore::open(&path(&dir)).unwrap();
-    assert_eq!(now(store.projects()).unwrap()[0].name, "default ü");
+    let organization = now(store.organization()).unwrap();
+    assert_eq!(organization.node(DEFAULT).unwrap().name, "default ü");
+    let mut run = new_workflow(workflow(1));
+    run.project = DEFAULT;
+    now(store.insert(run)).unwrap();
+    // Locks that were held before the change go on under the key they have.
+    assert_eq!(now(store.load(workflow(1))).unwrap().lock_name, "default ü");
     assert!(now(store.templates(TemplateFilter::default(), 1)).unwrap().is_empty());
     let findings = SqliteStore::doctor(&path(&dir)).unwrap();
     assert!(findings.iter().all(|finding| finding.ok));
@@ -160,13 +168,13 @@ fn a_full_disk_refuses_the_commit_and_a_freed_one_goes_on() {
 #[test]
 fn a_page_of_workflows_is_newest_first_and_filtered() {
     let (store, _dir) = sqlite();
-    now(store.create_project("other".to_owned(), AT)).unwrap();
+    let other = other_project(&store);
     for number in 1..=6 {
         let mut new = new_workflow(workflow(number));
         new.name = ["a%b", "aXb", "A%b", "a%c", "b", "ä%"][usize::try_from(number).unwrap() - 1]
             .to_owned();
         if number % 2 == 0 {
-            new.project = "other".to_owned();
+            new.project = other;
             new.labels.push(("tier".to_owned(), format!("{number}")));
         }
         now(store.insert(new)).unwrap();
@@ -181,7 +189,7 @@ fn a_page_of_workflows_is_newest_first_and_filtered() {
     let all = WorkflowFilter::default;
     assert_eq!(list(all(), 100), [6, 5, 4, 3, 2, 1]);
     assert_eq!(list(WorkflowFilter { before: Some(workflow(5)), ..all() }, 2), [4, 3]);
-    let project = Some("other".to_owned());
+    let project = Some(other);
     assert_eq!(list(WorkflowFilter { project, ..all() }, 100), [6, 4, 2]);
     let statuses = vec![WorkflowStatus::Failed, WorkflowStatus::Running, WorkflowStatus::Failed];
     assert_eq!(list(WorkflowFilter { statuses, ..all() }, 100), [5, 2]);
@@ -256,17 +264,6 @@ fn what_is_not_there_is_not_found() {
     for answer in answers {
         assert!(matches!(answer, Err(StoreError::NotFound)));
     }
-}
-
-#[test]
-fn a_project_has_a_name_of_its_own() {
-    let (store, _dir) = sqlite();
-    let made = now(store.create_project("etl".to_owned(), AT)).unwrap();
-    let error = now(store.create_project("etl".to_owned(), AT)).unwrap_err();
-    assert!(matches!(error, StoreError::Conflict(why) if why.contains("etl")));
-    let projects = now(store.projects()).unwrap();
-    assert_eq!(projects[0].name, "default");
-    assert_eq!(projects[1..], [made]);
 }
 
 #[test]
@@ -388,20 +385,19 @@ fn caches_are_shown_and_forgotten() {
     };
     commit.runs[0].memos = vec![memo("c", "x"), memo("c", "y"), memo("d", "x"), memo("c", "x")];
     one.write(commit).unwrap();
-    let default = || "default".to_owned();
     let caches = |after: Option<&str>| {
-        let found = now(store.caches(default(), after.map(str::to_owned), 9)).unwrap();
+        let found = now(store.caches(DEFAULT, after.map(str::to_owned), 9)).unwrap();
         found.into_iter().map(|view| format!("{} {}", view.cache, view.memos)).collect::<Vec<_>>()
     };
     assert_eq!(caches(None), ["c 2", "d 1"]);
     assert_eq!(caches(Some("c")), ["d 1"]);
-    assert!(now(store.caches("other".to_owned(), None, 9)).unwrap().is_empty());
-    let keys = |after, limit| now(store.memos(default(), "c".to_owned(), after, limit)).unwrap();
+    assert!(now(store.caches(NOWHERE, None, 9)).unwrap().is_empty());
+    let keys = |after, limit| now(store.memos(DEFAULT, "c".to_owned(), after, limit)).unwrap();
     let first = keys(0, 1).pop().unwrap();
     assert_eq!((&*first.key, first.workflow, first.remembered.at), ("x", one.id, AT));
     assert_eq!(keys(first.id, 9)[0].key, "y");
     let forget = |cache: &str, key: Option<&str>| {
-        now(store.forget(default(), cache.to_owned(), key.map(str::to_owned))).unwrap()
+        now(store.forget(DEFAULT, cache.to_owned(), key.map(str::to_owned))).unwrap()
     };
     assert_eq!(forget("c", Some("z")), 0);
     assert_eq!(forget("c", Some("x")), 1);

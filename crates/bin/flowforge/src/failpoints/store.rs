@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use flowforge_model::attempt::{AttemptKey, Fact};
 use flowforge_model::event::Command;
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::Timestamp;
+use flowforge_organization::{Edit, Organization};
 use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Entry, News, Order};
 use flowforge_ports::leases::{Attendance, Attended, Leases};
+use flowforge_ports::organization::{Edited, Organizations};
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
 use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
@@ -39,6 +41,24 @@ impl<S: Leases> Leases for FaultyStore<S> {
     async fn attend(&self, attendance: Attendance) -> Result<Attended, StoreError> {
         let name = if attendance.leaving { "leave" } else { "attend" };
         self.around(name, self.inner.attend(attendance)).await
+    }
+}
+
+impl<S: Organizations> Organizations for FaultyStore<S> {
+    async fn organization(&self) -> Result<Arc<Organization>, StoreError> {
+        self.around("organization", self.inner.organization()).await
+    }
+
+    async fn organization_version(&self) -> Result<u64, StoreError> {
+        self.around("organization_version", self.inner.organization_version()).await
+    }
+
+    async fn edit(&self, edit: Edit, at: Timestamp) -> Result<Edited, StoreError> {
+        self.around("edit", self.inner.edit(edit, at)).await
+    }
+
+    async fn reap(&self, at: Timestamp) -> Result<Vec<EntityId>, StoreError> {
+        self.around("reap", self.inner.reap(at)).await
     }
 }
 
@@ -160,7 +180,7 @@ impl<S: Store> Store for FaultyStore<S> {
 
     async fn recall(
         &self,
-        project: &str,
+        project: EntityId,
         cache: &str,
         key: &str,
     ) -> Result<Option<Remembered>, StoreError> {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Report};
 use flowforge_model::event::Command;
-use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, WorkflowId};
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::leases::{Attendance, Leases as _, Role};
@@ -54,7 +54,7 @@ impl World {
             format!("01890a5d-ac96-774b-bcce-b302099a80{number:02x}").parse().unwrap();
         let new = NewWorkflow {
             id,
-            project: "default".to_owned(),
+            project: EntityId::DEFAULT_PROJECT,
             name: format!("w{number}"),
             description: String::new(),
             document: document.to_owned(),

@@ -7,13 +7,15 @@ use std::task::Poll;
 
 use flowforge_model::attempt::{AttemptKey, Fact};
 use flowforge_model::event::Command;
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::Timestamp;
+use flowforge_organization::{Edit, Organization};
 use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Entry, News, Order};
 use flowforge_ports::leases::{Attendance, Attended, Leases};
+use flowforge_ports::organization::{Edited, Organizations};
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
 use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
@@ -130,6 +132,24 @@ impl FaultyStore {
 impl Leases for FaultyStore {
     async fn attend(&self, attendance: Attendance) -> Result<Attended, StoreError> {
         self.faulty(self.rows.attend(attendance)).await
+    }
+}
+
+impl Organizations for FaultyStore {
+    async fn organization(&self) -> Result<Arc<Organization>, StoreError> {
+        self.rows.organization().await
+    }
+
+    async fn organization_version(&self) -> Result<u64, StoreError> {
+        self.rows.organization_version().await
+    }
+
+    async fn edit(&self, edit: Edit, at: Timestamp) -> Result<Edited, StoreError> {
+        self.faulty(self.rows.edit(edit, at)).await
+    }
+
+    async fn reap(&self, at: Timestamp) -> Result<Vec<EntityId>, StoreError> {
+        self.faulty(self.rows.reap(at)).await
     }
 }
 
@@ -251,7 +271,7 @@ impl Store for FaultyStore {
 
     async fn recall(
         &self,
-        project: &str,
+        project: EntityId,
         cache: &str,
         key: &str,
     ) -> Result<Option<Remembered>, StoreError> {

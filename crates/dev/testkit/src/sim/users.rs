@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::event::{Command, TaskRow};
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::plan::Plan;
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
@@ -56,7 +56,7 @@ impl Users {
         let id = WorkflowId(id);
         let new = NewWorkflow {
             id,
-            project: "default".to_owned(),
+            project: EntityId::DEFAULT_PROJECT,
             name: format!("w{number}"),
             description: String::new(),
             document: text.clone(),

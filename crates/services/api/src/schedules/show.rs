@@ -8,7 +8,6 @@ use flowforge_wire::{Schedule, ScheduleRun, Time};
 
 use crate::backend::Backend;
 use crate::problem::Failure;
-use crate::show::Projects;
 
 /// Runs that are shown with a schedule.
 const RUNS: u32 = 100;
@@ -38,7 +37,7 @@ pub(super) fn to_json(state: &ScheduleState) -> Result<String, Failure> {
 
 /// A schedule as lists show it. One whose document cannot be read any more is shown without what
 /// it says.
-pub(super) fn listed(row: ScheduleRow, projects: &Projects) -> Result<Schedule, Failure> {
+pub(super) fn listed(row: ScheduleRow) -> Result<Schedule, Failure> {
     let state = state(&row)?;
     let said = compiled(&row).ok();
     let status = match (state.phase, row.suspended) {
@@ -50,7 +49,7 @@ pub(super) fn listed(row: ScheduleRow, projects: &Projects) -> Result<Schedule, 
     Ok(Schedule {
         id: row.id.to_string(),
         name: row.name,
-        project_id: projects.id(row.project),
+        project_id: row.project.to_string(),
         status: status.to_owned(),
         cron: definition.schedules,
         timezone: said.as_ref().map_or("", |said| said.zone().name()).to_owned(),
@@ -85,16 +84,11 @@ pub(super) fn listed(row: ScheduleRow, projects: &Projects) -> Result<Schedule, 
 pub(super) fn whole(
     backend: &dyn Backend,
     row: ScheduleRow,
-    projects: &Projects,
     now: Timestamp,
 ) -> Result<Schedule, Failure> {
     let runs = backend.schedule_runs(row.id, RUNS)?;
     let upcoming = if row.next_at.is_some() { upcoming(&row, now)? } else { Vec::new() };
-    Ok(Schedule {
-        upcoming,
-        runs: runs.into_iter().filter_map(run).collect(),
-        ..listed(row, projects)?
-    })
+    Ok(Schedule { upcoming, runs: runs.into_iter().filter_map(run).collect(), ..listed(row)? })
 }
 
 fn upcoming(row: &ScheduleRow, now: Timestamp) -> Result<Vec<Time>, Failure> {

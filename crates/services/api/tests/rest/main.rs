@@ -11,6 +11,7 @@ mod fleet;
 mod hostile;
 mod locks;
 mod memos;
+mod organization;
 mod reading;
 mod resolving;
 mod routes;

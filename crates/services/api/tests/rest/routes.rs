@@ -31,22 +31,31 @@ fn filled(path: &str) -> String {
         .replace("{code}", "not_found")
 }
 
-#[test]
-fn the_description_has_every_route() {
-    let mut routes: Vec<String> =
-        operations().iter().map(|(method, path, _)| format!("{method} {path}")).collect();
-    routes.sort();
-    let expected = "DELETE /api/v1/memos/{cache}
+const ROUTES: &str = "DELETE /api/v1/departments/{id}
+DELETE /api/v1/groups/{id}
+DELETE /api/v1/memos/{cache}
+DELETE /api/v1/projects/{id}
+DELETE /api/v1/quotas/{id}
 DELETE /api/v1/schedules/{name}
 DELETE /api/v1/templates/{kind}/{name}
+DELETE /api/v1/tenants/{id}
 DELETE /api/v1/workflows/{id}
 GET /api/v1/dead-letters
 GET /api/v1/dead-letters/{id}
+GET /api/v1/departments
+GET /api/v1/departments/{id}
+GET /api/v1/departments/{id}/quota
+GET /api/v1/groups
+GET /api/v1/groups/{id}
+GET /api/v1/groups/{id}/quota
 GET /api/v1/locks
 GET /api/v1/memos
 GET /api/v1/memos/{cache}
 GET /api/v1/projects
 GET /api/v1/projects/{id}
+GET /api/v1/projects/{id}/quota
+GET /api/v1/quotas
+GET /api/v1/quotas/{id}
 GET /api/v1/schedules
 GET /api/v1/schedules/{name}
 GET /api/v1/schedules/{name}/document
@@ -55,6 +64,9 @@ GET /api/v1/templates
 GET /api/v1/templates/{kind}/{name}
 GET /api/v1/templates/{kind}/{name}/diff
 GET /api/v1/templates/{kind}/{name}/versions
+GET /api/v1/tenants
+GET /api/v1/tenants/{id}
+GET /api/v1/tenants/{id}/quota
 GET /api/v1/workflows
 GET /api/v1/workflows/{id}
 GET /api/v1/workflows/{id}/document
@@ -73,11 +85,20 @@ GET /openapi.json
 GET /problems/{code}
 GET /readyz
 GET /version
+PATCH /api/v1/departments/{id}
+PATCH /api/v1/groups/{id}
+PATCH /api/v1/projects/{id}
+PATCH /api/v1/quotas/{id}
+PATCH /api/v1/tenants/{id}
 POST /api/v1/dead-letters/{id}/redrive
+POST /api/v1/departments
+POST /api/v1/groups
 POST /api/v1/lint
 POST /api/v1/projects
+POST /api/v1/quotas
 POST /api/v1/schedules
 POST /api/v1/templates
+POST /api/v1/tenants
 POST /api/v1/workflows
 POST /api/v1/workflows/{id}/cancel
 POST /api/v1/workflows/{id}/pause
@@ -86,9 +107,19 @@ POST /api/v1/workflows/{id}/resume
 POST /api/v1/workflows/{id}/retry
 POST /api/v1/workflows/{id}/stop
 POST /api/v1/workflows/{id}/terminate
+PUT /api/v1/departments/{id}/quota
+PUT /api/v1/groups/{id}/quota
+PUT /api/v1/projects/{id}/quota
 PUT /api/v1/schedules/{name}/resume
-PUT /api/v1/schedules/{name}/suspend";
-    assert_eq!(routes.join("\n"), expected);
+PUT /api/v1/schedules/{name}/suspend
+PUT /api/v1/tenants/{id}/quota";
+
+#[test]
+fn the_description_has_every_route() {
+    let mut routes: Vec<String> =
+        operations().iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    routes.sort();
+    assert_eq!(routes.join("\n"), ROUTES);
 }
 
 #[test]

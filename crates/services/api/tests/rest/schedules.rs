@@ -1,5 +1,6 @@
 //! Schedules over HTTP.
 
+use flowforge_model::id::EntityId;
 use std::sync::{Arc, Mutex};
 
 use axum::http::Method;
@@ -134,7 +135,7 @@ async fn a_writer_that_comes_second_tries_again() {
     let server = Server::new();
     let made = apply(&server, CRON).await.json();
     let row =
-        server.store.schedule_named("default".to_owned(), "nightly".to_owned()).await.unwrap();
+        server.store.schedule_named(EntityId::DEFAULT_PROJECT, "nightly".to_owned()).await.unwrap();
     assert_eq!(row.id.to_string(), made["id"]);
     let firing = Firing {
         schedule: row.id,

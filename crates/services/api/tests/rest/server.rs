@@ -10,7 +10,7 @@ use flowforge_model::attempt::{AttemptKey, FailureClass, Report};
 use flowforge_model::event::{
     NodeKind, Outputs, Record, TaskShape, TaskState, TaskWrite, WorkflowState,
 };
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::Catalog as _;
@@ -134,7 +134,7 @@ impl Server {
     async fn insert(&self, name: &str, document: &str) -> WorkflowId {
         let new = NewWorkflow {
             id: WorkflowId(Uuid::now_v7()),
-            project: "default".to_owned(),
+            project: EntityId::DEFAULT_PROJECT,
             name: name.to_owned(),
             description: String::new(),
             document: document.to_owned(),

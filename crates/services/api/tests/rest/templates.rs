@@ -1,6 +1,7 @@
 //! Stored templates: reading, comparing, deleting.
 
 use axum::http::Method;
+use flowforge_model::id::EntityId;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::templates::{NewTemplate, TemplateId, TemplateKind, Templates as _};
 use serde_json::json;
@@ -10,7 +11,7 @@ use crate::server::{Server, get, post, request};
 impl Server {
     async fn put(&self, kind: TemplateKind, name: &str, document: &str) {
         let new = NewTemplate {
-            id: TemplateId::new(kind, "default", name),
+            id: TemplateId::new(kind, EntityId::DEFAULT_PROJECT, name),
             document: document.to_owned(),
             labels: vec![("team".to_owned(), name.to_owned())],
             by: "ada".to_owned(),

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use crate::{Config, Controller, ControllerError, Message, Turned};
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Report, WorkOrder};
 use flowforge_model::event::Command;
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
+use flowforge_model::quota::Entity;
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::admission::{Admission, LockRequest, Ready};
+use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
 use flowforge_ports::nudge::Nudge;
 use flowforge_ports::store::{NewWorkflow, Store, StoredRun};
 
@@ -67,6 +68,18 @@ impl Admission for Slots {
             self.closed.insert(workflow);
         }
     }
+    fn adopt_workflow(&mut self, _slot: Slot) {}
+
+    fn end_workflow(&mut self, _workflow: WorkflowId) {}
+
+    fn suspend(&mut self, _workflow: WorkflowId, _suspended: bool) {}
+
+    fn slot_changes(&mut self) -> SlotChanges {
+        SlotChanges::new()
+    }
+
+    fn share_among(&mut self, _entities: &[Entity]) {}
+
     fn admit(&mut self, _now: Timestamp, _most: usize) -> Vec<AttemptKey> {
         let mut admitted = Vec::new();
         let key = |ready: &Ready| (Reverse(ready.priority), ready.since, ready.key);
@@ -241,7 +254,7 @@ impl World {
         let id = WorkflowId(uuid::Uuid::from_u128(number));
         let new = NewWorkflow {
             id,
-            project: "default".to_owned(),
+            project: EntityId::DEFAULT_PROJECT,
             name: format!("w{number}"),
             description: String::new(),
             document: document.to_owned(),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use flowforge_model::event::Command;
-use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, WorkflowId};
 use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::handover::News;
@@ -118,7 +118,7 @@ impl Store for Flaky {
 
     async fn recall(
         &self,
-        project: &str,
+        project: EntityId,
         cache: &str,
         key: &str,
     ) -> Result<Option<Remembered>, StoreError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flowforge_cron::ScheduleState;
 use flowforge_model::event::{Command, Record, WorkflowState};
-use flowforge_model::id::{InstanceId, ScheduleId, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, ScheduleId, WorkflowId};
 use flowforge_model::shard::ShardSet;
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
@@ -46,7 +46,7 @@ impl<S: Store + Schedules + Templates> World<S> {
         let state = serde_json::to_string(&ScheduleState::new(START)).unwrap();
         let put = PutSchedule {
             id,
-            project: "default".into(),
+            project: EntityId::DEFAULT_PROJECT,
             name: "nightly".into(),
             document: document.into(),
             suspended: false,

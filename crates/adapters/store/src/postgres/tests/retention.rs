@@ -8,7 +8,7 @@ use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::store::{Store, StoreError};
 
 use super::databases::{Fresh, fresh};
-use crate::conformance::fixture::{AT, Held, new_workflow, now, workflow};
+use crate::conformance::fixture::{AT, DEFAULT, Held, NOWHERE, new_workflow, now, workflow};
 use crate::postgres::{EndedWorkflow, PostgresStore, Retention};
 
 /// 1 succeeded, 2 failed, 3 succeeded with a time to live of its own, 4 runs, 5 waits. All ended at
@@ -116,10 +116,10 @@ fn the_ended_are_found_by_project_and_time_page_by_page() {
     };
     let all = [workflow(1), workflow(2), workflow(3)];
     assert_eq!(ended(None, None, None), all);
-    assert_eq!(ended(Some(AT.plus(Millis(1))), Some("default"), None), all);
+    assert_eq!(ended(Some(AT.plus(Millis(1))), Some(DEFAULT), None), all);
     assert!(ended(Some(AT), None, None).is_empty());
     assert_eq!(ended(None, None, Some(workflow(1))), all[1..]);
-    assert!(matches!(now(store.ended(None, Some("nobody's"), None)), Err(StoreError::NotFound)));
+    assert!(ended(None, Some(NOWHERE), None).is_empty());
     // More than a page of workflows that are not wanted is stepped over, one page at a time.
     database.run(
         "INSERT INTO workflow (id, tenant, project, name, description, parameters, labels, priority,
