@@ -3,6 +3,7 @@
 pub(crate) mod cron;
 pub(crate) mod fleet;
 pub(crate) mod kept;
+pub(crate) mod organization;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -126,6 +127,26 @@ pub(crate) enum Command {
     /// Show what caches remember, and make them forget
     #[command(subcommand)]
     Memo(kept::Memo),
+    /// Create, show, move and delete tenants
+    #[command(subcommand)]
+    Tenant(organization::Entities),
+    /// Create, show, move and delete departments
+    #[command(subcommand)]
+    Department(organization::Entities),
+    /// Create, show, move and delete groups
+    #[command(subcommand)]
+    Group(organization::Entities),
+    /// Create, show, move and delete projects
+    #[command(subcommand)]
+    Project(organization::Entities),
+    /// Show and set what tenants, departments, groups and projects may use
+    #[command(subcommand)]
+    Quota(organization::Quotas),
+    /// Show tenants, departments, groups and projects as a tree, with their limits
+    Org {
+        /// Only this tenant, by id or name
+        tenant: Option<String>,
+    },
     /// Show which servers live
     Servers,
     /// Show work that no executor could do, and drive it again

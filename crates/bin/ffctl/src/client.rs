@@ -142,6 +142,30 @@ impl Client {
         self.read(request.send_empty())
     }
 
+    /// Puts JSON.
+    pub(crate) fn put_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: Query<'_>,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let request = self.agent.put(self.address(path));
+        let request = self.let_in(request.query_pairs(query.iter().copied()));
+        self.read(request.send_json(body))
+    }
+
+    /// Changes what the JSON names.
+    pub(crate) fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: Query<'_>,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let request = self.agent.patch(self.address(path));
+        let request = self.let_in(request.query_pairs(query.iter().copied()));
+        self.read(request.send_json(body))
+    }
+
     /// Posts JSON, or nothing.
     pub(crate) fn post<T: DeserializeOwned>(
         &self,

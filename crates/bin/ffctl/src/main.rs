@@ -20,6 +20,7 @@ mod list;
 mod locks;
 mod logs;
 mod memo;
+mod organization;
 mod output;
 mod paint;
 mod report;
@@ -47,6 +48,7 @@ use args::kept::Artifact;
 use args::{Args, Command};
 use endpoint::{Environment, Place};
 use exit::{Exit, Failure};
+use flowforge_model::quota::Level;
 use output::{Context, Sink};
 
 fn main() -> ExitCode {
@@ -101,6 +103,12 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<Exit, Failure> {
         Command::Template(command) => template::run(context, command),
         Command::Locks(args) => locks::run(context, args),
         Command::Memo(command) => memo::run(context, command),
+        Command::Tenant(command) => organization::run(context, Level::Tenant, command),
+        Command::Department(command) => organization::run(context, Level::Department, command),
+        Command::Group(command) => organization::run(context, Level::Group, command),
+        Command::Project(command) => organization::run(context, Level::Project, command),
+        Command::Quota(command) => organization::quota(context, command),
+        Command::Org { tenant } => organization::tree(context, tenant.as_deref()),
         Command::Servers => fleet::servers(context),
         Command::DeadLetter(command) => fleet::dead_letters(context, command),
         Command::Artifact(Artifact::Get(args)) => artifact::get(context, args),

@@ -4,6 +4,7 @@ mod cron;
 mod files;
 mod fleet;
 mod kept;
+mod organization;
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

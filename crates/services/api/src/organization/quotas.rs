@@ -8,8 +8,8 @@ use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use flowforge_model::id::{EntityId, QuotaId};
-use flowforge_model::quota::Level;
-use flowforge_organization::{Edit, Lookup, NamedQuota, Organization};
+use flowforge_model::quota::{Level, Quota as Limits};
+use flowforge_organization::{Edit, Lookup, NamedQuota, Node, Organization};
 use flowforge_wire::{Page, Quota};
 use uuid::Uuid;
 
@@ -59,7 +59,7 @@ pub(super) async fn set(
         let all = backend.organization()?;
         let node = entities::find(&all, level, &which)?;
         let (of, before) = (node.id, all.quota_of(node));
-        let standing = before.map_or_else(input::standard, |one| one.quota);
+        let standing = before.map_or_else(|| fitting(&all, node), |one| one.quota);
         let quota = input::quota(Fields::read(&text)?, standing)?;
         // What is missing was taken from this row: it must be the one that is changed.
         let version = version.or(before.map(|one| one.version)).or(Some(0));
@@ -72,6 +72,17 @@ pub(super) async fn set(
     };
     let set = again(shared, version.is_none(), work).await?;
     Ok(([(ETAG, etag(set.version))], Json(set)).into_response())
+}
+
+/// What a new quota allows where nothing is said, as far as ancestors have it.
+fn fitting(all: &Organization, node: &Node) -> Limits {
+    let mut quota = input::standard();
+    for above in all.above(node).filter_map(|above| all.quota_of(above)) {
+        for (limit, most) in quota.limits.iter_mut().zip(above.quota.limits) {
+            *limit = limit.zip(most).map(|(limit, most)| limit.min(most)).or(*limit);
+        }
+    }
+    quota
 }
 
 /// Does it again if somebody else was quicker, and the client has not said which version it means.

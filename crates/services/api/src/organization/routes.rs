@@ -139,7 +139,8 @@ macro_rules! level {
             /// Set what it may use
             ///
             /// For it alone: if it shares a quota, it gets one of its own. What is missing stays as it
-            /// is; without a quota yet, it is what a new one has.
+            /// is; without a quota yet, it is what a
+            /// new one has, as far as what it stands below has it.
             #[utoipa::path(
                 put, path = $quota, tag = stringify!($module),
                 params(

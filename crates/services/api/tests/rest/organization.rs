@@ -138,6 +138,10 @@ async fn a_quota_is_put_in_parts_and_never_above_an_ancestor() {
     );
     let group = server.send(get("/api/v1/groups/genomics/quota")).await.json();
     assert_eq!(group["cpu_limit"], 1500);
+    // Where nothing is said, a new one has no more than fits.
+    create(&server, "projects", json!({"name": "new", "parent_id": "acme"})).await;
+    let set = server.send(put("/api/v1/projects/new/quota", r#"{"gpu_limit":0}"#)).await.json();
+    assert_eq!((&set["cpu_limit"], &set["cpu_request"]), (&json!(1500), &json!(2000)));
 }
 
 #[tokio::test]

@@ -4,9 +4,14 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use flowforge_model::event::Command;
+use flowforge_model::id::EntityId;
+use flowforge_model::quota::Level;
 use flowforge_model::shard::ShardSet;
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
+use flowforge_organization::Edit;
+use flowforge_ports::organization::Organizations;
 use flowforge_ports::store::{Store, StoreError};
+use uuid::Uuid;
 
 use super::databases::{Fresh, fresh};
 use crate::conformance::fixture::{AT, Held, instance, new_workflow, now, task, workflow};
@@ -186,4 +191,39 @@ fn a_lock_taken_by_two_commits_at_once_is_held_by_one() {
         });
         assert_eq!(taken.iter().filter(|taken| **taken).count(), 1, "{taken:?}");
     }
+}
+
+/// Neither a workflow that was taken in nor the project it is in may be lost: whoever submits while the
+/// project is deleted is refused, or keeps it.
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn nothing_is_submitted_to_a_project_that_is_gone() {
+    let database = fresh();
+    let (one, two) = (database.store(), database.store());
+    let (mut kept, mut gone) = (0, 0);
+    for round in 0..60_u32 {
+        let project = EntityId(Uuid::from_u128(u128::from(round) + 0x1000));
+        let edit = Edit::Create {
+            id: project,
+            level: Level::Project,
+            parent: Some(EntityId::DEFAULT_TENANT),
+            name: format!("p{round}"),
+            quota: None,
+        };
+        now(one.edit(edit, AT)).unwrap().unwrap();
+        std::thread::scope(|scope| {
+            let submit = scope.spawn(|| {
+                let mut new = new_workflow(workflow(round));
+                new.project = project;
+                now(two.insert(new)).is_ok()
+            });
+            let edit = Edit::Delete { id: project, version: None, drain: true, cascade: false };
+            now(one.edit(edit, AT)).unwrap().unwrap();
+            let left = now(one.reap(AT)).unwrap().is_empty();
+            let submitted = submit.join().unwrap();
+            assert_eq!(left, submitted, "round {round}");
+            *if submitted { &mut kept } else { &mut gone } += 1;
+        });
+    }
+    assert!(kept > 0 || gone > 0);
 }
