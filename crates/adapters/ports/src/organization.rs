@@ -6,7 +6,7 @@ use std::sync::Arc;
 use flowforge_model::id::EntityId;
 use flowforge_model::quota::Entity;
 use flowforge_model::time::Timestamp;
-use flowforge_organization::{Decision, Edit, Organization, Refusal};
+pub use flowforge_organization::{Decision, Edit, Organization, Refusal};
 
 use crate::store::StoreError;
 

@@ -141,9 +141,7 @@ impl Server {
         keeper.sweep(data.logs());
         keeper.sweep_claims();
         let (mailbox, inbox) = mailbox();
-        let (version, entities) = runtime.block_on(store.hierarchy())?;
-        mailbox.share_among(entities);
-        runtime.spawn(share(Arc::clone(&store), mailbox.clone(), version));
+        share(runtime, Arc::clone(&store), mailbox.clone())?;
         let (schedules, due) = flowforge_svc_cron::mailbox();
         let ledger = Arc::new(Ledger::new(mailbox.clone()));
         let instance = InstanceId(Uuid::now_v7());
@@ -235,8 +233,19 @@ impl Server {
     }
 }
 
-/// Tells the controller who shares, whenever that changed.
-async fn share(store: Arc<impl Organizations>, mailbox: Mailbox, mut version: u64) {
+/// Tells the controller who shares, now and whenever that changed.
+fn share(
+    runtime: &Runtime,
+    store: Arc<impl Organizations>,
+    mailbox: Mailbox,
+) -> Result<(), StoreError> {
+    let (version, entities) = runtime.block_on(store.hierarchy())?;
+    mailbox.share_among(entities);
+    runtime.spawn(go_on_sharing(store, mailbox, version));
+    Ok(())
+}
+
+async fn go_on_sharing(store: Arc<impl Organizations>, mailbox: Mailbox, mut version: u64) {
     loop {
         tokio::time::sleep(LOOK_AT_SHARES).await;
         match changed(&*store, version).await {

@@ -7,12 +7,11 @@ use flowforge_model::event::Command;
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::Timestamp;
-use flowforge_organization::{Edit, Organization};
 use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Entry, News, Order};
 use flowforge_ports::leases::{Attendance, Attended, Leases};
-use flowforge_ports::organization::{Edited, Organizations};
+use flowforge_ports::organization::{Edit, Edited, Organization, Organizations};
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
 use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
