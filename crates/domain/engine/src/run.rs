@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use flowforge_model::event::{Ending, NodeKind, WorkflowState};
 use flowforge_model::id::{NodeIx, WorkflowId};
-use flowforge_model::plan::{Body, NamedContainer, Plan, Template};
-use flowforge_model::resources::{Bytes, MilliCpu, ResourceList, Resources};
+use flowforge_model::plan::{Plan, Template};
+use flowforge_model::resources::Resources;
 use flowforge_model::status::TaskStatus;
 use flowforge_model::time::Timestamp;
 use serde_json::Value;
@@ -108,13 +108,7 @@ impl Run {
     #[must_use]
     pub fn resources(&self, plan: &Plan, node: NodeIx) -> Resources {
         let template = self.nodes.get(node.index()).and_then(|node| plan.template(node.template));
-        match template.map(|template| &template.body) {
-            Some(Body::Container(container) | Body::Script(container, _)) => container.resources,
-            Some(Body::ContainerSet(set)) => sum_of(&set.members),
-            Some(Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) | Body::Http(_)) | None => {
-                Resources::NONE
-            }
-        }
+        template.map_or(Resources::NONE, |template| template.body.resources())
     }
 
     /// Whether the workflow comes to its end around a node, so that what runs there is to be stopped.
@@ -213,20 +207,6 @@ impl Run {
 }
 
 /// What containers that run beside each other ask for together.
-fn sum_of(members: &[NamedContainer]) -> Resources {
-    let plus = |sum: ResourceList, one: ResourceList| ResourceList {
-        cpu: MilliCpu(sum.cpu.0.saturating_add(one.cpu.0)),
-        memory: Bytes(sum.memory.0.saturating_add(one.memory.0)),
-        gpu: sum.gpu.saturating_add(one.gpu),
-    };
-    members.iter().map(|member| member.container.resources).fold(Resources::NONE, |sum, one| {
-        Resources {
-            requests: plus(sum.requests, one.requests),
-            limits: plus(sum.limits, one.limits),
-        }
-    })
-}
-
 /// `onExit`; a later generation's handler carries its number.
 fn exit_name(generation: u32) -> String {
     if generation <= 1 { "onExit".to_owned() } else { format!("onExit-{generation}") }

@@ -11,6 +11,7 @@ mod rows;
 
 use serde::{Deserialize, Serialize};
 
+use crate::resources::Resources;
 use crate::text::Text;
 use crate::time::Millis;
 
@@ -194,6 +195,29 @@ pub enum Body {
     ContainerSet(Box<ContainerSet>),
     /// Sends one HTTP request.
     Http(Box<Http>),
+}
+
+impl Body {
+    /// What a leaf asks for and may use, all of its containers together; nothing for anything else.
+    #[must_use]
+    pub fn resources(&self) -> Resources {
+        match self {
+            Self::Container(container) | Self::Script(container, _) => container.resources,
+            Self::ContainerSet(set) => {
+                set.members.iter().map(|member| member.container.resources).sum()
+            }
+            Self::Dag(_) | Self::Steps(_) | Self::Suspend(_) | Self::Http(_) => Resources::NONE,
+        }
+    }
+
+    /// It runs something: it is counted as a pod.
+    #[must_use]
+    pub fn is_leaf(&self) -> bool {
+        match self {
+            Self::Container(_) | Self::Script(..) | Self::ContainerSet(_) | Self::Http(_) => true,
+            Self::Dag(_) | Self::Steps(_) | Self::Suspend(_) => false,
+        }
+    }
 }
 
 impl Plan {

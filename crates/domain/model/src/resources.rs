@@ -1,5 +1,7 @@
 //! What a task asks of a machine, in the integer units the scheduler adds up.
 
+use std::iter::Sum;
+
 use serde::{Deserialize, Serialize};
 
 /// Thousandths of a CPU core.
@@ -40,6 +42,23 @@ impl Resources {
 impl ResourceList {
     /// Nothing at all.
     pub const NONE: Self = Self { cpu: MilliCpu(0), memory: Bytes(0), gpu: 0 };
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            cpu: MilliCpu(self.cpu.0.saturating_add(other.cpu.0)),
+            memory: Bytes(self.memory.0.saturating_add(other.memory.0)),
+            gpu: self.gpu.saturating_add(other.gpu),
+        }
+    }
+}
+
+impl Sum for Resources {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::NONE, |sum, one| Self {
+            requests: sum.requests.plus(one.requests),
+            limits: sum.limits.plus(one.limits),
+        })
+    }
 }
 
 impl Default for Resources {

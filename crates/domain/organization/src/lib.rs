@@ -14,6 +14,7 @@ mod edit;
 mod exceeding;
 mod find;
 mod leaving;
+mod narrow;
 mod placing;
 mod refusal;
 mod tree;
@@ -23,6 +24,7 @@ pub use edit::{Change, Clamped, Decision, Edit, Subject};
 pub use exceeding::{Offender, unit};
 pub use find::{Lookup, is_name};
 pub use leaving::finished;
+pub use narrow::TooNarrow;
 pub use refusal::Refusal;
 pub use tree::{NamedQuota, Node, Organization};
 

@@ -4,7 +4,8 @@ use crate::projects::{naming, slug};
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::limits::{DESCRIPTION_BYTES, LABELS, NAME_BYTES};
 use flowforge_model::plan::Plan;
-use flowforge_model::quota::Level;
+use flowforge_model::quota::{Amounts, Dimension, Level};
+use flowforge_ports::organization::Organization;
 use flowforge_ports::store::StoreError;
 use flowforge_ports::templates::TemplateId;
 use flowforge_spec::{Bundle, Compiled, DocumentKind, Options};
@@ -168,7 +169,8 @@ impl Submission {
     ) -> Result<Prepared, Failure> {
         let mut errors = self.faults();
         let wanted = self.project.as_deref().unwrap_or(&shared.config.default_project);
-        let project = match backend.organization()?.find(Level::Project, wanted) {
+        let organization = backend.organization()?;
+        let project = match organization.find(Level::Project, wanted) {
             Ok(project) => project.id,
             Err(why) => {
                 errors.push(finding(slug(&why), "/project_id", naming(wanted, &why)));
@@ -193,6 +195,9 @@ impl Submission {
                 None
             }
         };
+        if let Some(compiled) = &compiled {
+            errors.extend(narrow(&organization, project, &compiled.plan));
+        }
         match compiled {
             Some(compiled) if errors.is_empty() => Ok(self.join(compiled, project, bundle)),
             _ => Err(Failure::with(Code::InvalidWorkflow, errors, omitted)),
@@ -311,6 +316,21 @@ impl Submission {
             plan: compiled.plan,
         }
     }
+}
+
+/// Templates that no quota of the project, and of all above it, will ever let start.
+fn narrow(organization: &Organization, project: EntityId, plan: &Plan) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for template in plan.templates.iter().filter(|template| template.body.is_leaf()) {
+        let need = Amounts::of_pod(&template.body.resources()).with(Dimension::Workflows, 1);
+        for limit in organization.too_narrow_for(project, &need) {
+            let detail = format!("template `{}` can never start: {limit}", template.name);
+            let mut one = finding("exceeds_quota", "/project_id", detail);
+            one.hint = Some("ask for less, or have the quota raised".to_owned());
+            found.push(one);
+        }
+    }
+    found
 }
 
 /// The stored document to submit from is not there.
