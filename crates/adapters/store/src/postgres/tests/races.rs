@@ -200,7 +200,6 @@ fn a_lock_taken_by_two_commits_at_once_is_held_by_one() {
 fn nothing_is_submitted_to_a_project_that_is_gone() {
     let database = fresh();
     let (one, two) = (database.store(), database.store());
-    let (mut kept, mut gone) = (0, 0);
     for round in 0..60_u32 {
         let project = EntityId(Uuid::from_u128(u128::from(round) + 0x1000));
         let edit = Edit::Create {
@@ -222,8 +221,6 @@ fn nothing_is_submitted_to_a_project_that_is_gone() {
             let left = now(one.reap(AT)).unwrap().is_empty();
             let submitted = submit.join().unwrap();
             assert_eq!(left, submitted, "round {round}");
-            *if submitted { &mut kept } else { &mut gone } += 1;
         });
     }
-    assert!(kept > 0 || gone > 0);
 }
