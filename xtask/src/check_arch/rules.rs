@@ -15,6 +15,7 @@ const EXPR: &str = "flowforge-expr";
 const SPEC: &str = "flowforge-spec";
 const ENGINE: &str = "flowforge-engine";
 const CRON: &str = "flowforge-cron";
+const QUOTA: &str = "flowforge-quota";
 const SCHEDULER: &str = "flowforge-scheduler";
 const PORTS: &str = "flowforge-ports";
 const STORE: &str = "flowforge-store";
@@ -34,7 +35,7 @@ const LOGS: &str = "flowforge-svc-logs";
 const TESTKIT: &str = "flowforge-testkit";
 const PROXY: &str = "flowforge-proxy";
 
-const DOMAIN: [&str; 6] = [MODEL, EXPR, SPEC, CRON, ENGINE, SCHEDULER];
+const DOMAIN: [&str; 7] = [MODEL, EXPR, SPEC, CRON, ENGINE, QUOTA, SCHEDULER];
 /// Real adapters for the tests of a service; never another service.
 const SERVICE_TESTS: &[&str] = &[STORE, QUEUE, PROCESS, LOGSTORE, ARTIFACTS, TESTKIT];
 
@@ -45,7 +46,8 @@ pub(crate) const ARROWS: &[Arrows] = &[
     arrows(CRON, &[MODEL, EXPR], &[]),
     arrows(SPEC, &[MODEL, EXPR, CRON], &[]),
     arrows(ENGINE, &[MODEL, EXPR], &[SPEC]),
-    arrows(SCHEDULER, &[MODEL], &[]),
+    arrows(QUOTA, &[MODEL], &[]),
+    arrows(SCHEDULER, &[MODEL, QUOTA], &[]),
     arrows(PORTS, &[MODEL], &[]),
     arrows(WIRE, &[MODEL], &[]),
     arrows(STORE, &[MODEL, PORTS], &[TESTKIT, PROXY]),
