@@ -9,19 +9,22 @@
     deny(clippy::indexing_slicing, clippy::wildcard_enum_match_arm, clippy::expect_used)
 )]
 
+mod fair;
 mod lane;
 mod locks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{EntityId, WorkflowId};
+use flowforge_model::quota::Amounts;
 use flowforge_model::time::Timestamp;
 
+pub use fair::{FairShare, Precedence, Settings};
 use lane::{Lane, Rank};
 pub use locks::{Holder, LockClaim, LockTable};
 
-/// An attempt that waits for a slot.
+/// An attempt that may start. [`Fifo`] looks at the first four of these only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Which attempt.
@@ -32,6 +35,14 @@ pub struct Candidate {
     pub since: Timestamp,
     /// At most this many attempts of its workflow hold a slot at a time.
     pub parallelism: Option<u32>,
+    /// Whose quotas it counts against.
+    pub project: EntityId,
+    /// What it needs, all of its pods together.
+    pub need: Amounts,
+    /// The workflow whose slot it uses: its own, or the one that called it, directly or not.
+    pub root: WorkflowId,
+    /// Bytes of volumes that the workflow `root` holds together with its slot.
+    pub storage: u64,
 }
 
 /// Admits attempts into a fixed number of slots.

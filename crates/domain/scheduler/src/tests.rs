@@ -11,7 +11,17 @@ fn key(workflow: u8, node: u32) -> AttemptKey {
 }
 
 fn candidate(workflow: u8, node: u32, priority: i32, since: i64) -> Candidate {
-    Candidate { key: key(workflow, node), priority, since: Timestamp(since), parallelism: None }
+    let key = key(workflow, node);
+    Candidate {
+        key,
+        priority,
+        since: Timestamp(since),
+        parallelism: None,
+        project: EntityId::DEFAULT_PROJECT,
+        need: Amounts::ZERO,
+        root: key.workflow,
+        storage: 0,
+    }
 }
 
 #[test]

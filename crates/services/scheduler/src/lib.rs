@@ -9,7 +9,8 @@ mod leader;
 mod serve;
 
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
+use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::{Admission, LockRequest, Ready};
 use flowforge_scheduler::{Candidate, Fifo, LockClaim, LockTable};
@@ -50,6 +51,10 @@ fn candidate(ready: &Ready) -> Candidate {
         priority: ready.priority,
         since: ready.since,
         parallelism: ready.parallelism,
+        project: EntityId::DEFAULT_PROJECT,
+        need: Amounts::ZERO.with(Dimension::Pods, 1),
+        root: ready.key.workflow,
+        storage: 0,
     }
 }
 

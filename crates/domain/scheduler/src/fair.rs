@@ -1,0 +1,275 @@
+//! Who is next, fairly: shares over a hierarchy, quotas on every level, priorities that grow.
+
+mod audit;
+mod branch;
+mod climb;
+mod contention;
+mod entry;
+mod heap;
+mod hierarchy;
+mod holding;
+mod lane;
+mod pick;
+mod points;
+mod queue;
+mod shape;
+mod task;
+mod waiting;
+
+use std::collections::BTreeSet;
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::id::{EntityId, WorkflowId};
+use flowforge_model::quota::Dimension;
+use flowforge_model::time::Timestamp;
+use flowforge_quota::{Drift, Tree};
+
+use crate::Candidate;
+use branch::Branches;
+use climb::Touched;
+use contention::Cooling;
+pub use entry::Precedence;
+use lane::Lanes;
+use points::FULL_WAIT;
+use queue::{QueueIx, Queues};
+use shape::Shapes;
+use task::{State, Task, Tasks};
+
+/// What is a matter of taste.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Who goes first when children compete.
+    pub precedence: Precedence,
+}
+
+/// Admits attempts whose needs fit the quotas of their project and all above it, in the order of
+/// weighted shares and priorities.
+///
+/// - An attempt is admitted only if there is room for all it needs on every level, the installation
+///   included; then all of it is reserved, or nothing. While there is too little of something after
+///   a cut, nothing that needs it is admitted below.
+/// - From the installation down the child goes first that has the least share over 2^(P/32): the
+///   share is the largest part it uses, over its weight, of what its next task needs and is
+///   contended; P is the priority of that task. Within a project the highest P goes first, then the
+///   earliest, then the least key. So the order is total, and the same calls give the same answers.
+/// - P grows with waiting: exactly, at every instant, at no cost for those who wait.
+/// - A workflow that starts its first attempt takes a workflow slot and its storage in the same
+///   decision, and keeps them until [`FairShare::end_workflow`] or [`FairShare::idle`].
+/// - Attempts that may not start (no room, a closed gate, a parallelism) cost nothing until that
+///   changes.
+///
+/// A decision costs O(levels * classes of needs * log children). Base priorities outside of 0 to 100
+/// count as 0 or 100 in shares; within a project they count in full.
+///
+/// Offering, adopting, withdrawing and releasing twice does what once does.
+#[derive(Clone, Debug)]
+pub struct FairShare {
+    settings: Settings,
+    capacity: [Option<u64>; Dimension::COUNT],
+    /// The latest instant it was told; it never goes back.
+    now: Timestamp,
+    tree: Tree,
+    branches: Branches,
+    shapes: Shapes,
+    tasks: Tasks,
+    queues: Queues,
+    lanes: Lanes,
+    held: usize,
+    /// Queues whose first task is not fully aged, by when it began to wait.
+    aging: BTreeSet<(Timestamp, QueueIx)>,
+    cooling: Cooling,
+    touched: Touched,
+}
+
+impl FairShare {
+    /// An installation in which nobody is known yet, with `slots` slots for attempts.
+    #[must_use]
+    pub fn new(slots: u32, settings: Settings) -> Self {
+        let mut fair = Self {
+            settings,
+            capacity: [None; Dimension::COUNT],
+            now: Timestamp(0),
+            tree: Tree::new([None; Dimension::COUNT]),
+            branches: Branches::default(),
+            shapes: Shapes::default(),
+            tasks: Tasks::default(),
+            queues: Queues::default(),
+            lanes: Lanes::default(),
+            held: 0,
+            aging: BTreeSet::new(),
+            cooling: Cooling::default(),
+            touched: Touched::default(),
+        };
+        fair.branches.grow(&fair.tree);
+        fair.resize(slots);
+        fair
+    }
+
+    /// The attempt may start. Ignored if it waits or holds something already.
+    pub fn offer(&mut self, candidate: Candidate) {
+        if self.tasks.find(candidate.key).is_some() {
+            return;
+        }
+        let lane = self.lane(&candidate);
+        self.wait(lane, &candidate);
+        self.finish();
+    }
+
+    /// The attempt runs already: it holds what it needs, even if that makes more than there is.
+    pub fn adopt(&mut self, candidate: Candidate) {
+        match self.tasks.find(candidate.key) {
+            Some((_, Task { state: State::Held { .. }, .. })) => return,
+            Some((at, _)) => {
+                self.unwait(at);
+                // Before its place is taken by another: heaps may still name it.
+                self.finish();
+            }
+            None => {}
+        }
+        let (lane, place) = (self.lane(&candidate), self.name(candidate.project));
+        let shape = self.shapes.take(&candidate.need);
+        let (key, since, priority) = (candidate.key, candidate.since, candidate.priority);
+        let state = State::Held { took_slot: false };
+        let at = self.tasks.insert(Task { key, since, priority, shape, lane, place, state });
+        self.hold(at);
+        self.finish();
+    }
+
+    /// The attempt is not wanted any more. One that runs keeps what it holds until released.
+    pub fn withdraw(&mut self, key: AttemptKey) {
+        if let Some((at, Task { state: State::Waiting(..), lane, .. })) = self.tasks.find(key) {
+            self.unwait(at);
+            self.lanes.forget(lane);
+            self.finish();
+        }
+    }
+
+    /// The attempt ended: what it held is free. Its workflow keeps its slot.
+    pub fn release(&mut self, key: AttemptKey) {
+        if let Some((at, task @ Task { state: State::Held { .. }, .. })) = self.tasks.find(key) {
+            self.unhold(&task);
+            self.tasks.remove(at);
+            self.shapes.put(task.shape);
+            self.lanes.forget(task.lane);
+            self.finish();
+        }
+    }
+
+    /// The attempt was admitted, and that came to nothing: it waits as before, and a slot that its
+    /// workflow took for it, and that nothing else uses, is given back.
+    pub fn roll_back(&mut self, key: AttemptKey) {
+        let Some((at, task)) = self.tasks.find(key) else { return };
+        let State::Held { took_slot } = task.state else { return };
+        self.unhold(&task);
+        self.enqueue(at, &task);
+        if took_slot {
+            self.give_back(task.lane);
+        }
+        self.finish();
+    }
+
+    /// Holds back all attempts of a workflow, or lets them go.
+    pub fn gate(&mut self, workflow: WorkflowId, open: bool) {
+        let at = match self.lanes.find(workflow) {
+            Some(at) => at,
+            None if open => return,
+            None => self.lanes.open(workflow, workflow),
+        };
+        if let Some(lane) = self.lanes.get_mut(at) {
+            lane.gated = !open;
+        }
+        self.settle_lane(at);
+        self.lanes.forget(at);
+        self.finish();
+    }
+
+    /// Admits up to `most` attempts in order, as long as there is room. What is returned holds what
+    /// it needs until it is released or rolled back.
+    pub fn admit(&mut self, now: Timestamp, most: usize) -> Vec<AttemptKey> {
+        self.advance(now);
+        let mut admitted = Vec::new();
+        while admitted.len() < most {
+            let Some((at, task)) = self.pick().and_then(|at| Some((at, *self.tasks.get(at)?)))
+            else {
+                break;
+            };
+            self.dequeue(at, &task);
+            self.hold(at);
+            self.finish();
+            admitted.push(task.key);
+        }
+        admitted
+    }
+
+    /// The workflow holds its slot already: found so after a restart. Attempts that are adopted say
+    /// that themselves; this is for workflows none of whose attempts runs.
+    pub fn adopt_workflow(&mut self, workflow: WorkflowId, project: EntityId, storage: u64) {
+        let (at, place) = (self.lanes.open(workflow, workflow), self.name(project));
+        if let Some(lane) = self.lanes.get_mut(at) {
+            lane.slot_need = lane::slot(storage);
+        }
+        self.take_slot(at, place);
+        self.finish();
+    }
+
+    /// The workflow ended: its slot is free.
+    pub fn end_workflow(&mut self, workflow: WorkflowId) {
+        if let Some(at) = self.lanes.find(workflow) {
+            self.give_up(at);
+            self.finish();
+        }
+    }
+
+    /// The workflow is paused or waits for something outside: while nothing of it and of those it
+    /// called runs, its slot is free. The next attempt that is admitted takes it again.
+    pub fn idle(&mut self, workflow: WorkflowId) {
+        if let Some(at) = self.lanes.find(workflow) {
+            self.give_back(at);
+            self.lanes.forget(at);
+            self.finish();
+        }
+    }
+
+    /// How many attempts hold something.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// How many attempts wait, those held back by a gate or a parallelism included.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.tasks.len() - self.held
+    }
+
+    /// Who shares, and what is used.
+    #[must_use]
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Compares what is used with what is held, slots of workflows included: empty, always.
+    #[must_use]
+    pub fn drift(&self) -> Vec<Drift> {
+        let held = self.tasks.iter().filter(|(_, task)| matches!(task.state, State::Held { .. }));
+        let held = held.map(|(_, task)| (task.place, self.shapes.need(task.shape)));
+        self.tree.drift(held.chain(self.lanes.iter().filter_map(|lane| lane.slot)))
+    }
+
+    /// Moves on to an instant: tasks that waited for an hour gain no more, what was contended may
+    /// not be any more.
+    fn advance(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        while let Some((since, at)) = self.aging.first().copied() {
+            if since.plus(FULL_WAIT) > self.now {
+                break;
+            }
+            self.settle(at);
+        }
+        self.finish();
+        self.cool();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! Everything worked out from scratch and compared with what is kept: for tests, simulators and
+//! whoever doubts.
+
+use std::collections::BTreeMap;
+
+use flowforge_model::quota::{Amounts, Dimension};
+use flowforge_quota::{Place, UNLIMITED};
+
+use super::FairShare;
+use super::branch::{self, Common};
+use super::climb::sum;
+use super::entry::{Child, Entry, Head};
+use super::lane::LaneIx;
+use super::points::Phase;
+use super::queue::QueueIx;
+use super::shape::ClassIx;
+use super::task::{State, TaskIx};
+
+/// What stands in the heaps of one place.
+type Level = BTreeMap<(ClassIx, Phase), Vec<Entry>>;
+
+impl FairShare {
+    /// What is not as it must be, in words: nothing, always. Costs as much as looking at everything.
+    #[must_use]
+    pub fn audit(&self) -> Vec<String> {
+        let mut faults: Vec<String> = Vec::new();
+        faults.extend(self.drift().iter().map(|drift| format!("{drift:?}")));
+        let live = self.audit_queues(&mut faults);
+        self.audit_lanes(&mut faults);
+        let mut levels = BTreeMap::new();
+        self.audit_level(Place::ROOT, &Common::default(), &live, &mut levels);
+        for (at, level) in &levels {
+            self.audit_place(*at, level, &live, &mut faults);
+        }
+        let pick = self.pick();
+        if pick != self.slow_pick(&levels) {
+            faults.push(format!("picks {pick:?}, not {:?}", self.slow_pick(&levels)));
+        }
+        // QINV-8, where no class holds more than one need.
+        let fits = |head: &Head| {
+            let place = self.tasks.get(head.task).map(|task| task.place);
+            place.is_some_and(|at| self.tree.fits(at, &self.shapes.need(head.shape)).is_ok())
+        };
+        if pick.is_none() && self.shapes.exact() {
+            let idle = live.values().filter(|(_, head)| fits(head));
+            faults.extend(idle.map(|(_, head)| format!("{head:?} fits and is not picked")));
+        }
+        faults
+    }
+
+    /// The queues whose first task may start as far as its workflow is concerned, with that task.
+    fn audit_queues(&self, faults: &mut Vec<String>) -> BTreeMap<QueueIx, (Place, Head)> {
+        let mut firsts: BTreeMap<QueueIx, TaskIx> = BTreeMap::new();
+        for (at, task) in self.tasks.iter() {
+            let State::Waiting(queue, _) = task.state else { continue };
+            let first = firsts.entry(queue).or_insert(at);
+            if self.tasks.rank(at) < self.tasks.rank(*first) {
+                *first = at;
+            }
+        }
+        let mut live = BTreeMap::new();
+        for (at, queue) in self.queues.iter() {
+            let first = firsts.remove(&at);
+            if queue.first() != first {
+                faults.push(format!("{at:?} begins with {:?}, not {first:?}", queue.first()));
+            }
+            let Some(head) = first.and_then(|task| self.audit_head(task, queue.lane)) else {
+                continue;
+            };
+            let closed = self.lanes.get(queue.lane).is_none_or(super::lane::Lane::closed);
+            if queue.seat.is_some() == closed {
+                faults.push(format!("{at:?} closed {closed}, seat {:?}", queue.seat));
+            }
+            let ages = self.aging.contains(&(head.since, at));
+            if ages != (!closed && head.phase == Phase::Aging) {
+                faults.push(format!("{at:?} ages: {ages}"));
+            }
+            if !closed {
+                live.insert(at, (queue.place, head));
+            }
+        }
+        faults.extend(firsts.iter().map(|(at, task)| format!("{task:?} waits in {at:?}")));
+        live
+    }
+
+    fn audit_head(&self, at: TaskIx, lane: LaneIx) -> Option<Head> {
+        let task = self.tasks.get(at)?;
+        let need = self.shapes.need(task.shape);
+        let slot = self.lanes.root(lane).filter(|root| root.slot.is_none());
+        let need = slot.map_or(need, |root| sum(&need, &root.slot_need));
+        // A need that no head has is in no class: then the queue has no seat either.
+        let shape = self.shapes.find(&need).unwrap_or(task.shape);
+        let phase = Phase::of(task.since, self.now);
+        Some(Head { task: at, base: task.priority, since: task.since, shape, phase })
+    }
+
+    fn audit_lanes(&self, faults: &mut Vec<String>) {
+        let mut running: BTreeMap<LaneIx, u32> = BTreeMap::new();
+        let mut family: BTreeMap<LaneIx, u32> = BTreeMap::new();
+        let held = self.tasks.iter().filter(|(_, task)| matches!(task.state, State::Held { .. }));
+        for (_, task) in held {
+            *running.entry(task.lane).or_default() += 1;
+            if let Some(lane) = self.lanes.get(task.lane) {
+                *family.entry(lane.root).or_default() += 1;
+            }
+        }
+        for lane in self.lanes.iter() {
+            let at = self.lanes.find(lane.id).unwrap_or(lane.root);
+            let runs = running.get(&at).copied().unwrap_or(0);
+            let all = family.get(&at).copied().unwrap_or(0);
+            if (lane.running, lane.family_running) != (runs, all) {
+                faults.push(format!("{lane:?} runs {runs}, with those it called {all}"));
+            }
+        }
+    }
+
+    /// Works out the heaps of a place and all below it.
+    fn audit_level(
+        &self,
+        at: Place,
+        above: &Common,
+        live: &BTreeMap<QueueIx, (Place, Head)>,
+        levels: &mut BTreeMap<Place, Level>,
+    ) {
+        let own = self.branches.get(at).map_or(0, |branch| branch.own_contended);
+        let common = branch::common(&self.tree, at, own, above);
+        let mut level = Level::new();
+        for (queue, (_, head)) in live.iter().filter(|(_, (place, _))| *place == at) {
+            let class = self.shapes.get(head.shape).map_or(ClassIx(0), |shape| shape.class);
+            level.entry((class, head.phase)).or_default().push(Entry::of_queue(*queue, head));
+        }
+        for child in self.tree.children(at) {
+            self.audit_level(*child, &common, live, levels);
+            let below = levels.get(child).into_iter().flatten();
+            for ((class, phase), entries) in below {
+                let first = entries.iter().min_by(|a, b| a.order(b, &self.tasks));
+                let head = first.map(|entry| entry.as_head(*phase));
+                let fits =
+                    |head: &Head| self.tree.lacks(*child, &self.shapes.need(head.shape)).is_none();
+                if let Some(head) = head.filter(fits) {
+                    let entry = self.entry(*child, &head);
+                    level.entry((*class, *phase)).or_default().push(entry);
+                }
+            }
+        }
+        levels.insert(at, level);
+    }
+
+    fn audit_place(
+        &self,
+        at: Place,
+        level: &Level,
+        live: &BTreeMap<QueueIx, (Place, Head)>,
+        faults: &mut Vec<String>,
+    ) {
+        let Some(branch) = self.branches.get(at) else {
+            return faults.push(format!("{at:?} has no branch"));
+        };
+        let above = self.tree.parent(at).and_then(|parent| self.branches.get(parent));
+        let above = above.map(|branch| branch.common).unwrap_or_default();
+        if branch.common != branch::common(&self.tree, at, branch.own_contended, &above) {
+            faults.push(format!("{at:?} shares {:?}", branch.common));
+        }
+        let mut counts: BTreeMap<ClassIx, u32> = BTreeMap::new();
+        for (place, head) in live.values() {
+            let below = self.tree.path(*place).any(|of| of == at);
+            if let Some(shape) = self.shapes.get(head.shape).filter(|_| below) {
+                *counts.entry(shape.class).or_default() += 1;
+            }
+        }
+        let kept: BTreeMap<ClassIx, u32> =
+            branch.buckets.iter().map(|bucket| (bucket.class, bucket.live)).collect();
+        if kept != counts {
+            faults.push(format!("{at:?} counts {kept:?}, not {counts:?}"));
+        }
+        for bucket in &branch.buckets {
+            for phase in Phase::ALL {
+                let heap = bucket.heap(phase);
+                let mut ours: Vec<Entry> = heap.iter().copied().collect();
+                let mut theirs = level.get(&(bucket.class, phase)).cloned().unwrap_or_default();
+                ours.sort_by_key(|entry| entry.child);
+                theirs.sort_by_key(|entry| entry.child);
+                // QINV-7.
+                if ours != theirs || !heap.sound(&self.tasks) {
+                    let class = bucket.class;
+                    faults.push(format!("{at:?} {class:?} {phase:?}: {ours:?}, not {theirs:?}"));
+                }
+            }
+        }
+        self.audit_contention(at, branch.own_contended, &counts, faults);
+    }
+
+    fn audit_contention(
+        &self,
+        at: Place,
+        flagged: u8,
+        classes: &BTreeMap<ClassIx, u32>,
+        faults: &mut Vec<String>,
+    ) {
+        let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
+        for (bit, dimension) in Dimension::ALL.into_iter().enumerate() {
+            let (used, limit) = (used.get(dimension), limit.get(dimension));
+            let most = |class| self.shapes.class(class).map_or(Amounts::ZERO, |class| class.most);
+            let short = |class: &ClassIx| {
+                let need = most(*class).get(dimension);
+                need > 0 && need <= limit && used.saturating_add(need) > limit
+            };
+            let full = u128::from(used) * 20 >= u128::from(limit) * 19;
+            let hot = limit < UNLIMITED && (full || classes.keys().any(short));
+            let calm = !hot && u128::from(used) * 20 < u128::from(limit) * 17;
+            let flag = flagged & (1 << bit) != 0;
+            let cools = self.cooling.cools(at, bit);
+            if (hot && !flag) || (flag && limit == UNLIMITED) || cools != (flag && calm) {
+                faults.push(format!("{at:?} {dimension} hot {hot} flag {flag} cools {cools}"));
+            }
+        }
+    }
+
+    /// What [`FairShare::pick`] answers, from what was worked out.
+    fn slow_pick(&self, levels: &BTreeMap<Place, Level>) -> Option<TaskIx> {
+        let (mut at, mut path) = (Place::ROOT, Vec::new());
+        let mut same: Vec<(u8, u8)> = Vec::new();
+        loop {
+            path.push(at);
+            let tenant = path.get(1).copied();
+            let mut all: Vec<(u8, Entry)> = Vec::new();
+            for ((class, phase), entries) in levels.get(&at)? {
+                let mask = self.shapes.class(*class)?.mask;
+                let penalty = tenant.map_or(0, |tenant| self.penalty(tenant, mask));
+                let first = entries.iter().min_by(|a, b| a.order(b, &self.tasks));
+                let Some(entry) = first else { continue };
+                let need = self.shapes.need(entry.shape);
+                let room = path.iter().all(|of| self.tree.lacks(*of, &need).is_none());
+                if room && same.iter().all(|(bound, needed)| mask & bound == *needed) {
+                    let common = phase.common(self.now);
+                    all.push((mask, entry.among(common, penalty, self.settings.precedence)));
+                }
+            }
+            let (mask, best) = all.into_iter().min_by(|a, b| a.1.order(&b.1, &self.tasks))?;
+            let contended = self.branches.get(at)?.common.contended;
+            same.push((contended, mask & contended));
+            match best.child {
+                Child::Queue(_) => return Some(best.head),
+                Child::Node(child) => at = child,
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What the scheduler keeps of an entity beside what it uses: who below it may start.
+
+use flowforge_model::quota::Dimension;
+use flowforge_quota::{Place, Tree, UNLIMITED};
+
+use super::entry::Entry;
+use super::heap::Heap;
+use super::points::{Phase, real};
+use super::shape::ClassIx;
+use super::task::Tasks;
+
+/// Those below an entity with a task of one class.
+#[derive(Clone, Debug)]
+pub(crate) struct Bucket {
+    pub(crate) class: ClassIx,
+    /// Queues below, at any depth, whose first task is of this class and held back by nothing but
+    /// quotas.
+    pub(crate) live: u32,
+    /// By phase, the children whose best task fits every quota from its project up to the child.
+    pub(crate) heaps: [Heap; 2],
+}
+
+impl Bucket {
+    pub(crate) fn heap(&self, phase: Phase) -> &Heap {
+        let [aging, saturated] = &self.heaps;
+        match phase {
+            Phase::Aging => aging,
+            Phase::Saturated => saturated,
+        }
+    }
+
+    pub(crate) fn heap_mut(&mut self, phase: Phase) -> &mut Heap {
+        let [aging, saturated] = &mut self.heaps;
+        match phase {
+            Phase::Aging => aging,
+            Phase::Saturated => saturated,
+        }
+    }
+}
+
+/// What there is to share among those below an entity: its own limits, and for what it does not
+/// limit itself those of the next one above that does.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Common {
+    /// One over the limit; 0 for what nobody limits.
+    pub(crate) inverse: [f64; Dimension::COUNT],
+    /// What anybody limits, a bit each.
+    pub(crate) limited: u8,
+    /// What is contended, a bit each.
+    pub(crate) contended: u8,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Branch {
+    pub(crate) buckets: Vec<Bucket>,
+    pub(crate) common: Common,
+    /// What it limits itself and is contended, a bit each.
+    pub(crate) own_contended: u8,
+    /// Below which parent it has which slot; none until it has something to start.
+    slot: Option<(Place, u32)>,
+    free: Vec<u32>,
+    slots: u32,
+}
+
+impl Branch {
+    pub(crate) fn bucket(&self, class: ClassIx) -> Option<&Bucket> {
+        self.buckets.iter().find(|bucket| bucket.class == class)
+    }
+
+    pub(crate) fn bucket_mut(&mut self, class: ClassIx) -> Option<&mut Bucket> {
+        self.buckets.iter_mut().find(|bucket| bucket.class == class)
+    }
+
+    /// A slot for a new child.
+    pub(crate) fn enter(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.slots += 1;
+            self.slots - 1
+        })
+    }
+
+    pub(crate) fn leave(&mut self, slot: u32) {
+        self.free.push(slot);
+    }
+
+    /// Children that have a slot.
+    pub(crate) fn occupied(&self) -> usize {
+        (self.slots as usize).saturating_sub(self.free.len())
+    }
+}
+
+/// An arena beside that of the tree.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Branches {
+    branches: Vec<Branch>,
+}
+
+impl Branches {
+    pub(crate) fn get(&self, at: Place) -> Option<&Branch> {
+        self.branches.get(at.index())
+    }
+
+    pub(crate) fn get_mut(&mut self, at: Place) -> Option<&mut Branch> {
+        self.branches.get_mut(at.index())
+    }
+
+    /// Makes room for all places of the tree.
+    pub(crate) fn grow(&mut self, tree: &Tree) {
+        if self.branches.len() < tree.places() {
+            self.branches.resize_with(tree.places(), Branch::default);
+        }
+    }
+
+    /// The slot of an entity below its parent.
+    fn slot(&mut self, at: Place, parent: Place) -> Option<u32> {
+        match self.get(at)?.slot {
+            Some((of, slot)) if of == parent => Some(slot),
+            _ => {
+                self.unslot(at);
+                let slot = self.get_mut(parent)?.enter();
+                self.get_mut(at)?.slot = Some((parent, slot));
+                Some(slot)
+            }
+        }
+    }
+
+    /// Gives back the slot of an entity that is in no heap of its parent.
+    pub(crate) fn unslot(&mut self, at: Place) {
+        let Some((parent, slot)) = self.get_mut(at).and_then(|branch| branch.slot.take()) else {
+            return;
+        };
+        if let Some(above) = self.get_mut(parent) {
+            above.leave(slot);
+        }
+    }
+
+    /// Puts an entity where it belongs among its siblings, or takes it out.
+    pub(crate) fn set(
+        &mut self,
+        (at, parent): (Place, Place),
+        (class, phase): (ClassIx, Phase),
+        entry: Option<Entry>,
+        tasks: &Tasks,
+    ) -> bool {
+        if entry.is_none() && self.get(at).is_none_or(|branch| branch.slot.is_none()) {
+            return false;
+        }
+        let Some(slot) = self.slot(at, parent) else { return false };
+        let bucket = self.get_mut(parent).and_then(|above| above.bucket_mut(class));
+        bucket.is_some_and(|bucket| bucket.heap_mut(phase).set(slot, entry, tasks))
+    }
+
+    /// One more queue of a class below a place and all above it.
+    pub(crate) fn more(&mut self, tree: &Tree, from: Place, class: ClassIx, by: u32) {
+        let mut next = Some(from);
+        while let Some(at) = next {
+            next = tree.parent(at);
+            let Some(branch) = self.get_mut(at) else { return };
+            match branch.bucket_mut(class) {
+                Some(bucket) => bucket.live = bucket.live.saturating_add(by),
+                None => branch.buckets.push(Bucket { class, live: by, heaps: Default::default() }),
+            }
+        }
+    }
+
+    /// Fewer queues of a class below a place and all above it. A class that nobody waits with any
+    /// more is forgotten, from the bottom up, so that no parent keeps an entry of it.
+    pub(crate) fn fewer(
+        &mut self,
+        tree: &Tree,
+        from: Place,
+        (class, by): (ClassIx, u32),
+        tasks: &Tasks,
+    ) {
+        let mut next = Some(from);
+        while let Some(at) = next {
+            next = tree.parent(at);
+            let Some(branch) = self.get_mut(at) else { return };
+            let index = branch.buckets.iter().position(|bucket| bucket.class == class);
+            let bucket = index.and_then(|index| branch.buckets.get_mut(index));
+            let Some((index, bucket)) = index.zip(bucket) else { return };
+            bucket.live = bucket.live.saturating_sub(by);
+            if bucket.live > 0 {
+                continue;
+            }
+            branch.buckets.swap_remove(index);
+            if let Some(parent) = next {
+                self.absent((at, parent), class, tasks);
+            }
+        }
+    }
+
+    /// Takes an entity out of the heaps of its parent, for one class.
+    pub(crate) fn absent(&mut self, (at, parent): (Place, Place), class: ClassIx, tasks: &Tasks) {
+        for phase in Phase::ALL {
+            self.set((at, parent), (class, phase), None, tasks);
+        }
+    }
+}
+
+/// What there is to share below an entity that limits some of it itself.
+pub(crate) fn common(tree: &Tree, at: Place, own_contended: u8, above: &Common) -> Common {
+    let mut common = *above;
+    for (bit, (limit, inverse)) in tree.limit(at).0.into_iter().zip(&mut common.inverse).enumerate()
+    {
+        let one = 1 << bit;
+        if limit < UNLIMITED {
+            *inverse = 1.0 / real(limit.max(1));
+            common.limited |= one;
+            common.contended = (common.contended & !one) | (own_contended & one);
+        }
+    }
+    common
+}

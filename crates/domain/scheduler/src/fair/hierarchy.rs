@@ -1,0 +1,95 @@
+//! Edits of the hierarchy while tasks wait and run.
+
+use flowforge_model::id::EntityId;
+use flowforge_model::quota::{Dimension, Entity};
+use flowforge_quota::{Place, TreeError};
+
+use super::FairShare;
+use super::branch::Branch;
+use super::shape::ClassIx;
+
+impl FairShare {
+    /// From now on there is so much; what runs goes on, even if that is more.
+    pub fn capacity(&mut self, capacity: [Option<u64>; Dimension::COUNT]) {
+        if self.capacity == capacity {
+            return;
+        }
+        self.capacity = capacity;
+        self.tree.resize(capacity);
+        self.inherit(Place::ROOT);
+        self.assess(Place::ROOT);
+    }
+
+    /// From now on there are `slots` slots for attempts, and of everything else what there was.
+    pub fn resize(&mut self, slots: u32) {
+        let mut capacity = self.capacity;
+        if let Some(pods) = capacity.get_mut(Dimension::Pods as usize) {
+            *pods = Some(u64::from(slots));
+        }
+        self.capacity(capacity);
+    }
+
+    /// Adds an entity, or makes it what is said now: elsewhere, with other limits, another weight.
+    /// What waits and runs there comes along.
+    ///
+    /// # Errors
+    /// As [`flowforge_quota::Tree::upsert`].
+    pub fn upsert(&mut self, entity: &Entity) -> Result<(), TreeError> {
+        let before = self.tree.place(entity.id).and_then(|at| self.tree.parent(at));
+        let at = self.tree.upsert(entity)?;
+        self.branches.grow(&self.tree);
+        let after = self.tree.parent(at).unwrap_or(Place::ROOT);
+        if let Some(before) = before.filter(|before| *before != after) {
+            self.moved(at, before, after);
+            self.touch(before);
+        }
+        // A parent that was named for the first time has inherited nothing yet.
+        self.inherit(after);
+        self.inherit(at);
+        self.touch(at);
+        self.finish();
+        Ok(())
+    }
+
+    /// Takes a place out of the heaps of where it was, and counts what waits below it elsewhere.
+    fn moved(&mut self, at: Place, before: Place, after: Place) {
+        let buckets = self.branches.get(at).map(|branch| &branch.buckets);
+        let buckets = buckets.into_iter().flatten();
+        let live: Vec<(ClassIx, u32)> = buckets.map(|b| (b.class, b.live)).collect();
+        for (class, count) in live {
+            self.branches.absent((at, before), class, &self.tasks);
+            self.branches.more(&self.tree, after, class, count);
+            self.branches.fewer(&self.tree, before, (class, count), &self.tasks);
+        }
+        self.branches.unslot(at);
+    }
+
+    /// Removes an entity below which nothing is, that uses nothing and where nobody waits.
+    ///
+    /// # Errors
+    /// [`TreeError::InUse`], [`TreeError::Unknown`].
+    pub fn remove(&mut self, id: EntityId) -> Result<(), TreeError> {
+        let at = self.tree.place(id).ok_or(TreeError::Unknown(id))?;
+        if self.branches.get(at).is_some_and(|branch| branch.occupied() > 0) {
+            return Err(TreeError::InUse(id));
+        }
+        self.tree.remove(id)?;
+        self.branches.unslot(at);
+        self.cooling.forget(at);
+        if let Some(branch) = self.branches.get_mut(at) {
+            *branch = Branch::default();
+        }
+        Ok(())
+    }
+
+    /// The place of a project, which need not be known yet.
+    pub(crate) fn name(&mut self, project: EntityId) -> Place {
+        if let Some(at) = self.tree.place(project) {
+            return at;
+        }
+        let at = self.tree.name(project);
+        self.branches.grow(&self.tree);
+        self.inherit(at);
+        at
+    }
+}

@@ -1,0 +1,96 @@
+//! What attempts and workflows hold.
+
+use flowforge_quota::Place;
+
+use super::FairShare;
+use super::lane::LaneIx;
+use super::task::{State, Task, TaskIx};
+
+impl FairShare {
+    /// Reserves what a task needs, and the slot of its workflow unless that is held.
+    pub(super) fn hold(&mut self, at: TaskIx) {
+        let Some(task) = self.tasks.get(at).copied() else { return };
+        self.held += 1;
+        self.tree.add(task.place, &self.shapes.need(task.shape));
+        self.touch(task.place);
+        let took_slot = self.take_slot(task.lane, task.place);
+        if let Some(task) = self.tasks.get_mut(at) {
+            task.state = State::Held { took_slot };
+        }
+        self.run(task.lane, |running| running.saturating_add(1));
+    }
+
+    /// Gives back what a task held.
+    pub(super) fn unhold(&mut self, task: &Task) {
+        self.held = self.held.saturating_sub(1);
+        self.tree.subtract(task.place, &self.shapes.need(task.shape));
+        self.touch(task.place);
+        self.run(task.lane, |running| running.saturating_sub(1));
+    }
+
+    /// More or fewer attempts of a workflow run.
+    pub(super) fn run(&mut self, at: LaneIx, change: impl Fn(u32) -> u32) {
+        if let Some(root) = self.lanes.root_mut(at) {
+            root.family_running = change(root.family_running);
+        }
+        let Some(lane) = self.lanes.get_mut(at) else { return };
+        let full = lane.full();
+        lane.running = change(lane.running);
+        if lane.full() != full {
+            self.settle_lane(at);
+        }
+    }
+
+    pub(super) fn take_slot(&mut self, at: LaneIx, place: Place) -> bool {
+        let Some(root) = self.lanes.root_mut(at).filter(|root| root.slot.is_none()) else {
+            return false;
+        };
+        let need = root.slot_need;
+        root.slot = Some((place, need));
+        self.tree.add(place, &need);
+        self.touch(place);
+        self.settle_family(at);
+        true
+    }
+
+    /// Gives back the slot that a workflow uses if nothing runs in it.
+    pub(super) fn give_back(&mut self, at: LaneIx) {
+        if self.lanes.root(at).is_some_and(|root| root.family_running == 0) {
+            let root = self.lanes.get(at).map(|lane| lane.root);
+            if let Some(root) = root {
+                self.give_up(root);
+            }
+        }
+    }
+
+    /// Gives back the slot of a workflow.
+    pub(super) fn give_up(&mut self, at: LaneIx) {
+        let slot = self.lanes.get_mut(at).and_then(|lane| lane.slot.take());
+        if let Some((place, need)) = slot {
+            self.tree.subtract(place, &need);
+            self.touch(place);
+            self.settle_family(at);
+        }
+        self.lanes.forget(at);
+    }
+
+    /// Puts all queues of a workflow where they belong now.
+    pub(super) fn settle_lane(&mut self, at: LaneIx) {
+        let mut index = 0;
+        while let Some(queue) = self.lanes.get(at).and_then(|lane| lane.queues.get(index)) {
+            self.settle(*queue);
+            index += 1;
+        }
+    }
+
+    /// The same for all workflows that use the same slot.
+    pub(super) fn settle_family(&mut self, at: LaneIx) {
+        let Some(root) = self.lanes.get(at).map(|lane| lane.root) else { return };
+        self.settle_lane(root);
+        let mut index = 0;
+        while let Some(of) = self.lanes.get(root).and_then(|lane| lane.family.get(index)).copied() {
+            self.settle_lane(of);
+            index += 1;
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What tasks need, each need once, and the classes in which needs are looked at together.
+
+use std::collections::BTreeMap;
+
+use flowforge_model::quota::{Amounts, Dimension};
+
+/// Which need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ShapeIx(pub(crate) u32);
+
+/// Which class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ClassIx(pub(crate) u16);
+
+/// Classes of one need each; then so many of needs that are within a quarter of a doubling of each
+/// other, so many within two doublings, and after that one for all that need the same dimensions.
+/// Needs are written by people, who write a few dozen; the bound is for those who write thousands.
+const EXACT: u16 = 40;
+const CLOSE: u16 = 16;
+const ROUGH: u16 = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) need: Amounts,
+    /// The dimensions that are needed, a bit each.
+    pub(crate) mask: u8,
+    /// Tasks and heads with this need.
+    refs: u32,
+    /// And those among them that wait, and so want it to be in a class.
+    waiting: u32,
+    pub(crate) class: ClassIx,
+}
+
+/// Needs that are looked at together: of each class only the first below an entity is tried. All of
+/// a class need the same dimensions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Class {
+    pub(crate) mask: u8,
+    /// No need in it is larger.
+    pub(crate) most: Amounts,
+    grain: Grain,
+    shapes: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Grain {
+    Exact,
+    Close,
+    Rough,
+    Any,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shapes {
+    shapes: Vec<Shape>,
+    by_need: BTreeMap<[u64; Dimension::COUNT], ShapeIx>,
+    free: Vec<ShapeIx>,
+    classes: Vec<Class>,
+    by_most: BTreeMap<(Grain, u8, [u64; Dimension::COUNT]), ClassIx>,
+    free_classes: Vec<ClassIx>,
+}
+
+impl Shapes {
+    pub(crate) fn get(&self, at: ShapeIx) -> Option<&Shape> {
+        self.shapes.get(at.0 as usize)
+    }
+
+    pub(crate) fn need(&self, at: ShapeIx) -> Amounts {
+        self.get(at).map_or(Amounts::ZERO, |shape| shape.need)
+    }
+
+    pub(crate) fn class(&self, at: ClassIx) -> Option<&Class> {
+        self.classes.get(usize::from(at.0))
+    }
+
+    /// Takes a need into use once more.
+    pub(crate) fn take(&mut self, need: &Amounts) -> ShapeIx {
+        let at = *self.by_need.entry(need.0).or_insert_with(|| {
+            self.free.pop().unwrap_or_else(|| {
+                let next = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);
+                self.shapes.push(Shape::new(need));
+                ShapeIx(next)
+            })
+        });
+        if let Some(shape) = self.shapes.get_mut(at.0 as usize) {
+            if shape.refs == 0 {
+                *shape = Shape::new(need);
+            }
+            shape.refs = shape.refs.saturating_add(1);
+        }
+        at
+    }
+
+    /// Takes one that is in use into use once more.
+    pub(crate) fn again(&mut self, at: ShapeIx) -> ShapeIx {
+        if let Some(shape) = self.shapes.get_mut(at.0 as usize) {
+            shape.refs = shape.refs.saturating_add(1);
+        }
+        at
+    }
+
+    /// Puts it out of use once.
+    pub(crate) fn put(&mut self, at: ShapeIx) {
+        let Some(shape) = self.shapes.get_mut(at.0 as usize) else { return };
+        shape.refs = shape.refs.saturating_sub(1);
+        if shape.refs == 0 {
+            self.by_need.remove(&shape.need.0);
+            self.free.push(at);
+        }
+    }
+
+    /// One more waits with this need, which is in use. Gives its class, which stays the same while
+    /// anybody waits with it.
+    pub(crate) fn wait(&mut self, at: ShapeIx) -> ClassIx {
+        let Some(shape) = self.shapes.get(at.0 as usize) else { return ClassIx(0) };
+        let class = if shape.waiting == 0 { self.classify(*shape) } else { shape.class };
+        if let Some(shape) = self.shapes.get_mut(at.0 as usize) {
+            shape.waiting = shape.waiting.saturating_add(1);
+            shape.class = class;
+        }
+        class
+    }
+
+    /// One fewer waits with it.
+    pub(crate) fn leave(&mut self, at: ShapeIx) {
+        let Some(shape) = self.shapes.get_mut(at.0 as usize) else { return };
+        shape.waiting = shape.waiting.saturating_sub(1);
+        if shape.waiting > 0 {
+            return;
+        }
+        let of = shape.class;
+        let Some(class) = self.classes.get_mut(usize::from(of.0)) else { return };
+        class.shapes = class.shapes.saturating_sub(1);
+        if class.shapes == 0 {
+            self.by_most.remove(&(class.grain, class.mask, class.most.0));
+            self.free_classes.push(of);
+        }
+    }
+
+    fn classify(&mut self, shape: Shape) -> ClassIx {
+        let count = |grain| {
+            let from = (grain, 0, [0; Dimension::COUNT]);
+            let to = (grain, u8::MAX, [u64::MAX; Dimension::COUNT]);
+            self.by_most.range(from..=to).count()
+        };
+        let most = |grain| match grain {
+            Grain::Exact => shape.need,
+            Grain::Close => Amounts(shape.need.0.map(close)),
+            Grain::Rough => Amounts(shape.need.0.map(rough)),
+            Grain::Any => Amounts([u64::MAX; Dimension::COUNT]),
+        };
+        let grains = [(Grain::Exact, EXACT), (Grain::Close, CLOSE), (Grain::Rough, ROUGH)];
+        let key = |grain| (grain, shape.mask, most(grain).0);
+        let fits = |&(grain, room): &(Grain, u16)| {
+            self.by_most.contains_key(&key(grain)) || count(grain) < usize::from(room)
+        };
+        let grain = grains.iter().find(|grain| fits(grain)).map_or(Grain::Any, |grain| grain.0);
+        if let Some(of) = self.by_most.get(&key(grain)).copied() {
+            if let Some(class) = self.classes.get_mut(usize::from(of.0)) {
+                class.shapes = class.shapes.saturating_add(1);
+            }
+            return of;
+        }
+        let class = Class { mask: shape.mask, most: most(grain), grain, shapes: 1 };
+        let of = self.free_classes.pop().unwrap_or_else(|| {
+            let next = u16::try_from(self.classes.len()).unwrap_or(u16::MAX);
+            self.classes.push(class);
+            ClassIx(next)
+        });
+        if let Some(slot) = self.classes.get_mut(usize::from(of.0)) {
+            *slot = class;
+        }
+        self.by_most.insert(key(grain), of);
+        of
+    }
+
+    pub(crate) fn find(&self, need: &Amounts) -> Option<ShapeIx> {
+        self.by_need.get(&need.0).copied()
+    }
+
+    /// Every class holds one need only.
+    pub(crate) fn exact(&self) -> bool {
+        self.by_most.keys().all(|(grain, ..)| *grain == Grain::Exact)
+    }
+
+    /// Nothing is in use.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_need.is_empty() && self.by_most.is_empty()
+    }
+}
+
+impl Shape {
+    fn new(need: &Amounts) -> Self {
+        let bits = need.0.iter().enumerate().filter(|(_, amount)| **amount > 0);
+        let mask = bits.fold(0, |mask, (bit, _)| mask | 1 << bit);
+        Self { need: *need, mask, refs: 0, waiting: 0, class: ClassIx(0) }
+    }
+}
+
+/// Up to the next quarter of a doubling.
+fn close(amount: u64) -> u64 {
+    // 2^(k/4) in 16 binary places, rounded up.
+    const STEPS: [u128; 4] = [1 << 16, 77_936, 92_682, 110_218];
+    let Some(low) = amount.checked_ilog2() else { return 0 };
+    let steps = STEPS.map(|step| (step << low).div_ceil(1 << 16));
+    let up = steps.into_iter().find(|step| *step >= u128::from(amount));
+    up.and_then(|step| u64::try_from(step).ok()).unwrap_or(1 << (low + 1).min(63))
+}
+
+/// Up to the next power of four.
+fn rough(amount: u64) -> u64 {
+    let Some(low) = amount.checked_ilog2() else { return 0 };
+    let up = if amount.is_power_of_two() { low } else { low + 1 };
+    1 << up.next_multiple_of(2).min(63)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_rounded_up_and_not_far() {
+        for amount in [0, 1, 2, 3, 5, 17, 100, 1000, 1 << 20, (1 << 40) + 3, 1 << 56] {
+            let (near, far) = (close(amount), rough(amount));
+            assert!(near >= amount && far >= amount, "{amount} {near} {far}");
+            assert!(near <= (amount * 119).div_ceil(100), "{amount} {near}");
+            assert!(far <= amount * 4, "{amount} {far}");
+        }
+    }
+
+    #[test]
+    fn thousands_of_needs_make_few_classes() {
+        let mut shapes = Shapes::default();
+        let mut used = Vec::new();
+        for number in 1..5000_u64 {
+            let shape = shapes.take(&Amounts([number, number * 3, number << 20, 0, 0, 1, 0, 0]));
+            let class = shapes.wait(shape);
+            let most = shapes.class(class).unwrap().most;
+            assert!(most.0.iter().zip(&shapes.need(shape).0).all(|(most, need)| most >= need));
+            used.push(shape);
+        }
+        assert!(shapes.classes.len() <= 65, "{}", shapes.classes.len());
+        for shape in used {
+            shapes.leave(shape);
+            shapes.put(shape);
+        }
+        assert!(shapes.is_empty());
+    }
+}

@@ -1,0 +1,94 @@
+//! The attempts that wait or run.
+
+use std::collections::BTreeMap;
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::time::Timestamp;
+use flowforge_quota::Place;
+
+use super::lane::LaneIx;
+use super::queue::QueueIx;
+use super::shape::ShapeIx;
+
+/// Which attempt; of use while it waits or runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TaskIx(pub(crate) u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// In a queue, at this place of its heap.
+    Waiting(QueueIx, u32),
+    /// It holds what it needs; it took the slot of its workflow with it.
+    Held { took_slot: bool },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Task {
+    pub(crate) key: AttemptKey,
+    pub(crate) since: Timestamp,
+    pub(crate) priority: i32,
+    /// What it needs itself.
+    pub(crate) shape: ShapeIx,
+    pub(crate) lane: LaneIx,
+    pub(crate) place: Place,
+    pub(crate) state: State,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tasks {
+    tasks: Vec<Task>,
+    free: Vec<TaskIx>,
+    by_key: BTreeMap<AttemptKey, TaskIx>,
+}
+
+impl Tasks {
+    pub(crate) fn find(&self, key: AttemptKey) -> Option<(TaskIx, Task)> {
+        let at = *self.by_key.get(&key)?;
+        Some((at, *self.get(at)?))
+    }
+
+    pub(crate) fn get(&self, at: TaskIx) -> Option<&Task> {
+        self.tasks.get(at.0 as usize)
+    }
+
+    pub(crate) fn get_mut(&mut self, at: TaskIx) -> Option<&mut Task> {
+        self.tasks.get_mut(at.0 as usize)
+    }
+
+    pub(crate) fn key(&self, at: TaskIx) -> Option<AttemptKey> {
+        self.get(at).map(|task| task.key)
+    }
+
+    /// What decides between tasks of a queue.
+    pub(crate) fn rank(&self, at: TaskIx) -> Option<(Timestamp, AttemptKey)> {
+        self.get(at).map(|task| (task.since, task.key))
+    }
+
+    pub(crate) fn insert(&mut self, task: Task) -> TaskIx {
+        let at = self.free.pop().unwrap_or_else(|| {
+            let next = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
+            self.tasks.push(task);
+            TaskIx(next)
+        });
+        if let Some(slot) = self.tasks.get_mut(at.0 as usize) {
+            *slot = task;
+        }
+        self.by_key.insert(task.key, at);
+        at
+    }
+
+    pub(crate) fn remove(&mut self, at: TaskIx) {
+        let key = self.key(at);
+        if key.and_then(|key| self.by_key.remove(&key)).is_some() {
+            self.free.push(at);
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TaskIx, &Task)> + '_ {
+        self.by_key.values().filter_map(|at| Some((*at, self.get(*at)?)))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+}

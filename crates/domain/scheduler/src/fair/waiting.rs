@@ -1,0 +1,98 @@
+//! Tasks enter and leave the queues of their workflows.
+
+use super::FairShare;
+use super::branch;
+use super::lane::{self, LaneIx};
+use super::queue::{Queue, QueueIx};
+use super::task::{State, Task, TaskIx};
+use crate::Candidate;
+
+impl FairShare {
+    /// The lane of a candidate, with what the candidate says about its workflow.
+    pub(super) fn lane(&mut self, candidate: &Candidate) -> LaneIx {
+        let at = self.lanes.open(candidate.key.workflow, candidate.root);
+        let full = self.lanes.get(at).is_some_and(lane::Lane::full);
+        if let Some(lane) = self.lanes.get_mut(at) {
+            lane.parallelism = candidate.parallelism;
+        }
+        let need = lane::slot(candidate.storage);
+        let root = self.lanes.root_mut(at);
+        let other = root.is_some_and(|root| {
+            let other = root.slot.is_none() && root.slot_need != need;
+            root.slot_need = need;
+            other
+        });
+        if other {
+            self.settle_family(at);
+        } else if self.lanes.get(at).is_some_and(lane::Lane::full) != full {
+            self.settle_lane(at);
+        }
+        at
+    }
+
+    pub(super) fn wait(&mut self, lane: LaneIx, candidate: &Candidate) {
+        let place = self.name(candidate.project);
+        let shape = self.shapes.take(&candidate.need);
+        let (key, since, priority) = (candidate.key, candidate.since, candidate.priority);
+        let state = State::Held { took_slot: false };
+        let task = Task { key, since, priority, shape, lane, place, state };
+        let at = self.tasks.insert(task);
+        self.enqueue(at, &task);
+    }
+
+    /// Puts a task into the queue of its kind.
+    pub(super) fn enqueue(&mut self, at: TaskIx, task: &Task) {
+        let class = self.shapes.wait(task.shape);
+        let queues = self.lanes.get(task.lane).map(|lane| lane.queues.as_slice());
+        let same = |of: &QueueIx| {
+            self.queues.get(*of).is_some_and(|queue| {
+                queue.place == task.place && queue.class == class && queue.base == task.priority
+            })
+        };
+        let found = queues.and_then(|queues| queues.iter().copied().find(same));
+        let queue = found.unwrap_or_else(|| {
+            let slot = self.branches.get_mut(task.place).map_or(0, branch::Branch::enter);
+            let new = Queue::new(task.lane, task.place, (class, task.priority), slot);
+            let queue = self.queues.insert(new);
+            if let Some(lane) = self.lanes.get_mut(task.lane) {
+                lane.queues.push(queue);
+            }
+            queue
+        });
+        if let Some(of) = self.queues.get_mut(queue) {
+            of.push(queue, at, &mut self.tasks);
+        }
+        self.settle(queue);
+    }
+
+    /// Takes a waiting task out of its queue.
+    pub(super) fn dequeue(&mut self, at: TaskIx, task: &Task) {
+        let State::Waiting(queue, index) = task.state else { return };
+        let Some(of) = self.queues.get_mut(queue) else { return };
+        of.remove(queue, index, &mut self.tasks);
+        let gone = of.is_empty();
+        let slot = of.slot;
+        self.settle(queue);
+        self.shapes.leave(task.shape);
+        if gone {
+            self.queues.remove(queue);
+            if let Some(branch) = self.branches.get_mut(task.place) {
+                branch.leave(slot);
+            }
+            if let Some(lane) = self.lanes.get_mut(task.lane) {
+                lane.queues.retain(|of| *of != queue);
+            }
+        }
+        if let Some(task) = self.tasks.get_mut(at) {
+            task.state = State::Held { took_slot: false };
+        }
+    }
+
+    /// Forgets a waiting task.
+    pub(super) fn unwait(&mut self, at: TaskIx) {
+        let Some(task) = self.tasks.get(at).copied() else { return };
+        self.dequeue(at, &task);
+        self.tasks.remove(at);
+        self.shapes.put(task.shape);
+    }
+}
