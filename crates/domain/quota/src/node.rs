@@ -24,6 +24,7 @@ impl Place {
 
 /// Fields in the order in which a decision touches them.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(crate) struct Node {
     pub(crate) usage: [u64; Dimension::COUNT],
     /// [`UNLIMITED`] where there is none.

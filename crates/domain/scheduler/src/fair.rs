@@ -8,12 +8,14 @@ mod entry;
 mod heap;
 mod hierarchy;
 mod holding;
+mod indexed;
 mod lane;
 mod pick;
 mod points;
 mod queue;
 mod shape;
 mod task;
+mod view;
 mod waiting;
 
 use std::collections::BTreeSet;

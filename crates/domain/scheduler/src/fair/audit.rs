@@ -9,15 +9,16 @@ use flowforge_quota::{Place, UNLIMITED};
 use super::FairShare;
 use super::branch::{self, Common};
 use super::climb::sum;
+use super::contention::{mostly, nearly};
 use super::entry::{Child, Entry, Head};
 use super::lane::LaneIx;
 use super::points::Phase;
 use super::queue::QueueIx;
-use super::shape::ClassIx;
+use super::shape::{ClassIx, Kind};
 use super::task::{State, TaskIx};
 
 /// What stands in the heaps of one place.
-type Level = BTreeMap<(ClassIx, Phase), Vec<Entry>>;
+type Level = BTreeMap<Kind, Vec<Entry>>;
 
 impl FairShare {
     /// What is not as it must be, in words: nothing, always. Costs as much as looking at everything.
@@ -127,19 +128,22 @@ impl FairShare {
         let mut level = Level::new();
         for (queue, (_, head)) in live.iter().filter(|(_, (place, _))| *place == at) {
             let class = self.shapes.get(head.shape).map_or(ClassIx(0), |shape| shape.class);
-            level.entry((class, head.phase)).or_default().push(Entry::of_queue(*queue, head));
+            level
+                .entry(Kind::new(class, head.phase))
+                .or_default()
+                .push(Entry::of_queue(*queue, head));
         }
         for child in self.tree.children(at) {
             self.audit_level(*child, &common, live, levels);
             let below = levels.get(child).into_iter().flatten();
-            for ((class, phase), entries) in below {
+            for (kind, entries) in below {
                 let first = entries.iter().min_by(|a, b| a.order(b, &self.tasks));
-                let head = first.map(|entry| entry.as_head(*phase));
+                let head = first.map(|entry| entry.as_head(kind.phase()));
                 let fits =
                     |head: &Head| self.tree.lacks(*child, &self.shapes.need(head.shape)).is_none();
                 if let Some(head) = head.filter(fits) {
                     let entry = self.entry(*child, &head);
-                    level.entry((*class, *phase)).or_default().push(entry);
+                    level.entry(*kind).or_default().push(entry);
                 }
             }
         }
@@ -161,30 +165,26 @@ impl FairShare {
         if branch.common != branch::common(&self.tree, at, branch.own_contended, &above) {
             faults.push(format!("{at:?} shares {:?}", branch.common));
         }
-        let mut counts: BTreeMap<ClassIx, u32> = BTreeMap::new();
+        let mut counts: BTreeMap<Kind, u32> = BTreeMap::new();
         for (place, head) in live.values() {
             let below = self.tree.path(*place).any(|of| of == at);
             if let Some(shape) = self.shapes.get(head.shape).filter(|_| below) {
-                *counts.entry(shape.class).or_default() += 1;
+                *counts.entry(Kind::new(shape.class, head.phase)).or_default() += 1;
             }
         }
-        let kept: BTreeMap<ClassIx, u32> =
-            branch.buckets.iter().map(|bucket| (bucket.class, bucket.live)).collect();
+        let kept: BTreeMap<Kind, u32> =
+            branch.buckets.iter().map(|bucket| (bucket.kind, bucket.live)).collect();
         if kept != counts {
             faults.push(format!("{at:?} counts {kept:?}, not {counts:?}"));
         }
         for bucket in &branch.buckets {
-            for phase in Phase::ALL {
-                let heap = bucket.heap(phase);
-                let mut ours: Vec<Entry> = heap.iter().copied().collect();
-                let mut theirs = level.get(&(bucket.class, phase)).cloned().unwrap_or_default();
-                ours.sort_by_key(|entry| entry.child);
-                theirs.sort_by_key(|entry| entry.child);
-                // QINV-7.
-                if ours != theirs || !heap.sound(&self.tasks) {
-                    let class = bucket.class;
-                    faults.push(format!("{at:?} {class:?} {phase:?}: {ours:?}, not {theirs:?}"));
-                }
+            let mut ours = bucket.heap.entries();
+            let mut theirs = level.get(&bucket.kind).cloned().unwrap_or_default();
+            ours.sort_by_key(|entry| entry.child);
+            theirs.sort_by_key(|entry| entry.child);
+            // QINV-7.
+            if ours != theirs || !bucket.heap.sound(&self.tasks) {
+                faults.push(format!("{at:?} {:?}: {ours:?}, not {theirs:?}", bucket.kind));
             }
         }
         self.audit_contention(at, branch.own_contended, &counts, faults);
@@ -194,20 +194,20 @@ impl FairShare {
         &self,
         at: Place,
         flagged: u8,
-        classes: &BTreeMap<ClassIx, u32>,
+        kinds: &BTreeMap<Kind, u32>,
         faults: &mut Vec<String>,
     ) {
         let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
         for (bit, dimension) in Dimension::ALL.into_iter().enumerate() {
             let (used, limit) = (used.get(dimension), limit.get(dimension));
             let most = |class| self.shapes.class(class).map_or(Amounts::ZERO, |class| class.most);
-            let short = |class: &ClassIx| {
-                let need = most(*class).get(dimension);
+            let short = |kind: &Kind| {
+                let need = most(kind.class()).get(dimension);
                 need > 0 && need <= limit && used.saturating_add(need) > limit
             };
-            let full = u128::from(used) * 20 >= u128::from(limit) * 19;
-            let hot = limit < UNLIMITED && (full || classes.keys().any(short));
-            let calm = !hot && u128::from(used) * 20 < u128::from(limit) * 17;
+            let full = nearly(used, limit);
+            let hot = limit < UNLIMITED && (full || kinds.keys().any(short));
+            let calm = !hot && !mostly(used, limit);
             let flag = flagged & (1 << bit) != 0;
             let cools = self.cooling.cools(at, bit);
             if (hot && !flag) || (flag && limit == UNLIMITED) || cools != (flag && calm) {
@@ -224,15 +224,15 @@ impl FairShare {
             path.push(at);
             let tenant = path.get(1).copied();
             let mut all: Vec<(u8, Entry)> = Vec::new();
-            for ((class, phase), entries) in levels.get(&at)? {
-                let mask = self.shapes.class(*class)?.mask;
-                let penalty = tenant.map_or(0, |tenant| self.penalty(tenant, mask));
+            for (kind, entries) in levels.get(&at)? {
+                let mask = self.shapes.class(kind.class())?.mask;
+                let penalty = tenant.map_or(0, |tenant| self.penalties(tenant).of(mask));
                 let first = entries.iter().min_by(|a, b| a.order(b, &self.tasks));
                 let Some(entry) = first else { continue };
                 let need = self.shapes.need(entry.shape);
                 let room = path.iter().all(|of| self.tree.lacks(*of, &need).is_none());
                 if room && same.iter().all(|(bound, needed)| mask & bound == *needed) {
-                    let common = phase.common(self.now);
+                    let common = kind.phase().common(self.now);
                     all.push((mask, entry.among(common, penalty, self.settings.precedence)));
                 }
             }

@@ -5,37 +5,20 @@ use flowforge_quota::{Place, Tree, UNLIMITED};
 
 use super::entry::Entry;
 use super::heap::Heap;
-use super::points::{Phase, real};
-use super::shape::ClassIx;
+use super::points::real;
+use super::shape::Kind;
 use super::task::Tasks;
 
-/// Those below an entity with a task of one class.
+/// Those below an entity with a task of one kind.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(crate) struct Bucket {
-    pub(crate) class: ClassIx,
-    /// Queues below, at any depth, whose first task is of this class and held back by nothing but
+    pub(crate) kind: Kind,
+    /// Queues below, at any depth, whose first task is of this kind and held back by nothing but
     /// quotas.
     pub(crate) live: u32,
-    /// By phase, the children whose best task fits every quota from its project up to the child.
-    pub(crate) heaps: [Heap; 2],
-}
-
-impl Bucket {
-    pub(crate) fn heap(&self, phase: Phase) -> &Heap {
-        let [aging, saturated] = &self.heaps;
-        match phase {
-            Phase::Aging => aging,
-            Phase::Saturated => saturated,
-        }
-    }
-
-    pub(crate) fn heap_mut(&mut self, phase: Phase) -> &mut Heap {
-        let [aging, saturated] = &mut self.heaps;
-        match phase {
-            Phase::Aging => aging,
-            Phase::Saturated => saturated,
-        }
-    }
+    /// The children whose best task fits every quota from its project up to the child.
+    pub(crate) heap: Heap,
 }
 
 /// What there is to share among those below an entity: its own limits, and for what it does not
@@ -52,9 +35,12 @@ pub(crate) struct Common {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Branch {
+    /// By kind.
     pub(crate) buckets: Vec<Bucket>,
     pub(crate) common: Common,
-    /// What it limits itself and is contended, a bit each.
+    /// What it limits itself, a bit each.
+    pub(crate) own_limited: u8,
+    /// And what of that is contended.
     pub(crate) own_contended: u8,
     /// Below which parent it has which slot; none until it has something to start.
     slot: Option<(Place, u32)>,
@@ -63,12 +49,16 @@ pub(crate) struct Branch {
 }
 
 impl Branch {
-    pub(crate) fn bucket(&self, class: ClassIx) -> Option<&Bucket> {
-        self.buckets.iter().find(|bucket| bucket.class == class)
+    pub(crate) fn bucket(&self, kind: Kind) -> Option<&Bucket> {
+        self.find(kind).ok().and_then(|at| self.buckets.get(at))
     }
 
-    pub(crate) fn bucket_mut(&mut self, class: ClassIx) -> Option<&mut Bucket> {
-        self.buckets.iter_mut().find(|bucket| bucket.class == class)
+    pub(crate) fn bucket_mut(&mut self, kind: Kind) -> Option<&mut Bucket> {
+        self.find(kind).ok().and_then(|at| self.buckets.get_mut(at))
+    }
+
+    fn find(&self, kind: Kind) -> Result<usize, usize> {
+        self.buckets.binary_search_by_key(&kind, |bucket| bucket.kind)
     }
 
     /// A slot for a new child.
@@ -138,7 +128,7 @@ impl Branches {
     pub(crate) fn set(
         &mut self,
         (at, parent): (Place, Place),
-        (class, phase): (ClassIx, Phase),
+        kind: Kind,
         entry: Option<Entry>,
         tasks: &Tasks,
     ) -> bool {
@@ -146,54 +136,52 @@ impl Branches {
             return false;
         }
         let Some(slot) = self.slot(at, parent) else { return false };
-        let bucket = self.get_mut(parent).and_then(|above| above.bucket_mut(class));
-        bucket.is_some_and(|bucket| bucket.heap_mut(phase).set(slot, entry, tasks))
+        let bucket = self.get_mut(parent).and_then(|above| above.bucket_mut(kind));
+        bucket.is_some_and(|bucket| bucket.heap.set(slot, entry, tasks))
     }
 
-    /// One more queue of a class below a place and all above it.
-    pub(crate) fn more(&mut self, tree: &Tree, from: Place, class: ClassIx, by: u32) {
+    /// More queues of a kind below a place and all above it.
+    pub(crate) fn more(&mut self, tree: &Tree, from: Place, kind: Kind, by: u32) {
         let mut next = Some(from);
         while let Some(at) = next {
             next = tree.parent(at);
             let Some(branch) = self.get_mut(at) else { return };
-            match branch.bucket_mut(class) {
-                Some(bucket) => bucket.live = bucket.live.saturating_add(by),
-                None => branch.buckets.push(Bucket { class, live: by, heaps: Default::default() }),
+            match branch.find(kind) {
+                Ok(of) => {
+                    if let Some(bucket) = branch.buckets.get_mut(of) {
+                        bucket.live = bucket.live.saturating_add(by);
+                    }
+                }
+                Err(of) => {
+                    branch.buckets.insert(of, Bucket { kind, live: by, heap: Heap::Empty });
+                }
             }
         }
     }
 
-    /// Fewer queues of a class below a place and all above it. A class that nobody waits with any
+    /// Fewer queues of a kind below a place and all above it. A kind that nobody waits with any
     /// more is forgotten, from the bottom up, so that no parent keeps an entry of it.
     pub(crate) fn fewer(
         &mut self,
         tree: &Tree,
         from: Place,
-        (class, by): (ClassIx, u32),
+        (kind, by): (Kind, u32),
         tasks: &Tasks,
     ) {
         let mut next = Some(from);
         while let Some(at) = next {
             next = tree.parent(at);
             let Some(branch) = self.get_mut(at) else { return };
-            let index = branch.buckets.iter().position(|bucket| bucket.class == class);
-            let bucket = index.and_then(|index| branch.buckets.get_mut(index));
-            let Some((index, bucket)) = index.zip(bucket) else { return };
+            let Ok(of) = branch.find(kind) else { return };
+            let Some(bucket) = branch.buckets.get_mut(of) else { return };
             bucket.live = bucket.live.saturating_sub(by);
             if bucket.live > 0 {
                 continue;
             }
-            branch.buckets.swap_remove(index);
+            branch.buckets.remove(of);
             if let Some(parent) = next {
-                self.absent((at, parent), class, tasks);
+                self.set((at, parent), kind, None, tasks);
             }
-        }
-    }
-
-    /// Takes an entity out of the heaps of its parent, for one class.
-    pub(crate) fn absent(&mut self, (at, parent): (Place, Place), class: ClassIx, tasks: &Tasks) {
-        for phase in Phase::ALL {
-            self.set((at, parent), (class, phase), None, tasks);
         }
     }
 }

@@ -1,19 +1,20 @@
 //! Keeps the heaps true: what changed below is told upwards.
 
-use flowforge_model::quota::Amounts;
+use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_quota::{Place, UNLIMITED};
 
 use super::FairShare;
-use super::entry::{Child, Entry, Head, Standing};
-use super::points::{self, Phase, real};
+use super::entry::{Child, Entry, Head};
+use super::points::{self, Phase};
 use super::queue::{QueueIx, Seat};
-use super::shape::{ClassIx, ShapeIx};
+use super::shape::{Kind, ShapeIx};
+use super::view::View;
 
 /// What a call touched and has not told upwards yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Touched {
-    /// Other tasks of a class may be first there.
-    classes: Vec<(Place, ClassIx)>,
+    /// Other tasks of a kind may be first there.
+    kinds: Vec<(Place, Kind)>,
     /// More or less is used there.
     paths: Vec<Place>,
 }
@@ -39,31 +40,27 @@ impl FairShare {
             Some(Head { task, base, since, shape, phase: Phase::of(since, self.now) })
         });
         let seat = head.map(|head| {
-            let class = self.shapes.wait(head.shape);
-            Seat { shape: head.shape, class, phase: head.phase, since: head.since }
+            let kind = Kind::new(self.shapes.wait(head.shape), head.phase);
+            Seat { shape: head.shape, kind, since: head.since }
         });
-        let (was, is) = (old.map(|seat| seat.class), seat.map(|seat| seat.class));
-        if let Some(class) = is.filter(|_| was != is) {
-            self.branches.more(&self.tree, place, class, 1);
+        let (was, is) = (old.map(|seat| seat.kind), seat.map(|seat| seat.kind));
+        if let Some(kind) = is.filter(|_| was != is) {
+            self.branches.more(&self.tree, place, kind, 1);
         }
-        if let Some(before) = old {
-            let stays = seat.is_some_and(|s| (s.class, s.phase) == (before.class, before.phase));
-            if !stays {
-                self.put(place, (before.class, before.phase), slot, None);
-            }
-            if was != is {
-                self.branches.fewer(&self.tree, place, (before.class, 1), &self.tasks);
-            }
+        if let Some(kind) = was.filter(|_| was != is) {
+            self.put(place, kind, slot, None);
+            self.branches.fewer(&self.tree, place, (kind, 1), &self.tasks);
         }
-        if let (Some(head), Some(seat)) = (head, seat) {
-            self.put(place, (seat.class, seat.phase), slot, Some(Entry::of_queue(at, &head)));
+        if let (Some(head), Some(kind)) = (head, is) {
+            self.put(place, kind, slot, Some(Entry::of_queue(at, &head)));
         }
         self.remember(at, old, seat);
     }
 
     /// Remembers where a queue was put, and when that ends by itself.
     fn remember(&mut self, at: QueueIx, old: Option<Seat>, seat: Option<Seat>) {
-        let ages = |seat: Option<Seat>| seat.filter(|s| s.phase == Phase::Aging).map(|s| s.since);
+        let aging = |seat: &Seat| seat.kind.phase() == Phase::Aging;
+        let ages = |seat: Option<Seat>| seat.filter(aging).map(|seat| seat.since);
         if ages(old) != ages(seat) {
             if let Some(since) = ages(old) {
                 self.aging.remove(&(since, at));
@@ -81,19 +78,11 @@ impl FairShare {
         }
     }
 
-    fn put(
-        &mut self,
-        at: Place,
-        (class, phase): (ClassIx, Phase),
-        slot: u32,
-        entry: Option<Entry>,
-    ) {
-        let bucket = self.branches.get_mut(at).and_then(|branch| branch.bucket_mut(class));
+    fn put(&mut self, at: Place, kind: Kind, slot: u32, entry: Option<Entry>) {
+        let bucket = self.branches.get_mut(at).and_then(|branch| branch.bucket_mut(kind));
         let Some(bucket) = bucket else { return };
-        if bucket.heap_mut(phase).set(slot, entry, &self.tasks)
-            && !self.touched.classes.contains(&(at, class))
-        {
-            self.touched.classes.push((at, class));
+        if bucket.heap.set(slot, entry, &self.tasks) && !self.touched.kinds.contains(&(at, kind)) {
+            self.touched.kinds.push((at, kind));
         }
     }
 
@@ -120,15 +109,15 @@ impl FairShare {
         for at in &touched.paths {
             self.refresh_path(*at);
         }
-        for (at, class) in &touched.classes {
+        for (at, kind) in &touched.kinds {
             if !touched.paths.contains(at) {
-                self.climb(*at, *class);
+                self.climb(*at, *kind);
             }
         }
-        for index in 0..touched.paths.len() + touched.classes.len() {
+        for index in 0..touched.paths.len() + touched.kinds.len() {
             let of_path = touched.paths.get(index).copied();
             let at = of_path
-                .or_else(|| touched.classes.get(index - touched.paths.len()).map(|(at, _)| *at));
+                .or_else(|| touched.kinds.get(index - touched.paths.len()).map(|(at, _)| *at));
             let mut next = at;
             while let Some(at) = next {
                 next = self.tree.parent(at);
@@ -136,20 +125,21 @@ impl FairShare {
             }
         }
         touched.paths.clear();
-        touched.classes.clear();
-        if self.touched.paths.is_empty() && self.touched.classes.is_empty() {
+        touched.kinds.clear();
+        if self.touched.paths.is_empty() && self.touched.kinds.is_empty() {
             self.touched = touched;
         }
     }
 
-    /// Tells upwards who is first of a class below a place, as far as that changes anything.
-    fn climb(&mut self, from: Place, class: ClassIx) {
+    /// Tells upwards who is first of a kind below a place, as far as that changes anything.
+    fn climb(&mut self, from: Place, kind: Kind) {
         let mut at = from;
         while let Some(parent) = self.tree.parent(at) {
-            let changed = self.refresh(at, parent, class);
+            let mut view = View::new(self, at);
+            let changed = self.refresh((at, parent), kind, &mut view);
             // Where nobody is left, the parent was told when the last one went.
-            let gone = self.branches.get(at).is_none_or(|branch| branch.bucket(class).is_none());
-            if !changed && !gone {
+            if !changed && self.branches.get(at).is_some_and(|branch| branch.bucket(kind).is_some())
+            {
                 return;
             }
             at = parent;
@@ -160,78 +150,67 @@ impl FairShare {
     pub(crate) fn refresh_path(&mut self, from: Place) {
         let mut at = from;
         while let Some(parent) = self.tree.parent(at) {
+            let mut view = View::new(self, at);
             let count = self.branches.get(at).map_or(0, |branch| branch.buckets.len());
             for index in 0..count {
                 let bucket = self.branches.get(at).and_then(|branch| branch.buckets.get(index));
-                if let Some(class) = bucket.map(|bucket| bucket.class) {
-                    self.refresh(at, parent, class);
+                if let Some(kind) = bucket.map(|bucket| bucket.kind) {
+                    self.refresh((at, parent), kind, &mut view);
                 }
             }
             at = parent;
         }
     }
 
-    /// Puts a place where it belongs among its siblings, for one class.
-    fn refresh(&mut self, at: Place, parent: Place, class: ClassIx) -> bool {
-        let mut changed = false;
-        for phase in Phase::ALL {
-            let bucket = self.branches.get(at).and_then(|branch| branch.bucket(class));
-            let first = bucket.and_then(|bucket| bucket.heap(phase).first());
-            let head = first.map(|entry| entry.as_head(phase));
-            let entry = head.filter(|head| self.room(at, head)).map(|head| self.entry(at, &head));
-            changed |= self.branches.set((at, parent), (class, phase), entry, &self.tasks);
-        }
-        changed
-    }
-
-    /// There is room for a task at this one place.
-    fn room(&self, at: Place, head: &Head) -> bool {
-        let shape = self.shapes.get(head.shape);
-        shape.is_some_and(|shape| self.tree.lacks(at, &shape.need).is_none())
-    }
-
-    /// How a place stands among its siblings with this task.
-    pub(crate) fn entry(&self, at: Place, head: &Head) -> Entry {
-        let mask = self.shapes.get(head.shape).map_or(0, |shape| shape.mask);
-        let share = points::logarithm(self.share(at, mask));
-        let tenant = self.tree.parent(at) == Some(Place::ROOT);
-        let (boost, penalty) = match tenant {
-            true => (points::boost(self.tree.weight(at).get()), self.penalty(at, mask)),
-            false => (0, 0),
-        };
-        let standing = Standing { share, boost, penalty };
-        Entry::of_node(at, head, standing, self.settings.precedence)
+    /// Puts a place where it belongs among its siblings, for one kind.
+    fn refresh(&mut self, (at, parent): (Place, Place), kind: Kind, view: &mut View) -> bool {
+        let bucket = self.branches.get(at).and_then(|branch| branch.bucket(kind));
+        let first = bucket.and_then(|bucket| bucket.heap.first());
+        let entry = first.and_then(|entry| {
+            let head = entry.as_head(kind.phase());
+            let shape = self.shapes.get(head.shape)?;
+            view.fits(&shape.need).then(|| view.entry(self, &head, shape.mask))
+        });
+        self.branches.set((at, parent), kind, entry, &self.tasks)
     }
 
     /// The same entry after its shares changed.
-    pub(crate) fn fresh(&self, _below: Place, phase: Phase, entry: &Entry) -> Entry {
+    pub(crate) fn fresh(&self, phase: Phase, entry: &Entry) -> Entry {
         match entry.child {
             Child::Node(child) => self.entry(child, &entry.as_head(phase)),
             Child::Queue(_) => *entry,
         }
     }
 
-    /// The part that a place uses of what there is for it and its siblings, over its weight: of what
-    /// the task needs and is contended, that of which it uses the largest part. Where nothing is
-    /// contended, of all the task needs.
-    pub(crate) fn share(&self, at: Place, mask: u8) -> f64 {
-        let above = self.tree.parent(at).and_then(|parent| self.branches.get(parent));
-        let Some(common) = above.map(|branch| &branch.common) else { return 0.0 };
-        let contended = mask & common.contended;
-        let counts = if contended == 0 { mask & common.limited } else { contended };
-        let parts = self.tree.usage(at).0.into_iter().zip(common.inverse).enumerate();
-        let parts = parts.filter(|(bit, _)| counts & (1 << bit) != 0);
-        let most =
-            parts.fold(0.0, |most: f64, (_, (used, inverse))| most.max(real(used) * inverse));
-        most / f64::from(self.tree.weight(at).get())
+    /// How a place stands among its siblings with this task.
+    pub(crate) fn entry(&self, at: Place, head: &Head) -> Entry {
+        let mask = self.shapes.get(head.shape).map_or(0, |shape| shape.mask);
+        View::new(self, at).entry(self, head, mask)
     }
 
-    /// What using much of its own limits takes from the priority of a tenant's tasks.
-    pub(crate) fn penalty(&self, tenant: Place, mask: u8) -> i64 {
+    /// What using much of its own limits takes from the priority of a tenant's tasks, by what they
+    /// need.
+    pub(crate) fn penalties(&self, tenant: Place) -> Penalties {
+        let mut each = [0; Dimension::COUNT];
         let parts = self.tree.usage(tenant).0.into_iter().zip(self.tree.limit(tenant).0);
-        let parts = parts.enumerate().filter(|(bit, _)| mask & (1 << bit) != 0);
-        let limited = parts.filter(|(_, (_, limit))| *limit < UNLIMITED);
-        limited.map(|(_, (used, limit))| points::penalty(used, limit)).max().unwrap_or(0)
+        for (each, (used, limit)) in each.iter_mut().zip(parts) {
+            // Below 80 % there is none; this is short of that.
+            if limit < UNLIMITED && used >= limit / 2 {
+                *each = points::penalty(used, limit);
+            }
+        }
+        Penalties(each)
+    }
+}
+
+/// By dimension.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Penalties([i64; Dimension::COUNT]);
+
+impl Penalties {
+    pub(crate) fn of(&self, mask: u8) -> i64 {
+        let needed = self.0.iter().enumerate().filter(|(bit, _)| mask & (1 << bit) != 0);
+        needed.map(|(_, penalty)| *penalty).max().unwrap_or(0)
     }
 }
 

@@ -7,7 +7,6 @@ use flowforge_quota::{Place, UNLIMITED};
 
 use super::FairShare;
 use super::branch::{self, Common};
-use super::points::Phase;
 
 /// Something stays contended for so long after it ceased to be: a change gives all below new
 /// places, which should not happen at every breath.
@@ -53,28 +52,35 @@ impl Cooling {
     }
 }
 
+/// At least 95 % is used.
+pub(crate) fn nearly(used: u64, limit: u64) -> bool {
+    used >= limit - limit / 20
+}
+
+/// At least 85 % is used.
+pub(crate) fn mostly(used: u64, limit: u64) -> bool {
+    used >= limit - limit / 20 * 3 - limit % 20 * 3 / 20
+}
+
 impl FairShare {
     /// Looks whether something that a place limits became contended: at least 95 % is used, or
     /// somebody below waits because there is too little left. It ceases to be when less than 85 % is
     /// used and nobody waits for it, for ten seconds.
     pub(crate) fn assess(&mut self, at: Place) {
-        let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
         let Some(branch) = self.branches.get(at) else { return };
+        if branch.own_limited | branch.own_contended == 0 {
+            return;
+        }
+        let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
         let (mut wanted, mut hot, mut calm, mut own) = (0_u8, 0_u8, 0_u8, 0_u8);
         for (bit, (used, limit)) in used.0.into_iter().zip(limit.0).enumerate() {
-            if limit < UNLIMITED {
-                let (used, limit) = (u128::from(used) * 20, u128::from(limit));
-                own |= 1 << bit;
-                hot |= u8::from(used >= limit * 19) << bit;
-                calm |= u8::from(used < limit * 17) << bit;
-            }
-        }
-        if own == 0 && branch.own_contended == 0 {
-            return;
+            own |= u8::from(limit < UNLIMITED) << bit;
+            hot |= u8::from(nearly(used, limit)) << bit;
+            calm |= u8::from(!mostly(used, limit)) << bit;
         }
         if own & !hot != 0 {
             for bucket in &branch.buckets {
-                let Some(class) = self.shapes.class(bucket.class) else { continue };
+                let Some(class) = self.shapes.class(bucket.kind.class()) else { continue };
                 for (bit, ((used, limit), need)) in
                     used.0.into_iter().zip(limit.0).zip(class.most.0).enumerate()
                 {
@@ -117,7 +123,10 @@ impl FairShare {
         while let Some(at) = next.pop() {
             let above = self.tree.parent(at).and_then(|parent| self.branches.get(parent));
             let above = above.map(|branch| branch.common).unwrap_or_default();
-            let Some(branch) = self.branches.get(at) else { continue };
+            let limits = self.tree.limit(at).0.into_iter().enumerate();
+            let own = limits.fold(0, |own, (bit, limit)| own | u8::from(limit < UNLIMITED) << bit);
+            let Some(branch) = self.branches.get_mut(at) else { continue };
+            branch.own_limited = own;
             let common = branch::common(&self.tree, at, branch.own_contended, &above);
             if common == branch.common {
                 continue;
@@ -133,10 +142,8 @@ impl FairShare {
         branch.common = common;
         let mut buckets = std::mem::take(&mut branch.buckets);
         for bucket in &mut buckets {
-            for phase in Phase::ALL {
-                let fresh = |entry: &_| self.fresh(at, phase, entry);
-                bucket.heap_mut(phase).replace(&self.tasks, fresh);
-            }
+            let phase = bucket.kind.phase();
+            bucket.heap.replace(&self.tasks, |entry| self.fresh(phase, entry));
         }
         if let Some(branch) = self.branches.get_mut(at) {
             branch.buckets = buckets;

@@ -1,141 +1,165 @@
-//! A heap whose members are found by their slot.
-
-use std::cmp::Ordering;
+//! The children of an entity that have something to start, the best first.
 
 use super::entry::Entry;
+use super::indexed::Indexed;
 use super::task::Tasks;
 
-/// Children of a node: enough to keep the heap shallow, few enough to look at together.
-const ARITY: usize = 4;
-const ABSENT: u32 = u32::MAX;
+/// So many are looked through; more are kept in order.
+const FEW: usize = 16;
 
-/// The children of an entity that have a task of one class and phase to start, the best first. A
-/// child has a slot, a small number of its own below its parent.
+/// A child and its slot, a small number of its own below its parent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item {
+    pub(crate) entry: Entry,
+    pub(crate) slot: u32,
+}
+
+/// Most entities have one child or a few with a task of some kind, and the installation has
+/// thousands: what fits into a line of the cache stays in one.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Heap {
-    entries: Vec<(Entry, u32)>,
-    /// By slot, where its entry is.
-    at: Vec<u32>,
+pub(crate) enum Heap {
+    #[default]
+    Empty,
+    One(Item),
+    /// The best stands first, the others in no order.
+    Few(Vec<Item>),
+    Many(Box<Indexed>),
 }
 
 impl Heap {
     pub(crate) fn first(&self) -> Option<&Entry> {
-        self.entries.first().map(|(entry, _)| entry)
+        match self {
+            Self::Empty => None,
+            Self::One(item) => Some(&item.entry),
+            Self::Few(items) => items.first().map(|item| &item.entry),
+            Self::Many(items) => items.first(),
+        }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> + '_ {
-        self.entries.iter().map(|(entry, _)| entry)
-    }
-
-    fn find(&self, slot: u32) -> Option<usize> {
-        self.at.get(slot as usize).filter(|at| **at != ABSENT).map(|at| *at as usize)
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        match self {
+            Self::Empty => Vec::new(),
+            Self::One(item) => vec![item.entry],
+            Self::Few(items) => items.iter().map(|item| item.entry).collect(),
+            Self::Many(items) => items.items().iter().map(|item| item.entry).collect(),
+        }
     }
 
     /// Puts a child where it belongs, or takes it out. Says whether that changed anything.
     pub(crate) fn set(&mut self, slot: u32, entry: Option<Entry>, tasks: &Tasks) -> bool {
-        match (self.find(slot), entry) {
-            (None, None) => false,
-            (None, Some(entry)) => {
-                let index = slot as usize;
-                if self.at.len() <= index {
-                    self.at.resize(index + 1, ABSENT);
-                }
-                self.entries.push((entry, slot));
-                self.rise(self.entries.len() - 1, tasks);
+        let new = entry.map(|entry| Item { entry, slot });
+        match (&mut *self, new) {
+            (Self::Empty, None) => false,
+            (Self::Empty, Some(new)) => {
+                *self = Self::One(new);
                 true
             }
-            (Some(at), Some(entry)) => {
-                let Some(old) = self.entries.get_mut(at) else { return false };
-                if old.0 == entry {
-                    return false;
+            (Self::One(old), None) => {
+                let gone = old.slot == slot;
+                if gone {
+                    *self = Self::Empty;
                 }
-                let before = std::mem::replace(&mut old.0, entry);
-                if entry.order(&before, tasks) == Ordering::Greater {
-                    self.sink(at, tasks);
+                gone
+            }
+            (Self::One(old), Some(new)) if old.slot == slot => {
+                let changed = old.entry != new.entry;
+                *old = new;
+                changed
+            }
+            (Self::One(old), Some(new)) => {
+                let (best, other) = if new.entry.order(&old.entry, tasks).is_lt() {
+                    (new, *old)
                 } else {
-                    self.rise(at, tasks);
-                }
+                    (*old, new)
+                };
+                *self = Self::Few(vec![best, other]);
                 true
             }
-            (Some(at), None) => {
-                self.entries.swap_remove(at);
-                if let Some(gone) = self.at.get_mut(slot as usize) {
-                    *gone = ABSENT;
+            (Self::Few(items), new) => {
+                let changed = few(items, slot, new, tasks);
+                match items.as_slice() {
+                    [] => *self = Self::Empty,
+                    [one] => *self = Self::One(*one),
+                    more if more.len() > FEW => {
+                        *self = Self::Many(Box::new(Indexed::new(more, tasks)));
+                    }
+                    _ => {}
                 }
-                if at < self.entries.len() {
-                    // What was last stands here now, and may belong above or below.
-                    let risen = self.rise(at, tasks);
-                    self.sink(risen, tasks);
+                changed
+            }
+            (Self::Many(items), new) => {
+                let changed = items.set(slot, new.map(|new| new.entry), tasks);
+                if items.items().len() <= FEW / 2 {
+                    let mut few = items.items().to_vec();
+                    lead(&mut few, tasks);
+                    *self = Self::Few(few);
                 }
-                true
+                changed
             }
         }
     }
 
     /// Gives every child a new place.
-    pub(crate) fn replace(&mut self, tasks: &Tasks, new: impl Fn(&Entry) -> Entry) -> bool {
-        let mut changed = false;
-        for (entry, _) in &mut self.entries {
-            let fresh = new(entry);
-            changed |= fresh != *entry;
-            *entry = fresh;
-        }
-        if changed {
-            for at in (0..self.entries.len()).rev() {
-                self.sink(at, tasks);
+    pub(crate) fn replace(&mut self, tasks: &Tasks, new: impl Fn(&Entry) -> Entry) {
+        match self {
+            Self::Empty => {}
+            Self::One(item) => item.entry = new(&item.entry),
+            Self::Few(items) => {
+                for item in items.iter_mut() {
+                    item.entry = new(&item.entry);
+                }
+                lead(items, tasks);
             }
+            Self::Many(items) => items.replace(tasks, new),
         }
-        changed
     }
 
     /// Whether everything is where it must be.
     pub(crate) fn sound(&self, tasks: &Tasks) -> bool {
-        let ordered = self.entries.iter().enumerate().skip(1).all(|(at, (entry, _))| {
-            let above = self.entries.get((at - 1) / ARITY);
-            above.is_some_and(|(above, _)| above.order(entry, tasks) == Ordering::Less)
-        });
-        let found = |(at, (_, slot)): (usize, &(Entry, u32))| self.find(*slot) == Some(at);
-        let count = self.at.iter().filter(|at| **at != ABSENT).count();
-        ordered && self.entries.iter().enumerate().all(found) && count == self.entries.len()
+        match self {
+            Self::Empty | Self::One(_) => true,
+            Self::Few(items) => items.split_first().is_some_and(|(first, rest)| {
+                let behind = |item: &Item| first.entry.order(&item.entry, tasks).is_lt();
+                !rest.is_empty() && rest.iter().all(behind)
+            }),
+            Self::Many(items) => items.sound(tasks),
+        }
     }
+}
 
-    fn rise(&mut self, mut at: usize, tasks: &Tasks) -> usize {
-        let Some(moving) = self.entries.get(at).copied() else { return at };
-        while at > 0 {
-            let above = (at - 1) / ARITY;
-            let Some(parent) = self.entries.get(above).copied() else { break };
-            if parent.0.order(&moving.0, tasks) != Ordering::Greater {
-                break;
+fn few(items: &mut Vec<Item>, slot: u32, new: Option<Item>, tasks: &Tasks) -> bool {
+    let at = items.iter().position(|item| item.slot == slot);
+    match (at, new) {
+        (None, None) => return false,
+        (None, Some(new)) => {
+            items.push(new);
+            let last = items.len() - 1;
+            let leads =
+                items.first().is_some_and(|first| new.entry.order(&first.entry, tasks).is_lt());
+            if leads {
+                items.swap(0, last);
             }
-            self.place(at, parent);
-            at = above;
+            return true;
         }
-        self.place(at, moving);
-        at
-    }
-
-    fn sink(&mut self, mut at: usize, tasks: &Tasks) {
-        let Some(moving) = self.entries.get(at).copied() else { return };
-        loop {
-            let from = at * ARITY + 1;
-            let below = self.entries.iter().enumerate().skip(from).take(ARITY);
-            let least = below.min_by(|(_, a), (_, b)| a.0.order(&b.0, tasks));
-            let Some((next, child)) = least.map(|(next, child)| (next, *child)) else { break };
-            if child.0.order(&moving.0, tasks) != Ordering::Less {
-                break;
+        (Some(at), Some(new)) => {
+            let Some(old) = items.get_mut(at) else { return false };
+            if old.entry == new.entry {
+                return false;
             }
-            self.place(at, child);
-            at = next;
+            *old = new;
         }
-        self.place(at, moving);
+        (Some(at), None) => {
+            items.swap_remove(at);
+        }
     }
+    lead(items, tasks);
+    true
+}
 
-    fn place(&mut self, at: usize, entry: (Entry, u32)) {
-        if let Some(slot) = self.at.get_mut(entry.1 as usize) {
-            *slot = u32::try_from(at).unwrap_or(ABSENT);
-        }
-        if let Some(old) = self.entries.get_mut(at) {
-            *old = entry;
-        }
+/// Puts the best first.
+fn lead(items: &mut [Item], tasks: &Tasks) {
+    let least = items.iter().enumerate().min_by(|(_, a), (_, b)| a.entry.order(&b.entry, tasks));
+    if let Some(at) = least.map(|(at, _)| at).filter(|at| *at > 0) {
+        items.swap(0, at);
     }
 }

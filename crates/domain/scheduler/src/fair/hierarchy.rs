@@ -6,7 +6,7 @@ use flowforge_quota::{Place, TreeError};
 
 use super::FairShare;
 use super::branch::Branch;
-use super::shape::ClassIx;
+use super::shape::Kind;
 
 impl FairShare {
     /// From now on there is so much; what runs goes on, even if that is more.
@@ -55,11 +55,11 @@ impl FairShare {
     fn moved(&mut self, at: Place, before: Place, after: Place) {
         let buckets = self.branches.get(at).map(|branch| &branch.buckets);
         let buckets = buckets.into_iter().flatten();
-        let live: Vec<(ClassIx, u32)> = buckets.map(|b| (b.class, b.live)).collect();
-        for (class, count) in live {
-            self.branches.absent((at, before), class, &self.tasks);
-            self.branches.more(&self.tree, after, class, count);
-            self.branches.fewer(&self.tree, before, (class, count), &self.tasks);
+        let live: Vec<(Kind, u32)> = buckets.map(|b| (b.kind, b.live)).collect();
+        for (kind, count) in live {
+            self.branches.set((at, before), kind, None, &self.tasks);
+            self.branches.more(&self.tree, after, kind, count);
+            self.branches.fewer(&self.tree, before, (kind, count), &self.tasks);
         }
         self.branches.unslot(at);
     }

@@ -4,8 +4,8 @@ use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_quota::Place;
 
 use super::FairShare;
+use super::climb::Penalties;
 use super::entry::{Child, Entry};
-use super::points::Phase;
 use super::task::TaskIx;
 
 /// What may still be taken on the way from the installation down to some place.
@@ -20,18 +20,21 @@ impl FairShare {
     /// a share of what it was not compared for.
     pub(crate) fn pick(&self) -> Option<TaskIx> {
         let mut room = [u64::MAX; Dimension::COUNT];
-        let (mut at, mut tenant) = (Place::ROOT, None);
+        let (mut at, mut penalties) = (Place::ROOT, Penalties::default());
         let (mut bound, mut needed) = (0_u8, 0_u8);
         loop {
             narrow(&mut room, &self.tree.usage(at), &self.tree.limit(at));
-            let (mask, entry) = self.best(at, tenant, &room, (bound, needed))?;
+            let (mask, entry) = self.best(at, &penalties, &room, (bound, needed))?;
             let contended = self.branches.get(at)?.common.contended;
             bound |= contended;
             needed |= mask & contended;
             match entry.child {
                 Child::Queue(_) => return Some(entry.head),
                 Child::Node(child) => {
-                    tenant = tenant.or(Some(child));
+                    // Among tenants they are in the entries; below, all have those of their tenant.
+                    if at == Place::ROOT {
+                        penalties = self.penalties(child);
+                    }
                     at = child;
                 }
             }
@@ -42,28 +45,23 @@ impl FairShare {
     fn best(
         &self,
         at: Place,
-        tenant: Option<Place>,
+        penalties: &Penalties,
         room: &Room,
         (bound, needed): (u8, u8),
     ) -> Option<(u8, Entry)> {
         let mut best: Option<(u8, Entry)> = None;
         for bucket in &self.branches.get(at)?.buckets {
-            let mask = self.shapes.class(bucket.class)?.mask;
-            if mask & bound != needed {
+            let Some(entry) = bucket.heap.first() else { continue };
+            let Some(shape) = self.shapes.get(entry.shape) else { continue };
+            let mask = shape.mask;
+            if mask & bound != needed || !fits(&shape.need, room) {
                 continue;
             }
-            for phase in Phase::ALL {
-                let Some(entry) = bucket.heap(phase).first() else { continue };
-                if !fits(&self.shapes.need(entry.shape), room) {
-                    continue;
-                }
-                let penalty = tenant.map_or(0, |tenant| self.penalty(tenant, mask));
-                let entry = entry.among(phase.common(self.now), penalty, self.settings.precedence);
-                let first =
-                    best.as_ref().is_none_or(|(_, other)| entry.order(other, &self.tasks).is_lt());
-                if first {
-                    best = Some((mask, entry));
-                }
+            let common = bucket.kind.phase().common(self.now);
+            let entry = entry.among(common, penalties.of(mask), self.settings.precedence);
+            let first = |other: &Entry| entry.order(other, &self.tasks).is_lt();
+            if best.as_ref().is_none_or(|(_, other)| first(other)) {
+                best = Some((mask, entry));
             }
         }
         best

@@ -35,6 +35,7 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
+    #[cfg(test)]
     pub(crate) const ALL: [Self; 2] = [Self::Aging, Self::Saturated];
 
     pub(crate) fn of(since: Timestamp, now: Timestamp) -> Self {
@@ -128,7 +129,8 @@ pub(crate) fn real(amount: u64) -> f64 {
 
 #[expect(clippy::cast_possible_truncation, reason = "shares and penalties are far below 2^63")]
 fn whole(points: f64) -> i64 {
-    points.round() as i64
+    // Half away from zero; the library's function is a call where the machine has no instruction.
+    (points + 0.5_f64.copysign(points)) as i64
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@ use flowforge_model::time::Timestamp;
 use flowforge_quota::Place;
 
 use super::lane::LaneIx;
-use super::points::Phase;
-use super::shape::{ClassIx, ShapeIx};
+use super::shape::{ClassIx, Kind, ShapeIx};
 use super::task::{State, TaskIx, Tasks};
 
 /// Which queue; of use while it holds a task.
@@ -34,8 +33,7 @@ pub(crate) struct Queue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seat {
     pub(crate) shape: ShapeIx,
-    pub(crate) class: ClassIx,
-    pub(crate) phase: Phase,
+    pub(crate) kind: Kind,
     pub(crate) since: Timestamp,
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use flowforge_model::quota::{Amounts, Dimension};
 
+use super::points::Phase;
+
 /// Which need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ShapeIx(pub(crate) u32);
@@ -11,6 +13,24 @@ pub(crate) struct ShapeIx(pub(crate) u32);
 /// Which class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ClassIx(pub(crate) u16);
+
+/// A class and a phase: what one heap holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Kind(u16);
+
+impl Kind {
+    pub(crate) fn new(class: ClassIx, phase: Phase) -> Self {
+        Self(class.0 * 2 + u16::from(phase == Phase::Saturated))
+    }
+
+    pub(crate) fn class(self) -> ClassIx {
+        ClassIx(self.0 / 2)
+    }
+
+    pub(crate) fn phase(self) -> Phase {
+        if self.0.is_multiple_of(2) { Phase::Aging } else { Phase::Saturated }
+    }
+}
 
 /// Classes of one need each; then so many of needs that are within a quarter of a doubling of each
 /// other, so many within two doublings, and after that one for all that need the same dimensions.

@@ -1,0 +1,30 @@
+//! What deciding costs: decisions a second, how long one takes, what a call costs in processor time.
+//!
+//! ```text
+//! cargo run --release -p flowforge-scheduler --example quota_speed -- churn
+//! ```
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a measurement: it looks at a clock and prints"
+)]
+
+mod churn;
+mod installation;
+mod meter;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let suite = std::env::args().nth(1).unwrap_or_default();
+    match suite.as_str() {
+        "churn" => churn::run("churn", 10_000, 100_000, 400_000),
+        "million" => churn::run("million", 10_000, 1_000_000, 200_000),
+        "small" => churn::run("small", 100, 10_000, 400_000),
+        _ => {
+            println!("name one of: churn, million, small");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}

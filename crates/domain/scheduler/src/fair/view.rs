@@ -1,0 +1,79 @@
+//! One entity as its parent sees it.
+
+use flowforge_model::quota::{Amounts, Dimension};
+use flowforge_quota::Place;
+
+use super::FairShare;
+use super::climb::Penalties;
+use super::entry::{Entry, Head, Standing};
+use super::points::{self, real};
+
+/// What all its tasks have in common, worked out once for all kinds of them.
+pub(crate) struct View {
+    at: Place,
+    /// What there is room for at this one level; nothing where nobody knows who this is.
+    room: Option<[u64; Dimension::COUNT]>,
+    /// Of what it shares with its siblings, the part that it uses, over its weight.
+    parts: [f64; Dimension::COUNT],
+    limited: u8,
+    contended: u8,
+    /// Of a tenant: its weight and what it uses count in the priorities of its tasks.
+    boost: i64,
+    penalties: Penalties,
+    /// Worked out last: for which dimensions, and what.
+    last: Option<(u8, Standing)>,
+}
+
+impl View {
+    pub(crate) fn new(fair: &FairShare, at: Place) -> Self {
+        let (tree, usage) = (&fair.tree, fair.tree.usage(at));
+        let mut room = tree.limit(at).0;
+        for (room, used) in room.iter_mut().zip(usage.0) {
+            *room = room.saturating_sub(used);
+        }
+        let parent = tree.parent(at);
+        let above = parent.and_then(|parent| fair.branches.get(parent));
+        let weight = tree.weight(at).get();
+        let (mut parts, mut limited, mut contended) = ([0.0; Dimension::COUNT], 0, 0);
+        if let Some(common) = above.map(|branch| &branch.common) {
+            let each = parts.iter_mut().zip(usage.0.into_iter().zip(common.inverse));
+            for (part, (used, inverse)) in each {
+                *part = real(used) * inverse / f64::from(weight);
+            }
+            (limited, contended) = (common.limited, common.contended);
+        }
+        let tenant = parent == Some(Place::ROOT);
+        let boost = if tenant { points::boost(weight) } else { 0 };
+        let penalties = if tenant { fair.penalties(at) } else { Penalties::default() };
+        let room = tree.known(at).then_some(room);
+        Self { at, room, parts, limited, contended, boost, penalties, last: None }
+    }
+
+    /// There is room at this one level.
+    pub(crate) fn fits(&self, need: &Amounts) -> bool {
+        let room = self.room.as_ref();
+        room.is_some_and(|room| need.0.iter().zip(room).all(|(need, room)| need <= room))
+    }
+
+    /// How it stands among its siblings with this task, which needs these dimensions.
+    pub(crate) fn entry(&mut self, fair: &FairShare, head: &Head, mask: u8) -> Entry {
+        let standing = match self.last {
+            Some((of, standing)) if of == mask => standing,
+            _ => {
+                let share = points::logarithm(self.share(mask));
+                Standing { share, boost: self.boost, penalty: self.penalties.of(mask) }
+            }
+        };
+        self.last = Some((mask, standing));
+        Entry::of_node(self.at, head, standing, fair.settings.precedence)
+    }
+
+    /// The largest part it uses of what the task needs and is contended. Where nothing is contended,
+    /// of all that the task needs.
+    fn share(&self, mask: u8) -> f64 {
+        let contended = mask & self.contended;
+        let counts = if contended == 0 { mask & self.limited } else { contended };
+        let parts = self.parts.iter().enumerate().filter(|(bit, _)| counts & (1 << bit) != 0);
+        parts.fold(0.0, |most: f64, (_, part)| most.max(*part))
+    }
+}
