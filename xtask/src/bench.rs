@@ -8,6 +8,7 @@ pub(crate) mod graphs;
 mod idle;
 mod postgres;
 mod process;
+mod quota;
 
 use std::fs;
 use std::path::Path;
@@ -17,15 +18,15 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
-use crate::workspace::build_release;
+use crate::workspace::{build_release, target};
 
 /// One figure.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     suite: &'static str,
     case: String,
-    metric: &'static str,
-    unit: &'static str,
+    metric: String,
+    unit: String,
     ours: f64,
     /// The same by a program that does nothing else; none where there is no such thing.
     limit: Option<f64>,
@@ -38,10 +39,11 @@ impl Row {
     pub(crate) fn plain(
         suite: &'static str,
         case: &str,
-        (metric, unit): (&'static str, &'static str),
+        (metric, unit): (&str, &str),
         ours: f64,
     ) -> Self {
-        Self { suite, case: case.to_owned(), metric, unit, ours, limit: None, ratio: None }
+        let (case, metric, unit) = (case.to_owned(), metric.to_owned(), unit.to_owned());
+        Self { suite, case, metric, unit, ours, limit: None, ratio: None }
     }
 
     /// A rate, the higher the better, beside the limit.
@@ -65,14 +67,18 @@ impl Row {
 type Part = fn(&Path, &Path) -> anyhow::Result<Vec<Row>>;
 
 /// All suites, in the order in which they run.
-const SUITES: [&str; 4] = ["process", "engine", "idle", "postgres"];
+const SUITES: [&str; 5] = ["process", "engine", "idle", "postgres", "quota"];
 
 /// Runs the suites that are named, or all.
 pub(crate) fn run(suites: &[String], json: Option<&Path>) -> anyhow::Result<ExitCode> {
     if let Some(unknown) = suites.iter().find(|name| !SUITES.contains(&name.as_str())) {
         bail!("no suite {unknown}; there are: {}", SUITES.join(", "));
     }
-    let release = build_release()?;
+    // The scheduler alone needs no servers.
+    let release = match suites {
+        [one] if one == "quota" => target()?.join("release"),
+        _ => build_release()?,
+    };
     let scratch = release.with_file_name("bench");
     let mut rows = Vec::new();
     println!(
@@ -90,6 +96,7 @@ pub(crate) fn run(suites: &[String], json: Option<&Path>) -> anyhow::Result<Exit
             "process" => &[process::run],
             "engine" => &[engine::run],
             "postgres" => &postgres::PARTS,
+            "quota" => &[quota::run],
             _ => &[idle::run],
         };
         for part in parts {

@@ -65,7 +65,8 @@ enum Command {
     },
     /// Puts release binaries into target/dist/
     Dist,
-    /// Measures FlowForge beside the raw limit: suites process, engine, idle, postgres
+    /// Measures FlowForge beside the raw limit: suites process, engine, idle, postgres,
+    /// quota
     Bench {
         /// Only these suites
         suites: Vec<String>,
@@ -78,7 +79,7 @@ enum Command {
     /// Deterministic simulation; see `cargo xtask sim --help`
     #[command(disable_help_flag = true)]
     Sim {
-        /// `--seeds N`, `--seed N` or `--plants`
+        /// `--seeds N`, `--seed N` or `--plants`; after `--quota`: `--ops N`, `--seed N` or `--plants`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

@@ -163,3 +163,6 @@ fn lead(items: &mut [Item], tasks: &Tasks) {
         items.swap(0, at);
     }
 }
+
+#[cfg(test)]
+mod tests;

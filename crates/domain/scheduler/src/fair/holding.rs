@@ -45,9 +45,8 @@ impl FairShare {
         let Some(root) = self.lanes.root_mut(at).filter(|root| root.slot.is_none()) else {
             return false;
         };
-        let need = root.slot_need;
+        let (need, id) = (root.slot_need, root.id);
         root.slot = Some((place, need));
-        let id = root.id;
         self.slots.insert(id, true);
         self.tree.add(place, &need);
         self.touch(place);

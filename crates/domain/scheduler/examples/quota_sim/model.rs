@@ -1,0 +1,271 @@
+//! Everything by looking at everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::id::{EntityId, WorkflowId};
+use flowforge_model::quota::{Amounts, Dimension, Entity, Weight};
+use flowforge_model::time::Timestamp;
+use flowforge_scheduler::Candidate;
+
+type Limits = [Option<u64>; Dimension::COUNT];
+type Sums = [u64; Dimension::COUNT];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Waiting,
+    Held { took_slot: bool },
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    project: EntityId,
+    need: Amounts,
+}
+
+pub(crate) struct Model {
+    only_pods: bool,
+    pub(crate) capacity: Limits,
+    pub(crate) entities: BTreeMap<EntityId, Entity>,
+    pub(crate) tasks: BTreeMap<AttemptKey, (Candidate, State)>,
+    slots: BTreeMap<WorkflowId, Slot>,
+    pub(crate) gated: BTreeSet<WorkflowId>,
+    used: BTreeMap<Option<EntityId>, Sums>,
+}
+
+impl Model {
+    pub(crate) fn new(only_pods: bool) -> Self {
+        Self {
+            only_pods,
+            capacity: [None; Dimension::COUNT],
+            entities: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            gated: BTreeSet::new(),
+            used: BTreeMap::new(),
+        }
+    }
+
+    /// The entity and all above it; `None` is the installation.
+    pub(crate) fn path(&self, from: EntityId) -> Vec<Option<EntityId>> {
+        let mut path = vec![Some(from)];
+        let mut at = from;
+        while let Some(parent) = self.entities.get(&at).and_then(|entity| entity.parent) {
+            path.push(Some(parent));
+            at = parent;
+        }
+        path.push(None);
+        path
+    }
+
+    pub(crate) fn limits(&self, at: Option<EntityId>) -> Limits {
+        let Some(id) = at else { return self.capacity };
+        let quota = self.entities.get(&id).and_then(|entity| entity.quota);
+        quota.unwrap_or_default().limits
+    }
+
+    pub(crate) fn usage(&self) -> &BTreeMap<Option<EntityId>, Sums> {
+        &self.used
+    }
+
+    fn used(&self, at: Option<EntityId>) -> Sums {
+        self.used.get(&at).copied().unwrap_or_default()
+    }
+
+    /// Adds up what is held, from nothing.
+    pub(crate) fn recount(&mut self) {
+        let mut used: BTreeMap<Option<EntityId>, Sums> =
+            self.entities.keys().map(|id| (Some(*id), Sums::default())).collect();
+        used.insert(None, Sums::default());
+        let held = self.tasks.values().filter(|(_, state)| *state != State::Waiting);
+        let tasks = held.map(|(candidate, _)| (candidate.project, candidate.need));
+        let slots = self.slots.values().map(|slot| (slot.project, slot.need));
+        for (project, need) in tasks.chain(slots) {
+            for at in self.path(project) {
+                let sums = used.entry(at).or_default();
+                for (sum, more) in sums.iter_mut().zip(need.0) {
+                    *sum += more;
+                }
+            }
+        }
+        self.used = used;
+    }
+
+    pub(crate) fn holds(&self, key: AttemptKey) -> bool {
+        self.tasks.get(&key).is_some_and(|(_, state)| *state != State::Waiting)
+    }
+
+    pub(crate) fn hold(&mut self, key: AttemptKey) {
+        let Some((candidate, state)) = self.tasks.get_mut(&key) else { return };
+        let slot = Slot { project: candidate.project, need: slot_need(candidate) };
+        let took_slot = !self.slots.contains_key(&candidate.root);
+        *state = State::Held { took_slot };
+        self.slots.entry(candidate.root).or_insert(slot);
+    }
+
+    pub(crate) fn roll_back(&mut self, key: AttemptKey) -> bool {
+        let Some((candidate, state)) = self.tasks.get_mut(&key) else { return false };
+        let State::Held { took_slot } = *state else { return false };
+        let root = candidate.root;
+        *state = State::Waiting;
+        if took_slot {
+            self.idle(root);
+        }
+        true
+    }
+
+    /// Gives the slot back unless something runs in it.
+    pub(crate) fn idle(&mut self, root: WorkflowId) {
+        let mut held = self.tasks.values().filter(|(_, state)| *state != State::Waiting);
+        if !held.any(|(candidate, _)| candidate.root == root) {
+            self.slots.remove(&root);
+        }
+    }
+
+    pub(crate) fn end(&mut self, root: WorkflowId) {
+        self.slots.remove(&root);
+    }
+
+    /// What the task needs to start now.
+    fn need(&self, candidate: &Candidate) -> Amounts {
+        let mut need = candidate.need;
+        if !self.slots.contains_key(&candidate.root) {
+            for (need, more) in need.0.iter_mut().zip(slot_need(candidate).0) {
+                *need += more;
+            }
+        }
+        need
+    }
+
+    fn fits(&self, at: Option<EntityId>, need: &Amounts) -> bool {
+        let each = need.0.into_iter().zip(self.used(at)).zip(self.limits(at));
+        let known = at.is_none_or(|id| self.entities.contains_key(&id));
+        known
+            && each.into_iter().all(|((need, used), limit)| {
+                need == 0 || limit.is_none_or(|limit| used + need <= limit)
+            })
+    }
+
+    /// Nothing but quotas holds it back.
+    fn free(&self, candidate: &Candidate) -> bool {
+        let of = candidate.key.workflow;
+        let running = self
+            .tasks
+            .values()
+            .filter(|(other, state)| *state != State::Waiting && other.key.workflow == of);
+        let full = candidate.parallelism.is_some_and(|most| {
+            u32::try_from(running.count()).is_ok_and(|running| running >= most)
+        });
+        !full && !self.gated.contains(&of)
+    }
+
+    fn may_start(&self) -> Vec<&Candidate> {
+        let waiting = self.tasks.values().filter(|(_, state)| *state == State::Waiting);
+        let free = waiting.map(|(candidate, _)| candidate).filter(|c| self.free(c));
+        free.filter(|c| self.path(c.project).iter().all(|at| self.fits(*at, &self.need(c))))
+            .collect()
+    }
+
+    fn priority(&self, candidate: &Candidate, now: Timestamp, bounded: bool) -> f64 {
+        let tenant = self.path(candidate.project).iter().rev().nth(1).copied().flatten();
+        let limits = self.limits(tenant);
+        let need = self.need(candidate);
+        let each = need.0.into_iter().zip(self.used(tenant)).zip(limits);
+        let parts = each.filter_map(|((need, used), limit)| {
+            let limit = limit.filter(|_| need > 0)?;
+            Some(if limit == 0 { 1.0 } else { real(used) / real(limit) })
+        });
+        let u = parts.fold(0.0, f64::max);
+        let wait = real(now.since(candidate.since).0) / 1000.0;
+        let base = if bounded { candidate.priority.clamp(0, 100) } else { candidate.priority };
+        let weight = self.weight(tenant);
+        let boost = if bounded { 0.0 } else { weight / 100.0 * 20.0 };
+        f64::from(base) + boost + 10.0 * (wait / 3600.0).min(1.0)
+            - 5.0 * ((u - 0.8) / 0.2).clamp(0.0, 1.0)
+    }
+
+    fn weight(&self, at: Option<EntityId>) -> f64 {
+        let entity = at.and_then(|id| self.entities.get(&id));
+        let quota = entity.and_then(|entity| entity.quota);
+        f64::from(quota.map_or(Weight::default(), |quota| quota.weight).get())
+    }
+
+    /// Judges what was admitted: `None` is nothing.
+    pub(crate) fn judge(&self, admitted: Option<AttemptKey>, now: Timestamp) -> Result<(), String> {
+        let able = self.may_start();
+        let Some(key) = admitted else {
+            // QINV-8.
+            return able.first().map_or(Ok(()), |one| Err(format!("{:?} could start", one.key)));
+        };
+        // QINV-1.
+        let Some(ours) = able.iter().find(|candidate| candidate.key == key) else {
+            return Err(format!("{key:?} may not start"));
+        };
+        // QINV-9: in a project the highest priority, then the earliest, then the least key.
+        let rank = |c: &Candidate| (c.since, c.key);
+        let before = |other: &&&Candidate| {
+            other.project == ours.project
+                && other.need == ours.need
+                && self.need(other) == self.need(ours)
+        };
+        for other in able.iter().filter(before) {
+            let (p, q) = (self.priority(ours, now, false), self.priority(other, now, false));
+            if q > p + 1e-8 || ((q - p).abs() <= 1e-8 && rank(other) < rank(ours)) {
+                return Err(format!("{:?} (P {q}) goes before {key:?} (P {p})", other.key));
+            }
+        }
+        if self.only_pods { self.judge_share(ours, &able, now) } else { Ok(()) }
+    }
+
+    /// On each level the child goes first with the least share over 2^(P/32), by its best task.
+    fn judge_share(
+        &self,
+        ours: &Candidate,
+        able: &[&Candidate],
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let mut path = self.path(ours.project);
+        path.reverse();
+        for pair in path.windows(2) {
+            let &[above, Some(child)] = pair else { continue };
+            let below = |c: &&&Candidate, at| self.path(c.project).contains(&Some(at));
+            let mut siblings = self.entities.values().filter(|other| other.parent == above);
+            let mine = able.iter().filter(|c| below(c, child));
+            // Whoever of mine is best may be anybody: at least as good as ours is what must hold.
+            let best = mine.map(|c| self.key(child, above, c, now)).fold(f64::INFINITY, f64::min);
+            let first = siblings.find_map(|other| {
+                let theirs: Vec<f64> = able
+                    .iter()
+                    .filter(|c| below(c, other.id))
+                    .map(|c| self.key(other.id, above, c, now))
+                    .collect();
+                let worst = theirs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                (!theirs.is_empty() && worst < best - 1e-9).then_some((other.id, worst))
+            });
+            if let Some((other, theirs)) = first {
+                return Err(format!("{other} ({theirs}) goes before {child} ({best})"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The logarithm of share over 2^(P/32).
+    fn key(&self, at: EntityId, above: Option<EntityId>, task: &Candidate, now: Timestamp) -> f64 {
+        let pods = Dimension::Pods as usize;
+        let used = self.used(Some(at)).get(pods).copied().unwrap_or(0);
+        let path = above.map_or(vec![None], |id| self.path(id));
+        let limit = path.iter().find_map(|at| self.limits(*at).get(pods).copied().flatten());
+        let share = limit.map_or(0.0, |limit| real(used) / real(limit.max(1)));
+        let share = share / self.weight(Some(at));
+        (if share > 0.0 { share.log2() } else { -1e6 }) - self.priority(task, now, true) / 32.0
+    }
+}
+
+pub(crate) fn slot_need(candidate: &Candidate) -> Amounts {
+    Amounts::ZERO.with(Dimension::Workflows, 1).with(Dimension::Storage, candidate.storage)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "amounts here are far below 2^53")]
+fn real(amount: u64) -> f64 {
+    amount as f64
+}
