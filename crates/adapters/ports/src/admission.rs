@@ -10,6 +10,7 @@ use flowforge_model::resources::{ResourceList, Resources};
 use flowforge_model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::explain::{Answer, Question};
 use crate::handover::Call;
 
 /// An attempt that is ready to be admitted.
@@ -118,6 +119,11 @@ pub trait Admission: Send + 'static {
     /// Gives free locks to those whose turn it is, in order. What is returned holds them until it
     /// releases them.
     fn grant_locks(&mut self) -> Vec<(WorkflowId, NodeIx)>;
+
+    /// Answers a question as of now, and changes nothing; none if it is decided elsewhere.
+    fn explain(&self, _question: &Question, _now: Timestamp) -> Option<Answer> {
+        None
+    }
 
     /// What was called since, for a scheduler that decides elsewhere; nothing if this one decides
     /// itself.

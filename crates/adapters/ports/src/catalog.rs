@@ -7,7 +7,7 @@ use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 
-use crate::store::{LockRow, Remembered, StoreError};
+use crate::store::{LockRow, Remembered, StoreError, TimerRow};
 
 /// A workflow as it is shown.
 #[derive(Clone, Debug, PartialEq)]
@@ -229,6 +229,17 @@ pub trait Catalog: Send + Sync + 'static {
         from: NodeIx,
         to: NodeIx,
     ) -> impl Future<Output = Result<Vec<AttemptView>, StoreError>> + Send;
+
+    /// Timers of tasks `from..=to` of a workflow, by node and kind.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn timers(
+        &self,
+        id: WorkflowId,
+        from: NodeIx,
+        to: NodeIx,
+    ) -> impl Future<Output = Result<Vec<TimerRow>, StoreError>> + Send;
 
     /// Records of a workflow after number `after`, at most `limit`.
     ///

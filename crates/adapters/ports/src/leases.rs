@@ -49,13 +49,15 @@ pub struct Attendance {
     /// It is about to end: it takes no slots and does not count any more. An executor that has claimed
     /// what has not ended is to be buried, now that it is gone.
     pub leaving: bool,
+    /// Where others may ask it, as `http://HOST:PORT`; none if nowhere.
+    pub url: Option<String>,
 }
 
 impl Attendance {
     /// It lives, runs nothing and gives nothing back.
     #[must_use]
     pub fn new(role: Role, holder: InstanceId, ttl: Millis) -> Self {
-        Self { role, holder, ttl, capacity: 0, give_back: Vec::new(), leaving: false }
+        Self { role, holder, ttl, capacity: 0, give_back: Vec::new(), leaving: false, url: None }
     }
 }
 
@@ -103,4 +105,23 @@ pub trait Leases: Send + Sync + 'static {
         &self,
         attendance: Attendance,
     ) -> impl Future<Output = Result<Attended, StoreError>> + Send;
+}
+
+/// Who holds a slot, for those who want to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// Of its lease: who has another one does not lead any more.
+    pub epoch: u64,
+    /// Where it said it may be asked.
+    pub url: Option<String>,
+}
+
+/// Finds those who hold leases. Implementations: PostgreSQL, memory.
+pub trait Leaders: Send + Sync + 'static {
+    /// Who holds the first slot of a role; none if nobody does, or its lease has run out.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn leader(&self, role: Role)
+    -> impl Future<Output = Result<Option<Leader>, StoreError>> + Send;
 }

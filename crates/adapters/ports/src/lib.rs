@@ -8,6 +8,7 @@ pub mod artifacts;
 pub mod catalog;
 pub mod claims;
 pub mod clock;
+pub mod explain;
 pub mod handover;
 pub mod leases;
 pub mod logs;

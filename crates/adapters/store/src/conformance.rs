@@ -2,6 +2,7 @@
 
 mod admissions;
 pub(crate) mod fixture;
+mod leaders;
 mod locks;
 mod organization;
 mod random;

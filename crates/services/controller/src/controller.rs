@@ -136,11 +136,12 @@ impl<S: Store, A: Admission> Controller<S, A> {
         now: Timestamp,
     ) -> Result<Turned, ControllerError> {
         let mut turn = Turn::new(now);
+        let inbox = self.answer_asked(inbox, now);
         for message in &inbox {
             match message {
                 Message::Leases(leases) => self.take_leases(leases).await?,
                 Message::Shares(entities) => self.admission.share_among(entities),
-                Message::Nudge(_) | Message::Fact(_) | Message::Sweep => {}
+                Message::Nudge(_) | Message::Fact(_) | Message::Sweep | Message::Asked(_) => {}
             }
         }
         self.go_on_reading(READ).await?;
@@ -156,7 +157,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
             match message {
                 Message::Fact(fact) => facts.push(fact),
                 Message::Sweep => ask = true,
-                Message::Leases(_) | Message::Shares(_) => {}
+                Message::Leases(_) | Message::Shares(_) | Message::Asked(_) => {}
                 Message::Nudge(nudge) => {
                     ask = true;
                     plans.extend(nudge.plan.map(|plan| (nudge.workflow, plan)));
@@ -179,6 +180,19 @@ impl<S: Store, A: Admission> Controller<S, A> {
             self.admit(&mut turn);
         }
         self.finish(turn).await
+    }
+
+    /// Answers questions as of the last turn, and leaves the other messages.
+    fn answer_asked(&self, mut inbox: Vec<Message>, now: Timestamp) -> Vec<Message> {
+        let asked = inbox.extract_if(.., |message| matches!(message, Message::Asked(_)));
+        for message in asked {
+            if let Message::Asked(asked) = message
+                && let Some(answer) = self.admission.explain(&asked.question, now)
+            {
+                asked.tell(answer);
+            }
+        }
+        inbox
     }
 
     /// Commits are made one by one.

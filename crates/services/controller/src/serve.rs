@@ -9,9 +9,11 @@ use flowforge_model::quota::Entity;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::Admission;
 use flowforge_ports::clock::Clock;
+use flowforge_ports::explain::{Answer, Asked, ExplainError, Explains, Question};
 use flowforge_ports::nudge::Nudge;
 use flowforge_ports::runner::FactSink;
 use flowforge_ports::store::Store;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -23,6 +25,8 @@ use crate::turn::{Message, Turned};
 const BATCH: usize = 1024;
 /// Nudges that wait. One that finds no room is dropped: those before it have the intents read.
 const NUDGES: usize = 256;
+/// Questions that wait.
+const QUESTIONS: usize = 64;
 /// How long a report that a process began may wait for another reason to commit. It saves a
 /// commit for every task that is shorter, and is not seen by a person.
 const RIDE: Duration = Duration::from_millis(50);
@@ -38,6 +42,20 @@ pub struct Mailbox {
     /// Without a bound of its own: an attempt reports twice, and open attempts are bounded.
     facts: mpsc::UnboundedSender<Fact>,
     shares: Arc<watch::Sender<Arc<[Entity]>>>,
+    questions: mpsc::Sender<Asked>,
+}
+
+impl Explains for Mailbox {
+    fn ask(&self, question: &Question) -> Result<Answer, ExplainError> {
+        let (asked, reply) = Asked::new(question.clone());
+        self.questions.try_send(asked).map_err(|error| {
+            ExplainError::Away(match error {
+                TrySendError::Full(_) => "too many ask".to_owned(),
+                TrySendError::Closed(_) => "it is going down".to_owned(),
+            })
+        })?;
+        reply.wait()
+    }
 }
 
 impl Mailbox {
@@ -68,6 +86,7 @@ pub struct Inbox {
     nudges: mpsc::Receiver<Nudge>,
     facts: mpsc::UnboundedReceiver<Fact>,
     shares: watch::Receiver<Arc<[Entity]>>,
+    questions: mpsc::Receiver<Asked>,
 }
 
 /// A mailbox and its inbox.
@@ -76,8 +95,11 @@ pub fn mailbox() -> (Mailbox, Inbox) {
     let (nudge_in, nudges) = mpsc::channel(NUDGES);
     let (fact_in, facts) = mpsc::unbounded_channel();
     let (share_in, shares) = watch::channel(Arc::<[Entity]>::from([]));
-    let mailbox = Mailbox { nudges: nudge_in, facts: fact_in, shares: Arc::new(share_in) };
-    (mailbox, Inbox { nudges, facts, shares })
+    let (questions_in, questions) = mpsc::channel(QUESTIONS);
+    let shares_in = Arc::new(share_in);
+    let mailbox =
+        Mailbox { nudges: nudge_in, facts: fact_in, shares: shares_in, questions: questions_in };
+    (mailbox, Inbox { nudges, facts, shares, questions })
 }
 
 impl Inbox {
@@ -85,6 +107,9 @@ impl Inbox {
     fn drain(&mut self, batch: &mut Vec<Message>) {
         if self.shares.has_changed().unwrap_or(false) {
             batch.push(Message::Shares(Arc::clone(&self.shares.borrow_and_update())));
+        }
+        while let Ok(asked) = self.questions.try_recv() {
+            batch.push(Message::Asked(asked));
         }
         while batch.len() < BATCH {
             if let Ok(fact) = self.facts.try_recv() {
@@ -239,6 +264,7 @@ where
                 () = shut_down.as_mut() => return Wake::ShutDown,
                 Some(fact) = inbox.facts.recv() => batch.push(Message::Fact(fact)),
                 Some(nudge) = inbox.nudges.recv() => batch.push(Message::Nudge(nudge)),
+                Some(asked) = inbox.questions.recv() => batch.push(Message::Asked(asked)),
                 Ok(()) = inbox.shares.changed() => inbox.shares.mark_changed(),
                 () = tokio::time::sleep_until(deadline) => {
                     if began.elapsed() >= SWEEP {

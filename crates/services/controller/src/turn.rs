@@ -9,6 +9,7 @@ use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::quota::Entity;
 use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
+use flowforge_ports::explain::Asked;
 use flowforge_ports::leases::Lease;
 use flowforge_ports::nudge::Nudge;
 use flowforge_ports::store::RunChanges;
@@ -29,6 +30,8 @@ pub enum Message {
     Leases(Vec<Lease>),
     /// These share what there is, each after its parent, and nobody else.
     Shares(Arc<[Entity]>),
+    /// Somebody asks why things wait. Answered before anything of the turn is done.
+    Asked(Asked),
 }
 
 /// What leaves the database after a turn is committed, in this order: stops, dispatches,

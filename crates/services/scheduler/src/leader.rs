@@ -11,6 +11,7 @@ use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::{Admission, SlotChanges};
+use flowforge_ports::explain::{Answer, Question};
 use flowforge_ports::organization::Organizations;
 use flowforge_ports::reservations::{Reservations, Snapshot};
 use flowforge_ports::store::StoreError;
@@ -159,6 +160,12 @@ impl<S: Reservations + Organizations> Leader<S> {
         }
         decided.dispatches.extend(reserved.admitted);
         Ok(())
+    }
+
+    /// Answers a question as of the last turn.
+    #[must_use]
+    pub fn explain(&self, question: &Question, now: Timestamp) -> Answer {
+        crate::explain::answer(self.admission.fair(), question, now)
     }
 
     /// What need not be done in every turn: forgets calls that were taken, reports what dead

@@ -4,9 +4,13 @@
 //! process ([`LocalAdmission`]), or as a server of its own ([`Leader`]) that controllers tell through
 //! their commits ([`Elsewhere`]).
 
+mod desk;
 mod elsewhere;
+mod explain;
 mod leader;
+mod route;
 mod serve;
+mod service;
 
 use std::collections::BTreeSet;
 
@@ -14,12 +18,16 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::quota::Entity;
 use flowforge_model::time::Timestamp;
+use flowforge_ports::explain::{Answer, Question};
 use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
 use flowforge_scheduler::{Candidate, FairShare, LockClaim, LockTable, Settings};
 
+pub use desk::{Desk, Questions, desk};
 pub use elsewhere::Elsewhere;
 pub use leader::{Decided, Leader};
+pub use route::Route;
 pub use serve::Serve;
+pub use service::ExplainService;
 
 /// Admission inside the server's own process: fair shares below quotas, and locks.
 #[derive(Clone, Debug)]
@@ -191,5 +199,9 @@ impl Admission for LocalAdmission {
 
     fn grant_locks(&mut self) -> Vec<(WorkflowId, NodeIx)> {
         self.locks.grant()
+    }
+
+    fn explain(&self, question: &Question, now: Timestamp) -> Option<Answer> {
+        Some(explain::answer(&self.fair, question, now))
     }
 }

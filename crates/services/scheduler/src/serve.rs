@@ -9,6 +9,7 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::InstanceId;
 use flowforge_model::time::Millis;
 use flowforge_ports::clock::Clock;
+use flowforge_ports::explain::Asked;
 use flowforge_ports::leases::{Attendance, Attended, Leases, Role};
 use flowforge_ports::organization::Organizations;
 use flowforge_ports::queue::{
@@ -18,7 +19,7 @@ use flowforge_ports::reservations::Reservations;
 use flowforge_ports::store::StoreError;
 use tokio::time::Instant;
 
-use crate::{Decided, Leader};
+use crate::{Decided, Leader, Questions};
 
 /// How often calls are read although nobody said that there are any.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -26,6 +27,8 @@ const SWEEP: Duration = Duration::from_millis(500);
 const REPAIR: Duration = Duration::from_secs(1);
 /// The longest time between two attendances: how soon the slots of a new executor are known.
 const ATTEND: Duration = Duration::from_secs(1);
+/// Questions answered between two turns.
+const ANSWERED: usize = 8;
 /// The pause after an error.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -44,6 +47,10 @@ pub struct Serve<S, Q, C> {
     pub instance: InstanceId,
     /// Another one leads this long after it was last heard of.
     pub ttl: Millis,
+    /// What is asked here, answered between turns while it leads.
+    pub questions: Questions,
+    /// Where others may ask, as `http://HOST:PORT`.
+    pub url: Option<String>,
 }
 
 /// What a scheduler that leads has in memory.
@@ -60,13 +67,19 @@ where
     C: Clock,
 {
     /// Leads, or stands by, until `shut_down` is ready. What fails is tried again, with pauses.
-    pub async fn run(self, shut_down: impl Future<Output = ()>) {
+    pub async fn run(mut self, shut_down: impl Future<Output = ()>) {
         let mut shut_down = pin!(shut_down);
         let mut hints = self.queue.subscribe(&[Topic::Calls]);
         let mut term: Option<Term<S>> = None;
         let mut capacity = 0;
         let mut attend_at = Instant::now();
+        let mut asked = None;
         loop {
+            for (epoch, asked) in asked.take().into_iter().chain(self.asked()) {
+                if let Some(led) = term.as_ref().filter(|led| led.epoch == epoch) {
+                    asked.tell(led.leader.explain(&asked.question, self.clock.now()));
+                }
+            }
             if Instant::now() >= attend_at {
                 attend_at = Instant::now() + (Duration::from(self.ttl) / 3).min(ATTEND);
                 match self.attend(false).await {
@@ -99,6 +112,7 @@ where
                 () = shut_down.as_mut() => break,
                 () = tokio::time::sleep(wait) => {}
                 () = wanted(&mut hints), if term.is_some() => {}
+                question = self.questions.next() => asked = Some(question),
             }
         }
         if let Err(error) = self.attend(true).await {
@@ -106,9 +120,14 @@ where
         }
     }
 
+    /// Questions that wait, a few at a time: others wait for what is decided.
+    fn asked(&mut self) -> Vec<(u64, Asked)> {
+        std::iter::from_fn(|| self.questions.waiting()).take(ANSWERED).collect()
+    }
+
     async fn attend(&self, leaving: bool) -> Result<Attended, StoreError> {
         let said = Attendance::new(Role::Scheduler, self.instance, self.ttl);
-        self.store.attend(Attendance { leaving, ..said }).await
+        self.store.attend(Attendance { leaving, url: self.url.clone(), ..said }).await
     }
 
     /// Begins to lead, goes on, or stops, as the lease says.

@@ -11,7 +11,7 @@ use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::{self, LockRequest, Ready, SlotChanges};
 use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Call, Entry, Handover, News, Order, Tidings};
-use flowforge_ports::leases::{Attendance, Attended, Lease, Leases, Role};
+use flowforge_ports::leases::{Attendance, Attended, Leader, Leaders, Lease, Leases, Role};
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
 use flowforge_ports::store::StoreError;
 
@@ -26,6 +26,8 @@ pub(super) struct Roles {
     slots: BTreeMap<(Role, u8), Slot>,
     /// Living servers: until when, and how many attempts they run.
     members: BTreeMap<(Role, InstanceId), (Timestamp, u32)>,
+    /// Where those may be asked that said so.
+    urls: BTreeMap<InstanceId, String>,
     /// Executors that were declared dead, for ever.
     buried: BTreeSet<InstanceId>,
     calls: BTreeMap<(Shard, u64), Vec<Call>>,
@@ -144,6 +146,8 @@ impl Roles {
     fn attend(&mut self, attendance: &Attendance) -> (Attended, bool) {
         let Attendance { role, holder, .. } = *attendance;
         let clock = self.clock;
+        self.urls.remove(&holder);
+        self.urls.extend(attendance.url.clone().map(|url| (holder, url)));
         self.members.retain(|(of, id), (until, _)| {
             // Executors are buried, with what they ran; others are just gone.
             *of == Role::Executor || *until > clock || (*of, *id) == (role, holder)
@@ -357,6 +361,17 @@ impl Kept {
             since: rows.first().map_or(self.new.at, |row| row.since),
             locks: rows.iter().map(|row| (row.key.clone(), row.limit)).collect(),
         }
+    }
+}
+
+impl Leaders for MemoryStore {
+    async fn leader(&self, role: Role) -> Result<Option<Leader>, StoreError> {
+        let rows = self.rows();
+        let slot = rows.roles.slots.get(&(role, 0)).filter(|slot| slot.until > rows.roles.clock);
+        Ok(slot.and_then(|slot| {
+            let url = rows.roles.urls.get(&slot.holder?).cloned();
+            Some(Leader { epoch: slot.epoch, url })
+        }))
     }
 }
 

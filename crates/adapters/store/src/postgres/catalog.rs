@@ -10,7 +10,7 @@ use flowforge_ports::catalog::{
     AttemptView, CacheView, Catalog, EventView, LockFilter, LockView, MemoView, TaskCounts,
     TaskFilter, WorkflowFilter, WorkflowView,
 };
-use flowforge_ports::store::{LockRow, StoreError};
+use flowforge_ports::store::{LockRow, StoreError, TimerRow};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -68,6 +68,9 @@ const COUNTS: &str = "SELECT status, count(*) FROM task \
 
 const ATTEMPTS: &str = "SELECT node, number, admitted_at, started_at, ended_at, exit_code, reason, \
      message FROM attempt WHERE workflow = $1 AND node BETWEEN $2 AND $3 ORDER BY node, number";
+
+const TIMERS: &str = "SELECT at, workflow, node, kind FROM timer \
+     WHERE workflow = $1 AND node BETWEEN $2 AND $3 ORDER BY node, kind";
 
 const EVENTS: &str = "SELECT e.seq, e.at, e.node, e.status, e.reason, e.message, e.attempt, \
      e.exit_code, e.generation, t.name FROM event e \
@@ -156,6 +159,24 @@ impl Catalog for PostgresStore {
                 tx.send(EXISTS, binds![id.0]).await;
                 tx.send(ATTEMPTS, binds![id.0, bound(from), bound(to)]).await;
                 below(&mut tx, attempt).await
+            })
+        })
+        .await
+    }
+
+    async fn timers(
+        &self,
+        id: WorkflowId,
+        from: NodeIx,
+        to: NodeIx,
+    ) -> Result<Vec<TimerRow>, StoreError> {
+        self.read(Mode::Snapshot, move |tx| {
+            Box::pin(async move {
+                let mut tx = tx;
+
+                tx.send(EXISTS, binds![id.0]).await;
+                tx.send(TIMERS, binds![id.0, bound(from), bound(to)]).await;
+                below(&mut tx, load::timer_row).await
             })
         })
         .await

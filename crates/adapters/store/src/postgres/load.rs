@@ -91,7 +91,7 @@ pub(super) async fn ended_timers(
     Ok(timers)
 }
 
-fn timer_row(row: &Row) -> Result<TimerRow, StoreError> {
+pub(super) fn timer_row(row: &Row) -> Result<TimerRow, StoreError> {
     Ok(TimerRow {
         at: codec::time(row, 0)?,
         workflow: codec::workflow_id(row, 1)?,

@@ -13,7 +13,7 @@ use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Entry, News, Order, Tidings};
-use flowforge_ports::leases::{Attendance, Attended, Leases};
+use flowforge_ports::leases::{Attendance, Attended, Leader, Leaders, Leases, Role};
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
 use flowforge_ports::store::StoreError;
 use tokio_postgres::Row;
@@ -115,6 +115,12 @@ fn key(row: &Row, at: usize) -> Result<AttemptKey, StoreError> {
 impl Leases for PostgresStore {
     async fn attend(&self, attendance: Attendance) -> Result<Attended, StoreError> {
         self.write(move |tx| Box::pin(leases::attend(tx, attendance))).await
+    }
+}
+
+impl Leaders for PostgresStore {
+    async fn leader(&self, role: Role) -> Result<Option<Leader>, StoreError> {
+        self.read(Mode::Fresh, move |tx| Box::pin(leases::leader(tx, role))).await
     }
 }
 

@@ -10,7 +10,7 @@ use flowforge_ports::catalog::{
     AttemptView, CacheView, Catalog, EventView, LockFilter, LockView, MemoView, TaskCounts,
     TaskFilter, WorkflowFilter, WorkflowView,
 };
-use flowforge_ports::store::{LockRow, StoreError};
+use flowforge_ports::store::{LockRow, StoreError, TimerRow};
 use rusqlite::{Row, Transaction, params, params_from_iter};
 use uuid::Uuid;
 
@@ -99,6 +99,24 @@ impl Catalog for SqliteStore {
                  ORDER BY node, number",
                 params![id.0, from.0, to.0],
                 attempt,
+            )
+        })
+    }
+
+    async fn timers(
+        &self,
+        id: WorkflowId,
+        from: NodeIx,
+        to: NodeIx,
+    ) -> Result<Vec<TimerRow>, StoreError> {
+        self.read(|tx| {
+            must_exist(tx, id)?;
+            rows(
+                tx,
+                "SELECT at, workflow, node, kind FROM timer \
+                 WHERE workflow = ?1 AND node BETWEEN ?2 AND ?3 ORDER BY node, kind",
+                params![id.0, from.0, to.0],
+                load::timer_row,
             )
         })
     }

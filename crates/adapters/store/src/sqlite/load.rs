@@ -57,7 +57,7 @@ pub(super) fn ended_timers(tx: &Transaction<'_>) -> Result<Vec<TimerRow>, StoreE
     Ok(timers)
 }
 
-fn timer_row(row: &Row<'_>) -> Result<TimerRow, StoreError> {
+pub(super) fn timer_row(row: &Row<'_>) -> Result<TimerRow, StoreError> {
     Ok(TimerRow {
         at: codec::time(row, 0)?,
         workflow: codec::workflow_id(row, 1)?,

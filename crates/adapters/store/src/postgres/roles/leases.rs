@@ -1,15 +1,17 @@
 //! Who lives, and who holds what.
 
+use std::borrow::Cow;
+
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::InstanceId;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::leases::{Attendance, Attended, Lease, Role};
+use flowforge_ports::leases::{Attendance, Attended, Leader, Lease, Role};
 use flowforge_ports::store::StoreError;
 use uuid::Uuid;
 
 use super::reservations::lead;
 use super::{key, lose};
-use crate::postgres::bind::binds;
+use crate::postgres::bind::{binds, optional_text};
 use crate::postgres::codec::{self, get};
 use crate::postgres::load::read;
 use crate::postgres::transaction::Tx;
@@ -17,10 +19,10 @@ use crate::postgres::transaction::Tx;
 /// Slots of a role are shared out by one server at a time. The second half of the lock is the role.
 const ONE_BY_ONE: &str = "SELECT pg_advisory_xact_lock(1179406423, hashtext($1))";
 
-const LIVES: &str = "INSERT INTO member (role, instance, until, capacity) \
-     VALUES ($1, $2, now() + $3 * interval '1 millisecond', $4) \
+const LIVES: &str = "INSERT INTO member (role, instance, until, capacity, url) \
+     VALUES ($1, $2, now() + $3 * interval '1 millisecond', $4, $5) \
      ON CONFLICT (role, instance) DO UPDATE SET until = excluded.until, \
-     capacity = excluded.capacity WHERE NOT member.buried";
+     capacity = excluded.capacity, url = excluded.url WHERE NOT member.buried";
 
 /// Waits for claims under way, which hold the row in share mode, and ends all later ones.
 const LEAVING: &str = "UPDATE member SET until = now() \
@@ -59,6 +61,10 @@ const FENCE_WHOLE: &str = "UPDATE controller SET epoch = epoch + 1";
 const HELD: &str = "SELECT l.slot, l.epoch FROM holding h JOIN lease l USING (role, slot) \
      WHERE h.role = $1 AND h.holder = $2 ORDER BY l.slot";
 
+const LEADER: &str = "SELECT l.epoch, m.url FROM holding h JOIN lease l USING (role, slot) \
+     LEFT JOIN member m ON m.role = h.role AND m.instance = h.holder \
+     WHERE h.role = $1 AND h.slot = 0 AND h.holder IS NOT NULL AND h.until > now()";
+
 const DEAD: &str = "UPDATE member SET buried = TRUE \
      WHERE role = 'executor' AND NOT buried AND until <= now() RETURNING instance";
 
@@ -76,7 +82,8 @@ pub(super) async fn attend(mut tx: Tx<'_>, said: Attendance) -> Result<Attended,
         tx.execute(LEAVING, binds![role, said.holder.0]).await?;
         tx.execute(LEAVES, binds![role, said.holder.0]).await?;
     } else {
-        let values = binds![role, said.holder.0, ttl, i64::from(said.capacity)];
+        let url = optional_text(said.url.as_ref()).map(Cow::into_owned);
+        let values = binds![role, said.holder.0, ttl, i64::from(said.capacity), url];
         if tx.execute(LIVES, values).await? == 0 {
             return Err(StoreError::Fenced);
         }
@@ -128,6 +135,12 @@ async fn distribute(
         let slot = u8::try_from(get::<i16>(row, 0)?).map_err(|_| codec::corrupt("slot"))?;
         Ok(Lease { slot, epoch: codec::count(row, 1)? })
     })
+}
+
+pub(super) async fn leader(mut tx: Tx<'_>, role: Role) -> Result<Option<Leader>, StoreError> {
+    let rows = tx.rows(LEADER, binds![role.as_str()]).await?;
+    let led = |row| Ok(Leader { epoch: codec::count(row, 0)?, url: get(row, 1)? });
+    rows.first().map(led).transpose()
 }
 
 /// Executors that did not attend in time are dead, and what they ran is lost.

@@ -1,0 +1,95 @@
+//! Explanations of the domain as they go to those who asked.
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::time::Timestamp;
+use flowforge_ports::explain::{
+    ATTEMPTS, Answer, Cure, ENTITIES, Holding, Member, Points, Question, Raise, Rank, Rival, Short,
+    Side, Usage, Why,
+};
+use flowforge_scheduler::{FairShare, why};
+
+/// Answers from what is in memory.
+pub(crate) fn answer(fair: &FairShare, question: &Question, now: Timestamp) -> Answer {
+    let explain = |key: AttemptKey| fair.why(key, now).map(|why| shown(key, why));
+    match question {
+        Question::Why(key) => Answer::Why(explain(*key).map(Box::new)),
+        Question::WhyWorkflow(workflow) => {
+            let keys = fair.waiting_of(*workflow);
+            Answer::WhyWorkflow(keys.into_iter().take(ATTEMPTS).filter_map(explain).collect())
+        }
+        Question::Usage(entities) => {
+            let wanted = std::iter::once(None).chain(entities.iter().copied().map(Some));
+            let found = wanted.take(ENTITIES + 1).filter_map(|entity| fair.usage(entity));
+            Answer::Usage(found.map(usage).collect())
+        }
+    }
+}
+
+fn shown(key: AttemptKey, why: why::Why) -> Why {
+    Why {
+        key,
+        code: why.code.as_str().to_owned(),
+        need: why.need,
+        short: why.short.map(|short| Short {
+            entity: short.entity,
+            dimension: short.dimension,
+            need: short.need,
+            used: short.used,
+            limit: short.limit,
+        }),
+        holders: why.holders.into_iter().map(holding).collect(),
+        ranks: why.ranks.into_iter().map(rank).collect(),
+        rival: why.rival.map(rival),
+        priority: points(why.priority),
+        cures: why.cures.into_iter().map(cure).collect(),
+    }
+}
+
+fn holding(why::Holding { who, used }: why::Holding) -> Holding {
+    let who = match who {
+        why::Member::Entity(id) => Member::Entity(id),
+        why::Member::Workflow(id) => Member::Workflow(id),
+    };
+    Holding { who, used }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+fn rank(why::Rank { below, ahead, of }: why::Rank) -> Rank {
+    Rank { below, ahead: count(ahead), of: count(of) }
+}
+
+fn rival(why::Rival { key, common, ours, theirs }: why::Rival) -> Rival {
+    Rival { key, common, ours: side(ours), theirs: side(theirs) }
+}
+
+fn side(why::Side { entity, share, priority }: why::Side) -> Side {
+    Side { entity, share, priority: points(priority) }
+}
+
+fn points(why::Points { base, weight, waiting, penalty }: why::Points) -> Points {
+    Points { base, weight, waiting, penalty }
+}
+
+fn cure(cure: why::Cure) -> Cure {
+    match cure {
+        why::Cure::Raise(limits) => {
+            let raise = |why::Raise { entity, dimension, by }| Raise { entity, dimension, by };
+            Cure::Raise(limits.into_iter().map(raise).collect())
+        }
+        why::Cure::End { project, attempts, workflows } => {
+            Cure::End { project, attempts: count(attempts), workflows }
+        }
+        why::Cure::EndOwn(attempts) => Cure::EndOwn(attempts),
+        why::Cure::Resume => Cure::Resume,
+        why::Cure::Tell(entity) => Cure::Tell(entity),
+        why::Cure::Prioritize(base) => Cure::Prioritize(base),
+    }
+}
+
+fn usage(usage: why::Usage) -> Usage {
+    let why::Usage { entity, level: _, used, limits, waiting, running } = usage;
+    Usage { entity, used, limits, waiting, running }
+}
