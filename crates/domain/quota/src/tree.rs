@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::iter::successors;
 
 use flowforge_model::id::EntityId;
-use flowforge_model::quota::{Dimension, Entity, Weight};
+use flowforge_model::quota::{Dimension, Entity, Level, Weight};
 
 use crate::error::TreeError;
 use crate::node::{Node, Place, limits};
@@ -130,6 +130,12 @@ impl Tree {
     #[must_use]
     pub fn entity(&self, at: Place) -> Option<EntityId> {
         self.nodes.get(at.index()).and_then(|node| node.id)
+    }
+
+    /// What it is; `None` is the installation, or an entity that is not known.
+    #[must_use]
+    pub fn level(&self, at: Place) -> Option<Level> {
+        self.nodes.get(at.index()).and_then(|node| node.level)
     }
 
     /// How much of what is contended it is due, next to its siblings.

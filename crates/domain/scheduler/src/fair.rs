@@ -17,6 +17,7 @@ mod shape;
 mod task;
 mod view;
 mod waiting;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -134,7 +135,7 @@ impl FairShare {
         let (lane, place) = (self.lane(&candidate), self.name(candidate.project));
         let shape = self.shapes.take(&candidate.need);
         let (key, since, priority) = (candidate.key, candidate.since, candidate.priority);
-        let state = State::Held { took_slot: false };
+        let state = State::NEW;
         let at = self.tasks.insert(Task { key, since, priority, shape, lane, place, state });
         self.hold(at);
         self.finish();
@@ -164,7 +165,7 @@ impl FairShare {
     /// workflow took for it, and that nothing else uses, is given back.
     pub fn roll_back(&mut self, key: AttemptKey) {
         let Some((at, task)) = self.tasks.find(key) else { return };
-        let State::Held { took_slot } = task.state else { return };
+        let State::Held { took_slot, .. } = task.state else { return };
         self.unhold(&task);
         self.enqueue(at, &task);
         if took_slot {

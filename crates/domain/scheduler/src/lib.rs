@@ -9,6 +9,7 @@
 
 mod fair;
 mod locks;
+mod why;
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, WorkflowId};
@@ -16,7 +17,9 @@ use flowforge_model::quota::Amounts;
 use flowforge_model::time::Timestamp;
 
 pub use fair::{FairShare, Precedence, Settings};
+pub use flowforge_quota::Blocked;
 pub use locks::{Holder, LockClaim, LockTable};
+pub use why::{Code, Cure, Holding, Member, Points, Raise, Rank, Rival, Side, Usage, Why};
 
 /// An attempt that may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,6 +28,7 @@ impl FairShare {
         faults.extend(self.drift().iter().map(|drift| format!("{drift:?}")));
         let live = self.audit_queues(&mut faults);
         self.audit_lanes(&mut faults);
+        self.audit_counts(&mut faults);
         let mut levels = BTreeMap::new();
         self.audit_level(Place::ROOT, &Common::default(), &live, &mut levels);
         for (at, level) in &levels {
@@ -82,6 +83,31 @@ impl FairShare {
         }
         faults.extend(firsts.iter().map(|(at, task)| format!("{task:?} waits in {at:?}")));
         live
+    }
+
+    /// The tasks of each place, by what they do.
+    fn audit_counts(&self, faults: &mut Vec<String>) {
+        let mut counts: BTreeMap<Place, (u32, Vec<TaskIx>)> = BTreeMap::new();
+        for (at, task) in self.tasks.iter() {
+            let (waits, held) = counts.entry(task.place).or_default();
+            match task.state {
+                State::Waiting(..) => *waits += 1,
+                State::Held { index, .. } => {
+                    held.push(at);
+                    let list = self.branches.get(task.place).map(|branch| &branch.held);
+                    if list.and_then(|held| held.get(index as usize)) != Some(&at) {
+                        faults.push(format!("{:?} is not at its place", task.key));
+                    }
+                }
+            }
+        }
+        for at in (0..self.tree.places()).filter_map(|at| u32::try_from(at).ok()).map(Place) {
+            let (waits, held) = counts.remove(&at).unwrap_or_default();
+            let kept = self.branches.get(at).map(|branch| (branch.waits, branch.held.len()));
+            if kept != Some((waits, held.len())) {
+                faults.push(format!("{at:?} counts {kept:?}, not {waits} and {}", held.len()));
+            }
+        }
     }
 
     fn audit_head(&self, at: TaskIx, lane: LaneIx) -> Option<Head> {

@@ -7,7 +7,7 @@ use super::entry::Entry;
 use super::heap::Heap;
 use super::points::real;
 use super::shape::Kind;
-use super::task::Tasks;
+use super::task::{TaskIx, Tasks};
 
 /// Those below an entity with a task of one kind.
 #[derive(Clone, Debug)]
@@ -46,6 +46,10 @@ pub(crate) struct Branch {
     slot: Option<(Place, u32)>,
     free: Vec<u32>,
     slots: u32,
+    /// Tasks of its own, not of entities below, that hold something; they know where they are in it.
+    pub(crate) held: Vec<TaskIx>,
+    /// Tasks of its own that wait.
+    pub(crate) waits: u32,
 }
 
 impl Branch {

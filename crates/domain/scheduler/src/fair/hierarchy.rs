@@ -70,7 +70,8 @@ impl FairShare {
     /// [`TreeError::InUse`], [`TreeError::Unknown`].
     pub fn remove(&mut self, id: EntityId) -> Result<(), TreeError> {
         let at = self.tree.place(id).ok_or(TreeError::Unknown(id))?;
-        if self.branches.get(at).is_some_and(|branch| branch.occupied() > 0) {
+        let busy = |branch: &Branch| branch.occupied() > 0 || !branch.held.is_empty();
+        if self.branches.get(at).is_some_and(busy) {
             return Err(TreeError::InUse(id));
         }
         self.tree.remove(id)?;

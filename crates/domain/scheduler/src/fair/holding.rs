@@ -14,8 +14,12 @@ impl FairShare {
         self.tree.add(task.place, &self.shapes.need(task.shape));
         self.touch(task.place);
         let took_slot = self.take_slot(task.lane, task.place);
+        let index = self.branches.get_mut(task.place).map_or(u32::MAX, |branch| {
+            branch.held.push(at);
+            u32::try_from(branch.held.len() - 1).unwrap_or(u32::MAX)
+        });
         if let Some(task) = self.tasks.get_mut(at) {
-            task.state = State::Held { took_slot };
+            task.state = State::Held { took_slot, index };
         }
         self.run(task.lane, |running| running.saturating_add(1));
     }
@@ -26,6 +30,17 @@ impl FairShare {
         self.tree.subtract(task.place, &self.shapes.need(task.shape));
         self.touch(task.place);
         self.run(task.lane, |running| running.saturating_sub(1));
+        let State::Held { index, .. } = task.state else { return };
+        let Some(branch) = self.branches.get_mut(task.place) else { return };
+        if (index as usize) < branch.held.len() {
+            branch.held.swap_remove(index as usize);
+        }
+        let moved = branch.held.get(index as usize).copied();
+        if let Some(State::Held { index: of, .. }) =
+            moved.and_then(|moved| self.tasks.get_mut(moved)).map(|task| &mut task.state)
+        {
+            *of = index;
+        }
     }
 
     /// More or fewer attempts of a workflow run.

@@ -115,7 +115,6 @@ fn log2(x: f64) -> f64 {
 }
 
 /// Points as people read them.
-#[cfg(test)]
 pub(crate) fn readable(points: i64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "53 bits hold any priority to a millionth")]
     let points = points as f64;

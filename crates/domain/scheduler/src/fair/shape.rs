@@ -212,10 +212,14 @@ impl Shapes {
 
 impl Shape {
     fn new(need: &Amounts) -> Self {
-        let bits = need.0.iter().enumerate().filter(|(_, amount)| **amount > 0);
-        let mask = bits.fold(0, |mask, (bit, _)| mask | 1 << bit);
-        Self { need: *need, mask, refs: 0, waiting: 0, class: ClassIx(0) }
+        Self { need: *need, mask: mask(need), refs: 0, waiting: 0, class: ClassIx(0) }
     }
+}
+
+/// The dimensions that are needed, a bit each.
+pub(crate) fn mask(need: &Amounts) -> u8 {
+    let bits = need.0.iter().enumerate().filter(|(_, amount)| **amount > 0);
+    bits.fold(0, |mask, (bit, _)| mask | 1 << bit)
 }
 
 /// Up to the next quarter of a doubling.

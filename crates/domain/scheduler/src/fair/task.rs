@@ -1,6 +1,7 @@
 //! The attempts that wait or run.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::time::Timestamp;
@@ -18,8 +19,14 @@ pub(crate) struct TaskIx(pub(crate) u32);
 pub(crate) enum State {
     /// In a queue, at this place of its heap.
     Waiting(QueueIx, u32),
-    /// It holds what it needs; it took the slot of its workflow with it.
-    Held { took_slot: bool },
+    /// It holds what it needs, at this place among those of its project that do; it took the slot of
+    /// its workflow with it.
+    Held { took_slot: bool, index: u32 },
+}
+
+impl State {
+    /// Of a task that is in no queue and about to enter one or to hold something.
+    pub(crate) const NEW: Self = Self::Held { took_slot: false, index: u32::MAX };
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +93,14 @@ impl Tasks {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (TaskIx, &Task)> + '_ {
         self.by_key.values().filter_map(|at| Some((*at, self.get(*at)?)))
+    }
+
+    /// Those of a range of keys, in their order.
+    pub(crate) fn range(
+        &self,
+        keys: RangeInclusive<AttemptKey>,
+    ) -> impl Iterator<Item = &Task> + '_ {
+        self.by_key.range(keys).filter_map(|(_, at)| self.get(*at))
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -34,7 +34,7 @@ impl FairShare {
         let place = self.name(candidate.project);
         let shape = self.shapes.take(&candidate.need);
         let (key, since, priority) = (candidate.key, candidate.since, candidate.priority);
-        let state = State::Held { took_slot: false };
+        let state = State::NEW;
         let task = Task { key, since, priority, shape, lane, place, state };
         let at = self.tasks.insert(task);
         self.enqueue(at, &task);
@@ -62,6 +62,9 @@ impl FairShare {
         if let Some(of) = self.queues.get_mut(queue) {
             of.push(queue, at, &mut self.tasks);
         }
+        if let Some(branch) = self.branches.get_mut(task.place) {
+            branch.waits = branch.waits.saturating_add(1);
+        }
         self.settle(queue);
     }
 
@@ -72,6 +75,9 @@ impl FairShare {
         of.remove(queue, index, &mut self.tasks);
         let gone = of.is_empty();
         let slot = of.slot;
+        if let Some(branch) = self.branches.get_mut(task.place) {
+            branch.waits = branch.waits.saturating_sub(1);
+        }
         self.settle(queue);
         self.shapes.leave(task.shape);
         if gone {
@@ -84,7 +90,7 @@ impl FairShare {
             }
         }
         if let Some(task) = self.tasks.get_mut(at) {
-            task.state = State::Held { took_slot: false };
+            task.state = State::NEW;
         }
     }
 

@@ -26,7 +26,7 @@ proptest! {
             let workflow = WorkflowId(EntityId::DEFAULT_PROJECT.0);
             // Their keys go the other way than their slots.
             let key = AttemptKey { workflow, node: NodeIx(100 - node), number: 1 };
-            let (since, lane, state) = (Timestamp(0), LaneIx(0), State::Held { took_slot: false });
+            let (since, lane, state) = (Timestamp(0), LaneIx(0), State::NEW);
             heads.push(tasks.insert(Task { key, since, priority: 0, shape, lane, place, state }));
         }
         let (mut heap, mut all) = (Heap::Empty, BTreeMap::new());

@@ -181,6 +181,9 @@ proptest! {
                 }
             }
             prop_assert_eq!(fair.audit(), Vec::<String>::new(), "after call {} {:?}", at, call);
+            let usage: Vec<_> = fair.usage().collect();
+            let (waiting, running) = (fair.waiting() as u64, fair.held() as u64);
+            prop_assert_eq!((usage[0].entity, usage[0].waiting, usage[0].running), (None, waiting, running));
             prop_assert_eq!(answer, play(&mut twin, call, &mut again));
             if at % 7 == 0 {
                 twin = fair.clone();

@@ -1,0 +1,120 @@
+//! Why an attempt waits.
+
+mod cure;
+mod usage;
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::quota::{Amounts, Dimension};
+use flowforge_model::time::Timestamp;
+use flowforge_quota::{Blocked, Place};
+
+use super::FairShare;
+use super::climb::sum;
+use super::lane::{Lane, LaneIx};
+use super::points::{self, Phase, readable};
+use super::shape::mask;
+use super::task::{State, Task, TaskIx};
+use crate::why::{Code, Points, Why};
+
+/// An attempt that waits, and all it takes to start it.
+struct Waiter {
+    at: TaskIx,
+    task: Task,
+    need: Amounts,
+    now: Timestamp,
+}
+
+impl FairShare {
+    /// Why an attempt waits at `now`, as far as the scheduler decides that. None if it neither waits
+    /// nor holds anything.
+    ///
+    /// Costs O(levels * (kinds + [`Why::AHEAD`]) + children of the entity that is short), and
+    /// changes nothing.
+    #[must_use]
+    pub fn why(&self, key: AttemptKey, now: Timestamp) -> Option<Why> {
+        let (at, task) = self.tasks.find(key)?;
+        let need = self.whole_need(&task);
+        let waiter = Waiter { at, task, need, now: self.now.max(now) };
+        let (code, short) = self.code(&waiter);
+        Some(Why {
+            code,
+            need,
+            short,
+            holders: Vec::new(),
+            ranks: Vec::new(),
+            rival: None,
+            priority: self.points(&task, &need, waiter.now),
+            cures: self.cures(&waiter, code),
+        })
+    }
+
+    /// What it takes to start a task: of one that runs, what it holds.
+    fn whole_need(&self, task: &Task) -> Amounts {
+        let need = self.shapes.need(task.shape);
+        let waits = matches!(task.state, State::Waiting(..));
+        let slot = self.lanes.root(task.lane).filter(|root| waits && root.slot.is_none());
+        slot.map_or(need, |root| sum(&need, &root.slot_need))
+    }
+
+    fn code(&self, waiter: &Waiter) -> (Code, Option<Blocked>) {
+        let Waiter { at, task, need, .. } = waiter;
+        if matches!(task.state, State::Held { .. }) {
+            return (Code::Running, None);
+        }
+        let room = self.tree.fits(task.place, need).err();
+        let unknown = self.tree.path(task.place).any(|place| !self.tree.known(place));
+        if let Some(blocked) = room.filter(|_| unknown) {
+            return (Code::NoSuchQueue, Some(blocked));
+        }
+        if let Some(blocked) = self.tree.never_fits(task.place, need) {
+            return (Code::ExceedsQuotaForever, Some(blocked));
+        }
+        if self.lane_of(task.lane, |lane| lane.gated) {
+            return (Code::Paused, None);
+        }
+        if self.lane_of(task.lane, Lane::full) {
+            return (Code::WorkflowLimit, None);
+        }
+        if let Some(blocked) = room {
+            let own = blocked.entity.is_some() && blocked.entity == self.tree.entity(task.place);
+            let code = match (blocked.dimension, blocked.entity) {
+                (Dimension::Workflows, _) => Code::WorkflowLimit,
+                (_, None) => Code::CapacityFull,
+                _ if own => Code::QuotaFull,
+                _ => Code::ParentFull,
+            };
+            return (code, Some(blocked));
+        }
+        let code = match self.pick().and_then(|first| Some((first, self.tasks.get(first)?))) {
+            Some((first, _)) if first == *at => Code::Next,
+            Some((_, first)) if first.place != task.place => Code::BehindFairShare,
+            _ => Code::BehindPriority,
+        };
+        (code, None)
+    }
+
+    fn lane_of(&self, at: LaneIx, is: impl Fn(&Lane) -> bool) -> bool {
+        self.lanes.get(at).is_some_and(is)
+    }
+
+    /// The priority of a task with this need.
+    fn points(&self, task: &Task, need: &Amounts, now: Timestamp) -> Points {
+        let phase = Phase::of(task.since, now);
+        let tenant = self.tenant(task.place);
+        let (weight, penalty) = tenant.map_or((0, 0), |tenant| {
+            let penalty = self.penalties(tenant).of(mask(need));
+            (points::boost(self.tree.weight(tenant).get()), penalty)
+        });
+        Points {
+            base: f64::from(task.priority),
+            weight: readable(weight),
+            waiting: readable(phase.wait(task.since) + phase.common(now)),
+            penalty: readable(penalty),
+        }
+    }
+
+    /// The tenant that a place is below.
+    fn tenant(&self, at: Place) -> Option<Place> {
+        self.tree.path(at).find(|of| self.tree.parent(*of) == Some(Place::ROOT))
+    }
+}

@@ -1,0 +1,116 @@
+//! The smallest changes that let an attempt start.
+
+use std::cmp::Reverse;
+
+use flowforge_model::quota::{Amounts, Dimension};
+use flowforge_quota::Place;
+
+use super::Waiter;
+use crate::fair::FairShare;
+use crate::fair::lane::Lane;
+use crate::why::{Code, Cure, Raise};
+
+/// What is short at one place.
+struct Shortage {
+    at: Place,
+    dimension: Dimension,
+    by: u64,
+}
+
+impl FairShare {
+    pub(super) fn cures(&self, waiter: &Waiter, code: Code) -> Vec<Cure> {
+        match code {
+            Code::QuotaFull | Code::ParentFull | Code::CapacityFull => self.room(waiter),
+            Code::ExceedsQuotaForever => self.raises(&self.shortages(waiter)),
+            Code::WorkflowLimit => match self.lanes.get(waiter.task.lane) {
+                Some(lane) if lane.full() => vec![Cure::EndOwn(beyond(lane))],
+                _ => self.room(waiter),
+            },
+            Code::Paused => vec![Cure::Resume],
+            Code::NoSuchQueue => {
+                let unknown = self.tree.path(waiter.task.place).find(|at| !self.tree.known(*at));
+                vec![Cure::Tell(unknown.and_then(|at| self.tree.entity(at)))]
+            }
+            Code::BehindPriority | Code::BehindFairShare | Code::Running | Code::Next => Vec::new(),
+        }
+    }
+
+    /// Limits raised, or others gone.
+    fn room(&self, waiter: &Waiter) -> Vec<Cure> {
+        let shortages = self.shortages(waiter);
+        let mut cures = self.raises(&shortages);
+        cures.extend(self.ends(&shortages));
+        cures
+    }
+
+    /// All that is short, from the project up.
+    fn shortages(&self, waiter: &Waiter) -> Vec<Shortage> {
+        let mut shortages = Vec::new();
+        for at in self.tree.path(waiter.task.place) {
+            let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
+            for dimension in Dimension::ALL {
+                let need = waiter.need.get(dimension);
+                let sum = used.get(dimension).saturating_add(need);
+                let by = sum.saturating_sub(limit.get(dimension));
+                if need > 0 && by > 0 {
+                    shortages.push(Shortage { at, dimension, by });
+                }
+            }
+        }
+        shortages
+    }
+
+    fn raises(&self, shortages: &[Shortage]) -> Vec<Cure> {
+        let raise = |short: &Shortage| {
+            let Shortage { at, dimension, by } = *short;
+            Raise { entity: self.tree.entity(at), dimension, by }
+        };
+        vec![Cure::Raise(shortages.iter().map(raise).collect())]
+    }
+
+    /// How many of whom are to end. All that is short is short at the lowest place where anything is
+    /// or above it, so that whoever ends below that place helps everywhere: the largest of the project
+    /// that uses most. None if that project alone is not enough.
+    fn ends(&self, shortages: &[Shortage]) -> Option<Cure> {
+        let lowest = shortages.first()?;
+        let mut at = lowest.at;
+        let uses = |at: &Place| self.tree.usage(*at).get(lowest.dimension);
+        while let Some(child) = self.tree.children(at).iter().copied().max_by_key(uses) {
+            at = child;
+        }
+        let project = self.tree.entity(at)?;
+        let mut left = Amounts::ZERO;
+        for short in shortages {
+            left = left.with(short.dimension, short.by.max(left.get(short.dimension)));
+        }
+        // Slots of workflows are not held by attempts.
+        let workflows = left.get(Dimension::Workflows);
+        if self.tree.usage(at).get(Dimension::Workflows) < workflows {
+            return None;
+        }
+        left = left.with(Dimension::Workflows, 0);
+        let held = self.branches.get(at)?.held.iter().take(RUNNING);
+        let held = held.filter_map(|task| Some(self.shapes.need(self.tasks.get(*task)?.shape)));
+        let mut held: Vec<Amounts> = held.collect();
+        held.sort_by_key(|need| Reverse(need.get(lowest.dimension)));
+        let mut attempts = 0;
+        for need in held {
+            if left == Amounts::ZERO {
+                break;
+            }
+            for (left, freed) in left.0.iter_mut().zip(need.0) {
+                *left = left.saturating_sub(freed);
+            }
+            attempts += 1;
+        }
+        (left == Amounts::ZERO).then_some(Cure::End { project, attempts, workflows })
+    }
+}
+
+/// So many that run are looked at for those to end.
+const RUNNING: usize = 1000;
+
+/// So many attempts of a workflow are to end before another may start.
+fn beyond(lane: &Lane) -> u32 {
+    lane.parallelism.map_or(0, |most| lane.running.saturating_sub(most).saturating_add(1))
+}
