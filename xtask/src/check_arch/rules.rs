@@ -67,7 +67,8 @@ pub(crate) const ARROWS: &[Arrows] = &[
     ),
     arrows(CONTROLLER, &[MODEL, EXPR, SPEC, ENGINE, PORTS], SERVICE_TESTS),
     arrows(SVC_CRON, &[MODEL, CRON, SPEC, PORTS], SERVICE_TESTS),
-    arrows(SVC_SCHEDULER, &[MODEL, SCHEDULER, PORTS], SERVICE_TESTS),
+    // API servers ask the one that leads (docs/decisions/0016).
+    arrows(SVC_SCHEDULER, &[MODEL, SCHEDULER, PORTS, LISTEN, HTTP], SERVICE_TESTS),
     arrows(EXECUTOR, &[MODEL, PORTS], SERVICE_TESTS),
     arrows(LOGS, &[MODEL, PORTS, WIRE, LISTEN], SERVICE_TESTS),
     arrows(
@@ -167,7 +168,7 @@ pub(crate) const KEPT: &[Kept] = &[
     ),
     kept(
         "axum",
-        &[API, LOGS, LISTEN],
+        &[API, LOGS, SVC_SCHEDULER, LISTEN],
         "routes are a service's, how they are served is one crate's",
     ),
     kept("hyper", &[LISTEN], "HTTP is served in one way (docs/decisions/0013)"),

@@ -4,6 +4,7 @@
 //! their hyphenated form. What a client sends refuses unknown fields; what a client reads ignores
 //! them and keeps words such as statuses as text, so that an old client can read a newer server.
 
+pub mod explain;
 pub mod feed;
 pub mod fleet;
 pub mod lock;
@@ -18,6 +19,10 @@ pub mod template;
 pub mod time;
 pub mod workflow;
 
+pub use explain::{
+    Amount, Cure, Holder, Place, Priority, QueueWhy, Rank, Rival, Short, Side, TaskWhy, Usage,
+    UsageReport, Used, WhyGroup, WorkflowWhy,
+};
 pub use feed::{Event, Feed, LogLine, Page};
 pub use fleet::{DeadAttempt, DeadLetter, Redriven, RedrivenAttempt, Server};
 pub use lock::{Lock, LockUser};

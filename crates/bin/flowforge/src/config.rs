@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use flowforge_model::plan::{RetryPolicy, RetryStrategy};
 
 pub(crate) use settings::{
-    DatabaseSettings, LogFormat, LogSettings, QueueSettings, Settings, token,
+    DatabaseSettings, LogFormat, LogSettings, QueueSettings, SchedulerSettings, Settings, token,
 };
 
 use settings::SETTINGS;

@@ -330,6 +330,7 @@ fn api(
     config.default_retry = settings.default_retry();
     config.downloads = Some(downloads);
     config.limits.drain = DRAIN;
+    config.explains = Some(Arc::new(mailbox.clone()));
     config.nudge = Arc::new(move |nudge| mailbox.nudge(nudge));
     config.schedule_changed = Arc::new(move |id| schedules.changed(id));
     Api::new(store, logs, hub, config)

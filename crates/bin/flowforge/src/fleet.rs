@@ -2,6 +2,7 @@
 //! carries. Any number of each may run; any of them may die at any moment.
 
 mod beats;
+mod explain;
 mod logs;
 mod parts;
 mod told;

@@ -16,7 +16,7 @@ use flowforge_ports::catalog::{
 use flowforge_ports::logs::{LogCursor, LogPage, LogQuery, LogStore};
 use flowforge_ports::organization::{Edited, Organizations};
 use flowforge_ports::schedules::{PutSchedule, ScheduleRow, ScheduleRun, Schedules};
-use flowforge_ports::store::{Inserted, NewWorkflow, Store, StoreError};
+use flowforge_ports::store::{Inserted, NewWorkflow, Store, StoreError, TimerRow};
 use flowforge_ports::templates::{
     NewTemplate, Put, StoredTemplate, TemplateFilter, TemplateId, TemplateView, Templates,
 };
@@ -34,6 +34,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn tasks(&self, id: WorkflowId, filter: TaskFilter, limit: u32) -> Answer<Vec<TaskRow>>;
     fn task_counts(&self, id: WorkflowId) -> Answer<TaskCounts>;
     fn attempts(&self, id: WorkflowId, from: NodeIx, to: NodeIx) -> Answer<Vec<AttemptView>>;
+    fn timers(&self, id: WorkflowId, from: NodeIx, to: NodeIx) -> Answer<Vec<TimerRow>>;
     fn events(&self, id: WorkflowId, after: u64, limit: u32) -> Answer<Vec<EventView>>;
     fn organization(&self) -> Answer<Arc<Organization>>;
     fn organization_version(&self) -> Answer<u64>;
@@ -123,6 +124,9 @@ impl<S: Store + Catalog + Templates + Schedules + Organizations, L: LogStore> Ba
     }
     fn attempts(&self, id: WorkflowId, from: NodeIx, to: NodeIx) -> Answer<Vec<AttemptView>> {
         wait(self.store.attempts(id, from, to))
+    }
+    fn timers(&self, id: WorkflowId, from: NodeIx, to: NodeIx) -> Answer<Vec<TimerRow>> {
+        wait(self.store.timers(id, from, to))
     }
     fn events(&self, id: WorkflowId, after: u64, limit: u32) -> Answer<Vec<EventView>> {
         wait(self.store.events(id, after, limit))

@@ -15,6 +15,7 @@ mod dead_letters;
 mod download;
 mod envelope;
 mod events;
+mod explain;
 mod follow;
 mod hub;
 mod json;
@@ -51,6 +52,7 @@ use flowforge_model::plan::RetryStrategy;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::Catalog;
 use flowforge_ports::clock::{Clock, SystemClock};
+use flowforge_ports::explain::Explains;
 use flowforge_ports::logs::LogStore;
 use flowforge_ports::nudge::Nudge;
 use flowforge_ports::organization::Organizations;
@@ -141,6 +143,8 @@ pub struct ApiConfig {
     pub downloads: Option<Downloads>,
     /// Where work and signs of life of servers are looked at; none if this is the only one.
     pub queue: Option<QueueAccess>,
+    /// Who is asked why something waits; none if nobody can be.
+    pub explains: Option<Arc<dyn Explains>>,
     /// Bounds.
     pub limits: Limits,
     /// The present.
@@ -162,6 +166,7 @@ impl ApiConfig {
             default_retry: None,
             downloads: None,
             queue: None,
+            explains: None,
             limits: Limits::default(),
             clock: Arc::new(SystemClock),
             nudge: Arc::new(|_| {}),

@@ -46,6 +46,7 @@ pub(crate) fn base() -> OpenApi {
         (name = "groups", description = "Groups: below a tenant or a department"),
         (name = "projects", description = "Projects: below a tenant or a group; workflows belong to them"),
         (name = "quotas", description = "Limits with a name, which entities of a tenant may share"),
+        (name = "usage", description = "Who uses what"),
         (name = "meta", description = "The server about itself; no token needed"),
     )
 )]

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use axum::http::header::IF_MATCH;
+use flowforge_model::id::EntityId;
 use flowforge_model::limits::REPORTED_ERRORS;
+use flowforge_model::quota::Level;
 use flowforge_organization::{Decision, Edit, Organization, Refusal};
 
 use crate::Shared;
@@ -57,6 +59,11 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     }
     let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     quoted.and_then(crate::query::digits).map(Some).ok_or_else(refused)
+}
+
+/// The entity of a level that a text means.
+pub(crate) fn found(all: &Organization, level: Level, text: &str) -> Result<EntityId, Failure> {
+    entities::find(all, level, text).map(|node| node.id)
 }
 
 fn etag(version: u64) -> String {

@@ -107,6 +107,8 @@ codes! {
         "The database did not answer, or this server is not in charge. Whether a write was done is unknown: repeat it with the same Idempotency-Key.";
     QueueUnavailable = "queue_unavailable", SERVICE_UNAVAILABLE, "Queue unavailable",
         "The queue between servers does not answer. Workflows are taken and carried on without it, more slowly; only what is in it cannot be shown.";
+    SchedulerUnavailable = "scheduler_unavailable", SERVICE_UNAVAILABLE, "Scheduler unavailable",
+        "The scheduler that decides cannot be asked now. Workflows go on without that; only why something waits and who uses what cannot be said. Servers of their own need `scheduler.token_file`, the same for API servers and schedulers, and a `scheduler.listen` that API servers reach; after a change of leaders it takes some seconds.";
     LogsUnavailable = "logs_unavailable", SERVICE_UNAVAILABLE, "Logs unavailable",
         "The output of tasks cannot be read now: the log aggregator does not answer. Everything else works, and no output is lost meanwhile: executors keep it.";
 }

@@ -21,8 +21,8 @@ use crate::follow::add_retry_after;
 use crate::organization::routes::{departments, groups, projects, quotas, tenants};
 use crate::problem::{Code, Failure};
 use crate::{
-    Shared, actions, apply, auth, dead_letters, download, events, locks, logs, memos, meta,
-    openapi, schedules, servers, submit, tasks, templates, workflows,
+    Shared, actions, apply, auth, dead_letters, download, events, explain, locks, logs, memos,
+    meta, openapi, schedules, servers, submit, tasks, templates, workflows,
 };
 
 fn all() -> (Router<Arc<Shared>>, OpenApi) {
@@ -60,6 +60,14 @@ fn all() -> (Router<Arc<Shared>>, OpenApi) {
         .routes(routes!(dead_letters::get))
         .routes(routes!(dead_letters::redrive))
         .routes(routes!(servers::list))
+        .routes(routes!(explain::task))
+        .routes(routes!(explain::named))
+        .routes(routes!(explain::workflow))
+        .routes(routes!(explain::installation))
+        .routes(routes!(tenants::usage))
+        .routes(routes!(departments::usage))
+        .routes(routes!(groups::usage))
+        .routes(routes!(projects::usage))
         .routes(routes!(tenants::create, tenants::list))
         .routes(routes!(tenants::get, tenants::update, tenants::delete))
         .routes(routes!(tenants::quota, tenants::set_quota))

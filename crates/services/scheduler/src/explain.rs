@@ -1,12 +1,14 @@
 //! Explanations of the domain as they go to those who asked.
 
+use std::collections::BTreeSet;
+
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::explain::{
     ATTEMPTS, Answer, Cure, ENTITIES, Holding, Member, Points, Question, Raise, Rank, Rival, Short,
     Side, Usage, Why,
 };
-use flowforge_scheduler::{FairShare, why};
+use flowforge_scheduler::{self as why, FairShare};
 
 /// Answers from what is in memory.
 pub(crate) fn answer(fair: &FairShare, question: &Question, now: Timestamp) -> Answer {
@@ -18,8 +20,8 @@ pub(crate) fn answer(fair: &FairShare, question: &Question, now: Timestamp) -> A
             Answer::WhyWorkflow(keys.into_iter().take(ATTEMPTS).filter_map(explain).collect())
         }
         Question::Usage(entities) => {
-            let wanted = std::iter::once(None).chain(entities.iter().copied().map(Some));
-            let found = wanted.take(ENTITIES + 1).filter_map(|entity| fair.usage(entity));
+            let wanted: BTreeSet<_> = entities.iter().take(ENTITIES).copied().collect();
+            let found = fair.usage().filter(|one| one.entity.is_none_or(|id| wanted.contains(&id)));
             Answer::Usage(found.map(usage).collect())
         }
     }

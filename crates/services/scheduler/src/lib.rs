@@ -18,8 +18,8 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::quota::Entity;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::explain::{Answer, Question};
 use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
+use flowforge_ports::explain::{Answer, Question};
 use flowforge_scheduler::{Candidate, FairShare, LockClaim, LockTable, Settings};
 
 pub use desk::{Desk, Questions, desk};

@@ -51,8 +51,10 @@ impl<S: Leaders> Route<S> {
         let Some(url) = &leader.url else {
             return Err(away("the one that leads does not listen: set scheduler.token_file there"));
         };
-        let header = |name: &str, value: String, secret| {
-            Header { name: name.to_owned(), value: value.into_bytes(), secret }
+        let header = |name: &str, value: String, secret| Header {
+            name: name.to_owned(),
+            value: value.into_bytes(),
+            secret,
         };
         let headers = [
             header("authorization", format!("Bearer {token}"), true),

@@ -77,7 +77,8 @@ where
         loop {
             for (epoch, asked) in asked.take().into_iter().chain(self.asked()) {
                 if let Some(led) = term.as_ref().filter(|led| led.epoch == epoch) {
-                    asked.tell(led.leader.explain(&asked.question, self.clock.now()));
+                    let answer = led.leader.explain(&asked.question, self.clock.now());
+                    asked.tell(answer);
                 }
             }
             if Instant::now() >= attend_at {

@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) artifacts: ArtifactSettings,
     /// Where output of tasks is kept.
     pub(crate) logs: LogSettings,
+    /// Where a scheduler is asked.
+    pub(crate) scheduler: SchedulerSettings,
     /// Whom HTTP tasks and artifacts behind URLs may ask.
     pub(crate) http_allow: Allow,
     pub(crate) retry_limit: u32,
@@ -106,6 +108,17 @@ pub(crate) struct LogSettings {
     pub(crate) spool_mib: u32,
 }
 
+/// What a scheduler answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SchedulerSettings {
+    /// Where it listens; on a free port of this machine's own if it is not said.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where API servers reach that; empty if it is the address itself.
+    pub(crate) url: String,
+    /// A file with the token that schedulers and API servers share; empty if others do not ask.
+    pub(crate) token_file: String,
+}
+
 /// How the server's own log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -154,6 +167,7 @@ impl Default for Settings {
                 token_file: String::new(),
                 spool_mib: 256,
             },
+            scheduler: SchedulerSettings::default(),
             http_allow: Allow::parse(HTTP_ALLOW).unwrap_or_default(),
             retry_limit: 3,
             retry_policy: RetryPolicy::OnTransient,
@@ -339,6 +353,24 @@ pub(super) const SETTINGS: &[Setting] = &[
         secret: false,
         set: |s, v| number(v, 1, SPOOL_MIB).map(|n| s.logs.spool_mib = n),
         get: |s| s.logs.spool_mib.to_string(),
+    },
+    Setting {
+        path: "scheduler.listen",
+        secret: false,
+        set: |s, v| address(v).map(|listen| s.scheduler.listen = listen),
+        get: |s| s.scheduler.listen.map(|address| address.to_string()).unwrap_or_default(),
+    },
+    Setting {
+        path: "scheduler.url",
+        secret: false,
+        set: |s, v| scheduler(v).map(|url| s.scheduler.url = url),
+        get: |s| s.scheduler.url.clone(),
+    },
+    Setting {
+        path: "scheduler.token_file",
+        secret: false,
+        set: |s, v| file(v).map(|path| s.scheduler.token_file = path),
+        get: |s| s.scheduler.token_file.clone(),
     },
     Setting {
         path: "http.allow",
@@ -551,14 +583,24 @@ fn endpoint(value: &str) -> Result<String, String> {
 
 /// `http://HOST:PORT`.
 fn aggregator(value: &str) -> Result<String, String> {
+    server(value)
+        .ok_or_else(|| "a URL such as http://logs:9095, or empty to keep logs here".to_owned())
+}
+
+fn scheduler(value: &str) -> Result<String, String> {
+    server(value).ok_or_else(|| {
+        "a URL such as http://scheduler:9096, or empty for where it listens".to_owned()
+    })
+}
+
+/// The URL of a server, without a path; or nothing.
+fn server(value: &str) -> Option<String> {
     let host = ["http://", "https://"].iter().find_map(|scheme| value.strip_prefix(scheme));
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
     let host = host.map(|host| host.strip_suffix('/').unwrap_or(host));
-    if value.is_empty() || host.is_some_and(|host| !host.is_empty() && host.bytes().all(fits)) {
-        Ok(value.to_owned())
-    } else {
-        Err("a URL such as http://logs:9095, or empty to keep logs here".to_owned())
-    }
+    let fine =
+        value.is_empty() || host.is_some_and(|host| !host.is_empty() && host.bytes().all(fits));
+    fine.then(|| value.to_owned())
 }
 
 fn address(value: &str) -> Result<Option<SocketAddr>, String> {

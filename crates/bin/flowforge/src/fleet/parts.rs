@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 use flowforge_model::attempt::Fact;
 use flowforge_model::id::InstanceId;
 use flowforge_ports::clock::SystemClock;
+use flowforge_ports::explain::Explains;
 use flowforge_ports::logs::LogStore;
 use flowforge_ports::queue::Role;
 use flowforge_ports::runner::FactSink;
@@ -15,13 +16,14 @@ use flowforge_svc_api::{Api, ApiConfig, Downloads, Hub, QueueAccess};
 use flowforge_svc_controller::{Beside, Config as ControllerConfig};
 use flowforge_svc_cron::Config as CronConfig;
 use flowforge_svc_executor::{Executor, Ledger, Serve as ServeExecutor};
-use flowforge_svc_scheduler::{Elsewhere, Serve as ServeScheduler};
+use flowforge_svc_scheduler::{Elsewhere, Questions, Serve as ServeScheduler};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::beats;
+use super::explain;
 use super::logs::{self, Logs};
 use super::told::{Told, follow, intent, wake};
 use super::{Ground, Shared};
@@ -88,14 +90,17 @@ pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyho
     }
     let mut url = String::new();
     let (mut published, mut kept) = (None, None);
+    let (desk, questions) = flowforge_svc_scheduler::desk();
     if ground.roles.api {
-        (url, published) = api(runtime, ground, &mut parts, Arc::clone(&logs))?;
+        let explains = explain::route(ground, &desk)?;
+        (url, published) = api(runtime, ground, &mut parts, (Arc::clone(&logs), explains))?;
     }
     if ground.roles.controller {
         controller(ground, &mut parts, &logs)?;
     }
     if ground.roles.scheduler {
-        scheduler(ground, &mut parts);
+        let asked = explain::serve(ground, runtime, &mut parts, desk)?;
+        scheduler(ground, &mut parts, (questions, asked));
         let store = PostgresStore::clone(&ground.store);
         kept = Some(crate::retention::start(store, ground.settings, ground.stop.clone())?);
     }
@@ -134,7 +139,7 @@ fn api<Q: Shared>(
     runtime: &Runtime,
     ground: &Ground<'_, Q>,
     parts: &mut Parts,
-    logs: Arc<Logs>,
+    (logs, explains): (Arc<Logs>, Arc<dyn Explains>),
 ) -> anyhow::Result<(String, Option<Endpoint>)> {
     let settings = ground.settings;
     let listener = listen(runtime, settings)?;
@@ -147,6 +152,7 @@ fn api<Q: Shared>(
     config.default_retry = settings.default_retry();
     config.downloads = Some(Downloads { artifacts, scratch: ground.data.work() });
     config.queue = Some(QueueAccess::new(ground.queue.clone(), settings.cluster.clone()));
+    config.explains = Some(explains);
     config.limits.leave = LEAVE;
     config.limits.drain = DRAIN;
     if logs.come_late() {
@@ -206,7 +212,11 @@ fn controller<Q: Shared>(
     Ok(())
 }
 
-fn scheduler<Q: Shared>(ground: &Ground<'_, Q>, parts: &mut Parts) {
+fn scheduler<Q: Shared>(
+    ground: &Ground<'_, Q>,
+    parts: &mut Parts,
+    (questions, url): (Questions, Option<String>),
+) {
     let serve = ServeScheduler {
         store: around_store("scheduler", &ground.store),
         queue: around_queue("scheduler", ground.queue.clone()),
@@ -214,6 +224,8 @@ fn scheduler<Q: Shared>(ground: &Ground<'_, Q>, parts: &mut Parts) {
         clock: SystemClock,
         instance: parts.seat(Role::Scheduler),
         ttl: ground.settings.lease,
+        questions,
+        url,
     };
     let stop = ground.stop.clone();
     parts.spawn(async move {

@@ -8,16 +8,17 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use flowforge_model::quota::Level;
-use flowforge_wire::{Entity, EntityPatch, NewEntity, Page, Quota, QuotaInput};
+use flowforge_wire::{Entity, EntityPatch, NewEntity, Page, Quota, QuotaInput, UsageReport};
 
 use super::{entities, quotas as shared_quotas};
 use crate::Shared;
+use crate::explain;
 use crate::path::Name;
 use crate::problem::Failure;
 
 /// The same at every level, each under its own path.
 macro_rules! level {
-    ($module:ident, $level:ident, $all:literal, $each:literal, $quota:literal) => {
+    ($module:ident, $level:ident, $all:literal, $each:literal, $quota:literal, $usage:literal) => {
         pub(crate) mod $module {
             use super::*;
 
@@ -136,6 +137,22 @@ macro_rules! level {
                 shared_quotas::of(&shared, Level::$level, which, &uri).await
             }
 
+            /// Show what it uses
+            ///
+            /// At this moment, with all below it, and what each of those directly below it uses.
+            #[utoipa::path(
+                get, path = $usage, tag = stringify!($module),
+                params(("id" = String, Path, description = "Its id, path or name")),
+                responses((status = 200, description = "What it uses", body = UsageReport))
+            )]
+            pub(crate) async fn usage(
+                State(shared): State<Arc<Shared>>,
+                Name(which): Name,
+                uri: Uri,
+            ) -> Result<Json<UsageReport>, Failure> {
+                explain::usage(&shared, Level::$level, which, &uri).await
+            }
+
             /// Set what it may use
             ///
             /// For it alone: if it shares a quota, it gets one of its own. What is missing stays as it
@@ -164,21 +181,37 @@ macro_rules! level {
     };
 }
 
-level!(tenants, Tenant, "/api/v1/tenants", "/api/v1/tenants/{id}", "/api/v1/tenants/{id}/quota");
+level!(
+    tenants,
+    Tenant,
+    "/api/v1/tenants",
+    "/api/v1/tenants/{id}",
+    "/api/v1/tenants/{id}/quota",
+    "/api/v1/tenants/{id}/usage"
+);
 level!(
     departments,
     Department,
     "/api/v1/departments",
     "/api/v1/departments/{id}",
-    "/api/v1/departments/{id}/quota"
+    "/api/v1/departments/{id}/quota",
+    "/api/v1/departments/{id}/usage"
 );
-level!(groups, Group, "/api/v1/groups", "/api/v1/groups/{id}", "/api/v1/groups/{id}/quota");
+level!(
+    groups,
+    Group,
+    "/api/v1/groups",
+    "/api/v1/groups/{id}",
+    "/api/v1/groups/{id}/quota",
+    "/api/v1/groups/{id}/usage"
+);
 level!(
     projects,
     Project,
     "/api/v1/projects",
     "/api/v1/projects/{id}",
-    "/api/v1/projects/{id}/quota"
+    "/api/v1/projects/{id}/quota",
+    "/api/v1/projects/{id}/usage"
 );
 
 pub(crate) mod quotas {

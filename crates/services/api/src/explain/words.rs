@@ -1,0 +1,165 @@
+//! What the scheduler says, in sentences for people.
+
+use flowforge_model::quota::Dimension;
+use flowforge_organization::Organization;
+use flowforge_ports::explain as ports;
+use flowforge_wire::{Cure, Place, QueueWhy, Rival, Short};
+
+use super::show::{place, unit};
+
+/// Why it waits.
+pub(super) fn sentence(code: &str, why: &QueueWhy) -> String {
+    let text = match (code, &why.short, &why.rival) {
+        ("EXCEEDS_QUOTA_FOREVER", Some(short), _) => format!(
+            "It needs {}, and {} may never use more than {}.",
+            amount(&short.dimension, &short.unit, short.need),
+            called(&short.at),
+            amount(&short.dimension, &short.unit, short.limit),
+        ),
+        ("NO_SUCH_QUEUE", ..) => {
+            "Its project, or something above it, is not known to the scheduler.".to_owned()
+        }
+        ("WORKFLOW_LIMIT", None, _) => {
+            "Its workflow runs as many tasks at a time as it may.".to_owned()
+        }
+        (_, Some(short), _) => full(short),
+        ("BEHIND_FAIR_SHARE", _, Some(rival)) => behind(rival),
+        ("BEHIND_FAIR_SHARE", ..) => {
+            "There is room, and others that have less of what is scarce go first.".to_owned()
+        }
+        ("BEHIND_PRIORITY", ..) => {
+            "There is room, and a task of its project goes first: a higher priority, or an earlier one."
+                .to_owned()
+        }
+        ("PAUSED", ..) => "Its workflow is paused: `resume` lets it go on.".to_owned(),
+        ("RUNNING", ..) => "It was admitted, and is about to start.".to_owned(),
+        ("NEXT", ..) => "Nothing holds it back: it is the next to start.".to_owned(),
+        _ => "It waits for the scheduler.".to_owned(),
+    };
+    text
+}
+
+fn full(short: &Short) -> String {
+    let of = |number| amount(&short.dimension, &short.unit, number);
+    format!(
+        "{} has no room: {} of {} are used, and it needs {} more.",
+        capital(&called(&short.at)),
+        of(short.used),
+        of(short.limit),
+        of(short.need),
+    )
+}
+
+fn behind(rival: &Rival) -> String {
+    let side = |side: &flowforge_wire::Side| match &side.entity {
+        Some(place) => called(place),
+        None => "its project".to_owned(),
+    };
+    format!(
+        "There is room, and {} goes first: it has a share of {:.2}, {} one of {:.2}.",
+        side(&rival.theirs),
+        rival.theirs.share,
+        side(&rival.ours),
+        rival.ours.share,
+    )
+}
+
+/// What would let it start.
+pub(super) fn cure(all: &Organization, cure: &ports::Cure) -> Cure {
+    let (kind, text) = match cure {
+        ports::Cure::Raise(limits) => {
+            let each: Vec<String> = limits.iter().map(|one| raise(all, one)).collect();
+            ("RAISE_LIMIT", format!("raise {}", each.join(", and ")))
+        }
+        ports::Cure::End { project, attempts, workflows } => {
+            let mut parts = Vec::new();
+            parts.extend((*attempts > 0).then(|| count(*attempts, "task")));
+            parts.extend((*workflows > 0).then(|| count(*workflows, "workflow")));
+            let of = called(&place(all, Some(*project)));
+            ("WAIT_FOR_OTHERS", format!("{} of {of} to end", parts.join(" and ")))
+        }
+        ports::Cure::EndOwn(attempts) => {
+            let own = count(u64::from(*attempts), "task");
+            ("WAIT_FOR_OWN", format!("{own} of its own workflow to end, or a higher parallelism"))
+        }
+        ports::Cure::Resume => ("RESUME", "resume its workflow".to_owned()),
+        ports::Cure::Tell(entity) => {
+            let who = entity.map_or_else(|| "its project".to_owned(), |id| id.to_string());
+            ("CREATE_ENTITY", format!("create {who}"))
+        }
+        ports::Cure::Prioritize(base) => {
+            ("RAISE_PRIORITY", format!("give its workflow a priority of {base}"))
+        }
+    };
+    Cure { kind: kind.to_owned(), text }
+}
+
+fn raise(all: &Organization, raise: &ports::Raise) -> String {
+    let by = amount(raise.dimension.as_str(), unit(raise.dimension), raise.by);
+    match (raise.entity, raise.dimension) {
+        (None, Dimension::Pods) => format!("what executors run at a time by {by}"),
+        (entity, _) => format!("the limit of {} by {by}", called(&place(all, entity))),
+    }
+}
+
+/// How people call an entity.
+fn called(place: &Place) -> String {
+    match &*place.level {
+        "installation" => "the installation".to_owned(),
+        level => format!("{level} {}", place.path),
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+/// An amount with what it counts: `1.5 cores (cpu_request)`, `2 GiB (memory_limit)`, `3 pods`.
+fn amount(dimension: &str, unit: &str, number: u64) -> String {
+    match unit {
+        "millicores" => {
+            let (whole, part) = (number / 1000, number % 1000);
+            let part = format!(".{part:03}");
+            let part = part.trim_end_matches(['0', '.']);
+            format!("{whole}{part} cores ({dimension})")
+        }
+        "bytes" => format!("{} ({dimension})", bytes(number)),
+        _ => format!("{number} {dimension}"),
+    }
+}
+
+/// In the largest unit of which there is at least one, rounded down to a tenth.
+fn bytes(number: u64) -> String {
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    for (unit, shift) in units {
+        let whole = number >> shift;
+        if whole > 0 {
+            let tenth = (u128::from(number) * 10 >> shift) % 10;
+            let part = if tenth > 0 { format!(".{tenth}") } else { String::new() };
+            return format!("{whole}{part} {unit}");
+        }
+    }
+    format!("{number} bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_shown_in_units_that_people_use() {
+        assert_eq!(amount("cpu_limit", "millicores", 1500), "1.5 cores (cpu_limit)");
+        assert_eq!(amount("cpu_limit", "millicores", 2000), "2 cores (cpu_limit)");
+        assert_eq!(amount("cpu_limit", "millicores", 5), "0.005 cores (cpu_limit)");
+        assert_eq!(amount("memory_limit", "bytes", 3 << 29), "1.5 GiB (memory_limit)");
+        assert_eq!(amount("storage", "bytes", u64::MAX), "16777215.9 TiB (storage)");
+        assert_eq!(amount("pods", "count", 1), "1 pods");
+        assert_eq!(bytes(0), "0 bytes");
+    }
+}
