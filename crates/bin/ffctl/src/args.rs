@@ -94,6 +94,13 @@ pub(crate) enum Command {
     Get(Get),
     /// Watch a workflow until it ends
     Watch(Watch),
+    /// Say why a workflow or a task of it waits: what blocks it, who holds that, what would help
+    Why(Why),
+    /// Show what the installation uses, or a tenant, department, group or project and those below it
+    Usage {
+        /// Its path from the tenant down, its id, or its name if only one has it
+        entity: Option<String>,
+    },
     /// Print what tasks wrote
     Logs(Logs),
     /// End workflows now, as CANCELLED, without exit handlers
@@ -171,6 +178,15 @@ pub(crate) struct Target {
     /// Id, beginning of an id, @latest, @failed, or a name (the latest of that name)
     #[arg(value_name = "WORKFLOW")]
     pub(crate) workflow: String,
+}
+
+#[derive(Clone, Debug, Group)]
+pub(crate) struct Why {
+    /// A workflow: an id, the beginning of an id, @latest, @failed, or a name; or the id of a task
+    #[arg(value_name = "WORKFLOW|TASK")]
+    pub(crate) target: String,
+    /// A task of that workflow, by its dotted name
+    pub(crate) task: Option<String>,
 }
 
 #[derive(Clone, Debug, Group)]

@@ -35,8 +35,10 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod usage;
 mod version;
 mod watch;
+mod why;
 mod yaml;
 
 use std::process::ExitCode;
@@ -89,6 +91,8 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<Exit, Failure> {
         Command::List(args) => list::run(context, args),
         Command::Get(args) => get::run(context, args),
         Command::Watch(args) => watch::run(context, args),
+        Command::Why(args) => why::run(context, args),
+        Command::Usage { entity } => usage::run(context, entity.as_deref()),
         Command::Logs(args) => logs::run(context, args),
         Command::Cancel(args) => actions::ask(context, "cancel", args),
         Command::Pause(args) => actions::ask(context, "pause", args),

@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::Context;
 use crate::paint::{shown, span};
 
-pub(crate) use quotas::run as quota;
+pub(crate) use quotas::{entity_of, run as quota};
 pub(crate) use tree::run as tree;
 
 pub(crate) fn run(
@@ -69,7 +69,7 @@ pub(crate) fn run(
 }
 
 /// Where one of a level is.
-fn path(level: Level, which: &str) -> String {
+pub(crate) fn path(level: Level, which: &str) -> String {
     format!("/api/v1/{level}s/{}", part(which))
 }
 

@@ -12,7 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
 use flowforge_model::event::TaskRow;
-use flowforge_model::id::{NodeIx, TaskId, WorkflowId};
+use flowforge_model::id::{TaskId, WorkflowId};
 use flowforge_ports::catalog::WorkflowFilter;
 use flowforge_ports::explain::{Answer, Question};
 use flowforge_wire::{TaskWhy, UsageReport, WorkflowWhy};
@@ -48,7 +48,7 @@ pub(crate) async fn task(
     let inner = Arc::clone(&shared);
     let read = move |backend: &dyn Backend| {
         let (workflow, row) = by_id(backend, &id)?;
-        rows::why(&inner, backend, workflow, row)
+        rows::why(&inner, backend, workflow, &row)
     };
     Ok(Json(shared.compute_with(read).await?))
 }
@@ -73,7 +73,7 @@ pub(crate) async fn named(
     let inner = Arc::clone(&shared);
     let read = move |backend: &dyn Backend| {
         let row = tasks::find(backend, path.id, &path.inner)?;
-        rows::why(&inner, backend, path.id, row)
+        rows::why(&inner, backend, path.id, &row)
     };
     Ok(Json(shared.compute_with(read).await?))
 }
@@ -154,9 +154,4 @@ fn by_id(backend: &dyn Backend, text: &str) -> Result<(WorkflowId, TaskRow), Fai
         }
     }
     Err(missing())
-}
-
-/// A range of one node.
-fn only(node: NodeIx) -> (NodeIx, NodeIx) {
-    (node, node)
 }

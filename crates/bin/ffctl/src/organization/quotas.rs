@@ -59,7 +59,7 @@ fn one(quota: &str) -> String {
 }
 
 /// Level and id of what a path or an id names. A name alone is that of a tenant, first.
-fn entity_of(client: &Client, text: &str) -> Result<(Level, String), Failure> {
+pub(crate) fn entity_of(client: &Client, text: &str) -> Result<(Level, String), Failure> {
     let mut failed = None;
     for level in Level::ALL {
         match client.get::<Entity>(&path(level, text), &[]) {

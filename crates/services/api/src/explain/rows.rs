@@ -11,7 +11,7 @@ use flowforge_ports::explain::{Answer, Question};
 use flowforge_spec::Options;
 use flowforge_wire::{Lock, TaskWhy, Time};
 
-use super::{ask, beside_the_point, only, show};
+use super::{ask, beside_the_point, show};
 use crate::Shared;
 use crate::backend::Backend;
 use crate::problem::Failure;
@@ -27,26 +27,26 @@ pub(super) fn why(
     shared: &Shared,
     backend: &dyn Backend,
     id: WorkflowId,
-    row: TaskRow,
+    row: &TaskRow,
 ) -> Result<TaskWhy, Failure> {
     let view = backend.workflow(id)?;
-    if let Some(known) = plainly(backend, &view, &row)? {
+    if let Some(known) = plainly(backend, &view, row)? {
         return Ok(known);
     }
     if row.state.status == TaskStatus::Pending {
-        return dependency(shared, backend, &view, &row);
+        return dependency(shared, backend, &view, row);
     }
-    let locks = locks_of(&locks(backend, id)?, &row, id);
+    let locks = locks_of(&locks(backend, id)?, row, id);
     if !locks.is_empty() {
-        return Ok(lock(&view, &row, locks));
+        return Ok(lock(&view, row, locks));
     }
     if view.state.status == WorkflowStatus::Paused {
-        return Ok(paused(&view, &row));
+        return Ok(paused(&view, row));
     }
     let key = AttemptKey { workflow: id, node: row.node, number: row.state.attempt };
     match ask(shared, &Question::Why(key))? {
-        Answer::Why(Some(why)) => Ok(show::queued(&*backend.organization()?, &view, &row, *why)),
-        Answer::Why(None) => Ok(on_its_way(&view, &row)),
+        Answer::Why(Some(why)) => Ok(show::queued(&*backend.organization()?, &view, row, &why)),
+        Answer::Why(None) => Ok(on_its_way(&view, row)),
         Answer::WhyWorkflow(_) | Answer::Usage(_) => Err(beside_the_point()),
     }
 }
@@ -58,8 +58,7 @@ fn plainly(
     row: &TaskRow,
 ) -> Result<Option<TaskWhy>, Failure> {
     let timer = |wanted: Timer| {
-        let (from, to) = only(row.node);
-        let timers = backend.timers(view.id, from, to)?;
+        let timers = backend.timers(view.id, row.node, row.node)?;
         Ok::<_, Failure>(timers.into_iter().find(|one| one.timer == wanted).map(|one| Time(one.at)))
     };
     let state = &row.state;

@@ -19,12 +19,12 @@ pub(super) fn queued(
     all: &Organization,
     view: &WorkflowView,
     row: &TaskRow,
-    why: ports::Why,
+    why: &ports::Why,
 ) -> TaskWhy {
     let queue = QueueWhy {
         short: why.short.as_ref().map(|one| short(all, one)),
         holders: why.holders.iter().map(|one| holder(all, one)).collect(),
-        need: amounts(&why),
+        need: amounts(why),
         ranks: why.ranks.iter().map(|one| rank(all, one)).collect(),
         rival: why.rival.as_ref().map(|one| rival(all, one)),
         priority: priority(why.priority),

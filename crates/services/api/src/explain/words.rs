@@ -9,7 +9,7 @@ use super::show::{place, unit};
 
 /// Why it waits.
 pub(super) fn sentence(code: &str, why: &QueueWhy) -> String {
-    let text = match (code, &why.short, &why.rival) {
+    match (code, &why.short, &why.rival) {
         ("EXCEEDS_QUOTA_FOREVER", Some(short), _) => format!(
             "It needs {}, and {} may never use more than {}.",
             amount(&short.dimension, &short.unit, short.need),
@@ -35,8 +35,7 @@ pub(super) fn sentence(code: &str, why: &QueueWhy) -> String {
         ("RUNNING", ..) => "It was admitted, and is about to start.".to_owned(),
         ("NEXT", ..) => "Nothing holds it back: it is the next to start.".to_owned(),
         _ => "It waits for the scheduler.".to_owned(),
-    };
-    text
+    }
 }
 
 fn full(short: &Short) -> String {
@@ -140,7 +139,7 @@ fn bytes(number: u64) -> String {
     for (unit, shift) in units {
         let whole = number >> shift;
         if whole > 0 {
-            let tenth = (u128::from(number) * 10 >> shift) % 10;
+            let tenth = ((u128::from(number) * 10) >> shift) % 10;
             let part = if tenth > 0 { format!(".{tenth}") } else { String::new() };
             return format!("{whole}{part} {unit}");
         }

@@ -81,7 +81,7 @@ fn group(
     let some = backend.tasks(view.id, filter, u32::try_from(NAMED).unwrap_or(u32::MAX))?;
     let tasks = some.iter().map(|row| row.shape.name.clone()).collect();
     let first = some.into_iter().next().filter(|_| status != TaskStatus::Pending);
-    let first = first.map(|row| rows::why(shared, backend, view.id, row)).transpose()?;
+    let first = first.map(|row| rows::why(shared, backend, view.id, &row)).transpose()?;
     Ok(WhyGroup { code: code.to_owned(), count, tasks, first })
 }
 
@@ -124,7 +124,7 @@ fn queued(
             Some(why) => {
                 let short = why.short.map(|short| (short.entity, short.dimension));
                 let key = format!("{} {short:?}", why.code);
-                groups.add(key, show::queued(&all, view, &row, why));
+                groups.add(key, show::queued(&all, view, &row, &why));
             }
             None => groups.add("ON_ITS_WAY".to_owned(), rows::on_its_way(view, &row)),
         }
