@@ -79,6 +79,13 @@ impl Tree {
         Amounts(self.nodes.get(at.index()).map_or([0; Dimension::COUNT], |node| node.usage))
     }
 
+    /// What is used of one dimension.
+    #[must_use]
+    pub fn used(&self, at: Place, dimension: Dimension) -> u64 {
+        let usage = self.nodes.get(at.index()).map(|node| &node.usage);
+        usage.and_then(|usage| usage.get(dimension as usize)).copied().unwrap_or(0)
+    }
+
     /// What may be used there; [`UNLIMITED`](crate::UNLIMITED) where there is no limit at this level.
     #[must_use]
     pub fn limit(&self, at: Place) -> Amounts {

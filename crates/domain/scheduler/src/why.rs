@@ -178,8 +178,8 @@ pub enum Cure {
     EndOwn(u32),
     /// Its workflow goes on.
     Resume,
-    /// Somebody tells who this is; `None` if the scheduler does not know its name either.
-    Tell(Option<EntityId>),
+    /// Somebody tells who this is.
+    Tell(EntityId),
     /// Its base priority raised to this.
     Prioritize(i32),
 }

@@ -7,8 +7,8 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::WorkflowId;
 use flowforge_model::time::Timestamp;
 
-use crate::installation::{Installation, TASKS};
-use crate::meter::{peak_mib, processor, quantile, real, row};
+use crate::installation::{Installation, TASKS, workflow_id};
+use crate::meter::{nanos, peak_mib, processor, quantile, real, row};
 
 /// Nanoseconds that calls took.
 #[derive(Default)]
@@ -19,19 +19,15 @@ struct Times {
     offers: Vec<u32>,
 }
 
-struct Churn {
-    all: Installation,
+pub(crate) struct Churn {
+    pub(crate) all: Installation,
     now: i64,
     running: Vec<AttemptKey>,
     left: BTreeMap<WorkflowId, u32>,
 }
 
 pub(crate) fn run(case: &str, tenants: u64, pending: usize, rounds: usize) {
-    let room = u64::try_from(pending / 3).unwrap_or(0).min(tenants * 60);
-    let all = Installation::new(tenants, room);
-    let (now, running, left) = (1_700_000_000_000, Vec::new(), BTreeMap::new());
-    let mut churn = Churn { all, now, running, left };
-    churn.fill(pending);
+    let mut churn = Churn::new(tenants, pending);
     row(case, "entities", "1", real(churn.all.fair.tree().places()));
     row(case, "waiting", "1", real(churn.all.fair.waiting()));
     row(case, "running", "1", real(churn.all.fair.held()));
@@ -59,12 +55,23 @@ pub(crate) fn run(case: &str, tenants: u64, pending: usize, rounds: usize) {
     row(case, "peak memory", "MiB", peak_mib());
 }
 
-fn nanos(since: Instant) -> u32 {
-    u32::try_from(since.elapsed().as_nanos()).unwrap_or(u32::MAX)
-}
-
 impl Churn {
-    fn clock(&mut self) -> Timestamp {
+    /// `pending` tasks wait, and as many run as there is room for.
+    pub(crate) fn new(tenants: u64, pending: usize) -> Self {
+        let room = u64::try_from(pending / 3).unwrap_or(0).min(tenants * 60);
+        let all = Installation::new(tenants, room);
+        let (now, running, left) = (1_700_000_000_000, Vec::new(), BTreeMap::new());
+        let mut churn = Self { all, now, running, left };
+        churn.fill(pending);
+        churn
+    }
+
+    /// All that were ever begun.
+    pub(crate) fn workflows(&self) -> Vec<WorkflowId> {
+        (1..=self.all.begun()).map(workflow_id).collect()
+    }
+
+    pub(crate) fn clock(&mut self) -> Timestamp {
         self.now += 3;
         Timestamp(self.now)
     }

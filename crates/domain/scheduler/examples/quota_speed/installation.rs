@@ -112,6 +112,11 @@ impl Installation {
         Self { fair, projects, dice, current, workflows: 0 }
     }
 
+    /// Workflows so far, numbered from 1.
+    pub(crate) fn begun(&self) -> u64 {
+        self.workflows
+    }
+
     pub(crate) fn dice(&mut self) -> &mut Dice {
         &mut self.dice
     }

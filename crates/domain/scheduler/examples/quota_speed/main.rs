@@ -12,6 +12,7 @@
 mod churn;
 mod installation;
 mod meter;
+mod why;
 
 use std::process::ExitCode;
 
@@ -21,8 +22,9 @@ fn main() -> ExitCode {
         "churn" => churn::run("churn", 10_000, 100_000, 400_000),
         "million" => churn::run("million", 10_000, 1_000_000, 200_000),
         "small" => churn::run("small", 100, 10_000, 400_000),
+        "why" => why::run("why", 10_000, 100_000, 10_000),
         _ => {
-            println!("name one of: churn, million, small");
+            println!("name one of: churn, million, small, why");
             return ExitCode::FAILURE;
         }
     }

@@ -1,7 +1,7 @@
 //! Rows of figures.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// `case<TAB>metric<TAB>unit<TAB>value`, which `cargo xtask bench quota` reads.
 pub(crate) fn row(case: &str, metric: &str, unit: &str, value: f64) {
@@ -32,4 +32,9 @@ pub(crate) fn quantile(sorted: &[u32], part: usize) -> f64 {
 /// As a number of `f64`; counts here are far below 2^32.
 pub(crate) fn real(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// Nanoseconds since then, up to four seconds.
+pub(crate) fn nanos(since: Instant) -> u32 {
+    u32::try_from(since.elapsed().as_nanos()).unwrap_or(u32::MAX)
 }

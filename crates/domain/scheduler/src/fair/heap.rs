@@ -36,6 +36,31 @@ impl Heap {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::One(_) => 1,
+            Self::Few(items) => items.len(),
+            Self::Many(items) => items.items().len(),
+        }
+    }
+
+    /// Those before some place in the order, in no order themselves; asks of O(those) entries whether
+    /// they are.
+    pub(crate) fn leading<'a>(
+        &'a self,
+        before: impl Fn(&Entry) -> bool + 'a,
+    ) -> Box<dyn Iterator<Item = &'a Entry> + 'a> {
+        match self {
+            Self::Empty => Box::new(std::iter::empty()),
+            Self::One(item) => Box::new(Some(&item.entry).into_iter().filter(move |of| before(of))),
+            Self::Few(items) => {
+                Box::new(items.iter().map(|item| &item.entry).filter(move |of| before(of)))
+            }
+            Self::Many(items) => Box::new(items.leading(before)),
+        }
+    }
+
     pub(crate) fn entries(&self) -> Vec<Entry> {
         match self {
             Self::Empty => Vec::new(),

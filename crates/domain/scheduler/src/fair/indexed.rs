@@ -39,6 +39,17 @@ impl Indexed {
         &self.items
     }
 
+    /// Those before some place in the order.
+    pub(crate) fn leading<'a>(
+        &'a self,
+        before: impl Fn(&Entry) -> bool + 'a,
+    ) -> impl Iterator<Item = &'a Entry> + 'a {
+        leading(ARITY, move |at| {
+            let (_, item) = self.order.get(at)?;
+            self.entry(*item).filter(|entry| before(entry))
+        })
+    }
+
     fn entry(&self, item: u32) -> Option<&Entry> {
         self.items.get(item as usize).map(|item| &item.entry)
     }
@@ -191,6 +202,24 @@ impl Indexed {
         }
         put(&mut self.at, place.1, index(at));
     }
+}
+
+/// Those in a heap of so many children each for which `get` answers. It is asked about the first, and
+/// about the children of those for which it did.
+pub(crate) fn leading<T>(
+    arity: usize,
+    get: impl Fn(usize) -> Option<T>,
+) -> impl Iterator<Item = T> {
+    let mut next = vec![0];
+    std::iter::from_fn(move || {
+        loop {
+            let at = next.pop()?;
+            if let Some(found) = get(at) {
+                next.extend(at * arity + 1..=at * arity + arity);
+                return Some(found);
+            }
+        }
+    })
 }
 
 fn index(at: usize) -> u32 {

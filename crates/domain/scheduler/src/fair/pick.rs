@@ -19,11 +19,26 @@ impl FairShare {
     /// something else only if that needs the same of what is contended here: otherwise it would take
     /// a share of what it was not compared for.
     pub(crate) fn pick(&self) -> Option<TaskIx> {
+        self.descend(Place::ROOT, true, (0, 0))
+    }
+
+    /// The task that would be next below a place if there were room there and above, among those
+    /// that need these dimensions.
+    pub(crate) fn first_in_line(&self, at: Place, wanted: u8) -> Option<TaskIx> {
+        self.descend(at, false, (wanted, wanted))
+    }
+
+    /// From a place down, among those whose needs have of the dimensions `bound` just `needed`.
+    fn descend(&self, from: Place, limited: bool, of: (u8, u8)) -> Option<TaskIx> {
         let mut room = [u64::MAX; Dimension::COUNT];
-        let (mut at, mut penalties) = (Place::ROOT, Penalties::default());
-        let (mut bound, mut needed) = (0_u8, 0_u8);
+        let (mut bound, mut needed) = of;
+        let tenant = self.tenant(from);
+        let mut penalties = tenant.map_or_else(Penalties::default, |at| self.penalties(at));
+        let mut at = from;
         loop {
-            narrow(&mut room, &self.tree.usage(at), &self.tree.limit(at));
+            if limited {
+                narrow(&mut room, &self.tree.usage(at), &self.tree.limit(at));
+            }
             let (mask, entry) = self.best(at, &penalties, &room, (bound, needed))?;
             let contended = self.branches.get(at)?.common.contended;
             bound |= contended;
@@ -39,6 +54,11 @@ impl FairShare {
                 }
             }
         }
+    }
+
+    /// The tenant that a place is or stands below.
+    pub(crate) fn tenant(&self, at: Place) -> Option<Place> {
+        self.tree.path(at).find(|of| self.tree.parent(*of) == Some(Place::ROOT))
     }
 
     /// The child of a place that goes first, and what its task needs.

@@ -3,6 +3,7 @@
 use flowforge_model::time::Timestamp;
 use flowforge_quota::Place;
 
+use super::indexed::leading;
 use super::lane::LaneIx;
 use super::shape::{ClassIx, Kind, ShapeIx};
 use super::task::{State, TaskIx, Tasks};
@@ -49,6 +50,11 @@ impl Queue {
 
     pub(crate) fn first(&self) -> Option<TaskIx> {
         self.tasks.first().copied()
+    }
+
+    /// Those before some place in the order.
+    pub(crate) fn leading(&self, before: impl Fn(TaskIx) -> bool) -> impl Iterator<Item = TaskIx> {
+        leading(ARITY, move |at| self.tasks.get(at).copied().filter(|task| before(*task)))
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -1,5 +1,6 @@
 mod acceptance;
 mod machine;
+mod why;
 
 use flowforge_model::id::NodeIx;
 use flowforge_model::quota::{Amounts, Entity, Level, Quota, Weight};

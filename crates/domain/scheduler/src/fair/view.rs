@@ -70,7 +70,7 @@ impl View {
 
     /// The largest part it uses of what the task needs and is contended. Where nothing is contended,
     /// of all that the task needs.
-    fn share(&self, mask: u8) -> f64 {
+    pub(crate) fn share(&self, mask: u8) -> f64 {
         let contended = mask & self.contended;
         let counts = if contended == 0 { mask & self.limited } else { contended };
         let parts = self.parts.iter().enumerate().filter(|(bit, _)| counts & (1 << bit) != 0);

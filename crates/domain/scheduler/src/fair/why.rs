@@ -1,6 +1,9 @@
 //! Why an attempt waits.
 
 mod cure;
+mod holders;
+mod rank;
+mod rival;
 mod usage;
 
 use flowforge_model::attempt::AttemptKey;
@@ -10,11 +13,15 @@ use flowforge_quota::{Blocked, Place};
 
 use super::FairShare;
 use super::climb::sum;
+use super::entry::Precedence;
 use super::lane::{Lane, LaneIx};
 use super::points::{self, Phase, readable};
 use super::shape::mask;
 use super::task::{State, Task, TaskIx};
 use crate::why::{Code, Points, Why};
+
+/// So many that run in a project are looked at.
+const RUNNING: usize = 1000;
 
 /// An attempt that waits, and all it takes to start it.
 struct Waiter {
@@ -36,15 +43,22 @@ impl FairShare {
         let need = self.whole_need(&task);
         let waiter = Waiter { at, task, need, now: self.now.max(now) };
         let (code, short) = self.code(&waiter);
+        let waits = !matches!(code, Code::Running);
+        let holders = short.as_ref().filter(|_| code != Code::NoSuchQueue).and_then(|short| {
+            let at = short.entity.map_or(Some(Place::ROOT), |id| self.tree.place(id))?;
+            Some(self.holders(at, short.dimension))
+        });
+        let leader = self.leader(short.as_ref()).filter(|_| waits);
+        let holders = holders.unwrap_or_default();
         Some(Why {
             code,
             need,
             short,
-            holders: Vec::new(),
-            ranks: Vec::new(),
-            rival: None,
+            cures: self.cures(&waiter, code, &holders),
+            holders,
+            ranks: if waits { self.ranks(&waiter) } else { Vec::new() },
+            rival: leader.and_then(|leader| self.rival(&waiter, leader)),
             priority: self.points(&task, &need, waiter.now),
-            cures: self.cures(&waiter, code),
         })
     }
 
@@ -62,9 +76,8 @@ impl FairShare {
             return (Code::Running, None);
         }
         let room = self.tree.fits(task.place, need).err();
-        let unknown = self.tree.path(task.place).any(|place| !self.tree.known(place));
-        if let Some(blocked) = room.filter(|_| unknown) {
-            return (Code::NoSuchQueue, Some(blocked));
+        if let Some(at) = self.tree.path(task.place).find(|place| !self.tree.known(*place)) {
+            return (Code::NoSuchQueue, self.tree.fits(at, need).err());
         }
         if let Some(blocked) = self.tree.never_fits(task.place, need) {
             return (Code::ExceedsQuotaForever, Some(blocked));
@@ -87,7 +100,12 @@ impl FairShare {
         }
         let code = match self.pick().and_then(|first| Some((first, self.tasks.get(first)?))) {
             Some((first, _)) if first == *at => Code::Next,
-            Some((_, first)) if first.place != task.place => Code::BehindFairShare,
+            Some((_, first))
+                if first.place != task.place
+                    && self.settings.precedence != Precedence::Priority =>
+            {
+                Code::BehindFairShare
+            }
             _ => Code::BehindPriority,
         };
         (code, None)
@@ -111,10 +129,5 @@ impl FairShare {
             waiting: readable(phase.wait(task.since) + phase.common(now)),
             penalty: readable(penalty),
         }
-    }
-
-    /// The tenant that a place is below.
-    fn tenant(&self, at: Place) -> Option<Place> {
-        self.tree.path(at).find(|of| self.tree.parent(*of) == Some(Place::ROOT))
     }
 }

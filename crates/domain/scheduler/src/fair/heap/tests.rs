@@ -43,7 +43,12 @@ proptest! {
             }
             let least = all.values().min_by(|a, b| a.order(b, &tasks));
             prop_assert_eq!(heap.first(), least);
-            prop_assert_eq!(heap.entries().len(), all.len());
+            prop_assert_eq!((heap.entries().len(), heap.len()), (all.len(), all.len()));
+            if let Some(middle) = all.values().nth(all.len() / 2) {
+                let before = |entry: &Entry| entry.order(middle, &tasks).is_lt();
+                let ahead = all.values().filter(|entry| before(entry)).count();
+                prop_assert_eq!(heap.leading(before).count(), ahead);
+            }
             prop_assert!(heap.sound(&tasks));
             if slot == 7 {
                 heap.replace(&tasks, |entry| Entry { first: -entry.first, ..*entry });

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[derive(Clone, Debug)]
-enum Call {
+pub(super) enum Call {
     Offer {
         workflow: u32,
         node: u32,
@@ -62,7 +62,7 @@ fn shape(which: usize) -> Amounts {
     need.with(Dimension::Gpu, gpu)
 }
 
-fn calls() -> impl Strategy<Value = Call> {
+pub(super) fn calls() -> impl Strategy<Value = Call> {
     let (w, n, p) = (0..6u32, 0..8u32, 5..12u32);
     prop_oneof![
         20 => (w.clone(), n.clone(), p.clone(), 0..8usize, -1..3i32, 0..5_000_000i64).prop_map(
@@ -91,9 +91,9 @@ fn calls() -> impl Strategy<Value = Call> {
     ]
 }
 
-const START: i64 = 1_700_000_000_000;
+pub(super) const START: i64 = 1_700_000_000_000;
 
-fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<AttemptKey> {
+pub(super) fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<AttemptKey> {
     let offer = |w: u32, n: u32, project: u32, which: usize| {
         // Workflow 5 was called by 0; 3 has a volume, 4 a parallelism.
         let root = workflow(if w == 5 { 0 } else { w });
@@ -143,7 +143,7 @@ fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<AttemptKey> {
     Vec::new()
 }
 
-fn fresh(precedence: Precedence) -> FairShare {
+pub(super) fn fresh(precedence: Precedence) -> FairShare {
     let mut fair = FairShare::new(12, Settings { precedence });
     for (at, parent) in
         [(1, None), (2, None), (5, Some(1)), (6, Some(1)), (7, Some(2)), (8, Some(6))]

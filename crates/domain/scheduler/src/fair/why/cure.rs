@@ -5,10 +5,10 @@ use std::cmp::Reverse;
 use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_quota::Place;
 
-use super::Waiter;
+use super::{RUNNING, Waiter};
 use crate::fair::FairShare;
 use crate::fair::lane::Lane;
-use crate::why::{Code, Cure, Raise};
+use crate::why::{Code, Cure, Holding, Member, Raise};
 
 /// What is short at one place.
 struct Shortage {
@@ -18,28 +18,32 @@ struct Shortage {
 }
 
 impl FairShare {
-    pub(super) fn cures(&self, waiter: &Waiter, code: Code) -> Vec<Cure> {
+    pub(super) fn cures(&self, waiter: &Waiter, code: Code, holders: &[Holding]) -> Vec<Cure> {
         match code {
-            Code::QuotaFull | Code::ParentFull | Code::CapacityFull => self.room(waiter),
+            Code::QuotaFull | Code::ParentFull | Code::CapacityFull => self.room(waiter, holders),
             Code::ExceedsQuotaForever => self.raises(&self.shortages(waiter)),
             Code::WorkflowLimit => match self.lanes.get(waiter.task.lane) {
                 Some(lane) if lane.full() => vec![Cure::EndOwn(beyond(lane))],
-                _ => self.room(waiter),
+                _ => self.room(waiter, holders),
             },
+            Code::BehindPriority => {
+                let leader = self.leader(None);
+                leader.and_then(|leader| self.prioritize(waiter, leader)).into_iter().collect()
+            }
             Code::Paused => vec![Cure::Resume],
             Code::NoSuchQueue => {
                 let unknown = self.tree.path(waiter.task.place).find(|at| !self.tree.known(*at));
-                vec![Cure::Tell(unknown.and_then(|at| self.tree.entity(at)))]
+                unknown.and_then(|at| self.tree.entity(at)).map(Cure::Tell).into_iter().collect()
             }
-            Code::BehindPriority | Code::BehindFairShare | Code::Running | Code::Next => Vec::new(),
+            Code::BehindFairShare | Code::Running | Code::Next => Vec::new(),
         }
     }
 
     /// Limits raised, or others gone.
-    fn room(&self, waiter: &Waiter) -> Vec<Cure> {
+    fn room(&self, waiter: &Waiter, holders: &[Holding]) -> Vec<Cure> {
         let shortages = self.shortages(waiter);
         let mut cures = self.raises(&shortages);
-        cures.extend(self.ends(&shortages));
+        cures.extend(self.ends(&shortages, holders));
         cures
     }
 
@@ -71,10 +75,14 @@ impl FairShare {
     /// How many of whom are to end. All that is short is short at the lowest place where anything is
     /// or above it, so that whoever ends below that place helps everywhere: the largest of the project
     /// that uses most. None if that project alone is not enough.
-    fn ends(&self, shortages: &[Shortage]) -> Option<Cure> {
+    fn ends(&self, shortages: &[Shortage], holders: &[Holding]) -> Option<Cure> {
         let lowest = shortages.first()?;
-        let mut at = lowest.at;
-        let uses = |at: &Place| self.tree.usage(*at).get(lowest.dimension);
+        let largest = holders.first().map(|holding| holding.who);
+        let mut at = match largest? {
+            Member::Entity(id) => self.tree.place(id)?,
+            Member::Workflow(_) => lowest.at,
+        };
+        let uses = |at: &Place| self.tree.used(*at, lowest.dimension);
         while let Some(child) = self.tree.children(at).iter().copied().max_by_key(uses) {
             at = child;
         }
@@ -106,9 +114,6 @@ impl FairShare {
         (left == Amounts::ZERO).then_some(Cure::End { project, attempts, workflows })
     }
 }
-
-/// So many that run are looked at for those to end.
-const RUNNING: usize = 1000;
 
 /// So many attempts of a workflow are to end before another may start.
 fn beyond(lane: &Lane) -> u32 {
