@@ -144,11 +144,21 @@ mod server {
 
     impl Server {
         pub(crate) fn start(place: &Place, name: &str, environment: &[(&str, &str)]) -> Self {
+            Self::of("all", place, name, environment)
+        }
+
+        /// A role that answers requests.
+        pub(crate) fn of(
+            role: &str,
+            place: &Place,
+            name: &str,
+            environment: &[(&str, &str)],
+        ) -> Self {
             let home = place.path(name);
             std::fs::create_dir_all(&home).unwrap();
             let log = home.join("log");
             let child = place
-                .flowforge(&["all", "--listen", "127.0.0.1:0", "--data-dir"])
+                .flowforge(&[role, "--listen", "127.0.0.1:0", "--data-dir"])
                 .arg(&home)
                 .envs(environment.iter().copied())
                 .stdin(Stdio::null())
@@ -479,4 +489,66 @@ fn what_cannot_be_used_ends_the_program_with_a_reason() {
     );
     assert_eq!(code, Some(1), "{error}");
     assert!(error.contains("retention.* needs PostgreSQL"), "{error}");
+}
+
+/// Of an API server on its own, asking the scheduler that leads in another process: where there is no
+/// room, and the numbers; and that nobody can be asked while nobody leads.
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn what_waits_is_explained_by_the_scheduler_that_leads() {
+    let place = Place::new("explained");
+    let (socket, token) = (place.path("redis.sock"), place.path("token"));
+    let _redis = Redis::start(&socket);
+    std::fs::write(&token, "a-token-of-some-length\n").unwrap();
+    let queue = format!("unix:{}", socket.display());
+    let environment = [
+        ("FLOWFORGE_QUEUE_ADDRESSES", queue.as_str()),
+        ("FLOWFORGE_SCHEDULER_TOKEN_FILE", token.to_str().unwrap()),
+    ];
+    let mut api = Server::of("api-server", &place, "api", &environment);
+    let away = |status: u16, body: &serde_json::Value| {
+        status == 503 && body["code"] == "scheduler_unavailable"
+    };
+    let (status, body) = api.request("GET", "/api/v1/usage", "");
+    assert!(away(status, &body), "{status} {body}");
+    let quota = r#"{"max_concurrent_pods": 1}"#;
+    let (status, body) = api.request("PUT", "/api/v1/tenants/default/quota", quota);
+    assert_eq!(status, 200, "{body}");
+
+    let leads = Server::start(&place, "leads", &environment);
+    let (begun, go) = (place.path("begun"), place.path("go"));
+    let wait =
+        format!("touch {}; until test -e {}; do sleep 0.05; done", begun.display(), go.display());
+    let first = api.submit(&wait);
+    api.wait("/health", |_, _| begun.exists());
+    let second = api.submit("true");
+    let path = format!("/api/v1/workflows/{second}/why");
+    api.wait(&path, |_, body| body["groups"][0]["code"] == "PARENT_FULL");
+    let (_, body) = api.request("GET", &path, "");
+    let short = &body["groups"][0]["first"]["queue"]["short"];
+    assert_eq!(
+        (&short["at"]["level"], &short["at"]["path"]),
+        (&"tenant".into(), &"default".into())
+    );
+    assert_eq!(short["dimension"], "pods");
+    let numbers = ["used", "limit", "need"].map(|name| short[name].as_u64().unwrap());
+    assert_eq!(numbers, [1, 1, 1]);
+    let task = body["groups"][0]["first"]["task_id"].as_str().unwrap();
+    let (status, why) = api.request("GET", &format!("/api/v1/tasks/{task}/why"), "");
+    assert_eq!((status, &why["queue"]["short"]), (200, short), "{why}");
+    let (_, usage) = api.request("GET", "/api/v1/tenants/default/usage", "");
+    assert_eq!((&usage["waiting"], &usage["running"]), (&1.into(), &1.into()), "{usage}");
+    let pods =
+        usage["dimensions"].as_array().unwrap().iter().find(|one| one["dimension"] == "pods");
+    assert_eq!((&pods.unwrap()["used"], &pods.unwrap()["limit"]), (&1.into(), &1.into()));
+
+    std::fs::write(&go, "").unwrap();
+    for id in [&first, &second] {
+        api.succeeded(id);
+    }
+    leads.stop();
+    api.wait("/api/v1/usage", away);
+    let (_, ended) = api.request("GET", &format!("/api/v1/tasks/{task}/why"), "");
+    assert_eq!(ended["code"], "ENDED", "rows say that without a scheduler");
+    api.stop();
 }

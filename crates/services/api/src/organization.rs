@@ -15,6 +15,8 @@ use flowforge_model::limits::REPORTED_ERRORS;
 use flowforge_model::quota::Level;
 use flowforge_organization::{Decision, Edit, Organization, Refusal};
 
+pub(crate) use show::field;
+
 use crate::Shared;
 use crate::backend::Backend;
 use crate::problem::{Code, Failure, finding};
@@ -84,7 +86,7 @@ fn refused(refusal: &Refusal) -> Failure {
         Refusal::OtherTenant => (Code::OtherTenant, ""),
         Refusal::TooDeep(_) => (Code::TooDeep, "/parent_id"),
         Refusal::TooMany => (Code::TooMany, ""),
-        Refusal::BadLimit(dimension) => (Code::InvalidQuota, show::field(*dimension)),
+        Refusal::BadLimit(dimension) => (Code::InvalidQuota, field(*dimension)),
         Refusal::Exceeding(_) => (Code::LimitAboveAncestor, ""),
         Refusal::Draining(_) => (Code::Draining, ""),
         Refusal::NotEmpty(_) => (Code::NotEmpty, ""),
@@ -95,7 +97,7 @@ fn refused(refusal: &Refusal) -> Failure {
     if let Refusal::Exceeding(offenders) = refusal {
         let omitted = offenders.len().saturating_sub(REPORTED_ERRORS);
         let shown = offenders.iter().take(REPORTED_ERRORS).map(|one| {
-            let pointer = format!("/{}", show::field(one.dimension));
+            let pointer = format!("/{}", field(one.dimension));
             finding(code.slug(), pointer, show::offender(one))
         });
         let omitted = u64::try_from(omitted).unwrap_or(u64::MAX);

@@ -6,15 +6,17 @@ use flowforge_ports::explain as ports;
 use flowforge_wire::{Cure, Place, QueueWhy, Rival, Short};
 
 use super::show::{place, unit};
+use crate::organization::field;
 
 /// Why it waits.
 pub(super) fn sentence(code: &str, why: &QueueWhy) -> String {
     match (code, &why.short, &why.rival) {
         ("EXCEEDS_QUOTA_FOREVER", Some(short), _) => format!(
-            "It needs {}, and {} may never use more than {}.",
-            amount(&short.dimension, &short.unit, short.need),
+            "It needs {} {}, and {} may never use more than {}.",
+            short.dimension,
+            amount(&short.unit, short.need),
             called(&short.at),
-            amount(&short.dimension, &short.unit, short.limit),
+            amount(&short.unit, short.limit),
         ),
         ("NO_SUCH_QUEUE", ..) => {
             "Its project, or something above it, is not known to the scheduler.".to_owned()
@@ -39,10 +41,11 @@ pub(super) fn sentence(code: &str, why: &QueueWhy) -> String {
 }
 
 fn full(short: &Short) -> String {
-    let of = |number| amount(&short.dimension, &short.unit, number);
+    let of = |number| amount(&short.unit, number);
     format!(
-        "{} has no room: {} of {} are used, and it needs {} more.",
+        "{} has no room for it: of {} {} of {} are used, and it needs {}.",
         capital(&called(&short.at)),
+        short.dimension,
         of(short.used),
         of(short.limit),
         of(short.need),
@@ -94,10 +97,10 @@ pub(super) fn cure(all: &Organization, cure: &ports::Cure) -> Cure {
 }
 
 fn raise(all: &Organization, raise: &ports::Raise) -> String {
-    let by = amount(raise.dimension.as_str(), unit(raise.dimension), raise.by);
+    let by = amount(unit(raise.dimension), raise.by);
     match (raise.entity, raise.dimension) {
         (None, Dimension::Pods) => format!("what executors run at a time by {by}"),
-        (entity, _) => format!("the limit of {} by {by}", called(&place(all, entity))),
+        (entity, of) => format!("{} of {} by {by}", field(of), called(&place(all, entity))),
     }
 }
 
@@ -119,17 +122,15 @@ fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
-/// An amount with what it counts: `1.5 cores (cpu_request)`, `2 GiB (memory_limit)`, `3 pods`.
-fn amount(dimension: &str, unit: &str, number: u64) -> String {
+/// An amount in a unit that people use: `1.5 cores`, `2 GiB`, `3`.
+fn amount(unit: &str, number: u64) -> String {
     match unit {
         "millicores" => {
-            let (whole, part) = (number / 1000, number % 1000);
-            let part = format!(".{part:03}");
-            let part = part.trim_end_matches(['0', '.']);
-            format!("{whole}{part} cores ({dimension})")
+            let cores = format!("{}.{:03}", number / 1000, number % 1000);
+            format!("{} cores", cores.trim_end_matches('0').trim_end_matches('.'))
         }
-        "bytes" => format!("{} ({dimension})", bytes(number)),
-        _ => format!("{number} {dimension}"),
+        "bytes" => bytes(number),
+        _ => number.to_string(),
     }
 }
 
@@ -153,12 +154,12 @@ mod tests {
 
     #[test]
     fn amounts_are_shown_in_units_that_people_use() {
-        assert_eq!(amount("cpu_limit", "millicores", 1500), "1.5 cores (cpu_limit)");
-        assert_eq!(amount("cpu_limit", "millicores", 2000), "2 cores (cpu_limit)");
-        assert_eq!(amount("cpu_limit", "millicores", 5), "0.005 cores (cpu_limit)");
-        assert_eq!(amount("memory_limit", "bytes", 3 << 29), "1.5 GiB (memory_limit)");
-        assert_eq!(amount("storage", "bytes", u64::MAX), "16777215.9 TiB (storage)");
-        assert_eq!(amount("pods", "count", 1), "1 pods");
+        assert_eq!(amount("millicores", 1500), "1.5 cores");
+        assert_eq!(amount("millicores", 10_000), "10 cores");
+        assert_eq!(amount("millicores", 5), "0.005 cores");
+        assert_eq!(amount("bytes", 3 << 29), "1.5 GiB");
+        assert_eq!(amount("bytes", u64::MAX), "16777215.9 TiB");
+        assert_eq!(amount("count", 1), "1");
         assert_eq!(bytes(0), "0 bytes");
     }
 }

@@ -5,7 +5,7 @@ use flowforge_organization::{Clamped, NamedQuota, Node, Offender, Organization, 
 use flowforge_wire::{Clamped as WireClamped, Entity, Quota, Time};
 
 /// A dimension as the API calls its limit.
-pub(super) fn field(dimension: Dimension) -> &'static str {
+pub(crate) fn field(dimension: Dimension) -> &'static str {
     match dimension {
         Dimension::CpuRequest => "cpu_request",
         Dimension::CpuLimit => "cpu_limit",
