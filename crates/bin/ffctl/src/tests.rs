@@ -1,6 +1,7 @@
 //! Commands against a server of a few lines that gives canned answers.
 
 mod cron;
+mod explain;
 mod files;
 mod fleet;
 mod kept;

@@ -130,7 +130,7 @@ pub enum Cure {
     /// Its workflow goes on.
     Resume,
     /// Somebody tells who this is.
-    Tell(Option<EntityId>),
+    Tell(EntityId),
     /// Its base priority raised to this.
     Prioritize(i32),
 }

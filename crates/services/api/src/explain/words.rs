@@ -85,10 +85,10 @@ pub(super) fn cure(all: &Organization, cure: &ports::Cure) -> Cure {
             ("WAIT_FOR_OWN", format!("{own} of its own workflow to end, or a higher parallelism"))
         }
         ports::Cure::Resume => ("RESUME", "resume its workflow".to_owned()),
-        ports::Cure::Tell(entity) => {
-            let who = entity.map_or_else(|| "its project".to_owned(), |id| id.to_string());
-            ("CREATE_ENTITY", format!("create {who}"))
-        }
+        ports::Cure::Tell(entity) => (
+            "CREATE_ENTITY",
+            format!("make {} known to the scheduler", called(&place(all, Some(*entity)))),
+        ),
         ports::Cure::Prioritize(base) => {
             ("RAISE_PRIORITY", format!("give its workflow a priority of {base}"))
         }

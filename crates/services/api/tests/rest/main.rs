@@ -7,6 +7,7 @@
 )]
 
 mod downloads;
+mod explain;
 mod fleet;
 mod hostile;
 mod locks;

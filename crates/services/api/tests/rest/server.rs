@@ -262,6 +262,34 @@ impl Server {
         self.store.commit(commit).await.unwrap();
     }
 
+    /// Puts a new workflow into its dag: of three tasks the first has ended, the last one waits.
+    pub(crate) async fn wait_in_dag(&self, id: WorkflowId) {
+        let epoch = self.store.take_over(InstanceId(Uuid::now_v7())).await.unwrap();
+        let task = |node: u32, name: &str, status: TaskStatus| TaskWrite {
+            node: NodeIx(node),
+            shape: Some(TaskShape {
+                slot: node.saturating_sub(1),
+                name: name.to_owned(),
+                ..shape(node)
+            }),
+            state: TaskState { status, ..task_state(status.terminal()) },
+        };
+        let changes = RunChanges {
+            workflow: Some(id),
+            state: Some(state(WorkflowStatus::Running)),
+            tasks: vec![
+                task(0, "", TaskStatus::Running),
+                task(1, "zero", TaskStatus::Succeeded),
+                task(2, "one", TaskStatus::Running),
+                task(3, "two", TaskStatus::Pending),
+            ],
+            ..RunChanges::default()
+        };
+        let commit =
+            Commit { epoch, at: Timestamp(2000), runs: vec![changes], ..Commit::default() };
+        self.store.commit(commit).await.unwrap();
+    }
+
     /// Ends a task with an output of so many bytes.
     pub(crate) async fn give(&self, id: WorkflowId, seq_before: u64, node: u32, bytes: usize) {
         let epoch = self.store.take_over(InstanceId(Uuid::now_v7())).await.unwrap();
