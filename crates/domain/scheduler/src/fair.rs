@@ -14,6 +14,7 @@ mod pick;
 mod points;
 mod queue;
 mod shape;
+mod simulate;
 mod task;
 mod view;
 mod waiting;
