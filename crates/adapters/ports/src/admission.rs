@@ -69,6 +69,9 @@ pub struct LockRequest {
     pub workflow: WorkflowId,
     /// Which task.
     pub node: NodeIx,
+    /// Whose quotas its workflow counts against.
+    #[serde(default = "default_project")]
+    pub project: EntityId,
     /// The workflow's priority; higher goes first.
     pub priority: i32,
     /// When the workflow was submitted; earlier goes first among equals.

@@ -1,5 +1,6 @@
 //! One simulated world: users, one server that dies now and then, its store and its processes.
 
+mod allowed;
 pub mod fleet;
 #[cfg(test)]
 mod interleavings;

@@ -14,6 +14,7 @@ mod pick;
 mod points;
 mod queue;
 mod shape;
+mod simulate;
 mod task;
 mod view;
 mod waiting;
@@ -216,6 +217,28 @@ impl FairShare {
         }
         self.take_slot(at, place);
         self.finish();
+    }
+
+    /// The workflow takes its slot now, if there is room for it. Whether it holds it.
+    pub fn begin_workflow(
+        &mut self,
+        workflow: WorkflowId,
+        project: EntityId,
+        storage: u64,
+    ) -> bool {
+        let (at, place) = (self.lanes.open(workflow, workflow), self.name(project));
+        let need = lane::slot(storage);
+        let held = self.lanes.root(at).is_some_and(|root| root.slot.is_some());
+        if !held && self.tree.fits(place, &need).is_err() {
+            self.lanes.forget(at);
+            return false;
+        }
+        if let Some(lane) = self.lanes.get_mut(at).filter(|_| !held) {
+            lane.slot_need = need;
+        }
+        self.take_slot(at, place);
+        self.finish();
+        true
     }
 
     /// The workflow ended: its slot is free.

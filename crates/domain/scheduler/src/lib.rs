@@ -9,6 +9,7 @@
 
 mod fair;
 mod locks;
+mod what_if;
 mod why;
 
 use flowforge_model::attempt::AttemptKey;
@@ -19,6 +20,7 @@ use flowforge_model::time::Timestamp;
 pub use fair::{FairShare, Precedence, Settings};
 pub use flowforge_quota::Blocked;
 pub use locks::{Holder, LockClaim, LockTable};
+pub use what_if::{Change, Start, WhatIf};
 pub use why::{Code, Cure, Holding, Member, Points, Raise, Rank, Rival, Side, Usage, Why};
 
 /// An attempt that may start.

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::time::Timestamp;
@@ -97,9 +98,8 @@ impl LockTable {
                 self.want(claim);
             }
         } else if !self.gated.contains_key(&workflow) {
-            let tasks = (workflow, NodeIx(0))..=(workflow, NodeIx(u32::MAX));
-            let holders: Vec<Holder> =
-                self.waiting.range(tasks).map(|(holder, _)| *holder).collect();
+            let waiting = self.waiting.range(tasks_of(workflow));
+            let holders: Vec<Holder> = waiting.map(|(holder, _)| *holder).collect();
             let back =
                 holders.into_iter().filter_map(|holder| Some((holder, self.step_back(holder)?)));
             let back = back.collect();
@@ -144,6 +144,19 @@ impl LockTable {
         queue.flat_map(|queue| queue.waiting.iter().map(|&(.., holder)| holder))
     }
 
+    /// A task of the workflow holds locks.
+    #[must_use]
+    pub fn held_by(&self, workflow: WorkflowId) -> bool {
+        self.held.range(tasks_of(workflow)).next().is_some()
+    }
+
+    /// A task of the workflow waits for locks, held back or not.
+    #[must_use]
+    pub fn wanted_by(&self, workflow: WorkflowId) -> bool {
+        let back = self.gated.get(&workflow).is_some_and(|back| !back.is_empty());
+        back || self.waiting.range(tasks_of(workflow)).next().is_some()
+    }
+
     /// Nobody holds or waits for anything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -180,6 +193,10 @@ impl LockTable {
             self.stirred.insert(key.to_owned());
         }
     }
+}
+
+fn tasks_of(workflow: WorkflowId) -> RangeInclusive<Holder> {
+    (workflow, NodeIx(0))..=(workflow, NodeIx(u32::MAX))
 }
 
 impl LockClaim {

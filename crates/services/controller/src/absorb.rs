@@ -124,15 +124,17 @@ impl<S: Store, A: Admission> Controller<S, A> {
     }
 
     /// Says which workflows keep their slots no longer.
-    pub(crate) fn settle_slots(&mut self, turn: &Turn) {
+    pub(crate) fn settle_slots(&mut self, turn: &mut Turn) {
         for id in turn.changes.keys() {
             let Some(live) = self.live.get_mut(id) else { continue };
             if live.run.state().status.terminal() {
                 self.admission.end_workflow(*id);
+                turn.locks_moved = true;
             }
             let suspended = live.run.suspended();
             if std::mem::replace(&mut live.suspended, suspended) != suspended {
                 self.admission.suspend(*id, suspended);
+                turn.locks_moved = true;
             }
         }
     }

@@ -36,6 +36,8 @@ impl<S: Store, A: Admission> Controller<S, A> {
     /// changes its owner in one commit; while commits are made one by one, that takes two turns.
     pub(crate) fn grant(&mut self, turn: &mut Turn) {
         loop {
+            // Who asks for locks needs a slot first: those that are free now can be had.
+            self.settle_slots(turn);
             let granted = self.admission.grant_locks();
             if granted.is_empty() {
                 return;
@@ -193,6 +195,7 @@ fn request(live: &Live, node: NodeIx, rows: &[LockRow]) -> LockRequest {
     LockRequest {
         workflow: context.id,
         node,
+        project: live.project,
         priority: context.priority,
         created_at: context.created_at,
         since: rows.first().map_or(context.created_at, |row| row.since),

@@ -98,6 +98,8 @@ pub(crate) fn play(call: Call, admission: &mut impl Admission) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flowforge_model::id::EntityId;
+
     use crate::LocalAdmission;
 
     /// The root gives its template's lock back and keeps that of its workflow.
@@ -106,6 +108,7 @@ mod tests {
         let root = |number: u8, locks: &[&str]| LockRequest {
             workflow: format!("01890a5d-ac96-774b-bcce-b302099a80{number:02x}").parse().unwrap(),
             node: NodeIx::ROOT,
+            project: EntityId::DEFAULT_PROJECT,
             priority: 0,
             created_at: Timestamp(1),
             since: Timestamp(1),

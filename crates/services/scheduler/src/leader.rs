@@ -114,19 +114,21 @@ impl<S: Reservations + Organizations> Leader<S> {
                 play(call, &mut self.admission);
             }
         }
-        self.grant(&mut decided).await?;
+        self.grant(now, &mut decided).await?;
         self.admission.resize(u32::try_from(capacity).unwrap_or(u32::MAX));
         self.admit(now, &mut decided).await?;
         Ok(decided)
     }
 
     /// Gives free locks away. Whoever does not wait any more lets go, and others may have a turn.
-    async fn grant(&mut self, decided: &mut Decided) -> Result<(), StoreError> {
+    async fn grant(&mut self, now: Timestamp, decided: &mut Decided) -> Result<(), StoreError> {
         loop {
             let granted: Vec<(WorkflowId, NodeIx)> = self.admission.grant_locks();
             if granted.is_empty() {
                 return Ok(());
             }
+            // Who holds a lock holds a slot, whatever happens next.
+            self.write_slots(now).await?;
             let gone = self.store.grant(self.epoch, &granted).await?;
             for (workflow, node) in granted.iter().filter(|holder| !gone.contains(holder)) {
                 tracing::debug!(%workflow, node = node.0, "locks granted");
@@ -136,6 +138,16 @@ impl<S: Reservations + Organizations> Leader<S> {
                 self.admission.release_locks(workflow, node);
             }
         }
+    }
+
+    /// Writes down who holds a slot.
+    async fn write_slots(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.slots.append(&mut self.admission.slot_changes());
+        if !self.slots.is_empty() {
+            self.store.reserve(self.epoch, now, &[], &self.slots).await?;
+            self.slots.clear();
+        }
+        Ok(())
     }
 
     async fn admit(&mut self, now: Timestamp, decided: &mut Decided) -> Result<(), StoreError> {
@@ -179,11 +191,7 @@ impl<S: Reservations + Organizations> Leader<S> {
             let seen: Vec<_> = self.seen.iter().map(|(shard, seq)| (*shard, *seq)).collect();
             self.store.forget_calls(self.epoch, &seen).await?;
         }
-        self.slots.append(&mut self.admission.slot_changes());
-        if !self.slots.is_empty() {
-            self.store.reserve(self.epoch, now, &[], &self.slots).await?;
-            self.slots.clear();
-        }
+        self.write_slots(now).await?;
         if self.store.organization_version().await? != self.version {
             let (version, entities) = self.store.hierarchy().await?;
             self.admission.share_among(&entities);

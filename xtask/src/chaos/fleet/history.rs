@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 
 use super::canaries::Canaries;
 use super::load::Load;
-use super::members::Fleet;
+use super::members::{Fleet, PODS};
 use crate::chaos::{check_witness, success_is_final};
 use crate::client::Client;
 
@@ -28,7 +28,13 @@ pub(super) struct History {
     /// Processes of attempts given up before, that began after the task had succeeded: an executor
     /// that stood still between its claim and the start.
     pub(super) late_processes: usize,
+    /// Attempts that held a reservation at the same time.
+    pub(super) most_at_once: usize,
 }
+
+/// A reservation lasts from the admission to at least the end: who overlaps by these, overlapped.
+const AT_ONCE: &str = "SELECT coalesce(max(c), 0) FROM (SELECT sum(d) OVER (ORDER BY t, d) AS c FROM \
+     (SELECT admitted_at AS t, 1 AS d FROM attempt UNION ALL SELECT ended_at, -1 FROM attempt) e) s";
 
 pub(super) fn check(
     fleet: &Fleet,
@@ -54,6 +60,8 @@ pub(super) fn check(
     let bad = "SELECT count(*) FROM task WHERE status NOT IN ('SUCCEEDED', 'SKIPPED') \
                AND template <> 'tries' AND kind = 'leaf'";
     ensure!(count(bad)? == 0, "tasks of workflows that succeeded did not");
+    let most_at_once = count(AT_ONCE)?;
+    ensure!(most_at_once <= PODS, "{most_at_once} attempts at a time, {PODS} are allowed");
     Ok(History {
         workflows,
         tasks,
@@ -62,6 +70,7 @@ pub(super) fn check(
         witnessed_tasks,
         witnessed_processes,
         late_processes,
+        most_at_once,
     })
 }
 

@@ -52,6 +52,13 @@ pub(super) struct Fleet {
     members: Vec<Member>,
 }
 
+/// Less than the executors have slots for, and than there are users: everything is near its limit.
+const QUOTA: &str = r#"{"max_concurrent_pods": 10, "max_concurrent_workflows": 12,
+    "cpu_request": null, "cpu_limit": null, "memory_request": null, "memory_limit": null,
+    "gpu_limit": null, "storage_limit": null}"#;
+/// The pods of [`QUOTA`].
+pub(super) const PODS: usize = 10;
+
 impl Fleet {
     /// Servers of these roles from the programs in a folder.
     pub(super) fn start(
@@ -76,7 +83,7 @@ impl Fleet {
             fleet.add(role)?;
             if fleet.members.len() == 1 {
                 // It makes the tables; the others would wait for it anyway.
-                fleet.client()?;
+                fleet.client()?.json("PUT", "/tenants/default/quota", QUOTA)?;
             }
         }
         Ok(fleet)

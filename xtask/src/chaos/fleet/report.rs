@@ -12,6 +12,7 @@ use super::canaries::Recovery;
 use super::faults::Kind;
 use super::history::History;
 use super::load::Submitted;
+use super::members::PODS;
 
 pub(super) struct Report {
     pub(super) campaign: Campaign,
@@ -59,6 +60,7 @@ impl Report {
              {lost_attempts} of them lost\n\
              witness: {} processes for {} tasks, 0 attempts after a success, {} late processes of \
              lost attempts\n\
+             quota: at most {} of {PODS} attempts at a time\n\
              at rest: 0 rows of work, 0 leases, 0 processes; doctor is green\n",
             faults.len(),
             self.seconds,
@@ -67,6 +69,7 @@ impl Report {
             self.history.witnessed_processes,
             self.history.witnessed_tasks,
             self.history.late_processes,
+            self.history.most_at_once,
         ));
         text
     }
@@ -105,6 +108,8 @@ impl Report {
             "attempts": history.attempts,
             "attempts_lost": history.lost_attempts,
             "attempts_after_success": 0,
+            "attempts_at_once": history.most_at_once,
+            "attempts_allowed": PODS,
             "witnessed_tasks": history.witnessed_tasks,
             "witnessed_processes": history.witnessed_processes,
             "late_processes_of_lost_attempts": history.late_processes,

@@ -18,6 +18,7 @@ const WORK: &[(&str, &str)] = &[
     ("news", "SELECT count(*) FROM news"),
     ("calls", "SELECT count(*) FROM call"),
     ("locks", "SELECT count(*) FROM lock"),
+    ("slots of workflows", "SELECT count(*) FROM slot"),
     ("timers", "SELECT count(*) FROM timer WHERE kind <> 'ttl'"),
     ("executors to bury", "SELECT count(*) FROM member WHERE NOT buried AND until <= now()"),
 ];

@@ -523,6 +523,7 @@ fn locks_are_granted_once_and_their_controller_is_told(store: &impl Shared) {
     let request = |node| LockRequest {
         workflow: fleet.id,
         node: NodeIx(node),
+        project: EntityId::DEFAULT_PROJECT,
         priority: -3,
         created_at: AT,
         since: Timestamp(AT.0 + 3),

@@ -356,6 +356,7 @@ impl Kept {
         LockRequest {
             workflow,
             node,
+            project: self.new.project,
             priority: self.new.priority,
             created_at: self.new.at,
             since: rows.first().map_or(self.new.at, |row| row.since),

@@ -15,6 +15,7 @@ use flowforge_store::{Flaw, MemoryStore};
 use uuid::Uuid;
 
 use self::seats::{Controlling, Executing, Scheduling};
+use super::allowed::Allowed;
 use super::store::FaultyStore;
 use super::users::{Users, is_held, resume, wish};
 use super::world::stuck;
@@ -57,6 +58,7 @@ pub(super) struct Fleet {
     /// Workflows to submit, and wishes, with their times.
     script: Vec<(Timestamp, Deed)>,
     users: Users,
+    allowed: Allowed,
     /// Attempts that were claimed when somebody closed their gate: whoever did not hear of its claim
     /// may begin them still, and is told to stop them (INV-20).
     claimed: BTreeSet<AttemptKey>,
@@ -93,6 +95,9 @@ impl Fleet {
     fn new(seed: u64, flaw: Option<Flaw>) -> Self {
         let mut dice = Dice::new(seed ^ 0x666c_6565_7400);
         let rows = flaw.map_or_else(MemoryStore::new, MemoryStore::flawed);
+        // From dice of its own: the others fall as they did without it.
+        let allowed = Allowed::draw(&mut Dice::new(seed ^ 0x7175_6f74_6100));
+        allowed.set(&rows);
         let store = Arc::new(FaultyStore::over(rows, dice.roll(), dice.one_of([0, 1, 5])));
         let mut fleet = Self {
             now: BEGIN,
@@ -105,6 +110,7 @@ impl Fleet {
             lose_percent: dice.one_of([0, 10, 40]),
             instances: 0,
             script: Vec::new(),
+            allowed,
             users: Users::new(&store, Checker::of_a_fleet()),
             claimed: BTreeSet::new(),
             begun: BTreeSet::new(),
@@ -177,7 +183,8 @@ impl Fleet {
             } else {
                 self.act(seat)?;
             }
-            self.users.look(&mut self.summary)?;
+            let runs = self.users.look(&mut self.summary)?;
+            self.allowed.check(runs.iter())?;
             if self.script.is_empty() && !self.storm && self.is_over()? {
                 return Ok(());
             }

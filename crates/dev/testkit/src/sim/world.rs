@@ -12,6 +12,7 @@ use flowforge_model::id::{AttemptId, InstanceId, WorkflowId};
 use flowforge_model::status::Reason;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::nudge::Nudge;
+use flowforge_ports::organization::Organizations as _;
 use flowforge_ports::runner::FactSink as _;
 use flowforge_ports::store::{Store as _, StoreError, StoredRun};
 use flowforge_svc_controller::{Config, Controller, Message, Turned};
@@ -19,6 +20,7 @@ use flowforge_svc_executor::{Executor, Ledger};
 use uuid::Uuid;
 
 use super::Summary;
+use super::allowed::Allowed;
 use super::processes::{Processes, ends_by_itself};
 use super::store::FaultyStore;
 use super::users::{Users, is_held, open, resume, wish};
@@ -67,6 +69,7 @@ pub(super) struct World {
     due: bool,
     instance: InstanceId,
     slots: u32,
+    allowed: Allowed,
     delay_ms: u64,
     duplicate_percent: u64,
     lose_percent: u64,
@@ -83,6 +86,9 @@ impl World {
     pub(super) fn new(seed: u64, plant: Option<Plant>) -> Self {
         let mut dice = Dice::new(seed);
         let store = Arc::new(FaultyStore::new(dice.roll(), dice.one_of([0, 1, 5])));
+        // From dice of its own: the others fall as they did without it.
+        let allowed = Allowed::draw(&mut Dice::new(seed ^ 0x7175_6f74_6100));
+        allowed.set(&store.rows);
         let processes = Processes::default();
         let ledger = Arc::new(Ledger::new(processes.clone()));
         let executor = Executor::new(processes.clone(), Arc::clone(&ledger), processes.clone());
@@ -104,6 +110,7 @@ impl World {
             duplicate_percent: dice.one_of([0, 10, 30]),
             lose_percent: dice.one_of([0, 0, 10]),
             fail_percent: dice.one_of([5, 20, 50]),
+            allowed,
             users: Users::new(&store, Checker::default()),
             late: Vec::new(),
             trace: VecDeque::new(),
@@ -341,7 +348,11 @@ impl World {
         loop {
             let mut controller = match self.controller.take() {
                 Some(controller) => controller,
-                None => self.start_controller(),
+                None => {
+                    let shares = block_on(self.store.hierarchy()).map_err(|e| e.to_string())?;
+                    inbox.insert(0, Message::Shares(shares.1.into()));
+                    self.start_controller()
+                }
             };
             let turned = block_on(controller.turn(std::mem::take(&mut inbox), self.now));
             self.check_all()?;
@@ -451,10 +462,12 @@ impl World {
 
     fn check_all(&mut self) -> Result<(), Broken> {
         let mut open = 0;
-        for run in self.users.look(&mut self.summary)? {
+        let runs = self.users.look(&mut self.summary)?;
+        for run in &runs {
             open += run.open.len();
-            self.no_orphans(&run)?;
+            self.no_orphans(run)?;
         }
+        self.allowed.check(runs.iter())?;
         if open > self.slots as usize {
             return Err(format!("INV-8 {open} attempts are open, {} are allowed", self.slots));
         }

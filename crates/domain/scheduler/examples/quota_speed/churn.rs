@@ -66,6 +66,10 @@ impl Churn {
         churn
     }
 
+    pub(crate) fn running(&self) -> &[AttemptKey] {
+        &self.running
+    }
+
     /// All that were ever begun.
     pub(crate) fn workflows(&self) -> Vec<WorkflowId> {
         (1..=self.all.begun()).map(workflow_id).collect()

@@ -10,6 +10,7 @@
 )]
 
 mod churn;
+mod fair;
 mod installation;
 mod meter;
 mod why;
@@ -23,8 +24,9 @@ fn main() -> ExitCode {
         "million" => churn::run("million", 10_000, 1_000_000, 200_000),
         "small" => churn::run("small", 100, 10_000, 400_000),
         "why" => why::run("why", 10_000, 100_000, 10_000),
+        "fair" => fair::run(),
         _ => {
-            println!("name one of: churn, million, small, why");
+            println!("name one of: churn, million, small, why, fair");
             return ExitCode::FAILURE;
         }
     }

@@ -1,5 +1,6 @@
 mod acceptance;
 mod machine;
+mod what_if;
 mod why;
 
 use flowforge_model::id::NodeIx;

@@ -59,7 +59,8 @@ const SLOTS: &str = "SELECT s.workflow, p.uid, EXISTS (SELECT 1 FROM task t \
      WHERE w.finished_at IS NULL ORDER BY 1";
 const GATED: &str = "SELECT workflow FROM gate WHERE closed ORDER BY workflow";
 const LOCKS: &str = "SELECT l.workflow, l.node, l.key, l.capacity, l.held, l.since, w.priority, \
-     w.created_at FROM lock l JOIN workflow w ON w.id = l.workflow \
+     w.created_at, p.uid FROM lock l JOIN workflow w ON w.id = l.workflow \
+     JOIN project p ON p.id = w.project \
      ORDER BY l.workflow, l.node, l.key";
 const SEEN: &str = "SELECT shard, last FROM call_log WHERE last > 0 ORDER BY shard";
 
@@ -162,9 +163,9 @@ fn locks(rows: &[Row]) -> Result<(Vec<LockRequest>, Vec<LockRequest>), StoreErro
     for row in rows {
         let (workflow, node) = (codec::workflow_id(row, 0)?, codec::node(row, 1)?);
         let (priority, created_at) = (get(row, 6)?, codec::time(row, 7)?);
-        let since = codec::time(row, 5)?;
+        let (since, project) = (codec::time(row, 5)?, EntityId(get(row, 8)?));
         let locks = Vec::new();
-        let new = LockRequest { workflow, node, priority, created_at, since, locks };
+        let new = LockRequest { workflow, node, project, priority, created_at, since, locks };
         let (request, held) = all.entry((workflow, node)).or_insert((new, true));
         let limit = u32::try_from(codec::count(row, 3)?).map_err(|_| codec::corrupt("capacity"))?;
         request.locks.push((get(row, 2)?, limit));

@@ -1,0 +1,247 @@
+//! Admission in memory: fair shares below quotas, slots of workflows, and locks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
+use flowforge_model::quota::Entity;
+use flowforge_model::time::Timestamp;
+use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
+use flowforge_ports::explain::{Answer, Question};
+use flowforge_scheduler::{Candidate, FairShare, LockClaim, LockTable, Settings};
+
+/// Admission inside the server's own process: fair shares below quotas, and locks.
+#[derive(Clone, Debug)]
+pub struct LocalAdmission {
+    fair: FairShare,
+    locks: LockTable,
+    /// Workflows that keep no slot while nothing of them runs: paused ones and suspended ones.
+    paused: BTreeSet<WorkflowId>,
+    suspended: BTreeSet<WorkflowId>,
+    /// Workflows that ask for locks, and their projects. Who holds or waits for a lock holds a slot:
+    /// otherwise one would hold the lock and wait for a slot, and another the other way round.
+    lockers: BTreeMap<WorkflowId, EntityId>,
+    /// Those of them that wait for their slots; they stand in no queue.
+    slotless: BTreeSet<WorkflowId>,
+    /// Who shares, as it was said last.
+    entities: BTreeSet<EntityId>,
+}
+
+impl LocalAdmission {
+    /// Runs at most `concurrency` attempts at a time.
+    #[must_use]
+    pub fn new(concurrency: u32) -> Self {
+        Self {
+            fair: FairShare::new(concurrency, Settings::default()),
+            locks: LockTable::default(),
+            paused: BTreeSet::new(),
+            suspended: BTreeSet::new(),
+            lockers: BTreeMap::new(),
+            slotless: BTreeSet::new(),
+            entities: BTreeSet::new(),
+        }
+    }
+
+    /// From now on runs at most `concurrency` attempts at a time; what runs already goes on.
+    pub fn resize(&mut self, concurrency: u32) {
+        self.fair.resize(concurrency);
+    }
+
+    /// How many attempts wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.fair.waiting()
+    }
+
+    /// Who waits and who runs, and whose turn it is.
+    #[must_use]
+    pub fn fair(&self) -> &FairShare {
+        &self.fair
+    }
+
+    /// The attempt was admitted, and that came to nothing: it waits as before.
+    pub(crate) fn roll_back(&mut self, key: AttemptKey) {
+        self.fair.roll_back(key);
+        self.let_go(key.workflow);
+    }
+
+    /// Gives back the slot of a workflow that keeps none while nothing of it runs.
+    fn let_go(&mut self, workflow: WorkflowId) {
+        let paused = self.paused.contains(&workflow);
+        let waits = paused || self.suspended.contains(&workflow);
+        let locks = self.locks.held_by(workflow) || !paused && self.locks.wanted_by(workflow);
+        if waits && !locks {
+            self.fair.idle(workflow);
+        }
+    }
+
+    /// Lets a workflow that asks for locks stand in their queues, if it holds its slot or takes it now.
+    fn seat(&mut self, workflow: WorkflowId, project: EntityId) -> bool {
+        let held = self.paused.contains(&workflow);
+        let seated = !held && self.fair.begin_workflow(workflow, project, 0);
+        if seated {
+            self.slotless.remove(&workflow);
+        } else if !held {
+            self.slotless.insert(workflow);
+        }
+        self.locks.gate(workflow, seated);
+        seated
+    }
+
+    /// Those who wait for a slot, the earliest first; behind one of a project that finds none nobody of
+    /// this project does.
+    fn seat_all(&mut self) {
+        let mut full = BTreeSet::new();
+        for workflow in self.slotless.clone() {
+            match self.lockers.get(&workflow).copied() {
+                Some(project) if full.contains(&project) => {}
+                Some(project) => {
+                    if !self.seat(workflow, project) {
+                        full.insert(project);
+                    }
+                }
+                None => {
+                    self.slotless.remove(&workflow);
+                }
+            }
+        }
+    }
+}
+
+fn candidate(ready: &Ready) -> Candidate {
+    Candidate {
+        key: ready.key,
+        priority: ready.priority,
+        since: ready.since,
+        parallelism: ready.parallelism,
+        project: ready.project,
+        need: ready.need(),
+        root: ready.key.workflow,
+        storage: 0,
+    }
+}
+
+fn claim(request: LockRequest) -> LockClaim {
+    LockClaim {
+        holder: (request.workflow, request.node),
+        priority: request.priority,
+        created_at: request.created_at,
+        since: request.since,
+        locks: request.locks,
+    }
+}
+
+impl Admission for LocalAdmission {
+    fn offer(&mut self, ready: Ready) {
+        self.fair.offer(candidate(&ready));
+    }
+
+    fn withdraw(&mut self, key: AttemptKey) {
+        self.fair.withdraw(key);
+    }
+
+    fn release(&mut self, key: AttemptKey) {
+        self.fair.release(key);
+        self.let_go(key.workflow);
+    }
+
+    fn adopt(&mut self, ready: Ready) {
+        self.fair.adopt(candidate(&ready));
+    }
+
+    fn adopt_workflow(&mut self, slot: Slot) {
+        self.fair.adopt_workflow(slot.workflow, slot.project, 0);
+        self.suspend(slot.workflow, slot.suspended);
+        self.let_go(slot.workflow);
+    }
+
+    fn end_workflow(&mut self, workflow: WorkflowId) {
+        self.fair.end_workflow(workflow);
+        self.suspended.remove(&workflow);
+        self.lockers.remove(&workflow);
+        self.slotless.remove(&workflow);
+    }
+
+    fn suspend(&mut self, workflow: WorkflowId, suspended: bool) {
+        if suspended {
+            self.suspended.insert(workflow);
+            self.let_go(workflow);
+        } else {
+            self.suspended.remove(&workflow);
+        }
+    }
+
+    fn slot_changes(&mut self) -> SlotChanges {
+        self.fair.slot_changes()
+    }
+
+    fn share_among(&mut self, entities: &[Entity]) {
+        for entity in entities {
+            if let Err(error) = self.fair.upsert(entity) {
+                tracing::error!(entity = %entity.id, %error, "not part of the hierarchy");
+            }
+        }
+        let now: BTreeSet<EntityId> = entities.iter().map(|entity| entity.id).collect();
+        // From the bottom: what was said last stood below what was said before.
+        let mut gone: Vec<EntityId> = self.entities.difference(&now).copied().collect();
+        while !gone.is_empty() {
+            let before = gone.len();
+            gone.retain(|id| self.fair.remove(*id).is_err());
+            if gone.len() == before {
+                break;
+            }
+        }
+        // What is still in use is tried again the next time.
+        self.entities = now.into_iter().chain(gone).collect();
+    }
+
+    fn gate(&mut self, workflow: WorkflowId, open: bool) {
+        self.fair.gate(workflow, open);
+        if !open {
+            self.paused.insert(workflow);
+            self.slotless.remove(&workflow);
+            self.locks.gate(workflow, false);
+            self.let_go(workflow);
+            return;
+        }
+        self.paused.remove(&workflow);
+        match self.lockers.get(&workflow).copied() {
+            Some(project) if self.locks.wanted_by(workflow) => {
+                self.seat(workflow, project);
+            }
+            _ => self.locks.gate(workflow, true),
+        }
+    }
+
+    fn admit(&mut self, now: Timestamp, most: usize) -> Vec<AttemptKey> {
+        self.fair.admit(now, most)
+    }
+
+    fn want_locks(&mut self, request: LockRequest) {
+        let (workflow, project) = (request.workflow, request.project);
+        self.lockers.insert(workflow, project);
+        self.locks.want(claim(request));
+        self.seat(workflow, project);
+    }
+
+    fn adopt_locks(&mut self, request: LockRequest) {
+        let (workflow, project) = (request.workflow, request.project);
+        self.lockers.insert(workflow, project);
+        self.locks.adopt(claim(request));
+        self.fair.adopt_workflow(workflow, project, 0);
+    }
+
+    fn release_locks(&mut self, workflow: WorkflowId, node: NodeIx) {
+        self.locks.release((workflow, node));
+        self.let_go(workflow);
+    }
+
+    fn grant_locks(&mut self) -> Vec<(WorkflowId, NodeIx)> {
+        self.seat_all();
+        self.locks.grant()
+    }
+
+    fn explain(&self, question: &Question, now: Timestamp) -> Option<Answer> {
+        Some(crate::explain::answer(&self.fair, question, now))
+    }
+}
