@@ -99,6 +99,7 @@ pub(crate) fn play(call: Call, admission: &mut impl Admission) {
 mod tests {
     use super::*;
     use flowforge_model::id::EntityId;
+    use flowforge_model::quota::Level;
 
     use crate::LocalAdmission;
 
@@ -115,6 +116,17 @@ mod tests {
             locks: locks.iter().map(|name| ((*name).to_owned(), 1)).collect(),
         };
         let mut here = LocalAdmission::new(1);
+        let entity = |id, level, parent| Entity {
+            id,
+            level,
+            parent,
+            name: "default".to_owned(),
+            quota: None,
+        };
+        here.share_among(&[
+            entity(EntityId::DEFAULT_TENANT, Level::Tenant, None),
+            entity(EntityId::DEFAULT_PROJECT, Level::Project, Some(EntityId::DEFAULT_TENANT)),
+        ]);
         let first = root(1, &["own", "workflow"]);
         here.want_locks(first.clone());
         assert_eq!(here.grant_locks(), [(first.workflow, first.node)]);
