@@ -7,6 +7,7 @@ use flowforge_model::event::{Command, TaskState, WorkflowState};
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
+use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::store::{Commit, LockWrite, RunChanges, StoreError};
 
 /// Why an attempt ended that was stopped before an executor claimed it.
@@ -129,6 +130,17 @@ pub(crate) fn lock_overfull(key: &str, holders: u64, limit: u32) -> Result<(), S
         return Ok(());
     }
     Err(StoreError::Conflict(format!("lock {key:?} is held by {holders} tasks of at most {limit}")))
+}
+
+/// Who holds a slot after a commit, as far as it changes: nobody who has ended. One that a user opens
+/// again begins without, whatever its scheduler has written down.
+pub(crate) fn slots(commit: &Commit) -> SlotChanges {
+    let mut slots = commit.slots.clone();
+    for run in &commit.runs {
+        let ended = run.state.as_ref().is_some_and(|state| state.status.terminal());
+        slots.extend(run.workflow.filter(|_| ended).map(|id| (id, false)));
+    }
+    slots
 }
 
 /// What followers are told of a commit, as JSON: `[[workflow id, number of its last record], ...]`.

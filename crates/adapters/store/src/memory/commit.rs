@@ -65,7 +65,7 @@ pub(super) fn apply(rows: &mut Rows, commit: &Commit) -> Result<Committed, Store
         }
     }
     rows.intents.retain(|id, _| !done.contains(id));
-    rows.keep_slots(&commit.slots);
+    rows.keep_slots(&rules::slots(commit));
     if let Some(handover) = &commit.handover {
         rows.hand_over(handover, commit.at);
     }
@@ -211,7 +211,7 @@ impl Rows {
     pub(super) fn keep_slots(&mut self, changes: &SlotChanges) {
         for (id, holds) in changes {
             if let Some(kept) = self.workflows.get_mut(id) {
-                kept.slot = *holds;
+                kept.slot = *holds && !kept.ended();
             }
         }
     }

@@ -75,7 +75,7 @@ pub(super) fn apply(tx: &Transaction<'_>, commit: &Commit) -> Result<Committed, 
     locks::guard(tx, &commit.runs)?;
     let refused = turn.admissions(commit)?;
     turn.facts_again()?;
-    slots(tx, &commit.slots).map_err(from_sqlite)?;
+    slots(tx, &rules::slots(commit)).map_err(from_sqlite)?;
     outbox(tx, commit)?;
     Ok(Committed { refused })
 }
@@ -84,7 +84,10 @@ pub(super) fn apply(tx: &Transaction<'_>, commit: &Commit) -> Result<Committed, 
 fn slots(tx: &Transaction<'_>, changes: &SlotChanges) -> rusqlite::Result<()> {
     for (id, holds) in changes {
         let sql = match holds {
-            true => "INSERT INTO slot VALUES (?1) ON CONFLICT DO NOTHING",
+            true => {
+                "INSERT INTO slot SELECT id FROM workflow \
+                 WHERE id = ?1 AND finished_at IS NULL ON CONFLICT DO NOTHING"
+            }
             false => "DELETE FROM slot WHERE workflow = ?1",
         };
         tx.prepare_cached(sql)?.execute([id.0])?;
