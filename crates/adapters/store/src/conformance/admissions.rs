@@ -2,11 +2,11 @@
 
 use flowforge_model::event::Command;
 use flowforge_model::shard::ShardSet;
-use flowforge_model::status::Reason;
+use flowforge_model::status::{Reason, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::StoreError;
 
-use super::fixture::{AT, Held, instance, now, report, workflow};
+use super::fixture::{AT, Held, instance, now, report, state, workflow};
 use super::{Subject, cases};
 
 cases! {
@@ -36,6 +36,11 @@ fn a_workflow_holds_its_slot_until_it_gives_it_back(store: &impl Subject) {
         held.write(commit).unwrap();
         assert_eq!(now(store.load(held.id)).unwrap().slot, holds);
     }
+    let mut commit = held.commit();
+    commit.runs[0].state = Some(state(WorkflowStatus::Succeeded, 1));
+    commit.slots.insert(held.id, true);
+    held.write(commit).unwrap();
+    assert!(!now(store.load(held.id)).unwrap().slot, "it has ended");
 }
 
 fn a_runnable_attempt_is_admitted_and_is_open_until_it_ends(store: &impl Subject) {

@@ -163,7 +163,7 @@ fn plan(commit: &Commit) -> Result<Vec<Step<'_>>, StoreError> {
     kept::locks(&mut steps, commit)?;
     kept::timers(&mut steps, commit)?;
     queue.admissions(&mut steps, commit)?;
-    slots(&mut steps, &commit.slots);
+    slots(&mut steps, &rules::slots(commit));
     // An attempt may even end in the turn that admits it; others are done, for these it is nothing.
     queue::facts(&mut steps, commit, |key| queue.wanted.contains(key))?;
     match &commit.handover {
