@@ -9,6 +9,8 @@ mod graph;
 mod retry;
 mod rows;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::resources::Resources;
@@ -221,6 +223,25 @@ impl Body {
 }
 
 impl Plan {
+    /// Templates that the workflow may come to, each once, in the order of the document.
+    #[must_use]
+    pub fn used(&self) -> Vec<&Template> {
+        let hooks =
+            |hooks: &[Hook]| hooks.iter().map(|hook| hook.call.template).collect::<Vec<_>>();
+        let mut next = hooks(&self.hooks);
+        next.push(self.entrypoint);
+        next.extend(self.on_exit.as_ref().map(|call| call.template));
+        let mut used = BTreeSet::new();
+        while let Some(ix) = next.pop() {
+            let Some(template) = self.template(ix).filter(|_| used.insert(ix)) else { continue };
+            for task in template.body.tasks() {
+                next.push(task.template);
+                next.extend(hooks(&task.hooks));
+            }
+        }
+        used.into_iter().filter_map(|ix| self.template(ix)).collect()
+    }
+
     /// The template at `ix`.
     #[must_use]
     pub fn template(&self, ix: TemplateIx) -> Option<&Template> {

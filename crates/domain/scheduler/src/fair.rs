@@ -241,6 +241,13 @@ impl FairShare {
         true
     }
 
+    /// The workflow holds the slot that it uses.
+    #[must_use]
+    pub fn holds_slot(&self, workflow: WorkflowId) -> bool {
+        let root = self.lanes.find(workflow).and_then(|at| self.lanes.root(at));
+        root.is_some_and(|root| root.slot.is_some())
+    }
+
     /// The workflow ended: its slot is free.
     pub fn end_workflow(&mut self, workflow: WorkflowId) {
         if let Some(at) = self.lanes.find(workflow) {

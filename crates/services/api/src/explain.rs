@@ -50,7 +50,7 @@ pub(crate) async fn task(
         let (workflow, row) = by_id(backend, &id)?;
         rows::why(&inner, backend, workflow, &row)
     };
-    Ok(Json(shared.compute_with(read).await?))
+    Ok(Json(shared.question(read).await?))
 }
 
 /// Explain a task by its name
@@ -75,7 +75,7 @@ pub(crate) async fn named(
         let row = tasks::find(backend, path.id, &path.inner)?;
         rows::why(&inner, backend, path.id, &row)
     };
-    Ok(Json(shared.compute_with(read).await?))
+    Ok(Json(shared.question(read).await?))
 }
 
 /// Explain a workflow
@@ -95,7 +95,7 @@ pub(crate) async fn workflow(
     Query::parse(&uri, &[])?;
     let inner = Arc::clone(&shared);
     let read = move |backend: &dyn Backend| workflow::why(&inner, backend, path.id);
-    Ok(Json(shared.compute_with(read).await?))
+    Ok(Json(shared.question(read).await?))
 }
 
 /// Show what the installation uses

@@ -187,6 +187,9 @@ impl fmt::Debug for ApiConfig {
     }
 }
 
+/// Questions to the scheduler under way: it answers one after the other.
+const QUESTIONS: usize = 8;
+
 /// The API over a store and a log store. Cheap to clone; all clones are one API.
 #[derive(Clone)]
 pub struct Api(Arc<Shared>);
@@ -212,6 +215,7 @@ impl Api {
             calls: Arc::new(Semaphore::new(config.limits.calls)),
             log_calls: Arc::new(Semaphore::new(config.limits.log_calls)),
             compiles: Arc::new(Semaphore::new(config.limits.compiles)),
+            questions: Arc::new(Semaphore::new(QUESTIONS)),
             downloads: Arc::new(Semaphore::new(config.limits.downloads)),
             streams: Arc::new(Semaphore::new(config.limits.streams)),
             closing: Closing::default(),
@@ -252,6 +256,7 @@ pub(crate) struct Shared {
     calls: Arc<Semaphore>,
     log_calls: Arc<Semaphore>,
     compiles: Arc<Semaphore>,
+    questions: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     closing: Closing,
@@ -284,6 +289,19 @@ impl Shared {
     ) -> Result<T, Failure> {
         let backend = Arc::clone(&self.backend);
         blocking(&self.log_calls, move || work(&*backend)).await?
+    }
+
+    /// Asks whoever decides, which may take seconds: few at a time, and others are told at once.
+    async fn question<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Backend) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        if self.questions.available_permits() == 0 {
+            let detail = "too many questions wait for the scheduler; ask again in a moment";
+            return Err(Failure::new(Code::SchedulerUnavailable, detail));
+        }
+        let backend = Arc::clone(&self.backend);
+        blocking(&self.questions, move || work(&*backend)).await?
     }
 
     /// Reads or compiles a document on a blocking thread, few at a time.

@@ -321,7 +321,7 @@ impl Submission {
 /// Templates that no quota of the project, and of all above it, will ever let start.
 fn narrow(organization: &Organization, project: EntityId, plan: &Plan) -> Vec<Finding> {
     let mut found = Vec::new();
-    for template in plan.templates.iter().filter(|template| template.body.is_leaf()) {
+    for template in plan.used().into_iter().filter(|template| template.body.is_leaf()) {
         let need = Amounts::of_pod(&template.body.resources()).with(Dimension::Workflows, 1);
         for limit in organization.too_narrow_for(project, &need) {
             let detail = format!("template `{}` can never start: {limit}", template.name);

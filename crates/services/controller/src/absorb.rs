@@ -159,6 +159,10 @@ impl<S: Store, A: Admission> Controller<S, A> {
             Effect::Runnable { node, number } => {
                 let key = attempt(node, number);
                 if let Some(live) = self.live.get(&id) {
+                    if live.suspended {
+                        // A scheduler that leads since may not know.
+                        self.admission.suspend(id, true);
+                    }
                     self.admission.offer(live.ready(key, now));
                     pending.offered.insert(key);
                 }

@@ -104,7 +104,10 @@ impl<S: Store, A: Admission> Controller<S, A> {
                     }
                     turn.aside.push(quarantined(stored, trouble.why, turn.now));
                 }
-                Err(StoreError::NotFound) => self.admission.gate(id, true),
+                Err(StoreError::NotFound) => {
+                    self.admission.end_workflow(id);
+                    self.admission.gate(id, true);
+                }
                 Err(StoreError::Corrupt(why)) => {
                     tracing::error!(workflow = %id, %why, "workflow cannot be read; left alone");
                     self.unreadable.insert(id);
@@ -127,6 +130,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
         for (key, _) in &stored.open {
             self.admission.release(*key);
         }
+        self.admission.end_workflow(stored.id);
         self.admission.gate(stored.id, true);
     }
 }

@@ -75,6 +75,19 @@ impl LocalAdmission {
         }
     }
 
+    /// A workflow that asks for locks stands in their queues if it holds its slot. Otherwise it waits for
+    /// one, behind those that do so already.
+    fn queue_for_a_slot(&mut self, workflow: WorkflowId) {
+        if self.paused.contains(&workflow) {
+            return;
+        }
+        let holds = self.fair.holds_slot(workflow);
+        if !holds {
+            self.slotless.insert(workflow);
+        }
+        self.locks.gate(workflow, holds);
+    }
+
     /// Lets a workflow that asks for locks stand in their queues, if it holds its slot or takes it now.
     fn seat(&mut self, workflow: WorkflowId, project: EntityId) -> bool {
         let held = self.paused.contains(&workflow);
@@ -205,11 +218,10 @@ impl Admission for LocalAdmission {
             return;
         }
         self.paused.remove(&workflow);
-        match self.lockers.get(&workflow).copied() {
-            Some(project) if self.locks.wanted_by(workflow) => {
-                self.seat(workflow, project);
-            }
-            _ => self.locks.gate(workflow, true),
+        if self.locks.wanted_by(workflow) {
+            self.queue_for_a_slot(workflow);
+        } else {
+            self.locks.gate(workflow, true);
         }
     }
 
@@ -221,7 +233,7 @@ impl Admission for LocalAdmission {
         let (workflow, project) = (request.workflow, request.project);
         self.lockers.insert(workflow, project);
         self.locks.want(claim(request));
-        self.seat(workflow, project);
+        self.queue_for_a_slot(workflow);
     }
 
     fn adopt_locks(&mut self, request: LockRequest) {
@@ -233,6 +245,12 @@ impl Admission for LocalAdmission {
 
     fn release_locks(&mut self, workflow: WorkflowId, node: NodeIx) {
         self.locks.release((workflow, node));
+        if !self.locks.wanted_by(workflow) {
+            self.slotless.remove(&workflow);
+            if !self.locks.held_by(workflow) {
+                self.lockers.remove(&workflow);
+            }
+        }
         self.let_go(workflow);
     }
 

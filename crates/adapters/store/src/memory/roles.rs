@@ -317,7 +317,7 @@ impl Rows {
     fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
         for (id, kept) in &self.workflows {
-            if kept.gate_closed {
+            if kept.gate_closed && !kept.ended() {
                 snapshot.gated.push(*id);
             }
             if kept.slot && !kept.ended() {

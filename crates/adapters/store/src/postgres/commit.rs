@@ -45,8 +45,9 @@ const OUTBOX: &str = "INSERT INTO outbox (shard, seq, epoch, at, body) \
      SELECT $1, coalesce((SELECT max(seq) FROM outbox WHERE shard = $1), 0) + 1, $2, $3, $4 \
      RETURNING seq";
 
+/// Whoever asks for `finished_at IS NULL` is offered all of the index of unfinished workflows.
 const TAKE_SLOTS: &str = "INSERT INTO slot SELECT w.id FROM workflow w WHERE w.id = ANY ($1) \
-     AND w.finished_at IS NULL ON CONFLICT DO NOTHING";
+     AND coalesce(w.finished_at, -1) = -1 ON CONFLICT DO NOTHING";
 const GIVE_SLOTS_BACK: &str = "DELETE FROM slot WHERE workflow = ANY ($1)";
 
 const CUT_OUTBOX: &str = "DELETE FROM outbox WHERE shard = $1 AND seq <= $2";

@@ -34,7 +34,7 @@ pub(crate) async fn of(
         let id = found(&all, level, &which)?;
         report(&inner, &all, Some(id))
     };
-    Ok(Json(shared.call(read).await?))
+    Ok(Json(shared.question(read).await?))
 }
 
 /// Of the installation, and of all tenants.
@@ -45,7 +45,7 @@ pub(super) async fn installation(
     Query::parse(uri, &[])?;
     let inner = Arc::clone(shared);
     let read = move |backend: &dyn Backend| report(&inner, &*backend.organization()?, None);
-    Ok(Json(shared.call(read).await?))
+    Ok(Json(shared.question(read).await?))
 }
 
 fn report(

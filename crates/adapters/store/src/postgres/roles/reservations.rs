@@ -57,7 +57,8 @@ const SLOTS: &str = "SELECT s.workflow, p.uid, EXISTS (SELECT 1 FROM task t \
      WHERE t.workflow = s.workflow AND t.kind = 'suspend' AND t.status = 'RUNNING') \
      FROM slot s JOIN workflow w ON w.id = s.workflow JOIN project p ON p.id = w.project \
      WHERE w.finished_at IS NULL ORDER BY 1";
-const GATED: &str = "SELECT workflow FROM gate WHERE closed ORDER BY workflow";
+const GATED: &str = "SELECT g.workflow FROM gate g JOIN workflow w ON w.id = g.workflow \
+     WHERE g.closed AND w.finished_at IS NULL ORDER BY 1";
 const LOCKS: &str = "SELECT l.workflow, l.node, l.key, l.capacity, l.held, l.since, w.priority, \
      w.created_at, p.uid FROM lock l JOIN workflow w ON w.id = l.workflow \
      JOIN project p ON p.id = w.project \
