@@ -1,7 +1,7 @@
 //! A fleet at rest has nothing left to do, and leaves nothing behind.
 
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
@@ -30,14 +30,23 @@ const LEASES: &[(&str, &str)] = &[
     ("sessions", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'flowforge'"),
 ];
 
-/// Waits until there is nothing left to do.
+/// What a controller says of a workflow that has ended goes with its next turn, a second later, and is
+/// forgotten by the scheduler a second after that: before that, rest is a pause.
+const SETTLED: Duration = Duration::from_millis(2500);
+
+/// Waits until there is nothing left to do, and nothing comes.
 pub(super) fn wait(fleet: &mut Fleet, since: Instant) -> anyhow::Result<()> {
+    let mut quiet: Option<Instant> = None;
     loop {
         fleet.tend()?;
         let left = left(fleet, WORK)?;
         let queued = queued(fleet)?;
         if left.is_empty() && queued == 0 {
-            return Ok(());
+            if quiet.get_or_insert_with(Instant::now).elapsed() >= SETTLED {
+                return Ok(());
+            }
+        } else {
+            quiet = None;
         }
         if since.elapsed() > PATIENCE {
             bail!(
