@@ -56,4 +56,20 @@ pub trait Organizations: Send + Sync + 'static {
             Ok((organization.version, organization.entities()))
         }
     }
+
+    /// The same, unless it is still of this version.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Corrupt`.
+    fn other_hierarchy(
+        &self,
+        version: u64,
+    ) -> impl Future<Output = Result<Option<(u64, Vec<Entity>)>, StoreError>> + Send {
+        async move {
+            match self.organization_version().await? == version {
+                true => Ok(None),
+                false => self.hierarchy().await.map(Some),
+            }
+        }
+    }
 }

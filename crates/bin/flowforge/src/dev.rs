@@ -13,7 +13,6 @@ use anyhow::{Context, anyhow};
 use flowforge_artifacts::Stores;
 use flowforge_logstore::SegmentLogs;
 use flowforge_model::id::InstanceId;
-use flowforge_model::quota::Entity;
 use flowforge_model::shard::ShardSet;
 use flowforge_ports::catalog::Catalog;
 use flowforge_ports::clock::SystemClock;
@@ -248,7 +247,7 @@ fn share(
 async fn go_on_sharing(store: Arc<impl Organizations>, mailbox: Mailbox, mut version: u64) {
     loop {
         tokio::time::sleep(LOOK_AT_SHARES).await;
-        match changed(&*store, version).await {
+        match store.other_hierarchy(version).await {
             Ok(None) => {}
             Ok(Some((now, entities))) => {
                 version = now;
@@ -257,17 +256,6 @@ async fn go_on_sharing(store: Arc<impl Organizations>, mailbox: Mailbox, mut ver
             Err(error) => tracing::warn!(%error, "quotas cannot be read"),
         }
     }
-}
-
-/// The hierarchy, if it is not the one of this version.
-async fn changed(
-    store: &impl Organizations,
-    version: u64,
-) -> Result<Option<(u64, Vec<Entity>)>, StoreError> {
-    if store.organization_version().await? == version {
-        return Ok(None);
-    }
-    store.hierarchy().await.map(Some)
 }
 
 /// Logs whose followers here are told of every append.

@@ -6,7 +6,7 @@ use crate::backend::{Answer, Backend};
 use flowforge_model::artifact::{Archive, Artifact, Location};
 use flowforge_model::event::{Outputs, Record, TaskRow, WorkflowState};
 use flowforge_model::id::{NodeIx, WorkflowId};
-use flowforge_model::status::{Reason, WorkflowStatus};
+use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::{AttemptView, EventView, LockUser, LockView, WorkflowView};
 use flowforge_ports::store::NewWorkflow;
@@ -57,16 +57,7 @@ pub(crate) fn workflow(view: WorkflowView) -> Workflow {
 
 /// A workflow as it is stored at first. Whoever reads it back may find that it began.
 pub(crate) fn new_workflow(new: &NewWorkflow) -> Workflow {
-    let state = WorkflowState {
-        status: WorkflowStatus::Pending,
-        reason: None,
-        message: None,
-        generation: 1,
-        ending: None,
-        started_at: None,
-        finished_at: None,
-        outputs: None,
-    };
+    let state = WorkflowState { generation: 1, ..WorkflowState::default() };
     let view = WorkflowView {
         id: new.id,
         project: new.project,

@@ -23,7 +23,9 @@ impl<S: Store, A: Admission> Controller<S, A> {
             while let Some((id, node)) = turn.recalls.pop_front() {
                 self.recall(turn, id, node).await?;
             }
-            if !self.careful() {
+            if self.careful() {
+                self.settle_slots(turn);
+            } else {
                 self.grant(turn);
             }
             if turn.recalls.is_empty() {

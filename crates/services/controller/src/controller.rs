@@ -175,7 +175,6 @@ impl<S: Store, A: Admission> Controller<S, A> {
         }
         self.fire_timers(&mut turn).await?;
         self.answer(&mut turn).await?;
-        self.settle_slots(&mut turn);
         if !self.draining {
             self.admit(&mut turn);
         }

@@ -10,7 +10,7 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::{Millis, Timestamp};
-use flowforge_ports::admission::{Admission, SlotChanges};
+use flowforge_ports::admission::Admission;
 use flowforge_ports::explain::{Answer, Question};
 use flowforge_ports::organization::Organizations;
 use flowforge_ports::reservations::{Reservations, Snapshot};
@@ -40,8 +40,6 @@ pub struct Leader<S> {
     seen: BTreeMap<Shard, u64>,
     /// Calls were taken that the store still keeps.
     litter: bool,
-    /// Slots that changed hands and are not written down yet.
-    slots: SlotChanges,
     /// Of the hierarchy that is shared among.
     version: u64,
 }
@@ -88,7 +86,7 @@ impl<S: Reservations + Organizations> Leader<S> {
             admission.want_locks(request);
         }
         let seen = seen.into_iter().collect();
-        Ok(Self { store, epoch, admission, seen, litter: true, slots: SlotChanges::new(), version })
+        Ok(Self { store, epoch, admission, seen, litter: true, version })
     }
 
     /// Takes in what was called since, gives locks, and admits as many attempts as there is room
@@ -142,10 +140,9 @@ impl<S: Reservations + Organizations> Leader<S> {
 
     /// Writes down who holds a slot.
     async fn write_slots(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        self.slots.append(&mut self.admission.slot_changes());
-        if !self.slots.is_empty() {
-            self.store.reserve(self.epoch, now, &[], &self.slots).await?;
-            self.slots.clear();
+        let slots = self.admission.slot_changes();
+        if !slots.is_empty() {
+            self.store.reserve(self.epoch, now, &[], &slots).await?;
         }
         Ok(())
     }
@@ -157,9 +154,8 @@ impl<S: Reservations + Organizations> Leader<S> {
             return Ok(());
         }
         decided.again |= keys.len() == most;
-        self.slots.append(&mut self.admission.slot_changes());
-        let reserved = self.store.reserve(self.epoch, now, &keys, &self.slots).await?;
-        self.slots.clear();
+        let slots = self.admission.slot_changes();
+        let reserved = self.store.reserve(self.epoch, now, &keys, &slots).await?;
         for key in reserved.gone {
             self.admission.roll_back(key);
             self.admission.withdraw(key);
@@ -192,8 +188,7 @@ impl<S: Reservations + Organizations> Leader<S> {
             self.store.forget_calls(self.epoch, &seen).await?;
         }
         self.write_slots(now).await?;
-        if self.store.organization_version().await? != self.version {
-            let (version, entities) = self.store.hierarchy().await?;
+        if let Some((version, entities)) = self.store.other_hierarchy(self.version).await? {
             self.admission.share_among(&entities);
             self.version = version;
         }

@@ -21,7 +21,7 @@ pub struct LocalAdmission {
     /// Workflows that ask for locks, and their projects. Who holds or waits for a lock holds a slot:
     /// otherwise one would hold the lock and wait for a slot, and another the other way round.
     lockers: BTreeMap<WorkflowId, EntityId>,
-    /// Those of them that wait for their slots; they stand in no queue.
+    /// Those of them that wait for their slots; they stand in no queue. Paused ones do not wait.
     slotless: BTreeSet<WorkflowId>,
     /// Who shares, as it was said last.
     entities: BTreeSet<EntityId>,
@@ -88,34 +88,20 @@ impl LocalAdmission {
         self.locks.gate(workflow, holds);
     }
 
-    /// Lets a workflow that asks for locks stand in their queues, if it holds its slot or takes it now.
-    fn seat(&mut self, workflow: WorkflowId, project: EntityId) -> bool {
-        let held = self.paused.contains(&workflow);
-        let seated = !held && self.fair.begin_workflow(workflow, project, 0);
-        if seated {
-            self.slotless.remove(&workflow);
-        } else if !held {
-            self.slotless.insert(workflow);
-        }
-        self.locks.gate(workflow, seated);
-        seated
-    }
-
-    /// Those who wait for a slot, the earliest first; behind one of a project that finds none nobody of
-    /// this project does.
+    /// Gives slots to those who wait for them, the earliest first; behind one of a project that finds none
+    /// nobody of this project gets one.
     fn seat_all(&mut self) {
         let mut full = BTreeSet::new();
         for workflow in self.slotless.clone() {
-            match self.lockers.get(&workflow).copied() {
-                Some(project) if full.contains(&project) => {}
-                Some(project) => {
-                    if !self.seat(workflow, project) {
-                        full.insert(project);
-                    }
-                }
-                None => {
-                    self.slotless.remove(&workflow);
-                }
+            let Some(project) = self.lockers.get(&workflow).copied() else { continue };
+            if full.contains(&project) {
+                continue;
+            }
+            if self.fair.begin_workflow(workflow, project, 0) {
+                self.slotless.remove(&workflow);
+                self.locks.gate(workflow, true);
+            } else {
+                full.insert(project);
             }
         }
     }

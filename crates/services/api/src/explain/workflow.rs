@@ -47,7 +47,9 @@ pub(super) fn why(
     let view = backend.workflow(id)?;
     let counts: BTreeMap<TaskStatus, u64> = backend.task_counts(id)?.into_iter().collect();
     let mut groups = Groups::default();
-    let omitted = queued(shared, backend, &view, &mut groups)?;
+    queued(shared, backend, &view, &mut groups)?;
+    let count = |status| counts.get(&status).copied().unwrap_or(0);
+    let omitted = count(TaskStatus::Queued).saturating_sub(u64::from(QUEUED));
     let mut groups: Vec<WhyGroup> = groups.0.into_values().collect();
     let others = [
         (TaskStatus::Pending, "DEPENDENCY"),
@@ -55,7 +57,7 @@ pub(super) fn why(
         (TaskStatus::Running, "RUNNING"),
     ];
     for (status, code) in others {
-        let count = counts.get(&status).copied().unwrap_or(0);
+        let count = count(status);
         if count > 0 && !view.state.status.terminal() {
             groups.push(group(shared, backend, &view, (status, code, count))?);
         }
@@ -85,17 +87,17 @@ fn group(
     Ok(WhyGroup { code: code.to_owned(), count, tasks, first })
 }
 
-/// Tasks in the queue, groups that wait for locks included; how many were not looked at.
+/// Tasks in the queue, groups that wait for locks included.
 fn queued(
     shared: &Shared,
     backend: &dyn Backend,
     view: &WorkflowView,
     groups: &mut Groups,
-) -> Result<u64, Failure> {
+) -> Result<(), Failure> {
     let filter = TaskFilter { statuses: vec![TaskStatus::Queued], ..TaskFilter::default() };
     let queued = backend.tasks(view.id, filter, QUEUED)?;
     if queued.is_empty() {
-        return Ok(0);
+        return Ok(());
     }
     let locks = rows::locks(backend, view.id)?;
     let mut asked: Vec<TaskRow> = Vec::new();
@@ -111,7 +113,7 @@ fn queued(
         }
     }
     if asked.is_empty() {
-        return omitted(backend, view);
+        return Ok(());
     }
     let Answer::WhyWorkflow(said) = ask(shared, &Question::WhyWorkflow(view.id))? else {
         return Err(beside_the_point());
@@ -129,11 +131,5 @@ fn queued(
             None => groups.add("ON_ITS_WAY".to_owned(), rows::on_its_way(view, &row)),
         }
     }
-    omitted(backend, view)
-}
-
-fn omitted(backend: &dyn Backend, view: &WorkflowView) -> Result<u64, Failure> {
-    let counts = backend.task_counts(view.id)?;
-    let queued = counts.into_iter().find(|(status, _)| *status == TaskStatus::Queued);
-    Ok(queued.map_or(0, |(_, count)| count).saturating_sub(u64::from(QUEUED)))
+    Ok(())
 }

@@ -193,13 +193,16 @@ pub(super) fn find<'a>(
     level: Level,
     text: &str,
 ) -> Result<&'a Node, Failure> {
-    all.find(level, text).map_err(|why| {
-        let code = match why {
-            Lookup::Missing(_) => Code::NotFound,
-            Lookup::Ambiguous(_) => Code::UnknownReference,
-        };
-        Failure::new(code, naming(text, &why))
-    })
+    all.find(level, text).map_err(|why| unfound(text, &why))
+}
+
+/// A path that names nothing, or several.
+pub(super) fn unfound(text: &str, why: &Lookup) -> Failure {
+    let code = match why {
+        Lookup::Missing(_) => Code::NotFound,
+        Lookup::Ambiguous(_) => Code::UnknownReference,
+    };
+    Failure::new(code, naming(text, why))
 }
 
 /// What `parent_id` names.

@@ -9,11 +9,11 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use flowforge_model::id::{EntityId, QuotaId};
 use flowforge_model::quota::{Level, Quota as Limits};
-use flowforge_organization::{Edit, Lookup, NamedQuota, Node, Organization};
+use flowforge_organization::{Edit, NamedQuota, Node, Organization};
 use flowforge_wire::{Page, Quota};
 use uuid::Uuid;
 
-use super::entities::{self, gone};
+use super::entities::{self, gone, unfound};
 use super::{edit, etag, if_match, input, show};
 use crate::Shared;
 use crate::backend::Backend;
@@ -239,13 +239,7 @@ pub(super) async fn delete(
 }
 
 fn find<'a>(all: &'a Organization, text: &str) -> Result<&'a NamedQuota, Failure> {
-    all.find_quota(text).map_err(|why| {
-        let code = match why {
-            Lookup::Missing(_) => Code::NotFound,
-            Lookup::Ambiguous(_) => Code::UnknownReference,
-        };
-        Failure::new(code, naming(text, &why))
-    })
+    all.find_quota(text).map_err(|why| unfound(text, &why))
 }
 
 fn missing() -> Failure {
