@@ -49,6 +49,8 @@ pub struct Attendance {
     /// It is about to end: it takes no slots and does not count any more. An executor that has claimed
     /// what has not ended is to be buried, now that it is gone.
     pub leaving: bool,
+    /// What it runs outlives it: when it is buried, that is not lost but for others to claim.
+    pub keeps: bool,
     /// Where others may ask it, as `http://HOST:PORT`; none if nowhere.
     pub url: Option<String>,
 }
@@ -57,7 +59,16 @@ impl Attendance {
     /// It lives, runs nothing and gives nothing back.
     #[must_use]
     pub fn new(role: Role, holder: InstanceId, ttl: Millis) -> Self {
-        Self { role, holder, ttl, capacity: 0, give_back: Vec::new(), leaving: false, url: None }
+        Self {
+            role,
+            holder,
+            ttl,
+            capacity: 0,
+            give_back: Vec::new(),
+            leaving: false,
+            keeps: false,
+            url: None,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod leases;
 pub mod logs;
 pub mod nudge;
 pub mod organization;
+pub mod pods;
 pub mod queue;
 pub mod reservations;
 pub mod runner;

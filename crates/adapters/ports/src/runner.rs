@@ -1,4 +1,4 @@
-//! What executes attempts: local processes now, pods on a cluster later.
+//! What executes attempts: local processes, HTTP requests, pods of a cluster.
 
 use std::sync::Arc;
 
@@ -18,7 +18,12 @@ pub trait Runner: Send + Sync + 'static {
     /// Unknown and finished attempts are ignored.
     fn stop(&self, attempt: AttemptId);
 
-    /// Ends everything now, waits until nothing runs any more.
+    /// The end of this attempt is durable: what was kept to tell it again may go. May be said of an
+    /// attempt that this runner does not know.
+    fn settled(&self, _attempt: AttemptId) {}
+
+    /// Leaves, waits until nothing runs any more that would not outlive this process: local processes
+    /// are ended, pods go on and are somebody else's.
     fn shut_down(&self);
 }
 

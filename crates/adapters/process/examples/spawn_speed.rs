@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use flowforge_model::artifact::{Artifact, StageIn, StageOut};
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, OutputFile, Process, Work, WorkOrder};
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::resources::Resources;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Millis;
@@ -176,6 +176,7 @@ fn order(workflow: WorkflowId, node: u32, number: u32, mapped: bool) -> WorkOrde
         key,
         attempt: key.id(),
         task: workflow.task(key.node),
+        project: EntityId::DEFAULT_PROJECT,
         workflow_name: "w".to_owned(),
         task_name: "a".to_owned(),
         template: "a".to_owned(),

@@ -17,7 +17,7 @@ use flowforge_model::attempt::{
     AttemptKey, Fact, FactKind, Failure, FailureClass, Main, OutputFile, Process, Report, Work,
     WorkOrder,
 };
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::resources::Resources;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Millis;
@@ -137,6 +137,7 @@ impl Rig {
             key,
             attempt: key.id(),
             task: workflow.task(key.node),
+            project: EntityId::DEFAULT_PROJECT,
             workflow_name: "w".to_owned(),
             task_name: "a".to_owned(),
             template: "t".to_owned(),

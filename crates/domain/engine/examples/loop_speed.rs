@@ -16,7 +16,7 @@ use std::time::Instant;
 use flowforge_engine::{Context, Run, step, task_write};
 use flowforge_model::attempt::Report;
 use flowforge_model::event::{Effect, Event};
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::plan::{
     Body, Container, Dag, Plan, Repeat, Rows, Sequence, Task, Template, TemplateIx,
 };
@@ -58,6 +58,7 @@ fn loop_of(repeat: Repeat) -> Plan {
 fn measure(plan: &Plan, count: u32) -> [u128; 3] {
     let context = Context {
         id: WorkflowId(uuid::Uuid::from_u128(7)),
+        project_id: EntityId::DEFAULT_PROJECT,
         name: "speed".to_owned(),
         project: "default".to_owned(),
         lock_name: "default".to_owned(),

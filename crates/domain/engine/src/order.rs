@@ -50,6 +50,7 @@ pub fn work_order(
         key,
         attempt: key.id(),
         task: key.workflow.task(node),
+        project: run.context.project_id,
         workflow_name: run.context.name.clone(),
         task_name: run.name(plan, node).map_err(bug)?,
         template: template.name.to_string(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use flowforge_model::event::{Ending, NodeKind, WorkflowState};
-use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::plan::{Plan, Template};
 use flowforge_model::resources::Resources;
 use flowforge_model::status::TaskStatus;
@@ -21,6 +21,8 @@ pub struct Context {
     pub id: WorkflowId,
     /// Its name.
     pub name: String,
+    /// Its project.
+    pub project_id: EntityId,
     /// The name of its project.
     pub project: String,
     /// What locks of its project are called by: no other project has it.

@@ -16,7 +16,7 @@ use flowforge_model::attempt::{Failure, FailureClass, Report};
 use flowforge_model::event::{
     Command, Effect, Event, NodeKind, Outputs, Record, TaskRow, Timer, WorkflowState,
 };
-use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::plan::{
     Body, Call, Container, Dag, Dependency, DependencyKind, Needs, Output, OutputSource, Plan,
     Repeat, RetryPolicy, RetryStrategy, Rows, Steps, Task, Template, TemplateIx,
@@ -152,6 +152,7 @@ impl World {
     fn new(plan: Plan) -> Self {
         let context = Context {
             id: WorkflowId(uuid::Uuid::from_u128(0x0189_0a5d_ac96_774b_bcce_b302_099a_8057)),
+            project_id: EntityId::DEFAULT_PROJECT,
             name: "test".to_owned(),
             project: "default".to_owned(),
             lock_name: "default".to_owned(),

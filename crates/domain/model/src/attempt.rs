@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Artifact, Given, SecretVariables, StageIn, StageOut};
-use crate::id::{AttemptId, NodeIx, TaskId, WorkflowId};
+use crate::id::{AttemptId, EntityId, NodeIx, TaskId, WorkflowId};
 use crate::resources::Resources;
 use crate::status::Reason;
 use crate::time::{Millis, Timestamp};
@@ -38,6 +38,9 @@ pub struct WorkOrder {
     pub attempt: AttemptId,
     /// The task's public id.
     pub task: TaskId,
+    /// The workflow's project. Orders of earlier versions do not say.
+    #[serde(default = "default_project")]
+    pub project: EntityId,
     /// Name of the workflow.
     pub workflow_name: String,
     /// Dotted path of the task in its workflow.
@@ -63,6 +66,10 @@ pub struct WorkOrder {
     /// The attempt is stopped when it has run for this long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Millis>,
+}
+
+fn default_project() -> EntityId {
+    EntityId::DEFAULT_PROJECT
 }
 
 /// What an attempt does.

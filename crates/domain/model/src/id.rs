@@ -54,6 +54,11 @@ pub struct QuotaId(pub Uuid);
 #[serde(transparent)]
 pub struct InstanceId(pub Uuid);
 
+/// One pod of a cluster: no two ever have the same.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PodUid(pub Uuid);
+
 /// The place of a node in the tree of its run: dense, from 0 (the root), never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -99,6 +104,7 @@ uuid_newtype!(WorkflowId);
 uuid_newtype!(AttemptId);
 uuid_newtype!(TaskId);
 uuid_newtype!(InstanceId);
+uuid_newtype!(PodUid);
 uuid_newtype!(ScheduleId);
 uuid_newtype!(EntityId);
 uuid_newtype!(QuotaId);
@@ -117,6 +123,26 @@ impl WorkflowId {
     }
 }
 
+impl AttemptId {
+    /// The name of the attempt's pod: `ff-<task>-<13 characters of a hash of this id>`, of at most 57
+    /// characters that a DNS label may have. What of the task's name is none becomes a hyphen.
+    #[must_use]
+    pub fn pod_name(self, task: &str) -> String {
+        let safe = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let task: String = task.chars().take(POD_TASK).map(safe).collect();
+        let bits = self.0.as_u128();
+        let hash = mix(mix(lane(bits >> 64)) ^ lane(bits));
+        // The lowest digit has four bits only.
+        let digit = |at: u32| (hash.checked_shr(at * 5).unwrap_or(0) & 31) as usize;
+        let hash: String =
+            (0..13).filter_map(|at| BASE32.get(digit(at)).copied().map(char::from)).collect();
+        match task.trim_matches('-') {
+            "" => format!("ff-{hash}"),
+            task => format!("ff-{task}-{hash}"),
+        }
+    }
+}
+
 impl ScheduleId {
     /// The id of the workflow that is due at `at`: its first 48 bits are that time. Times before
     /// 1970 count as 1970.
@@ -128,6 +154,10 @@ impl ScheduleId {
         WorkflowId(derive(Uuid::from_u128(base), [3, millis, lane(bits >> 64)]))
     }
 }
+
+/// Characters of a task's name in the name of its pod.
+const POD_TASK: usize = 40;
+const BASE32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// A `UUIDv7` with the timestamp of `base` and 74 bits of a hash over `base` and `parts`.
 ///
@@ -195,6 +225,28 @@ mod tests {
         assert_eq!(run, schedule.run(at));
         assert_ne!(run, other.run(at));
         assert_ne!(run, schedule.run(Timestamp(at.0 + 1000)));
+    }
+
+    #[test]
+    fn a_pod_has_a_name_that_dns_takes() {
+        let workflow: WorkflowId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+        let attempt = workflow.attempt(NodeIx(3), 1);
+        let name = attempt.pod_name("main.Prepare_data(0:é)");
+        assert_eq!(name, attempt.pod_name("main.Prepare_data(0:é)"));
+        let (task, hash) = name.rsplit_once('-').unwrap();
+        assert_eq!(task, "ff-main-prepare-data-0");
+        assert_eq!(hash.len(), 13);
+        let legal = |name: &str| {
+            name.len() <= 57
+                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        };
+        assert!(legal(&name), "{name}");
+        assert_eq!(attempt.pod_name("..."), format!("ff-{hash}"));
+        assert_eq!(attempt.pod_name(&"x".repeat(500)).len(), 57);
+        let mut all: Vec<_> = (1..2000).map(|n| workflow.attempt(NodeIx(3), n)).collect();
+        all.sort_by_key(|id| id.pod_name(""));
+        all.dedup_by_key(|id| id.pod_name(""));
+        assert_eq!(all.len(), 1999);
     }
 
     #[test]

@@ -51,6 +51,7 @@ impl Live {
         let context = Context {
             id: stored.id,
             name: stored.name,
+            project_id: project,
             project: stored.namespace,
             lock_name: stored.lock_name,
             labels: stored.labels,

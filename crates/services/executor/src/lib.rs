@@ -57,6 +57,7 @@ impl<R: Runner, C: Clock> Executor<R, C> {
     /// The controller has committed the end of this attempt: forget it.
     pub fn acknowledge(&self, key: AttemptKey) {
         self.ledger.forget(key);
+        self.runner.settled(key.id());
     }
 
     /// Sends every end again that was not acknowledged; for a controller that lost its memory.

@@ -4,7 +4,7 @@ mod late;
 use std::sync::Mutex;
 
 use flowforge_model::attempt::{Fact, FactKind, FailureClass, Process, Report, Work};
-use flowforge_model::id::{AttemptId, NodeIx};
+use flowforge_model::id::{AttemptId, EntityId, NodeIx};
 use flowforge_model::resources::Resources;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::runner::FactSink;
@@ -53,6 +53,7 @@ pub(crate) fn order(number: u32) -> Arc<WorkOrder> {
         key: key(number),
         attempt: key(number).id(),
         task: key(number).workflow.task(NodeIx(3)),
+        project: EntityId::DEFAULT_PROJECT,
         workflow_name: "w".to_owned(),
         task_name: "a".to_owned(),
         template: "t".to_owned(),

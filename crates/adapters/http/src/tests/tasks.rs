@@ -7,7 +7,7 @@ use flowforge_model::artifact::{Given, SecretKey};
 use flowforge_model::attempt::{
     AttemptKey, Fact, FactKind, FailureClass, Report, Request, Work, WorkOrder,
 };
-use flowforge_model::id::{NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::resources::Resources;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Millis;
@@ -70,6 +70,7 @@ fn order(request: Request, deadline: Option<Millis>) -> WorkOrder {
         key,
         attempt: key.id(),
         task: key.workflow.task(key.node),
+        project: EntityId::DEFAULT_PROJECT,
         workflow_name: "w".to_owned(),
         task_name: "ask".to_owned(),
         template: "ask".to_owned(),

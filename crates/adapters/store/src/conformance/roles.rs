@@ -147,6 +147,7 @@ fn order(key: AttemptKey) -> WorkOrder {
         key,
         attempt: key.id(),
         task: key.workflow.task(key.node),
+        project: EntityId::DEFAULT_PROJECT,
         workflow_name: "etl".to_owned(),
         task_name: "a".to_owned(),
         template: "main".to_owned(),

@@ -22,6 +22,10 @@ impl<R: Runner> Runner for FaultyRunner<R> {
         self.0.stop(attempt);
     }
 
+    fn settled(&self, attempt: AttemptId) {
+        self.0.settled(attempt);
+    }
+
     fn shut_down(&self) {
         reach("executor", "shut_down", false);
         self.0.shut_down();

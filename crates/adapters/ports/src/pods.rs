@@ -1,0 +1,101 @@
+//! Attempts that run in pods: what a pod says of itself, and how it is known that it is one of ours.
+//!
+//! A name does not fence: a pod that was deleted may be made again by an executor that is late, with the
+//! same name. So before it starts anything a pod asks whether it may, and the answer binds the attempt
+//! to that pod's UID for ever.
+
+use std::future::Future;
+
+use flowforge_model::attempt::{AttemptKey, Report, WorkOrder};
+use flowforge_model::id::PodUid;
+use flowforge_model::time::Timestamp;
+
+use crate::store::StoreError;
+
+/// Whether a pod may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// It is the one: this is what it does. The same answer comes again to the same pod.
+    Run(Box<WorkOrder>),
+    /// It must end without having done anything.
+    Refused(Refusal),
+}
+
+/// Why a pod may not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The attempt has ended, or there never was one.
+    Over,
+    /// Another pod has begun it.
+    Another,
+    /// Somebody wants it stopped, and it has not begun.
+    Stopped,
+}
+
+/// What becomes of a pod's last word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// It is kept, durably, and counts: whatever others say later does not.
+    Taken,
+    /// It is of no use any more: the attempt has ended, its end was told before, or this pod has not
+    /// begun it.
+    Late,
+}
+
+/// A cluster that runs pods, as its executors see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its name in the settings of its executors.
+    pub name: String,
+    /// Who issues the tokens of its service accounts: `iss` in each.
+    pub issuer: String,
+    /// The keys that those are signed with: a JSON Web Key Set.
+    pub keys: String,
+}
+
+/// The part of the database that pods read and write through API servers. Every call is one transaction.
+/// Implementations: PostgreSQL, memory.
+pub trait Pods: Send + Sync + 'static {
+    /// A pod asks whether it may begin an attempt. The first one may that asks while the attempt is open,
+    /// claimed by an executor and not to be stopped, and it may ask again. That it began is told to
+    /// the controllers.
+    ///
+    /// # Errors
+    /// `Unavailable`; `Corrupt` if the work order cannot be read.
+    fn begin(
+        &self,
+        pod: PodUid,
+        key: AttemptKey,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<Begin, StoreError>> + Send;
+
+    /// A pod tells how its attempt ended. The first end that is told of an attempt counts.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn finish(
+        &self,
+        pod: PodUid,
+        key: AttemptKey,
+        report: Report,
+    ) -> impl Future<Output = Result<Finish, StoreError>> + Send;
+
+    /// Writes down a cluster, or what has changed about it.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn put_cluster(&self, cluster: Cluster) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// All clusters that were ever written down, by name.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn clusters(&self) -> impl Future<Output = Result<Vec<Cluster>, StoreError>> + Send;
+
+    /// What tokens of attempts are signed with: 32 bytes that all servers of this database share, and
+    /// nobody else has.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn signing_key(&self) -> impl Future<Output = Result<[u8; 32], StoreError>> + Send;
+}
