@@ -56,9 +56,8 @@ pub struct Cluster {
 /// The part of the database that pods read and write through API servers. Every call is one transaction.
 /// Implementations: PostgreSQL, memory.
 pub trait Pods: Send + Sync + 'static {
-    /// A pod asks whether it may begin an attempt. The first one may that asks while the attempt is open,
-    /// claimed by an executor and not to be stopped, and it may ask again. That it began is told to
-    /// the controllers.
+    /// A pod asks whether it may begin an attempt. The first one may that asks while the attempt is open
+    /// and not to be stopped, and it may ask again. That it began is told to the controllers.
     ///
     /// # Errors
     /// `Unavailable`; `Corrupt` if the work order cannot be read.
@@ -79,6 +78,15 @@ pub trait Pods: Send + Sync + 'static {
         key: AttemptKey,
         report: Report,
     ) -> impl Future<Output = Result<Finish, StoreError>> + Send;
+
+    /// Which of these attempts have ended, or never were: nobody needs their pods any more.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn over(
+        &self,
+        keys: &[AttemptKey],
+    ) -> impl Future<Output = Result<Vec<AttemptKey>, StoreError>> + Send;
 
     /// Writes down a cluster, or what has changed about it.
     ///

@@ -2,6 +2,7 @@
 
 mod commit;
 mod organization;
+mod pods;
 mod roles;
 mod schedules;
 mod templates;

@@ -54,6 +54,8 @@ pub struct Serve<S, Q, R, C> {
     pub slots: u32,
     /// It is buried this long after it was last heard of.
     pub ttl: Millis,
+    /// What it runs outlives it, and is then for others to claim.
+    pub keeps: bool,
 }
 
 /// It was not heard of in time: what it ran is lost, and it has to come back as another instance.
@@ -142,7 +144,7 @@ where
 
     async fn attend(&self, leaving: bool) -> Result<(), StoreError> {
         let said = Attendance::new(Role::Executor, self.instance, self.ttl);
-        let said = Attendance { capacity: self.slots, leaving, ..said };
+        let said = Attendance { capacity: self.slots, leaving, keeps: self.keeps, ..said };
         self.store.attend(said).await.map(|_| ())
     }
 

@@ -1,5 +1,7 @@
 //! Roles that are servers of their own: who may write, what is handed over, and what comes back.
 
+mod pods;
+
 use std::collections::BTreeSet;
 
 use flowforge_model::attempt::{

@@ -15,6 +15,7 @@ use flowforge_ports::leases::{Attendance, Attended, Leader, Leaders, Lease, Leas
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
 use flowforge_ports::store::StoreError;
 
+use super::pods::Pods;
 use super::{Kept, MemoryStore, Rows, page};
 use crate::rules;
 
@@ -26,6 +27,8 @@ pub(super) struct Roles {
     slots: BTreeMap<(Role, u8), Slot>,
     /// Living servers: until when, and how many attempts they run.
     members: BTreeMap<(Role, InstanceId), (Timestamp, u32)>,
+    /// Executors whose attempts outlive them, dead ones too.
+    keepers: BTreeSet<InstanceId>,
     /// Where those may be asked that said so.
     urls: BTreeMap<InstanceId, String>,
     /// Executors that were declared dead, for ever.
@@ -38,6 +41,7 @@ pub(super) struct Roles {
     stops: BTreeSet<AttemptKey>,
     news: BTreeMap<i64, Tidings>,
     last_news: i64,
+    pub(super) pods: Pods,
     flaw: Option<Flaw>,
 }
 
@@ -118,13 +122,13 @@ impl Roles {
         ours.take(limit).map(|(id, what)| News { id: *id, what: what.clone() }).collect()
     }
 
-    fn tell(&mut self, what: Tidings) {
+    pub(super) fn tell(&mut self, what: Tidings) {
         self.last_news += 1;
         self.news.insert(self.last_news, what);
     }
 
     /// Somebody has reported its end.
-    fn has_ended(&self, key: AttemptKey) -> bool {
+    pub(super) fn has_ended(&self, key: AttemptKey) -> bool {
         if self.flaw == Some(Flaw::ClaimedAfterItsEnd) {
             return false;
         }
@@ -132,6 +136,19 @@ impl Roles {
             Tidings::Fact(Fact { key: of, kind: FactKind::Finished(_) }) => *of == key,
             Tidings::Fact(_) | Tidings::Granted { .. } | Tidings::Unread { .. } => false,
         })
+    }
+
+    pub(super) fn order(&self, key: AttemptKey) -> Option<&Order> {
+        self.orders.get(&key)
+    }
+
+    pub(super) fn to_stop(&self, key: AttemptKey) -> bool {
+        self.stops.contains(&key)
+    }
+
+    /// It is dead, and what it ran goes on without it.
+    fn outlived(&self, executor: InstanceId) -> bool {
+        self.buried.contains(&executor) && self.keepers.contains(&executor)
     }
 
     fn leads(&self, epoch: u64) -> Result<(), StoreError> {
@@ -152,6 +169,9 @@ impl Roles {
             // Executors are buried, with what they ran; others are just gone.
             *of == Role::Executor || *until > clock || (*of, *id) == (role, holder)
         });
+        if attendance.keeps {
+            self.keepers.insert(holder);
+        }
         if attendance.leaving {
             self.members.remove(&(role, holder));
         } else {
@@ -268,7 +288,7 @@ impl Rows {
         attempts.any(|(by, view)| *by == Some(executor) && view.finished_at.is_none())
     }
 
-    fn open(
+    pub(super) fn open(
         &mut self,
         key: AttemptKey,
     ) -> Option<&mut (Option<InstanceId>, flowforge_ports::catalog::AttemptView)> {
@@ -481,8 +501,11 @@ impl Reservations for MemoryStore {
         for (id, kept) in &rows.workflows {
             for ((node, number), (claimed, view)) in &kept.attempts {
                 let key = AttemptKey { workflow: *id, node: *node, number: *number };
-                let open = claimed.is_none() && view.finished_at.is_none();
-                if open && view.admitted_at < before && !rows.roles.stops.contains(&key) {
+                let free = match claimed {
+                    None => !rows.roles.stops.contains(&key),
+                    Some(by) => rows.roles.outlived(*by),
+                };
+                if free && view.finished_at.is_none() && view.admitted_at < before {
                     keys.push((view.admitted_at, key));
                 }
             }
@@ -508,7 +531,9 @@ impl Reservations for MemoryStore {
         let mut lost = Vec::new();
         for (id, kept) in &rows.workflows {
             for ((node, number), (claimed, view)) in &kept.attempts {
-                if view.finished_at.is_none() && claimed.is_some_and(|by| dead.contains(&by)) {
+                let with_it =
+                    |by: InstanceId| dead.contains(&by) && !rows.roles.keepers.contains(&by);
+                if view.finished_at.is_none() && claimed.is_some_and(with_it) {
                     lost.push(AttemptKey { workflow: *id, node: *node, number: *number });
                 }
             }
@@ -541,10 +566,15 @@ impl Claims for MemoryStore {
             let stopped = rows.roles.stops.contains(key);
             let over = rows.roles.has_ended(*key);
             let flaw = rows.roles.flaw;
+            let dead: Vec<InstanceId> = match rows.roles.keepers.contains(&executor) {
+                true => rows.roles.buried.intersection(&rows.roles.keepers).copied().collect(),
+                false => Vec::new(),
+            };
             let gated = gated && flaw != Some(Flaw::OpenGate);
             let Some((by, _)) = rows.open(*key) else { continue };
             let free = by.is_none() || flaw == Some(Flaw::ClaimedTwice);
-            let ours = *by == Some(executor) || (free && !gated && !stopped);
+            let outlived = by.is_some_and(|by| dead.contains(&by));
+            let ours = *by == Some(executor) || outlived || (free && !gated && !stopped);
             if !ours || over {
                 continue;
             }
@@ -561,7 +591,9 @@ impl Claims for MemoryStore {
         let mut rows = self.rows();
         rows.roles.lives(executor)?;
         for fact in facts {
-            if rows.open(fact.key).is_some_and(|(by, _)| *by == Some(executor)) {
+            let ended =
+                matches!(fact.kind, FactKind::Finished(_)) && rows.roles.has_ended(fact.key);
+            if !ended && rows.open(fact.key).is_some_and(|(by, _)| *by == Some(executor)) {
                 rows.roles.tell(Tidings::Fact(fact.clone()));
             }
         }

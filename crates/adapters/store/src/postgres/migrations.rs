@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!("0006_organization", 4),
     migration!("0007_slots", 7),
     migration!("0008_urls", 7),
+    migration!("0009_pods", 7),
 ];
 
 /// Taken by whoever changes the schema; "FLOW", as in the header of SQLite's file.

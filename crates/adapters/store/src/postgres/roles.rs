@@ -3,10 +3,11 @@
 mod claims;
 pub(super) mod handover;
 mod leases;
+mod pods;
 mod reservations;
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{InstanceId, NodeIx, PodUid, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
@@ -14,6 +15,7 @@ use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Entry, News, Order, Tidings};
 use flowforge_ports::leases::{Attendance, Attended, Leader, Leaders, Leases, Role};
+use flowforge_ports::pods::{Begin, Cluster, Finish, Pods};
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
 use flowforge_ports::store::StoreError;
 use tokio_postgres::Row;
@@ -196,5 +198,42 @@ impl Claims for PostgresStore {
 
     async fn stops(&self, executor: InstanceId) -> Result<Vec<AttemptKey>, StoreError> {
         self.read(Mode::Fresh, move |tx| Box::pin(claims::stops(tx, executor))).await
+    }
+}
+
+impl Pods for PostgresStore {
+    async fn begin(
+        &self,
+        pod: PodUid,
+        key: AttemptKey,
+        at: Timestamp,
+    ) -> Result<Begin, StoreError> {
+        self.write(move |tx| Box::pin(pods::begin(tx, pod, key, at))).await
+    }
+
+    async fn finish(
+        &self,
+        pod: PodUid,
+        key: AttemptKey,
+        report: Report,
+    ) -> Result<Finish, StoreError> {
+        self.write(move |tx| Box::pin(pods::finish(tx, pod, key, report))).await
+    }
+
+    async fn over(&self, keys: &[AttemptKey]) -> Result<Vec<AttemptKey>, StoreError> {
+        let keys = keys.to_vec();
+        self.read(Mode::Fresh, move |tx| Box::pin(pods::over(tx, keys))).await
+    }
+
+    async fn put_cluster(&self, cluster: Cluster) -> Result<(), StoreError> {
+        self.write(move |tx| Box::pin(pods::put_cluster(tx, cluster))).await
+    }
+
+    async fn clusters(&self) -> Result<Vec<Cluster>, StoreError> {
+        self.read(Mode::Fresh, |tx| Box::pin(pods::clusters(tx))).await
+    }
+
+    async fn signing_key(&self) -> Result<[u8; 32], StoreError> {
+        self.read(Mode::Fresh, |tx| Box::pin(pods::signing_key(tx))).await
     }
 }

@@ -290,6 +290,7 @@ fn executor<Q: Shared>(
         instance,
         slots: settings.concurrency,
         ttl: settings.lease,
+        keeps: false,
     };
     let stop = ground.stop.clone();
     parts.spawn(async move {

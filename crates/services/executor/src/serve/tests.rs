@@ -206,6 +206,7 @@ fn serve(store: Sulking, ttl: Millis) -> (Served, mpsc::UnboundedReceiver<Attemp
         instance: InstanceId("01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap()),
         slots: 2,
         ttl,
+        keeps: false,
     };
     (served, rings)
 }

@@ -25,8 +25,8 @@ const LIVING: &str =
 
 const GATES: &str = "SELECT 1 FROM gate WHERE workflow = ANY ($1) ORDER BY workflow FOR SHARE";
 
-/// What is claimed now, and what was claimed by earlier transactions of the same executor whose answers
-/// may have been lost, but for what it has reported the end of. The gates are locked by an earlier
+/// What is claimed now, what was claimed by earlier transactions of the same executor whose answers
+/// may have been lost, and what outlives a dead one of its kind, but for what is reported to have ended. The gates are locked by an earlier
 /// statement, so that this one sees what closed them. Whoever asks for `ended_at IS NULL` is offered
 /// all of the index of open attempts, and takes it; whoever joins the gates, all attempts of theirs.
 const CLAIM: &str = "UPDATE attempt a SET instance = $4 \
@@ -35,14 +35,19 @@ const CLAIM: &str = "UPDATE attempt a SET instance = $4 \
      WHERE a.workflow = u.workflow AND a.node = u.node AND a.number = u.number \
      AND coalesce(a.ended_at, -1) = -1 AND CASE WHEN a.instance IS NULL \
      THEN NOT a.stop AND NOT (SELECT g.closed FROM gate g WHERE g.workflow = a.workflow) \
-     ELSE a.instance = $4 AND NOT EXISTS (SELECT 1 FROM news n WHERE n.workflow = a.workflow \
+     ELSE (a.instance = $4 OR EXISTS (SELECT 1 FROM member d JOIN member m USING (role, keeps) \
+     WHERE m.role = 'executor' AND m.instance = $4 AND m.keeps AND d.instance = a.instance \
+     AND d.buried)) AND NOT EXISTS (SELECT 1 FROM news n WHERE n.workflow = a.workflow \
      AND n.node = a.node AND n.number = a.number AND n.finished) END \
      RETURNING a.workflow, a.node, a.number, o.body";
 
+/// The first end that is told of an attempt counts: a pod may have told it before.
 const REPORT: &str = "INSERT INTO news (workflow, node, number, finished, body) \
      SELECT u.* FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::boolean[], $5::text[]) \
      AS u (workflow, node, number, finished, body) JOIN attempt a USING (workflow, node, number) \
-     WHERE a.instance = $6 AND coalesce(a.ended_at, -1) = -1";
+     WHERE a.instance = $6 AND coalesce(a.ended_at, -1) = -1 AND NOT (u.finished AND EXISTS (SELECT 1 \
+     FROM news n WHERE n.workflow = a.workflow AND n.node = a.node AND n.number = a.number \
+     AND n.finished))";
 
 const STOPS: &str = "SELECT a.workflow, a.node, a.number FROM attempt a \
      WHERE a.instance = $1 AND a.ended_at IS NULL AND a.stop AND NOT EXISTS (SELECT 1 FROM news n \

@@ -19,10 +19,10 @@ use crate::postgres::transaction::Tx;
 /// Slots of a role are shared out by one server at a time. The second half of the lock is the role.
 const ONE_BY_ONE: &str = "SELECT pg_advisory_xact_lock(1179406423, hashtext($1))";
 
-const LIVES: &str = "INSERT INTO member (role, instance, until, capacity, url) \
-     VALUES ($1, $2, now() + $3 * interval '1 millisecond', $4, $5) \
-     ON CONFLICT (role, instance) DO UPDATE SET until = excluded.until, \
-     capacity = excluded.capacity, url = excluded.url WHERE NOT member.buried";
+const LIVES: &str = "INSERT INTO member (role, instance, until, capacity, url, keeps) \
+     VALUES ($1, $2, now() + $3 * interval '1 millisecond', $4, $5, $6) \
+     ON CONFLICT (role, instance) DO UPDATE SET until = excluded.until, capacity = excluded.capacity, \
+     url = excluded.url, keeps = excluded.keeps WHERE NOT member.buried";
 
 /// Waits for claims under way, which hold the row in share mode, and ends all later ones.
 const LEAVING: &str = "UPDATE member SET until = now() \
@@ -32,9 +32,11 @@ const LEAVES: &str = "DELETE FROM member WHERE role = $1 AND instance = $2 AND N
      AND NOT ($1 = 'executor' AND EXISTS (SELECT 1 FROM attempt \
      WHERE ended_at IS NULL AND instance = $2))";
 
-/// Executors are buried, with what they ran; of those the rows stay for a day. Others are just gone.
-const FORGET: &str = "DELETE FROM member WHERE (role <> 'executor' AND until <= now()) \
-     OR (buried AND until <= now() - interval '1 day')";
+/// Executors are buried, with what they ran; of those the rows stay for a day, or until others have
+/// what outlives them. Others are just gone.
+const FORGET: &str = "DELETE FROM member m WHERE (role <> 'executor' AND until <= now()) \
+     OR (buried AND until <= now() - interval '1 day' AND NOT (keeps AND EXISTS (SELECT 1 \
+     FROM attempt a WHERE a.ended_at IS NULL AND a.instance = m.instance)))";
 
 const COUNT: &str = "SELECT count(*) FILTER (WHERE role = $1), \
      coalesce(sum(capacity) FILTER (WHERE role = 'executor'), 0)::bigint \
@@ -66,7 +68,7 @@ const LEADER: &str = "SELECT l.epoch, m.url FROM holding h JOIN lease l USING (r
      WHERE h.role = $1 AND h.slot = 0 AND h.holder IS NOT NULL AND h.until > now()";
 
 const DEAD: &str = "UPDATE member SET buried = TRUE \
-     WHERE role = 'executor' AND NOT buried AND until <= now() RETURNING instance";
+     WHERE role = 'executor' AND NOT buried AND until <= now() RETURNING instance, keeps";
 
 const RAN: &str = "SELECT workflow, node, number FROM attempt \
      WHERE ended_at IS NULL AND instance = ANY ($1) ORDER BY workflow, node";
@@ -83,7 +85,7 @@ pub(super) async fn attend(mut tx: Tx<'_>, said: Attendance) -> Result<Attended,
         tx.execute(LEAVES, binds![role, said.holder.0]).await?;
     } else {
         let url = optional_text(said.url.as_ref()).map(Cow::into_owned);
-        let values = binds![role, said.holder.0, ttl, i64::from(said.capacity), url];
+        let values = binds![role, said.holder.0, ttl, i64::from(said.capacity), url, said.keeps];
         if tx.execute(LIVES, values).await? == 0 {
             return Err(StoreError::Fenced);
         }
@@ -143,18 +145,19 @@ pub(super) async fn leader(mut tx: Tx<'_>, role: Role) -> Result<Option<Leader>,
     rows.first().map(led).transpose()
 }
 
-/// Executors that did not attend in time are dead, and what they ran is lost.
+/// Executors that did not attend in time are dead, and what they ran is lost unless it outlives them.
 pub(super) async fn bury(
     mut tx: Tx<'_>,
     epoch: u64,
     at: Timestamp,
 ) -> Result<Vec<InstanceId>, StoreError> {
     lead(&mut tx, epoch).await?;
-    let dead: Vec<Uuid> = read(&tx.rows(DEAD, binds![]).await?, |row| get(row, 0))?;
-    if dead.is_empty() {
-        return Ok(Vec::new());
+    let dead: Vec<(Uuid, bool)> =
+        read(&tx.rows(DEAD, binds![]).await?, |row| Ok((get(row, 0)?, get(row, 1)?)))?;
+    let with_all: Vec<Uuid> = dead.iter().filter(|(_, keeps)| !keeps).map(|(id, _)| *id).collect();
+    if !with_all.is_empty() {
+        let ran: Vec<AttemptKey> = read(&tx.rows(RAN, binds![with_all]).await?, |row| key(row, 0))?;
+        lose(&mut tx, &ran, at).await?;
     }
-    let ran: Vec<AttemptKey> = read(&tx.rows(RAN, binds![dead.clone()]).await?, |row| key(row, 0))?;
-    lose(&mut tx, &ran, at).await?;
-    Ok(dead.into_iter().map(InstanceId).collect())
+    Ok(dead.into_iter().map(|(id, _)| InstanceId(id)).collect())
 }

@@ -100,8 +100,10 @@ const HOLD: &str = "UPDATE lock l SET held = TRUE \
 const HOLDERS: &str = "SELECT key, count(*), max(capacity) FROM lock \
      WHERE key = ANY ($1) AND held GROUP BY key";
 
+/// What outlives a dead executor is to be claimed also if it is to be stopped: somebody has to do that.
 const UNCLAIMED: &str = "SELECT workflow, node, number FROM attempt \
-     WHERE ended_at IS NULL AND instance IS NULL AND NOT stop AND admitted_at < $1 \
+     WHERE ended_at IS NULL AND admitted_at < $1 AND ((instance IS NULL AND NOT stop) \
+     OR instance IN (SELECT instance FROM member WHERE role = 'executor' AND buried AND keeps)) \
      ORDER BY admitted_at, workflow, node, number LIMIT $2";
 
 /// Refuses everybody but the scheduler of this epoch.

@@ -1,0 +1,123 @@
+//! What pods read and write through API servers.
+
+use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Report, WorkOrder};
+use flowforge_model::id::PodUid;
+use flowforge_model::time::Timestamp;
+use flowforge_ports::handover::{Order, Tidings};
+use flowforge_ports::pods::{Begin, Cluster, Finish, Refusal};
+use flowforge_ports::store::StoreError;
+use uuid::Uuid;
+
+use super::{TELL, columns, columns_of_news, key};
+use crate::postgres::bind::{binds, int};
+use crate::postgres::codec::{self, get};
+use crate::postgres::load::read;
+use crate::postgres::transaction::Tx;
+
+/// Locked to the end of the transaction: of two that ask at the same time, one is the second.
+const OPEN: &str = "SELECT a.pod, a.stop, EXISTS (SELECT 1 FROM news n WHERE n.workflow = a.workflow \
+     AND n.node = a.node AND n.number = a.number AND n.finished) \
+     FROM attempt a WHERE a.workflow = $1 AND a.node = $2 AND a.number = $3 \
+     AND coalesce(a.ended_at, -1) = -1 FOR UPDATE OF a";
+
+const BIND: &str = "UPDATE attempt SET pod = $4 WHERE workflow = $1 AND node = $2 AND number = $3";
+
+const ORDER: &str = "SELECT body FROM work_order WHERE workflow = $1 AND node = $2 AND number = $3";
+
+const OVER: &str = "SELECT u.workflow, u.node, u.number \
+     FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
+     WHERE NOT EXISTS (SELECT 1 FROM attempt a WHERE a.workflow = u.workflow AND a.node = u.node \
+     AND a.number = u.number AND coalesce(a.ended_at, -1) = -1)";
+
+const PUT_CLUSTER: &str = "INSERT INTO cluster (name, issuer, keys) VALUES ($1, $2, $3) \
+     ON CONFLICT (name) DO UPDATE SET issuer = excluded.issuer, keys = excluded.keys \
+     WHERE (cluster.issuer, cluster.keys) <> (excluded.issuer, excluded.keys)";
+
+const CLUSTERS: &str = "SELECT name, issuer, keys FROM cluster ORDER BY name";
+
+const SIGNING_KEY: &str = "SELECT key FROM signing_key";
+
+/// An attempt that has not ended.
+struct Open {
+    pod: Option<Uuid>,
+    stop: bool,
+    /// Its end is told, and not taken in yet.
+    told: bool,
+}
+
+async fn open(tx: &mut Tx<'_>, key: AttemptKey) -> Result<Option<Open>, StoreError> {
+    let values = binds![key.workflow.0, int(key.node.0)?, int(key.number)?];
+    let found = read(&tx.rows(OPEN, values).await?, |row| {
+        Ok(Open { pod: get(row, 0)?, stop: get(row, 1)?, told: get(row, 2)? })
+    })?;
+    Ok(found.into_iter().next())
+}
+
+pub(super) async fn begin(
+    mut tx: Tx<'_>,
+    pod: PodUid,
+    key: AttemptKey,
+    at: Timestamp,
+) -> Result<Begin, StoreError> {
+    let first = match open(&mut tx, key).await? {
+        None | Some(Open { told: true, .. }) => return Ok(Begin::Refused(Refusal::Over)),
+        Some(Open { pod: Some(other), .. }) if other != pod.0 => {
+            return Ok(Begin::Refused(Refusal::Another));
+        }
+        Some(Open { pod: Some(_), .. }) => false,
+        Some(Open { stop: true, .. }) => return Ok(Begin::Refused(Refusal::Stopped)),
+        Some(Open { .. }) => true,
+    };
+    let at_key = binds![key.workflow.0, int(key.node.0)?, int(key.number)?];
+    let orders = read(&tx.rows(ORDER, at_key).await?, |row| codec::json::<Order>(row, 0))?;
+    let order: Option<WorkOrder> = orders.into_iter().next().flatten().and_then(Result::ok);
+    let order = order.ok_or_else(|| codec::corrupt("a pod without a work order"))?;
+    if first {
+        let values = binds![key.workflow.0, int(key.node.0)?, int(key.number)?, pod.0];
+        tx.execute(BIND, values).await?;
+        let began = Tidings::Fact(Fact { key, kind: FactKind::Started(at) });
+        tx.execute(TELL, columns_of_news(&[began])?).await?;
+    }
+    Ok(Begin::Run(Box::new(order)))
+}
+
+pub(super) async fn finish(
+    mut tx: Tx<'_>,
+    pod: PodUid,
+    key: AttemptKey,
+    report: Report,
+) -> Result<Finish, StoreError> {
+    match open(&mut tx, key).await? {
+        Some(Open { pod: Some(by), told: false, .. }) if by == pod.0 => {}
+        Some(_) | None => return Ok(Finish::Late),
+    }
+    let ended = Tidings::Fact(Fact { key, kind: FactKind::Finished(Box::new(report)) });
+    tx.execute(TELL, columns_of_news(&[ended])?).await?;
+    Ok(Finish::Taken)
+}
+
+pub(super) async fn over(
+    mut tx: Tx<'_>,
+    keys: Vec<AttemptKey>,
+) -> Result<Vec<AttemptKey>, StoreError> {
+    let (workflows, nodes, numbers) = columns(&keys)?;
+    read(&tx.rows(OVER, binds![workflows, nodes, numbers]).await?, |row| key(row, 0))
+}
+
+pub(super) async fn put_cluster(mut tx: Tx<'_>, cluster: Cluster) -> Result<(), StoreError> {
+    let Cluster { name, issuer, keys } = cluster;
+    tx.execute(PUT_CLUSTER, binds![name, issuer, keys]).await?;
+    Ok(())
+}
+
+pub(super) async fn clusters(mut tx: Tx<'_>) -> Result<Vec<Cluster>, StoreError> {
+    read(&tx.rows(CLUSTERS, binds![]).await?, |row| {
+        Ok(Cluster { name: get(row, 0)?, issuer: get(row, 1)?, keys: get(row, 2)? })
+    })
+}
+
+pub(super) async fn signing_key(mut tx: Tx<'_>) -> Result<[u8; 32], StoreError> {
+    let keys: Vec<Vec<u8>> = read(&tx.rows(SIGNING_KEY, binds![]).await?, |row| get(row, 0))?;
+    let key = keys.into_iter().next().and_then(|key| key.try_into().ok());
+    key.ok_or_else(|| codec::corrupt("there is no signing key"))
+}
