@@ -10,6 +10,7 @@ use flowforge_ports::pods::{self, Begin, Cluster, Finish, Refusal};
 use flowforge_ports::store::StoreError;
 
 use super::MemoryStore;
+use super::roles::Flaw;
 
 /// Which pods have begun what, and whose clusters they are of.
 #[derive(Debug, Default)]
@@ -31,7 +32,9 @@ impl pods::Pods for MemoryStore {
         }
         let began = rows.roles.pods.began.get(&key).copied();
         match began {
-            Some(other) if other != pod => return Ok(Begin::Refused(Refusal::Another)),
+            Some(other) if other != pod && rows.roles.flaw() != Some(Flaw::AnyPod) => {
+                return Ok(Begin::Refused(Refusal::Another));
+            }
             None if rows.roles.to_stop(key) => return Ok(Begin::Refused(Refusal::Stopped)),
             Some(_) | None => {}
         }

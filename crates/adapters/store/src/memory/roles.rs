@@ -67,17 +67,20 @@ pub enum Flaw {
     OpenGate,
     /// What dead executors ran is not reported as lost.
     NotBuried,
+    /// Any pod of an attempt may begin it.
+    AnyPod,
 }
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::NoFence,
         Self::NotOvertaken,
         Self::ClaimedTwice,
         Self::ClaimedAfterItsEnd,
         Self::OpenGate,
         Self::NotBuried,
+        Self::AnyPod,
     ];
 }
 

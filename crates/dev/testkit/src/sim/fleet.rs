@@ -2,6 +2,7 @@
 //! stands by, executors. Any of them dies, or stands still for longer than its lease and wakes up
 //! believing what it believed before. Dispatches and wake-ups are lost and doubled.
 
+mod cluster;
 mod seats;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -11,9 +12,11 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::event::Command;
 use flowforge_model::id::InstanceId;
 use flowforge_model::time::{Millis, Timestamp};
+use flowforge_ports::store::StoredRun;
 use flowforge_store::{Flaw, MemoryStore};
 use uuid::Uuid;
 
+use self::cluster::Cluster;
 use self::seats::{Controlling, Executing, Scheduling};
 use super::allowed::Allowed;
 use super::store::FaultyStore;
@@ -49,6 +52,8 @@ pub(super) struct Fleet {
     controllers: Vec<Controlling>,
     schedulers: Vec<Scheduling>,
     executors: Vec<Executing>,
+    /// Where executors make pods, if they have no processes of their own.
+    cluster: Option<Cluster>,
     /// Attempts on their way to an executor.
     sent: Vec<AttemptKey>,
     /// Of a hundred servers that are looked at, so many die or stand still.
@@ -98,6 +103,7 @@ impl Fleet {
         // From dice of its own: the others fall as they did without it.
         let allowed = Allowed::draw(&mut Dice::new(seed ^ 0x7175_6f74_6100));
         allowed.set(&rows);
+        let cluster = Dice::new(seed ^ 0x706f_6473_0000).chance(40).then(Cluster::default);
         let store = Arc::new(FaultyStore::over(rows, dice.roll(), dice.one_of([0, 1, 5])));
         let mut fleet = Self {
             now: BEGIN,
@@ -105,6 +111,7 @@ impl Fleet {
             controllers: Vec::new(),
             schedulers: Vec::new(),
             executors: Vec::new(),
+            cluster,
             sent: Vec::new(),
             danger: dice.one_of([0, 1, 3]),
             lose_percent: dice.one_of([0, 10, 40]),
@@ -129,7 +136,8 @@ impl Fleet {
         }
         for _ in 0..1 + fleet.dice.below(3) {
             let (instance, slots) = (fleet.instance(), 1 + fleet.dice.below(4));
-            fleet.executors.push(Executing::new(&fleet.store, instance, slots));
+            let cluster = fleet.cluster.clone();
+            fleet.executors.push(Executing::new(&fleet.store, instance, slots, cluster));
         }
         fleet.plan();
         fleet
@@ -182,6 +190,9 @@ impl Fleet {
                 self.harm(seat);
             } else {
                 self.act(seat)?;
+            }
+            if let Some(cluster) = self.cluster.clone() {
+                self.pods(&cluster)?;
             }
             let runs = self.users.look(&mut self.summary)?;
             self.allowed.check(runs.iter())?;
@@ -244,8 +255,7 @@ impl Fleet {
             }
             Seat::Executor(n) => {
                 if dies {
-                    let slots = self.executors[n].slots;
-                    self.executors[n] = Executing::new(&self.store, instance, slots);
+                    self.executors[n].replace(instance);
                 } else {
                     self.executors[n].still_until = until;
                 }
@@ -315,19 +325,41 @@ impl Fleet {
         Ok(())
     }
 
-    fn begin(&mut self, n: usize, key: AttemptKey) -> Result<(), Broken> {
-        self.note(&format!("executor {n}: {key:?} begins"));
-        let run = self.users.load(key.workflow)?;
+    fn pods(&mut self, cluster: &Cluster) -> Result<(), Broken> {
+        if self.storm
+            && self.dice.chance(self.danger)
+            && let Some(key) = cluster.lose_one(&mut self.dice)
+        {
+            self.note(&format!("the pod of {key:?} vanishes"));
+        }
+        for key in cluster.act(&self.store, self.now, &mut self.dice) {
+            self.note(&format!("the pod of {key:?} begins"));
+            let run = self.users.load(key.workflow)?;
+            self.may_begin(&run, key)?;
+            self.users.begins(&run, key, &mut self.summary)?;
+        }
+        Ok(())
+    }
+
+    /// It is not behind a gate, and begins for the first time.
+    fn may_begin(&mut self, run: &StoredRun, key: AttemptKey) -> Result<(), Broken> {
         if run.gate_closed && !self.claimed.contains(&key) {
             return Err(format!("INV-20 {key:?} begins behind a closed gate"));
         }
+        if !self.begun.insert(key) {
+            return Err(format!("INV-5 {key:?} begins twice"));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, n: usize, key: AttemptKey) -> Result<(), Broken> {
+        self.note(&format!("executor {n}: {key:?} begins"));
+        let run = self.users.load(key.workflow)?;
+        self.may_begin(&run, key)?;
         let owners: Vec<InstanceId> = self.executors.iter().map(|seat| seat.instance).collect();
         let claimed = run.open.iter().find(|(open, _)| *open == key).and_then(|(_, by)| *by);
         if claimed.is_none_or(|by| !owners.contains(&by)) {
             return Err(format!("INV-5 {key:?} begins and is claimed by {claimed:?}"));
-        }
-        if !self.begun.insert(key) {
-            return Err(format!("INV-5 {key:?} begins twice"));
         }
         let others = (0..).zip(&self.executors).filter(|(other, _)| *other != n);
         if let Some((other, _)) = others.into_iter().find(|(_, seat)| seat.runs(key)) {
@@ -387,6 +419,7 @@ impl Fleet {
             self.users.count(&mut self.summary)?;
         }
         let idle = self.executors.iter().all(Executing::idle);
-        Ok(over && idle)
+        let empty = self.cluster.as_ref().is_none_or(|cluster| cluster.attempts().is_empty());
+        Ok(over && idle && empty)
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Bench {
     pub(crate) begun: Vec<AttemptKey>,
     /// Attempts told to end.
     pub(crate) stops: Vec<AttemptId>,
+    /// Attempts whose end is durable.
+    pub(crate) settled: Vec<AttemptId>,
     /// Facts on their way to the controller.
     pub(crate) posted: Vec<Fact>,
     /// What runs.
@@ -47,6 +49,10 @@ impl Runner for Processes {
 
     fn stop(&self, attempt: AttemptId) {
         self.look().stops.push(attempt);
+    }
+
+    fn settled(&self, attempt: AttemptId) {
+        self.look().settled.push(attempt);
     }
 
     fn shut_down(&self) {

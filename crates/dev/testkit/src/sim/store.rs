@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
-use flowforge_model::attempt::{AttemptKey, Fact};
+use flowforge_model::attempt::{AttemptKey, Fact, Report};
 use flowforge_model::event::Command;
-use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, PodUid, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::SlotChanges;
@@ -15,6 +15,7 @@ use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Entry, News, Order};
 use flowforge_ports::leases::{Attendance, Attended, Leases};
 use flowforge_ports::organization::{Edit, Edited, Organization, Organizations};
+use flowforge_ports::pods::{Begin, Cluster, Finish, Pods};
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
 use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
@@ -217,6 +218,42 @@ impl Claims for FaultyStore {
 
     async fn stops(&self, executor: InstanceId) -> Result<Vec<AttemptKey>, StoreError> {
         self.rows.stops(executor).await
+    }
+}
+
+impl Pods for FaultyStore {
+    async fn begin(
+        &self,
+        pod: PodUid,
+        key: AttemptKey,
+        at: Timestamp,
+    ) -> Result<Begin, StoreError> {
+        self.faulty(self.rows.begin(pod, key, at)).await
+    }
+
+    async fn finish(
+        &self,
+        pod: PodUid,
+        key: AttemptKey,
+        report: Report,
+    ) -> Result<Finish, StoreError> {
+        self.faulty(self.rows.finish(pod, key, report)).await
+    }
+
+    async fn over(&self, keys: &[AttemptKey]) -> Result<Vec<AttemptKey>, StoreError> {
+        self.rows.over(keys).await
+    }
+
+    async fn put_cluster(&self, cluster: Cluster) -> Result<(), StoreError> {
+        self.faulty(self.rows.put_cluster(cluster)).await
+    }
+
+    async fn clusters(&self) -> Result<Vec<Cluster>, StoreError> {
+        self.rows.clusters().await
+    }
+
+    async fn signing_key(&self) -> Result<[u8; 32], StoreError> {
+        self.rows.signing_key().await
     }
 }
 

@@ -7,6 +7,7 @@ use flowforge_model::id::InstanceId;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::leases::{Attendance, Attended, Leases as _, Role};
+use flowforge_ports::pods::Pods as _;
 use flowforge_ports::runner::FactSink as _;
 use flowforge_ports::store::StoreError;
 use flowforge_svc_controller::{Config, Controller, ControllerError, Message};
@@ -17,6 +18,7 @@ use super::super::processes::{Processes, ends_by_itself};
 use super::super::store::FaultyStore;
 use super::super::world::block_on;
 use super::TTL;
+use super::cluster::Cluster;
 use crate::checker::Broken;
 use crate::dice::Dice;
 
@@ -152,10 +154,11 @@ impl Scheduling {
     }
 }
 
-/// An executor with its processes.
+/// An executor with its processes, or one that looks after pods.
 pub(super) struct Executing {
     pub(super) instance: InstanceId,
     pub(super) slots: u64,
+    cluster: Option<Cluster>,
     store: Arc<FaultyStore>,
     processes: Processes,
     ledger: Arc<Ledger>,
@@ -167,14 +170,35 @@ pub(super) struct Executing {
 }
 
 impl Executing {
-    pub(super) fn new(store: &Arc<FaultyStore>, instance: InstanceId, slots: u64) -> Self {
+    pub(super) fn new(
+        store: &Arc<FaultyStore>,
+        instance: InstanceId,
+        slots: u64,
+        cluster: Option<Cluster>,
+    ) -> Self {
         let processes = Processes::default();
         let ledger = Arc::new(Ledger::new(processes.clone()));
         let executor = Executor::new(processes.clone(), Arc::clone(&ledger), processes.clone());
         let station = Station::new(Arc::clone(store), Arc::new(executor), instance);
         let (facts, still_until, attended) = (Vec::new(), Timestamp(0), false);
         let store = Arc::clone(store);
-        Self { instance, slots, store, processes, ledger, station, attended, facts, still_until }
+        Self {
+            instance,
+            slots,
+            cluster,
+            store,
+            processes,
+            ledger,
+            station,
+            attended,
+            facts,
+            still_until,
+        }
+    }
+
+    /// Another one in its place, that knows nothing of what it did.
+    pub(super) fn replace(&mut self, instance: InstanceId) {
+        *self = Self::new(&Arc::clone(&self.store), instance, self.slots, self.cluster.take());
     }
 
     /// How many more attempts it may take.
@@ -204,9 +228,11 @@ impl Executing {
         self.attended &= !calm;
         match self.look(now, dice, keys) {
             Err(StoreError::Fenced) => {
-                *self = Self::new(&Arc::clone(&self.store), fresh, self.slots);
+                self.replace(fresh);
                 (Vec::new(), Some("is buried and comes back".to_owned()))
             }
+            // Pods begin when they are let, and not when they are made.
+            Ok(()) | Err(_) if self.cluster.is_some() => (Vec::new(), None),
             Ok(()) | Err(_) => {
                 let mut bench = self.processes.look();
                 (std::mem::take(&mut bench.begun), None)
@@ -224,7 +250,8 @@ impl Executing {
         if !self.attended || dice.chance(70) {
             let capacity = u32::try_from(self.slots).unwrap_or(0);
             let said = Attendance::new(Role::Executor, self.instance, TTL);
-            block_on(self.store.attend(Attendance { capacity, ..said }))?;
+            let keeps = self.cluster.is_some();
+            block_on(self.store.attend(Attendance { capacity, keeps, ..said }))?;
             self.attended = true;
         }
         block_on(self.station.look_for_stops())?;
@@ -232,27 +259,82 @@ impl Executing {
         for fact in taken {
             self.ledger.deliver(fact);
         }
-        let begun = self.processes.look().begun.clone();
-        for key in begun {
-            self.ledger.deliver(Fact { key, kind: FactKind::Started(now) });
+        if let Some(cluster) = self.cluster.clone() {
+            self.make_pods(&cluster, dice);
+            self.see_ends(&cluster, now);
+            self.remove_strays(&cluster)?;
+        } else {
+            let begun = self.processes.look().begun.clone();
+            for key in begun {
+                self.ledger.deliver(Fact { key, kind: FactKind::Started(now) });
+            }
+            self.end_some(now, dice);
         }
-        self.end_some(now, dice);
         self.facts.append(&mut self.processes.look().posted);
         if dice.chance(70) && !self.facts.is_empty() {
             block_on(self.station.report(&self.facts))?;
             self.facts.clear();
         }
+        let settled = std::mem::take(&mut self.processes.look().settled);
+        if let Some(cluster) = &self.cluster {
+            settled.into_iter().for_each(|id| cluster.delete(id));
+        }
         Ok(())
     }
 
-    fn end_some(&mut self, now: Timestamp, dice: &mut Dice) {
+    /// Makes the pods of what was claimed; some of them later, or never if it dies before.
+    fn make_pods(&mut self, cluster: &Cluster, dice: &mut Dice) {
+        let mut bench = self.processes.look();
+        let claimed = std::mem::take(&mut bench.begun);
+        for key in claimed {
+            if !bench.running.contains_key(&key.id()) {
+                continue;
+            }
+            if dice.chance(80) { cluster.create(key) } else { bench.begun.push(key) }
+        }
+    }
+
+    /// Reports pods that have ended, or that are gone.
+    fn see_ends(&mut self, cluster: &Cluster, now: Timestamp) {
+        let waiting = self.processes.look().begun.clone();
+        self.end_stopped(now);
+        let running = self.processes.look().running.clone();
+        for (id, key) in running {
+            if waiting.contains(&key) {
+                continue;
+            }
+            if let Some(report) = cluster.end(id, now) {
+                self.processes.look().running.remove(&id);
+                self.ledger.deliver(Fact { key, kind: FactKind::Finished(Box::new(report)) });
+            }
+        }
+    }
+
+    /// Ends pods of attempts that are over: whoever should have may have died.
+    fn remove_strays(&mut self, cluster: &Cluster) -> Result<(), StoreError> {
+        let mut strays = cluster.attempts();
+        strays.retain(|key| !self.runs(*key));
+        for key in block_on(self.store.over(&strays))? {
+            cluster.delete(key.id());
+        }
+        Ok(())
+    }
+
+    fn end_stopped(&mut self, now: Timestamp) {
         let stops = std::mem::take(&mut self.processes.look().stops);
         for id in stops {
             let Some(key) = self.processes.look().running.remove(&id) else { continue };
+            if let Some(cluster) = &self.cluster {
+                cluster.delete(id);
+            }
             let (class, reason) = (FailureClass::Stopped, Reason::Stopped);
             let report = Report::failed(now, class, reason, "stopped".to_owned());
             self.ledger.deliver(Fact { key, kind: FactKind::Finished(Box::new(report)) });
         }
+    }
+
+    fn end_some(&mut self, now: Timestamp, dice: &mut Dice) {
+        self.end_stopped(now);
         let running: Vec<_> =
             self.processes.look().running.iter().map(|(id, key)| (*id, *key)).collect();
         for (id, key) in running {
