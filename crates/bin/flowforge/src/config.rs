@@ -17,7 +17,7 @@ pub(crate) use settings::{
     DatabaseSettings, LogFormat, LogSettings, QueueSettings, SchedulerSettings, Settings, token,
 };
 
-use settings::SETTINGS;
+use settings::all;
 
 /// Why there is no configuration. Ends the program with exit code 2.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,8 +92,8 @@ impl Config {
     }
 
     fn set(&mut self, path: &str, value: &str, origin: Origin) -> Result<(), ConfigError> {
-        let Some(setting) = SETTINGS.iter().find(|setting| setting.path == path) else {
-            let known: Vec<&str> = SETTINGS.iter().map(|setting| setting.path).collect();
+        let Some(setting) = all().find(|setting| setting.path == path) else {
+            let known: Vec<&str> = all().map(|setting| setting.path).collect();
             let what = format!("unknown key {path}; known are {}", known.join(", "));
             return Err(ConfigError { origin, what });
         };
@@ -124,7 +124,7 @@ impl Config {
     /// Everything of `flowforge dev` is in one process, and so are its logs.
     pub(crate) fn refuse_logs_elsewhere(&self) -> Result<(), ConfigError> {
         let standard = Settings::default();
-        let changed = SETTINGS.iter().find(|setting| {
+        let changed = all().find(|setting| {
             setting.path.starts_with("logs.")
                 && (setting.get)(&self.settings) != (setting.get)(&standard)
         });
@@ -142,7 +142,7 @@ impl Config {
     pub(crate) fn print(&self) -> String {
         let mut text = String::new();
         let mut section = "";
-        for setting in SETTINGS {
+        for setting in all() {
             let (of, key) = setting.path.split_once('.').unwrap_or(("", setting.path));
             if of != section {
                 text.push_str(&format!("{of}:\n"));

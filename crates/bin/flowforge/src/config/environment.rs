@@ -1,6 +1,6 @@
 //! Settings from `FLOWFORGE_<SECTION>_<KEY>`.
 
-use super::settings::SETTINGS;
+use super::settings::all;
 use super::{ConfigError, Origin};
 
 const PREFIX: &str = "FLOWFORGE_";
@@ -39,11 +39,9 @@ pub(super) fn values(
         {
             continue;
         }
-        let Some(setting) = SETTINGS.iter().find(|setting| variable(setting.path) == rest) else {
-            let known: Vec<String> = SETTINGS
-                .iter()
-                .map(|setting| format!("{PREFIX}{}", variable(setting.path)))
-                .collect();
+        let Some(setting) = all().find(|setting| variable(setting.path) == rest) else {
+            let known: Vec<String> =
+                all().map(|setting| format!("{PREFIX}{}", variable(setting.path))).collect();
             return Err(ConfigError {
                 origin: Origin::Environment(name.clone()),
                 what: format!("unknown variable; known are {}", known.join(", ")),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use saphyr_parser::{Event, Parser, Span};
 
-use super::settings::SETTINGS;
+use super::settings::all;
 use super::{ConfigError, Origin};
 
 /// Bytes of a configuration file; ours are smaller than one page.
@@ -54,7 +54,7 @@ pub(super) fn read(path: &Path, strict: bool) -> Result<Vec<Entry>, ConfigError>
 
 fn ours(key: &str) -> bool {
     let section = |path: &str| path.split('.').next().map(str::to_owned);
-    SETTINGS.iter().any(|setting| section(setting.path) == section(key))
+    all().any(|setting| section(setting.path) == section(key))
 }
 
 /// Reads a mapping of mappings of scalars.

@@ -1,0 +1,128 @@
+//! Executors that run tasks as pods.
+
+use std::net::SocketAddr;
+
+use super::Setting;
+use super::values::{address, file, list, name, server, word};
+
+/// What runs tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// Local processes.
+    #[default]
+    Processes,
+    /// Pods of a cluster.
+    Pods,
+}
+
+/// The cluster whose pods run tasks, and what they may.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KubernetesSettings {
+    pub(crate) runs: Runs,
+    /// A file that says where the cluster is; empty inside of one.
+    pub(crate) kubeconfig: String,
+    /// The image that holds the runner.
+    pub(crate) sdk_image: String,
+    /// Where API servers listen for pods; nowhere if it is not said.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where pods reach that.
+    pub(crate) api_endpoint: String,
+    /// Tasks may run as root inside their containers.
+    pub(crate) baseline: bool,
+    /// Registries that images may come from; empty: all.
+    pub(crate) registries: Vec<String>,
+    /// Secrets of the namespaces that images are pulled with.
+    pub(crate) pull_secrets: Vec<String>,
+    pub(crate) pull: Pull,
+}
+
+/// When images are pulled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Pull {
+    /// As the cluster does it by itself.
+    #[default]
+    ByTag,
+    IfNotPresent,
+    Always,
+    Never,
+}
+
+const RUNS: &[(&str, Runs)] = &[("processes", Runs::Processes), ("kubernetes", Runs::Pods)];
+const SECURITY: &[(&str, bool)] = &[("restricted", false), ("baseline", true)];
+const PULLS: &[(&str, Pull)] = &[
+    ("by-tag", Pull::ByTag),
+    ("if-not-present", Pull::IfNotPresent),
+    ("always", Pull::Always),
+    ("never", Pull::Never),
+];
+
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting {
+        path: "kubernetes.tasks",
+        secret: false,
+        set: |s, v| word(v, RUNS).map(|runs| s.kubernetes.runs = runs),
+        get: |s| name(&s.kubernetes.runs, RUNS),
+    },
+    Setting {
+        path: "kubernetes.kubeconfig",
+        secret: false,
+        set: |s, v| file(v).map(|path| s.kubernetes.kubeconfig = path),
+        get: |s| s.kubernetes.kubeconfig.clone(),
+    },
+    Setting {
+        path: "kubernetes.sdk_image",
+        secret: false,
+        set: |s, v| image(v).map(|image| s.kubernetes.sdk_image = image),
+        get: |s| s.kubernetes.sdk_image.clone(),
+    },
+    Setting {
+        path: "kubernetes.listen",
+        secret: false,
+        set: |s, v| address(v).map(|listen| s.kubernetes.listen = listen),
+        get: |s| s.kubernetes.listen.map(|address| address.to_string()).unwrap_or_default(),
+    },
+    Setting {
+        path: "kubernetes.api_endpoint",
+        secret: false,
+        set: |s, v| endpoint(v).map(|url| s.kubernetes.api_endpoint = url),
+        get: |s| s.kubernetes.api_endpoint.clone(),
+    },
+    Setting {
+        path: "kubernetes.pod_security",
+        secret: false,
+        set: |s, v| word(v, SECURITY).map(|baseline| s.kubernetes.baseline = baseline),
+        get: |s| name(&s.kubernetes.baseline, SECURITY),
+    },
+    Setting {
+        path: "kubernetes.registries",
+        secret: false,
+        set: |s, v| list(v).map(|registries| s.kubernetes.registries = registries),
+        get: |s| s.kubernetes.registries.join(", "),
+    },
+    Setting {
+        path: "kubernetes.pull_secrets",
+        secret: false,
+        set: |s, v| list(v).map(|secrets| s.kubernetes.pull_secrets = secrets),
+        get: |s| s.kubernetes.pull_secrets.join(", "),
+    },
+    Setting {
+        path: "kubernetes.pull_policy",
+        secret: false,
+        set: |s, v| word(v, PULLS).map(|pull| s.kubernetes.pull = pull),
+        get: |s| name(&s.kubernetes.pull, PULLS),
+    },
+];
+
+fn image(value: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/@".contains(&byte);
+    if value.bytes().all(fits) {
+        Ok(value.to_owned())
+    } else {
+        Err("an image such as registry/flowforge/sdk:1".to_owned())
+    }
+}
+
+fn endpoint(value: &str) -> Result<String, String> {
+    server(value)
+        .ok_or_else(|| "a URL such as http://flowforge.example:8081 that pods reach".to_owned())
+}
