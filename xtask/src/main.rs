@@ -11,6 +11,7 @@ mod chaos;
 mod check_arch;
 mod ci;
 mod client;
+mod cluster;
 mod conformance;
 mod demo;
 mod dist;
@@ -107,6 +108,8 @@ enum Command {
         #[arg(long)]
         short: bool,
     },
+    /// A real Kubernetes on this machine for tests
+    Cluster(cluster::ClusterArguments),
     /// Runs every graph of a directory of traces and compares it with the raw limit
     Traces {
         /// Files `{"name", "tasks": [{"name", "parents": [...]}]}`
@@ -186,6 +189,7 @@ fn main() -> ExitCode {
             let exceptions = false;
             conformance::run(&Trial { directory, table, only, patience, short, exceptions })
         }
+        Command::Cluster(arguments) => arguments.run(),
         Command::Traces { directory } => traces::run(&directory),
     };
     match outcome {

@@ -1,0 +1,97 @@
+//! `cargo xtask cluster`: a real Kubernetes on this machine for tests, without a container engine.
+//! [How it is used](../../docs/operate/cluster-for-tests.md).
+
+mod archive;
+mod build;
+mod check;
+mod config;
+mod down;
+mod images;
+mod kubectl;
+mod leftovers;
+mod node;
+mod packages;
+mod parts;
+mod place;
+mod process;
+mod simulated;
+mod status;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use kubectl::Kubectl;
+use place::Place;
+
+/// Names a cluster of somebody else's by its kubeconfig.
+const ELSEWHERE: &str = "FLOWFORGE_TEST_KUBECONFIG";
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterArguments {
+    /// Where the cluster keeps everything; target/cluster unless given
+    #[arg(long, global = true, value_name = "DIR", env = "FLOWFORGE_CLUSTER_DIR")]
+    dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Starts what does not run yet; builds it first where that was never done
+    Up(UpArguments),
+    /// Ends everything that `up` started, with all pods
+    Down,
+    /// What runs, and why the rest does not
+    Status,
+    /// Runs a few pods and looks at their ends
+    Check,
+    /// kubectl of the cluster's version, speaking to it
+    #[command(disable_help_flag = true)]
+    Kubectl {
+        /// What kubectl is told
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    /// Also so many nodes that only pretend to run pods
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    nodes: u32,
+    /// Also an image with Python
+    #[arg(long)]
+    python: bool,
+    /// Also the image of the SDK, with this program, which must be linked statically
+    #[arg(long, value_name = "FILE", env = "FLOWFORGE_FF_RUN")]
+    ff_run: Option<PathBuf>,
+}
+
+impl ClusterArguments {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let elsewhere = std::env::var_os(ELSEWHERE).map(PathBuf::from);
+        let place = || Place::new(self.dir.as_deref());
+        let kubectl = || match &elsewhere {
+            Some(kubeconfig) => Kubectl::new(kubeconfig.clone()),
+            None => Kubectl::new(place()?.kubeconfig()),
+        };
+        match (&self.command, &elsewhere) {
+            (Action::Up(_) | Action::Down, Some(kubeconfig)) => {
+                let path = kubeconfig.display();
+                println!("nothing to do: {ELSEWHERE} names another cluster, {path}");
+                Ok(ExitCode::SUCCESS)
+            }
+            (Action::Up(wanted), None) => up::run(&place()?, wanted),
+            (Action::Down, None) => down::run(&place()?),
+            (Action::Status, None) => status::run(&place()?),
+            (Action::Status, Some(_)) => kubectl()?.pass(&["get", "nodes", "-o", "wide"]),
+            (Action::Check, _) => check::run(&kubectl()?),
+            (Action::Kubectl { arguments }, _) => {
+                kubectl()?.pass(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+            }
+        }
+    }
+}
