@@ -23,8 +23,8 @@ pub(super) const ETCD_PEERS: SocketAddr = loopback(23800);
 pub(super) const SERVICE_RANGE: &str = "10.96.0.0/24";
 /// The device that joins pods, and what they reach the machine by.
 pub(super) const BRIDGE: &str = "flowforge0";
-/// The network's name, which is also the beginning of names of files about it.
-pub(super) const NETWORK: &str = "flowforge-test";
+/// The name of the network of pods.
+const NETWORK: &str = "flowforge-test";
 const POD_RANGE: &str = "10.244.0.0/20";
 /// The API server's, which it makes itself.
 pub(super) const CERTIFICATE: &str = "certificates/apiserver.crt";

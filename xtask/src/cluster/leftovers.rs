@@ -4,15 +4,25 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-use super::config::{BRIDGE, NETWORK};
+use super::config::BRIDGE;
 use super::place::Place;
 use super::process::Process;
 use crate::workspace::output;
+
+/// What containerd knows of each running container, and of each pod.
+const BUNDLES: &str = "run/containerd/io.containerd.runtime.v2.task/k8s.io";
+const SANDBOXES: &str = "containerd/io.containerd.grpc.v1.cri/sandboxes";
+/// Where a kubelet hears of devices, wherever its directory is.
+const PLUGINS: &str = "/var/lib/kubelet/device-plugins/kubelet.sock";
+/// Folders that the parts make outside of the cluster's directory.
+const MADE: [&str; 4] =
+    ["/var/lib/cni", "/var/lib/kubelet", "/var/log/containers", "/usr/libexec/kubernetes"];
 
 /// Removes all of it.
 pub(super) fn remove(place: &Place) -> anyhow::Result<()> {
@@ -30,15 +40,27 @@ pub(super) fn remove(place: &Place) -> anyhow::Result<()> {
 
 /// Kills shims that outlived containerd, with the containers below them.
 fn kill_pods(place: &Place) -> anyhow::Result<()> {
-    let parents = parents()?;
     let socket = place.containerd();
-    for (pid, parent) in &parents {
-        let ours = shim(*pid, &socket) || ancestors(*parent, &parents).any(|up| shim(up, &socket));
-        if ours && let Some(process) = Process::find(*pid) {
+    // All are known before the first is killed: then its children are no longer below it.
+    for pid in below(&parents()?, |pid| shim(pid, &socket)) {
+        if let Some(process) = Process::find(pid) {
             process.kill()?;
         }
     }
+    // A shim that is killed leaves its socket in a folder that all of the machine share.
+    for bundle in entries(&place.join(BUNDLES))? {
+        let address = fs::read_to_string(bundle.join("address")).unwrap_or_default();
+        if let Some(path) = address.strip_prefix("unix://") {
+            drop(fs::remove_file(path));
+        }
+    }
     Ok(())
+}
+
+/// The processes that are chosen, and all below them.
+fn below(parents: &BTreeMap<u32, u32>, chosen: impl Fn(u32) -> bool) -> Vec<u32> {
+    let pids = parents.keys().copied();
+    pids.filter(|pid| ancestors(*pid, parents).any(&chosen)).collect()
 }
 
 fn shim(pid: u32, socket: &Path) -> bool {
@@ -148,16 +170,12 @@ fn forgetting(save: &str) -> String {
 fn remove_groups() -> anyhow::Result<()> {
     let base = Path::new("/sys/fs/cgroup");
     let mut roots = vec![base.join("kubepods")];
-    for entry in fs::read_dir(base).into_iter().flatten() {
-        roots.push(entry.context("look at groups of processes")?.path().join("kubepods"));
-    }
-    for root in roots {
-        remove_folders(&root);
-    }
+    roots.extend(entries(base)?.iter().map(|hierarchy| hierarchy.join("kubepods")));
+    roots.iter().for_each(|root| remove_folders(root));
     Ok(())
 }
 
-/// Removes folders from the deepest on, and none that is still needed.
+/// Removes folders from the deepest on, and none that has something in it.
 fn remove_folders(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -165,31 +183,42 @@ fn remove_folders(folder: &Path) {
             remove_folders(&entry.path());
         }
     }
-    // The kernel refuses this while a process is in the group.
+    // The kernel refuses this also while a process is in the group that a folder stands for.
     drop(fs::remove_dir(folder));
 }
 
-/// Removes what CNI remembers of our network, and links to logs of pods that went.
+/// Removes what CNI remembers of our pods, links to their logs, and folders that were made for them.
 fn remove_files(place: &Place) -> anyhow::Result<()> {
-    let remembered = |path: &Path| {
-        path.file_name().is_some_and(|name| {
-            name.as_encoded_bytes().starts_with(format!("{NETWORK}-").as_bytes())
-        })
-    };
-    let linked =
-        |path: &Path| fs::read_link(path).is_ok_and(|target| target.starts_with(place.root()));
-    remove_if("/var/lib/cni/results", remembered)?;
-    remove_if("/var/log/containers", linked)
-}
-
-fn remove_if(folder: &str, ours: impl Fn(&Path) -> bool) -> anyhow::Result<()> {
-    for entry in fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.with_context(|| format!("read {folder}"))?.path();
-        if ours(&path) {
+    let pods = entries(&place.join(SANDBOXES))?;
+    for path in entries(Path::new("/var/lib/cni/results"))? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let ours = |pod: &PathBuf| {
+            pod.file_name().is_some_and(|pod| name.contains(&*pod.to_string_lossy()))
+        };
+        if pods.iter().any(ours) {
             fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
         }
     }
+    for path in entries(Path::new("/var/log/containers"))? {
+        if fs::read_link(&path).is_ok_and(|target| target.starts_with(place.root())) {
+            fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
+        }
+    }
+    // Nobody answers there unless another kubelet runs.
+    let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
+    if UnixStream::connect(PLUGINS).is_err_and(refused) {
+        drop(fs::remove_file(PLUGINS));
+    }
+    MADE.iter().for_each(|folder| remove_folders(Path::new(folder)));
     Ok(())
+}
+
+/// What is in a folder; nothing if there is none.
+fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let path = |entry: std::io::Result<fs::DirEntry>| Ok(entry?.path());
+    let all: std::io::Result<Vec<PathBuf>> =
+        fs::read_dir(folder).into_iter().flatten().map(path).collect();
+    all.with_context(|| format!("read {}", folder.display()))
 }
 
 #[cfg(test)]
@@ -223,5 +252,7 @@ mod tests {
     fn a_process_has_all_ancestors_but_the_first() {
         let parents = BTreeMap::from([(4, 3), (3, 2), (2, 1)]);
         assert_eq!(ancestors(4, &parents).collect::<Vec<_>>(), [4, 3, 2]);
+        let parents = BTreeMap::from([(9, 1), (2, 9), (3, 2), (4, 1)]);
+        assert_eq!(below(&parents, |pid| pid == 9), [2, 3, 9], "whatever their numbers are");
     }
 }
