@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 
+use super::place::lock;
 use crate::workspace::{root, succeed, which};
 
 /// Where programs and images are kept instead.
@@ -54,20 +55,23 @@ pub(super) fn cache() -> anyhow::Result<PathBuf> {
 /// The paths of programs, built if they are not there yet.
 pub(super) fn programs(wanted: &[(Module, &str)]) -> anyhow::Result<Vec<PathBuf>> {
     let cache = cache()?;
-    let mut paths = Vec::new();
-    let mut missing = Vec::new();
+    let mut programs = Vec::new();
     for (module, name) in wanted {
         let version = module.version()?;
         let path = cache.join(format!("{}-{version}", module.folder)).join(name);
-        if !path.is_file() {
-            missing.push((module, *name, version, path.clone()));
-        }
-        paths.push(path);
+        programs.push((*module, *name, version, path));
     }
-    if missing.is_empty() {
-        return Ok(paths);
+    if programs.iter().any(|(.., path)| !path.is_file()) {
+        build(&cache, &programs)?;
     }
+    Ok(programs.into_iter().map(|(.., path)| path).collect())
+}
+
+fn build(cache: &Path, programs: &[(Module, &str, String, PathBuf)]) -> anyhow::Result<()> {
     ensure!(which("go").is_some(), "`go` is missing: install Go 1.25 or later and try again");
+    let lock = lock(cache)?;
+    // Somebody else may have built some while this waited.
+    let missing: Vec<_> = programs.iter().filter(|(.., path)| !path.is_file()).collect();
     // Gigabytes that nobody needs again once all of them are there. After a failure they save the
     // next attempt what was done.
     let scratch = cache.join("building");
@@ -77,8 +81,11 @@ pub(super) fn programs(wanted: &[(Module, &str)]) -> anyhow::Result<Vec<PathBuf>
         module.build(name, version, path, &scratch)?;
         eprintln!("built {name} in {:.0} s", begun.elapsed().as_secs_f64());
     }
-    fs::remove_dir_all(&scratch).with_context(|| format!("remove {}", scratch.display()))?;
-    Ok(paths)
+    if scratch.exists() {
+        fs::remove_dir_all(&scratch).with_context(|| format!("remove {}", scratch.display()))?;
+    }
+    drop(lock);
+    Ok(())
 }
 
 impl Module {

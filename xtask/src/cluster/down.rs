@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) fn run(place: &Place) -> anyhow::Result<ExitCode> {
     node::check()?;
+    let lock = place.lock()?;
     // From the last to the first, so that nobody starts again what another has ended.
     for name in NAMES.into_iter().rev() {
         let Some(process) = Process::running(&place.pid(name)) else { continue };
@@ -28,6 +29,7 @@ pub(super) fn run(place: &Place) -> anyhow::Result<ExitCode> {
     let left = up::running(place);
     ensure!(left.is_empty(), "still running: {}", left.join(", "));
     clear(place)?;
+    drop(lock);
     println!("nothing is left; logs are in {}", place.join("logs").display());
     Ok(ExitCode::SUCCESS)
 }

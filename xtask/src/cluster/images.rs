@@ -1,6 +1,6 @@
 //! The images that pods of tests find on the node.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,8 +9,8 @@ use anyhow::{Context, ensure};
 use super::archive::{self, Content, Entry, Image};
 use super::build::cache;
 use super::config::PAUSE;
-use super::packages;
 use super::place::Place;
+use super::{leftovers, packages, status};
 use crate::workspace::{output, root, succeed};
 
 /// Names under which manifests ask for a shell: what is behind them here is one busybox.
@@ -40,7 +40,7 @@ pub(super) fn all(place: &Place, python: bool, ff_run: Option<&Path>) -> anyhow:
     images.need(PAUSE, pause)?;
     images.need(&full(BUSYBOX[0]), busybox)?;
     if python && !images.present.contains(&full(PYTHON[0])) {
-        import(place, &python_archive()?)?;
+        import(place, &python_archive(&place.log("debootstrap"))?)?;
     }
     if let Some(program) = ff_run {
         let archive = place.join("images/sdk.tar");
@@ -138,7 +138,7 @@ fn sdk(program: &Path, archive: &Path) -> anyhow::Result<()> {
 }
 
 /// A small Debian with Python, made once on a machine: it takes a minute.
-fn python_archive() -> anyhow::Result<PathBuf> {
+fn python_archive(log: &Path) -> anyhow::Result<PathBuf> {
     let folder = cache()?.join("images");
     let archive = folder.join(format!("python-{SUITE}.tar"));
     if archive.is_file() {
@@ -147,13 +147,18 @@ fn python_archive() -> anyhow::Result<PathBuf> {
     packages::need(packages::PYTHON)?;
     let tree = folder.join("python-tree");
     if tree.exists() {
+        // An attempt that was cut off may have left something mounted.
+        leftovers::unmount(&tree)?;
         fs::remove_dir_all(&tree).with_context(|| format!("remove {}", tree.display()))?;
     }
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     eprintln!("making an image with Python ...");
     let mut debootstrap = Command::new("debootstrap");
     debootstrap.args(["--variant=minbase", "--include=python3", SUITE]).arg(&tree);
-    succeed(debootstrap.stdout(std::io::stderr()))?;
+    // It says some hundred lines, of which only the last of a failure matter.
+    let out = File::create(log).with_context(|| format!("open {}", log.display()))?;
+    debootstrap.stdout(out.try_clone().context("share a log")?).stderr(out);
+    succeed(&mut debootstrap).with_context(|| status::end_of(log))?;
     std::os::unix::fs::symlink("python3", tree.join("usr/bin/python")).context("link python")?;
     let names = PYTHON.iter().map(|name| full(name)).collect();
     archive::of_tree(&Image { names, command: &["python3"] }, &tree, &archive)?;

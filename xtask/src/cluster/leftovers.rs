@@ -91,7 +91,7 @@ fn ancestors(pid: u32, parents: &BTreeMap<u32, u32>) -> impl Iterator<Item = u32
 }
 
 /// Unmounts everything below a folder, the deepest first.
-fn unmount(folder: &Path) -> anyhow::Result<()> {
+pub(super) fn unmount(folder: &Path) -> anyhow::Result<()> {
     let table = fs::read_to_string("/proc/self/mountinfo").context("look at mounts")?;
     for path in mounts(&table, folder).iter().rev() {
         let flags = rustix::mount::UnmountFlags::DETACH;

@@ -1,6 +1,6 @@
 //! Where a cluster keeps its files.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
@@ -64,6 +64,11 @@ impl Place {
         self.join("run/containerd/containerd.sock")
     }
 
+    /// Keeps others from starting or ending it until this is dropped.
+    pub(super) fn lock(&self) -> anyhow::Result<File> {
+        lock(&self.join("logs"))
+    }
+
     pub(super) fn create(&self) -> anyhow::Result<()> {
         for name in ["logs", "pids", "config", "images", "run/containerd"] {
             let path = self.join(name);
@@ -88,6 +93,18 @@ impl Place {
     }
 }
 
+/// Waits until nobody else works in a folder; others wait until this is dropped.
+pub(super) fn lock(folder: &Path) -> anyhow::Result<File> {
+    let lock = || {
+        fs::create_dir_all(folder)?;
+        let file = File::create(folder.join("lock"))?;
+        file.lock()?;
+        Ok(file)
+    };
+    let locked: std::io::Result<File> = lock();
+    locked.with_context(|| format!("lock {}", folder.display()))
+}
+
 /// Writes a file that only its owner may read.
 pub(super) fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
@@ -96,7 +113,7 @@ pub(super) fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     let write = || {
         // The mode counts only for a file that is made.
         drop(fs::remove_file(path));
-        let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(text.as_bytes())
     };
     write().with_context(|| format!("write {}", path.display()))

@@ -34,6 +34,7 @@ pub(super) fn run(place: &Place, wanted: &UpArguments) -> anyhow::Result<ExitCod
         images::check_program(program)?;
     }
     packages::need(packages::NODE)?;
+    let lock = place.lock()?;
     let before = running(place);
     let simulated = wanted.nodes > 0 || before.contains(&SIMULATOR);
     let nodes = if simulated { Nodes::AndSimulated } else { Nodes::Real };
@@ -59,6 +60,7 @@ pub(super) fn run(place: &Place, wanted: &UpArguments) -> anyhow::Result<ExitCod
     if wanted.nodes > 0 {
         simulated::add(&kubectl, wanted.nodes, PATIENCE)?;
     }
+    drop(lock);
     report(place, &rows, begun.elapsed());
     Ok(ExitCode::SUCCESS)
 }
