@@ -60,7 +60,7 @@ enum Action {
 #[derive(Debug, Args)]
 pub(crate) struct UpArguments {
     /// Also so many nodes that only pretend to run pods
-    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     nodes: u32,
     /// Also an image with Python
     #[arg(long)]
