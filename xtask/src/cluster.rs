@@ -21,6 +21,7 @@ mod up;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use clap::{Args, Subcommand};
 
 use kubectl::Kubectl;
@@ -74,9 +75,16 @@ impl ClusterArguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let elsewhere = std::env::var_os(ELSEWHERE).map(PathBuf::from);
         let place = || Place::new(self.dir.as_deref());
-        let kubectl = || match &elsewhere {
-            Some(kubeconfig) => Kubectl::new(kubeconfig.clone()),
-            None => Kubectl::new(place()?.kubeconfig()),
+        let kubectl = || {
+            let own = || Ok::<_, anyhow::Error>(place()?.kubeconfig());
+            let kubeconfig = elsewhere.clone().map_or_else(own, Ok)?;
+            ensure!(
+                kubeconfig.is_file(),
+                "there is no {}: `cargo xtask cluster up` starts a cluster, {ELSEWHERE} names \
+                 another",
+                kubeconfig.display()
+            );
+            Kubectl::new(kubeconfig)
         };
         match (&self.command, &elsewhere) {
             (Action::Up(_) | Action::Down, Some(kubeconfig)) => {

@@ -105,16 +105,18 @@ pub(super) fn lock(folder: &Path) -> anyhow::Result<File> {
     locked.with_context(|| format!("lock {}", folder.display()))
 }
 
-/// Writes a file that only its owner may read.
+/// Writes a file that only its owner may read. Whoever reads it meanwhile finds the earlier one.
 pub(super) fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
 
+    let new = path.with_extension("new");
     let write = || {
         // The mode counts only for a file that is made.
-        drop(fs::remove_file(path));
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(text.as_bytes())
+        drop(fs::remove_file(&new));
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        fs::rename(&new, path)
     };
     write().with_context(|| format!("write {}", path.display()))
 }

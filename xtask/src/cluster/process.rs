@@ -39,7 +39,8 @@ impl Process {
             .stderr(out)
             .spawn()
             .with_context(|| format!("start {name}"))?;
-        let process = Self::find(child.id()).with_context(|| format!("{name} ended at once"))?;
+        let process = Self::find(child.id())
+            .with_context(|| format!("{name} ended at once: see {}", log.display()))?;
         fs::write(pid, format!("{} {}\n", process.pid, process.begun))
             .with_context(|| format!("write {}", pid.display()))?;
         Ok(process)
