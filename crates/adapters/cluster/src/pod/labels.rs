@@ -5,18 +5,11 @@ use std::collections::BTreeMap;
 use flowforge_model::attempt::{AttemptKey, WorkOrder};
 use flowforge_model::time::Timestamp;
 
+use crate::labels::{ATTEMPT, CLUSTER, MANAGED_BY, PRODUCT, PROJECT, TENANT};
 use crate::placement::Placement;
 
-/// Who made it; with [`CLUSTER`] what is watched.
-pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// The value of [`MANAGED_BY`].
-pub(crate) const PRODUCT: &str = "flowforge";
-/// By the executors of which cluster.
-pub(crate) const CLUSTER: &str = "flowforge.io/cluster";
-/// For which attempt: what tells a pod of ours from another's with its name.
-pub(crate) const ATTEMPT: &str = "flowforge.io/attempt-id";
 /// The attempt in the words of the engine.
-pub(crate) const ATTEMPT_KEY: &str = "flowforge.io/attempt";
+const ATTEMPT_KEY: &str = "flowforge.io/attempt";
 /// Characters of a label's value.
 const VALUE: usize = 63;
 
@@ -28,8 +21,8 @@ pub(super) fn labels(order: &WorkOrder, placement: &Placement) -> BTreeMap<Strin
         ("flowforge.io/workflow-id", order.key.workflow.to_string()),
         ("flowforge.io/task-id", order.task.to_string()),
         ("flowforge.io/task-name", value(&order.task_name)),
-        ("flowforge.io/tenant-id", placement.tenant.to_string()),
-        ("flowforge.io/project-id", order.project.to_string()),
+        (TENANT, placement.tenant.to_string()),
+        (PROJECT, order.project.to_string()),
         ("flowforge.io/workload", "task".to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
