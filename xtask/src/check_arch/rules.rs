@@ -21,6 +21,7 @@ const ORGANIZATION: &str = "flowforge-organization";
 const PORTS: &str = "flowforge-ports";
 const STORE: &str = "flowforge-store";
 const PROCESS: &str = "flowforge-process";
+const CLUSTER: &str = "flowforge-cluster";
 const QUEUE: &str = "flowforge-queue";
 const ARTIFACTS: &str = "flowforge-artifacts";
 const HTTP: &str = "flowforge-http";
@@ -54,6 +55,7 @@ pub(crate) const ARROWS: &[Arrows] = &[
     arrows(WIRE, &[MODEL], &[]),
     arrows(STORE, &[MODEL, ORGANIZATION, PORTS], &[TESTKIT, PROXY]),
     arrows(PROCESS, &[MODEL, PORTS], &[LOGSTORE, TESTKIT]),
+    arrows(CLUSTER, &[MODEL, PORTS], &[TESTKIT]),
     arrows(QUEUE, &[MODEL, PORTS], &[TESTKIT]),
     arrows(ARTIFACTS, &[MODEL, PORTS, HTTP], &[TESTKIT]),
     arrows(HTTP, &[MODEL, EXPR, PORTS], &[LOGSTORE, TESTKIT]),
@@ -181,7 +183,9 @@ pub(crate) const KEPT: &[Kept] = &[
     kept("nix", &[PROCESS], "unshare, which rustix offers as unsafe only"),
     kept("tar", &[ARTIFACTS], "archives are packed and unpacked in one place"),
     kept("flate2", &[ARTIFACTS], "archives are packed and unpacked in one place"),
-    kept("rustls", &[HTTP, STORE, QUEUE], "TLS is a client's (docs/decisions/0007)"),
+    kept("k8s-openapi", &[CLUSTER], "pods are behind a runner (docs/decisions/0017)"),
+    kept("kube", &[CLUSTER], "pods are behind a runner (docs/decisions/0017)"),
+    kept("rustls", &[CLUSTER, HTTP, STORE, QUEUE], "TLS is a client's (docs/decisions/0007)"),
     kept("tokio-rustls", &[STORE], "the database's connections are asynchronous"),
     kept("tokio-postgres", &[STORE], "the store is the only crate that knows SQL"),
     kept("redis", &[QUEUE], "Redis is behind the queue (docs/decisions/0011)"),
@@ -203,8 +207,6 @@ const fn kept(name: &'static str, by: &'static [&'static str], why: &'static str
 
 /// Crates that this build does not hold, and why.
 pub(crate) const ABSENT: &[(&str, &str)] = &[
-    ("kube", "standalone holds no Kubernetes client"),
-    ("kube-client", "standalone holds no Kubernetes client"),
     ("libgit2-sys", "slow to build on two cores"),
     ("native-tls", "one TLS provider: rustls with aws-lc-rs (docs/decisions/0007)"),
     ("object_store", "twice the crates of a signer on our own client (docs/decisions/0007)"),

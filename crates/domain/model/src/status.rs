@@ -265,6 +265,8 @@ macro_rules! reasons {
 reasons! {
     /// The command ended with another exit code than 0, or by a signal.
     ExitCode = "exit_code",
+    /// It took more memory than its limit, and the system ended it.
+    OomKilled = "oom_killed",
     /// The engine or the executor could not do its part (Argo's `Error`).
     Error = "error",
     /// A dependency can no longer be met (Argo's `Omitted`).
@@ -338,6 +340,28 @@ reasons! {
     HttpFailed = "http_failed",
     /// The executor has no way to do what the task needs (a mount, a volume).
     NotPossible = "not_possible",
+    /// The name of an image is none, or its registry may not be used.
+    ImageInvalid = "image_invalid",
+    /// An image could not be fetched.
+    ImagePull = "image_pull",
+    /// No node of the cluster took the pod in time.
+    Unschedulable = "unschedulable",
+    /// The cluster would not start the pod's container as it is described.
+    PodConfig = "pod_config",
+    /// The cluster refused to make the pod, by a rule or a webhook of its own.
+    PodRefused = "pod_refused",
+    /// A pod of somebody else has the name of the attempt's.
+    NameConflict = "name_conflict",
+    /// The project's namespace is not there and could not be made, or is going away.
+    NamespaceUnavailable = "namespace_unavailable",
+    /// What has to run before the task's container failed.
+    InitFailed = "init_failed",
+    /// The cluster took the pod off its node: too little room, a drain, something more important.
+    Evicted = "evicted",
+    /// Somebody deleted the pod.
+    PodDeleted = "pod_deleted",
+    /// The pod's node does not answer any more.
+    NodeLost = "node_lost",
     /// Something else of the same group failed first (`failFast`).
     FailFast = "fail_fast",
 }

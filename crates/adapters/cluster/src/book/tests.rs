@@ -1,0 +1,186 @@
+//! Stories: news in, things to do out.
+
+use flowforge_model::time::Millis;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::pod::tests::{order, process};
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+/// A book that tells what it wants in words.
+struct Story {
+    book: Book,
+    id: AttemptId,
+    name: String,
+}
+
+impl Story {
+    fn new() -> Self {
+        let order = Arc::new(order(process()));
+        let (id, name) = (order.attempt, order.attempt.pod_name(&order.task_name));
+        let mut story = Self { book: Book::new(Bounds::default()), id, name };
+        let asks = story.book.start(Arc::clone(&order));
+        assert_eq!(told(&asks), "make");
+        assert_eq!(told(&story.book.start(order)), "", "the second is ignored");
+        story
+    }
+
+    fn pod(&self, uid: &str, version: u64, status: &Value) -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": self.name, "namespace": "p", "uid": uid,
+                "resourceVersion": version.to_string(),
+                "creationTimestamp": "2023-11-14T22:13:00Z",
+                "labels": { "flowforge.io/attempt-id": self.id.to_string() },
+            },
+            "status": status,
+        }))
+        .expect("a pod")
+    }
+
+    fn seen(&mut self, uid: &str, version: u64, status: &Value) -> String {
+        let pod = self.pod(uid, version, status);
+        told(&self.book.seen(self.id, pod, NOW))
+    }
+}
+
+fn told(asks: &[Ask]) -> String {
+    let word = |ask: &Ask| match ask {
+        Ask::Make(_) => "make".to_owned(),
+        Ask::GiveUp(_) => "give up".to_owned(),
+        Ask::Delete(_, pod) => format!("delete {}", pod.uid),
+        Ask::Read(_, pod) => format!("read {}", pod.uid),
+        Ask::Tell(Fact { kind: FactKind::Started(_), .. }) => "started".to_owned(),
+        Ask::Tell(Fact { kind: FactKind::Finished(report), .. }) => {
+            report.failure.as_ref().map_or("success".to_owned(), |f| f.reason.as_str().to_owned())
+        }
+    };
+    asks.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
+fn pending() -> Value {
+    json!({ "phase": "Pending" })
+}
+
+fn container(state: &Value) -> Value {
+    json!({ "phase": "Running", "containerStatuses": [{ "name": "main", "state": state,
+        "ready": true, "restartCount": 0, "image": "", "imageID": "" }] })
+}
+
+fn running() -> Value {
+    container(&json!({ "running": { "startedAt": "2023-11-14T22:13:10Z" } }))
+}
+
+fn ended(code: i32, message: Option<&str>) -> Value {
+    container(&json!({ "terminated": { "exitCode": code, "message": message,
+        "startedAt": "2023-11-14T22:13:10Z" } }))
+}
+
+#[test]
+fn a_pod_runs_and_goes_when_its_end_is_durable() {
+    let mut story = Story::new();
+    assert_eq!(story.seen("a", 1, &pending()), "");
+    assert_eq!(story.seen("a", 2, &running()), "started");
+    assert_eq!(story.seen("a", 2, &running()), "", "once");
+    assert_eq!(story.seen("a", 3, &ended(0, Some("reported"))), "success");
+    assert_eq!(story.seen("a", 4, &ended(0, Some("reported"))), "", "once");
+    assert_eq!(told(&story.book.settled(story.id)), "delete a");
+    assert_eq!(told(&story.book.settled(story.id)), "");
+    assert_eq!(story.book.next(), None);
+}
+
+#[test]
+fn older_news_and_pods_of_others_are_passed_over() {
+    let mut story = Story::new();
+    story.seen("a", 5, &running());
+    assert_eq!(
+        story.seen("a", 4, &ended(3, Some("reported"))),
+        "",
+        "from a server that lags behind"
+    );
+    assert_eq!(story.seen("b", 9, &ended(3, Some("reported"))), "", "another pod");
+    let gone = story.pod("b", 9, &running());
+    assert_eq!(told(&story.book.vanished(story.id, Some("b"), Some(&gone), NOW)), "");
+    let mut other = story.pod("a", 9, &ended(3, Some("reported")));
+    other.metadata.labels = None;
+    let mut story = Story::new();
+    assert_eq!(told(&story.book.found(story.id, other, NOW)), "name_conflict");
+    let mut story = Story::new();
+    let mut misnamed = story.pod("a", 1, &running());
+    misnamed.metadata.name = Some("mine".to_owned());
+    assert_eq!(told(&story.book.seen(story.id, misnamed, NOW)), "");
+}
+
+#[test]
+fn silence_is_waited_for_once() {
+    let mut story = Story::new();
+    assert_eq!(story.seen("a", 1, &ended(3, None)), "started");
+    let due = story.book.next().expect("a look");
+    assert_eq!(due, NOW.plus(Millis(10_000)));
+    assert_eq!(told(&story.book.tick(NOW.plus(Millis(9_999)))), "");
+    assert_eq!(told(&story.book.tick(due)), "exit_code");
+    assert_eq!(story.book.next(), None);
+}
+
+#[test]
+fn a_stop_deletes_once_and_the_end_is_told_as_stopped() {
+    let mut story = Story::new();
+    story.seen("a", 1, &running());
+    assert_eq!(told(&story.book.stop(story.id)), "delete a");
+    assert_eq!(told(&story.book.stop(story.id)), "");
+    assert_eq!(story.seen("a", 2, &ended(143, Some("reported"))), "stopped");
+    assert_eq!(told(&story.book.stop(story.id)), "");
+    assert_eq!(told(&story.book.settled(story.id)), "", "one delete is enough");
+}
+
+#[test]
+fn a_stop_before_there_is_a_pod() {
+    let mut story = Story::new();
+    assert_eq!(told(&story.book.stop(story.id)), "give up");
+    // It was made all the same.
+    assert_eq!(story.seen("a", 1, &pending()), "delete a");
+    assert_eq!(told(&story.book.vanished(story.id, Some("a"), None, NOW)), "stopped");
+    let mut other = Story::new();
+    let failure = error(Reason::Stopped, "");
+    assert_eq!(told(&other.book.not_made(other.id, failure, NOW)), "stopped");
+    assert_eq!(told(&other.book.settled(other.id)), "");
+}
+
+#[test]
+fn what_is_missing_in_a_list_is_looked_for() {
+    let mut story = Story::new();
+    assert_eq!(told(&story.book.listed(Vec::new(), NOW)), "", "it may be in the making");
+    story.seen("a", 7, &running());
+    assert_eq!(told(&story.book.listed(Vec::new(), NOW)), "read a");
+    assert_eq!(told(&story.book.vanished(story.id, Some("a"), None, NOW)), "pod_deleted");
+    assert_eq!(told(&story.book.listed(Vec::new(), NOW)), "");
+}
+
+#[test]
+fn a_list_counts_also_if_versions_went_back() {
+    let mut story = Story::new();
+    story.seen("a", 900, &running());
+    let pod = story.pod("a", 3, &ended(0, Some("reported")));
+    assert_eq!(told(&story.book.listed(vec![pod], NOW)), "success");
+}
+
+#[test]
+fn a_pod_that_ended_and_vanished_has_ended() {
+    let mut story = Story::new();
+    story.seen("a", 1, &ended(3, None));
+    let last = story.pod("a", 2, &ended(3, None));
+    assert_eq!(told(&story.book.vanished(story.id, Some("a"), Some(&last), NOW)), "exit_code");
+}
+
+#[test]
+fn a_pod_that_lost_its_labels_is_looked_for_before_it_counts_as_gone() {
+    let mut story = Story::new();
+    story.seen("a", 1, &running());
+    let relabelled = story.pod("a", 2, &running());
+    assert_eq!(told(&story.book.gone(story.id, &relabelled, NOW)), "read a");
+    let mut going = story.pod("a", 3, &running());
+    let at = serde_json::from_value(json!("2023-11-14T22:13:00Z")).expect("a time");
+    going.metadata.deletion_timestamp = Some(at);
+    assert_eq!(told(&story.book.gone(story.id, &going, NOW)), "pod_deleted");
+}

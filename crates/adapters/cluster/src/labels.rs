@@ -1,0 +1,27 @@
+//! What pods are found by.
+
+use flowforge_model::id::AttemptId;
+use k8s_openapi::api::core::v1::Pod;
+
+/// Who made it; with [`CLUSTER`] what is watched.
+pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The value of [`MANAGED_BY`].
+pub(crate) const PRODUCT: &str = "flowforge";
+/// By the executors of which cluster.
+pub(crate) const CLUSTER: &str = "flowforge.io/cluster";
+/// For which attempt: what tells a pod of ours from another's with its name.
+pub(crate) const ATTEMPT: &str = "flowforge.io/attempt-id";
+/// Of which project.
+pub(crate) const PROJECT: &str = "flowforge.io/project-id";
+/// Of which tenant.
+pub(crate) const TENANT: &str = "flowforge.io/tenant-id";
+
+/// Selects all pods of a cluster; its name is a label's value.
+pub(crate) fn selector(cluster: &str) -> String {
+    format!("{MANAGED_BY}={PRODUCT},{CLUSTER}={cluster}")
+}
+
+/// The attempt that a pod says it is for. Anybody may write labels: it is ours only if its UID is known.
+pub(crate) fn attempt(pod: &Pod) -> Option<AttemptId> {
+    pod.metadata.labels.as_ref()?.get(ATTEMPT)?.parse().ok()
+}

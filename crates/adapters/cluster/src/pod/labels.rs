@@ -1,0 +1,56 @@
+//! What a pod is found by, and what people read about it.
+
+use std::collections::BTreeMap;
+
+use flowforge_model::attempt::{AttemptKey, WorkOrder};
+use flowforge_model::time::Timestamp;
+
+use crate::labels::{ATTEMPT, CLUSTER, MANAGED_BY, PRODUCT, PROJECT, TENANT};
+use crate::placement::Placement;
+
+/// The attempt in the words of the engine.
+const ATTEMPT_KEY: &str = "flowforge.io/attempt";
+/// Characters of a label's value.
+const VALUE: usize = 63;
+
+pub(super) fn labels(order: &WorkOrder, placement: &Placement) -> BTreeMap<String, String> {
+    [
+        (MANAGED_BY, PRODUCT.to_owned()),
+        (CLUSTER, placement.cluster.clone()),
+        (ATTEMPT, order.attempt.to_string()),
+        ("flowforge.io/workflow-id", order.key.workflow.to_string()),
+        ("flowforge.io/task-id", order.task.to_string()),
+        ("flowforge.io/task-name", value(&order.task_name)),
+        (TENANT, placement.tenant.to_string()),
+        (PROJECT, order.project.to_string()),
+        ("flowforge.io/workload", "task".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// Names go here whole: a label takes few characters and fewer kinds of them.
+pub(super) fn annotations(order: &WorkOrder, now: Timestamp) -> BTreeMap<String, String> {
+    let first = |text: &str| text.chars().take(1024).collect::<String>();
+    [
+        ("flowforge.io/created-at", now.rfc3339()),
+        (ATTEMPT_KEY, path(order.key)),
+        ("flowforge.io/task-name", first(&order.task_name)),
+        ("flowforge.io/workflow-name", first(&order.workflow_name)),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// The attempt as a path: `<workflow>/<node>/<number>`.
+pub(super) fn path(key: AttemptKey) -> String {
+    format!("{}/{}/{}", key.workflow, key.node.0, key.number)
+}
+
+/// A text as a label's value: what it may not hold becomes a hyphen, what is too long is cut. For people;
+/// nothing is found by it.
+fn value(text: &str) -> String {
+    let fine = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let value: String = text.chars().map(fine).take(VALUE).collect();
+    value.trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
+}

@@ -1,0 +1,213 @@
+//! What pods are made of.
+
+mod policy;
+
+use flowforge_model::artifact::{Given, SecretKey, SecretVariables};
+use flowforge_model::attempt::VolumeSource;
+use flowforge_model::attempt::{AttemptKey, Member, Mount, Program, Request, Volume as Asked};
+use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
+use flowforge_model::resources::{Bytes, MilliCpu, ResourceList, Resources};
+use flowforge_model::status::Reason;
+
+use super::*;
+use crate::placement::{Endpoints, Pull, Sdk, Security};
+
+pub(crate) fn placement() -> Placement {
+    Placement {
+        cluster: "east".to_owned(),
+        namespace: "flowforge-p".to_owned(),
+        service_account: "flowforge-task".to_owned(),
+        tenant: EntityId(uuid::Uuid::from_u128(7)),
+        sdk: Sdk {
+            image: "flowforge/sdk:0.1.0".to_owned(),
+            command: vec!["/flowforge/ff-run".to_owned(), "install".to_owned()],
+        },
+        endpoints: Endpoints {
+            api: "http://api:8080".to_owned(),
+            redis: String::new(),
+            log: "http://log:8081".to_owned(),
+        },
+        security: Security::Restricted,
+        registries: Vec::new(),
+        pull_secrets: Vec::new(),
+        pull: Pull::ByTag,
+        entrypoints: Vec::new(),
+        workflow_claims: BTreeMap::new(),
+        grace: Millis::from_secs(30),
+        slack: Millis::from_secs(600),
+    }
+}
+
+pub(crate) fn order(process: Process) -> WorkOrder {
+    let key = AttemptKey {
+        workflow: WorkflowId(uuid::Uuid::from_u128(0x0197_0000_0000_7000_8000_0000_0000_0001)),
+        node: NodeIx(4),
+        number: 1,
+    };
+    WorkOrder {
+        key,
+        attempt: key.id(),
+        task: key.workflow.task(key.node),
+        project: EntityId(uuid::Uuid::from_u128(9)),
+        workflow_name: "etl".to_owned(),
+        task_name: "load.rows".to_owned(),
+        template: "load".to_owned(),
+        work: Work::one(process),
+        resources: Resources::default(),
+        volumes: Vec::new(),
+        artifacts_in: Vec::new(),
+        artifacts_out: Vec::new(),
+        outputs: Vec::new(),
+        deadline: None,
+    }
+}
+
+pub(crate) fn process() -> Process {
+    Process {
+        name: "main".to_owned(),
+        image: "busybox".to_owned(),
+        command: vec!["true".to_owned()],
+        ..Process::default()
+    }
+}
+
+fn refused(order: &WorkOrder, placement: &Placement) -> (Reason, String) {
+    let failure = build(order, placement, Timestamp(0)).expect_err("cannot be had");
+    (failure.reason, failure.message)
+}
+
+#[test]
+fn a_plain_pod() {
+    let pod = build(&order(process()), &placement(), Timestamp(1_700_000_000_007)).expect("a pod");
+    let text = serde_json::to_string_pretty(&pod).expect("text");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn a_pod_with_everything() {
+    let mount = |volume: &str, path: &str, sub_path: Option<&str>| Mount {
+        volume: volume.to_owned(),
+        path: path.to_owned(),
+        sub_path: sub_path.map(str::to_owned),
+        read_only: volume == "Config",
+    };
+    let secret = SecretKey { name: "db".to_owned(), key: "password".to_owned(), optional: true };
+    let from =
+        SecretVariables { prefix: "S_".to_owned(), name: "all".to_owned(), optional: false, at: 0 };
+    let mut order = order(Process {
+        image: "registry.example/team/tool:2".to_owned(),
+        command: Vec::new(),
+        env: vec![
+            ("COST".to_owned(), Given::Text("$(HOME) $$5".to_owned())),
+            ("PASSWORD".to_owned(), Given::Secret(secret)),
+            ("HOME".to_owned(), Given::Text("/srv/me".to_owned())),
+            ("FLOWFORGE_TENANT_ID".to_owned(), Given::Text("somebody else".to_owned())),
+        ],
+        secrets: vec![from],
+        mounts: vec![
+            mount("Work Area", "/work", Some("a/b")),
+            mount("Config", "/etc/config", None),
+            mount("keys", "/keys", None),
+            mount("shared", "/shared", None),
+            mount("own", "/own", None),
+        ],
+        ..process()
+    });
+    let volume = |name: &str, source| Asked { name: name.to_owned(), source };
+    let items = vec![("key".to_owned(), "k.pem".to_owned())];
+    order.volumes = vec![
+        volume("not mounted", VolumeSource::Claim("other".to_owned())),
+        volume("Work Area", VolumeSource::Empty),
+        volume("Config", VolumeSource::Files(vec![("a.ini".to_owned(), "[a]\n".to_owned())])),
+        volume("keys", VolumeSource::Secret { name: "tls".to_owned(), items, optional: true }),
+        volume("shared", VolumeSource::Claim("data".to_owned())),
+        volume("own", VolumeSource::WorkflowClaim("scratch".to_owned())),
+    ];
+    order.deadline = Some(Millis(90_001));
+    order.resources.limits.gpu = 2;
+    let mut placement = placement();
+    placement.security = Security::Baseline;
+    placement.pull = Pull::IfNotPresent;
+    placement.pull_secrets = vec!["registry".to_owned()];
+    placement.workflow_claims = [("scratch".to_owned(), "etl-scratch".to_owned())].into();
+    placement.entrypoints =
+        vec![("registry.example/team/tool".to_owned(), vec!["/tool".to_owned()])];
+    let pod = build(&order, &placement, Timestamp(0)).expect("a pod");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&pod).expect("text"));
+}
+
+#[test]
+fn what_cannot_be_had_is_named() {
+    let told = |change: &dyn Fn(&mut WorkOrder)| {
+        let mut order = order(process());
+        change(&mut order);
+        let (reason, message) = refused(&order, &placement());
+        format!("{}: {message}", reason.as_str())
+    };
+    let mounted = |path: &str, sub: Option<&str>, source: Option<VolumeSource>| {
+        let mut process = process();
+        let (path, sub_path) = (path.to_owned(), sub.map(str::to_owned));
+        process.mounts = vec![Mount { volume: "v".to_owned(), path, sub_path, read_only: false }];
+        let volumes = source.map(|source| Asked { name: "v".to_owned(), source });
+        told(&|order: &mut WorkOrder| {
+            order.work = Work::one(process.clone());
+            order.volumes = volumes.clone().into_iter().collect();
+        })
+    };
+    let program = |init: Vec<Process>, main: Main| Work::Run(Box::new(Program { init, main }));
+    let set = || {
+        let member = Member { process: process(), after: Vec::new() };
+        Main::Set { members: vec![member], retries: 0, wait: Millis(0) }
+    };
+    let with = |change: &dyn Fn(&mut Process)| {
+        let mut changed = process();
+        change(&mut changed);
+        told(&|order: &mut WorkOrder| order.work = Work::one(changed.clone()))
+    };
+    let big = "x".repeat(200_000);
+    let all = [
+        told(&|order| order.work = program(vec![process()], Main::One(process()))),
+        told(&|order| order.work = program(Vec::new(), set())),
+        told(&|order| {
+            order.work = Work::Request(Box::new(Request {
+                method: "GET".to_owned(),
+                url: "http://x".to_owned(),
+                headers: Vec::new(),
+                body: String::new(),
+                timeout: Millis(1),
+                success: None,
+                insecure: false,
+            }));
+        }),
+        with(&|process| process.command.clear()),
+        with(&|process| process.image.clear()),
+        with(&|process| process.env = vec![("a=b".to_owned(), Given::Text(String::new()))]),
+        with(&|process| process.env = vec![("a".to_owned(), Given::Text(big.clone()))]),
+        with(&|process| {
+            let from = SecretVariables {
+                prefix: String::new(),
+                name: "late".to_owned(),
+                optional: false,
+                at: 1,
+            };
+            process.secrets = vec![from];
+        }),
+        mounted("/work", None, None),
+        mounted("work", None, Some(VolumeSource::Empty)),
+        mounted("//flowforge/", None, Some(VolumeSource::Empty)),
+        mounted("/var/run/secrets/flowforge/x", None, Some(VolumeSource::Empty)),
+        mounted("/work", Some("a/../../b"), Some(VolumeSource::Empty)),
+        mounted("/work", None, Some(VolumeSource::WorkflowClaim("scratch".to_owned()))),
+        mounted("/w", None, Some(VolumeSource::Files(vec![("../a".to_owned(), String::new())]))),
+        mounted("/w", None, Some(VolumeSource::Files(vec![("a".to_owned(), big.clone())]))),
+    ];
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn a_limit_is_never_below_what_is_asked_for() {
+    let side = |cpu, memory| ResourceList { cpu: MilliCpu(cpu), memory: Bytes(memory), gpu: 0 };
+    let asked = resources::of(Resources { requests: side(500, 10), limits: side(100, 0) });
+    let text = serde_json::to_string(&asked).expect("text");
+    assert_eq!(text, r#"{"limits":{"cpu":"500m"},"requests":{"cpu":"500m","memory":"10"}}"#);
+}

@@ -1,0 +1,212 @@
+//! Whatever an order says, its pod is inside the policy.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Texts that mean something somewhere, and any others.
+fn text() -> impl Strategy<Value = String> {
+    let known = prop::sample::select(vec![
+        "",
+        "main",
+        "busybox",
+        "privileged",
+        "hostPath",
+        "/",
+        "/work",
+        "/dev/sda",
+        "//proc//x",
+        "/flowforge/ff-run",
+        "/var/run/docker.sock",
+        "../..",
+        "a/../b",
+        "kube-root-ca.crt",
+        "FLOWFORGE_POD_UID",
+        "FLOWFORGE_ATTEMPT",
+        "LD_PRELOAD",
+        "$(X)$$",
+        "a=b,tenant=other",
+        "registry.example/team/app:1",
+        "-",
+        "ä",
+        "x\0y",
+        "x\ny",
+    ]);
+    prop_oneof![3 => known.prop_map(str::to_owned), 1 => any::<String>(), 1 => "[a-z]{1,80}"]
+}
+
+/// Often fit to be built.
+fn mostly<T: Clone + std::fmt::Debug + 'static>(
+    fine: Vec<T>,
+    other: impl Strategy<Value = T> + 'static,
+) -> impl Strategy<Value = T> {
+    prop_oneof![9 => prop::sample::select(fine), 1 => other]
+}
+
+fn names() -> impl Strategy<Value = String> {
+    let known = ["A", "HOME", "LD_PRELOAD", "FLOWFORGE_POD_UID", "FLOWFORGE_ATTEMPT"];
+    mostly(known.map(str::to_owned).to_vec(), text())
+}
+
+fn paths() -> impl Strategy<Value = String> {
+    let known = [
+        "/work",
+        "/a/b",
+        "/dev/sda",
+        "//proc//x",
+        "/flowforge/x",
+        "/var/run/docker.sock",
+        "/./dev",
+    ];
+    mostly(known.map(str::to_owned).to_vec(), text())
+}
+
+fn source() -> impl Strategy<Value = VolumeSource> {
+    prop_oneof![
+        Just(VolumeSource::Empty),
+        text().prop_map(VolumeSource::Claim),
+        prop::collection::vec((paths(), text()), 0..2).prop_map(VolumeSource::Files),
+        (text(), prop::collection::vec((text(), text()), 0..3), any::<bool>())
+            .prop_map(|(name, items, optional)| VolumeSource::Secret { name, items, optional }),
+    ]
+}
+
+fn sub_paths() -> impl Strategy<Value = Option<String>> {
+    mostly(vec![None, Some("a/b".to_owned())], prop::option::of(text()))
+}
+
+fn given() -> impl Strategy<Value = Given> {
+    prop_oneof![
+        text().prop_map(Given::Text),
+        (text(), text(), any::<bool>())
+            .prop_map(|(name, key, optional)| Given::Secret(SecretKey { name, key, optional })),
+    ]
+}
+
+prop_compose! {
+    fn asked()(
+        image in mostly(vec!["busybox:1".to_owned()], text()),
+        words in prop::collection::vec(text(), 0..3),
+        env in prop::collection::vec((names(), given()), 0..4),
+        mounts in prop::collection::vec((0_usize..3, paths(), sub_paths()), 0..3),
+        variables in any::<bool>(),
+    ) -> Process {
+        let mounts = mounts.into_iter().map(|(volume, path, sub_path)| {
+            Mount { volume: format!("v{volume}"), path, sub_path, read_only: false }
+        });
+        Process {
+            name: "main".to_owned(),
+            image,
+            command: words,
+            env,
+            mounts: mounts.collect(),
+            variables,
+            ..Process::default()
+        }
+    }
+}
+
+prop_compose! {
+    fn orders()(
+        process in asked(),
+        names in (text(), text()),
+        sources in prop::collection::vec(source(), 3),
+        numbers in any::<(u64, u64, u32, u32)>(),
+        deadline in prop::option::of(any::<u64>()),
+    ) -> WorkOrder {
+        let mut order = order(process);
+        (order.workflow_name, order.task_name) = names;
+        let volume = |(at, source)| Asked { name: format!("v{at}"), source };
+        order.volumes = sources.into_iter().enumerate().map(volume).collect();
+        let (cpu, memory, asked, gpu) = numbers;
+        order.resources.requests.cpu = MilliCpu(cpu);
+        order.resources.limits.memory = Bytes(memory);
+        order.resources.requests.gpu = asked;
+        order.resources.limits.gpu = gpu;
+        order.deadline = deadline.map(Millis);
+        order
+    }
+}
+
+fn legal_label(value: &str) -> bool {
+    let end = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
+    value.len() <= 63
+        && end(value.chars().next())
+        && end(value.chars().last())
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+fn legal_name(name: &str) -> bool {
+    legal_label(name)
+        && !name.is_empty()
+        && !name.contains(['_', '.'])
+        && name.chars().all(|c| !c.is_ascii_uppercase())
+}
+
+/// The fields that a pod's text may have, by their names; an addition is an argument.
+const FIELDS: &str = "activeDeadlineSeconds automountServiceAccountToken containers \
+    enableServiceLinks initContainers restartPolicy securityContext serviceAccountName \
+    terminationGracePeriodSeconds volumes";
+/// And those of a volume.
+const SOURCES: &str = "name emptyDir persistentVolumeClaim downwardAPI secret projected";
+
+fn only(object: &serde_json::Value, allowed: &str) -> bool {
+    let allowed: Vec<&str> = allowed.split_whitespace().collect();
+    object.as_object().is_some_and(|o| o.keys().all(|key| allowed.contains(&key.as_str())))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_pod_is_inside_the_policy(order in orders()) {
+        let mut placement = placement();
+        placement.registries = vec!["docker.io/library".to_owned()];
+        placement.entrypoints = vec![("busybox".to_owned(), vec!["sh".to_owned()])];
+        // A refusal is fine: what is built is looked at.
+        let Ok(pod) = build(&order, &placement, Timestamp(0)) else { return Ok(()) };
+        let name = pod.metadata.name.clone().unwrap_or_default();
+        prop_assert!(legal_name(&name) && name.len() <= 63, "{name}");
+        for (key, value) in pod.metadata.labels.iter().flatten() {
+            prop_assert!(legal_label(value), "{key}: {value}");
+        }
+        let spec = pod.spec.clone().unwrap_or_default();
+        let text = serde_json::to_value(&spec).expect("text");
+        prop_assert!(only(&text, FIELDS), "{text}");
+        prop_assert_eq!(&text["automountServiceAccountToken"], false);
+        prop_assert_eq!(&text["restartPolicy"], "Never");
+        let user = &text["securityContext"];
+        prop_assert_eq!(&user["runAsNonRoot"], true);
+        prop_assert_eq!(&user["runAsUser"], 10001);
+        prop_assert_eq!(&user["seccompProfile"]["type"], "RuntimeDefault");
+        for volume in text["volumes"].as_array().into_iter().flatten() {
+            prop_assert!(only(volume, SOURCES), "{volume}");
+            prop_assert!(legal_name(volume["name"].as_str().unwrap_or_default()));
+        }
+        let inits = text["initContainers"].as_array().into_iter().flatten();
+        for container in text["containers"].as_array().into_iter().flatten().chain(inits) {
+            let context = &container["securityContext"];
+            prop_assert_eq!(&context["allowPrivilegeEscalation"], false);
+            prop_assert_eq!(&context["capabilities"], &serde_json::json!({ "drop": ["ALL"] }));
+            prop_assert!(context["privileged"].is_null() && context["procMount"].is_null());
+            prop_assert!(container["ports"].is_null() && container["lifecycle"].is_null());
+        }
+        let main = &spec.containers[0];
+        prop_assert_eq!(main.command.clone().unwrap_or_default(), ["/flowforge/ff-run", "pod"]);
+        let env = main.env.clone().unwrap_or_default();
+        let of = |name: &str| env.iter().filter(|v| v.name == name).collect::<Vec<_>>();
+        let attempt = of("FLOWFORGE_ATTEMPT");
+        prop_assert_eq!(attempt.len(), 1);
+        let path = labels::path(order.key);
+        prop_assert_eq!(attempt[0].value.as_deref(), Some(path.as_str()));
+        let uid = of("FLOWFORGE_POD_UID");
+        prop_assert!(uid.len() == 1 && uid[0].value.is_none());
+        for mount in main.volume_mounts.iter().flatten() {
+            let ours = ["flowforge-sdk", "flowforge-token"].contains(&mount.name.as_str());
+            let kept = ["/proc", "/dev", "/sys", "/flowforge", "/var/run/secrets/flowforge"];
+            let plain = mount.mount_path.replace("//", "/").replace("//", "/");
+            prop_assert!(ours || !kept.iter().any(|kept| plain.starts_with(kept)), "{plain}");
+            prop_assert!(!mount.sub_path.iter().any(|path| path.split('/').any(|p| p == "..")));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! From a work order to the pod that has its attempt's name.
+
+use flowforge_model::attempt::{Failure, FailureClass, WorkOrder};
+use flowforge_model::status::Reason;
+use flowforge_model::time::Millis;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::PostParams;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::desk::Desk;
+use crate::access::PATIENCE;
+use crate::answer::{self, Again, Answer};
+use crate::backoff::Backoff;
+use crate::namespaces::{SERVICE_ACCOUNT, namespace};
+use crate::pace::Kind;
+use crate::placement::{Endpoints, Placement};
+use crate::project::Project;
+use crate::refusal::{error, not_possible};
+
+/// The cluster ends a pod by itself this long after its deadline and all its bounds.
+const SLACK: Millis = Millis::from_secs(300);
+
+impl Desk {
+    /// Makes the attempt's pod, or finds what has its name. Tries again while the cluster may do it yet,
+    /// until `given_up`.
+    pub(super) async fn make(
+        &self,
+        order: &WorkOrder,
+        mut given_up: watch::Receiver<bool>,
+    ) -> Result<Pod, Failure> {
+        let place = namespace(order.project);
+        let name = order.attempt.pod_name(&order.task_name);
+        let began = Instant::now();
+        let mut backoff = Backoff::default();
+        let mut unknown = false;
+        while !*given_up.borrow() {
+            let again = match self.try_once(order, &mut given_up).await {
+                Ok(pod) => return Ok(pod),
+                Err(Answer::Exists | Answer::Another) => match self.get(&place, &name).await {
+                    Some(pod) => return Ok(pod),
+                    None => continue,
+                },
+                Err(Answer::Never(failure)) => return Err(failure),
+                Err(Answer::NoNamespace | Answer::Missing) => {
+                    self.namespaces.forget(order.project);
+                    let why = format!("the namespace {place} is not there");
+                    Again { why, pause: None, unknown: false, ill: false }
+                }
+                Err(Answer::Again(again)) => again,
+            };
+            unknown |= again.unknown;
+            // An answer that says no often enough is one. Without any, nothing is known, and it goes on.
+            if !again.unknown && began.elapsed() > self.config.bounds.start.into() {
+                let message = format!("the cluster did not make its pod in time: {}", again.why);
+                return Err(error(Reason::PodRefused, message));
+            }
+            tokio::select! {
+                () = self.pause(&again, &mut backoff) => {}
+                _ = given_up.wait_for(|given_up| *given_up) => {}
+            }
+        }
+        if unknown {
+            // It may have been made all the same.
+            if let Some(pod) = self.get(&place, &name).await {
+                return Ok(pod);
+            }
+        }
+        let message = "stopped before its pod was made".to_owned();
+        Err(Failure { class: FailureClass::Stopped, reason: Reason::Stopped, message })
+    }
+
+    async fn try_once(
+        &self,
+        order: &WorkOrder,
+        given_up: &mut watch::Receiver<bool>,
+    ) -> Result<Pod, Answer> {
+        let later = |why| Answer::Again(Again { why, pause: None, unknown: false, ill: false });
+        let project = self.ports.projects.project(order.project).await.map_err(later)?;
+        let gone = || Answer::Never(not_possible("its project is not there any more"));
+        let project = project.ok_or_else(gone)?;
+        let placement = self.placement(order, &project);
+        let built = crate::pod::build(order, &placement, self.now()).map_err(Answer::Never)?;
+        #[cfg(test)]
+        let built = {
+            let mut built = built;
+            (self.dress)(&mut built);
+            built
+        };
+        let client = &self.cluster.client;
+        self.namespaces.ensure(client, &self.config, (order.project, &project)).await?;
+        tokio::select! {
+            () = self.pace.turn(Kind::Create) => {}
+            _ = given_up.wait_for(|given_up| *given_up) => {
+                return Err(later("given up".to_owned()));
+            }
+        }
+        let api = self.pods(&placement.namespace);
+        match timeout(PATIENCE, api.create(&PostParams::default(), &built)).await {
+            Ok(made) => made.map_err(|error| answer::read(&error)),
+            Err(_) => Err(answer::silence()),
+        }
+    }
+
+    fn placement(&self, order: &WorkOrder, project: &Project) -> Placement {
+        let config = &self.config;
+        let redis = if project.redis { config.endpoints.redis.clone() } else { String::new() };
+        let bounds = config.bounds;
+        Placement {
+            cluster: config.name.clone(),
+            namespace: namespace(order.project),
+            service_account: SERVICE_ACCOUNT.to_owned(),
+            tenant: project.tenant,
+            sdk: config.sdk.clone(),
+            endpoints: Endpoints { redis, ..config.endpoints.clone() },
+            security: project.security,
+            registries: project.registries.clone(),
+            pull_secrets: project.pull_secrets.clone(),
+            pull: config.pull,
+            entrypoints: config.entrypoints.clone(),
+            workflow_claims: std::collections::BTreeMap::new(),
+            grace: config.grace,
+            // The time that a pod has to start counts for the cluster, and not for the deadline.
+            slack: Millis(bounds.start.0.saturating_add(config.grace.0).saturating_add(SLACK.0)),
+        }
+    }
+}

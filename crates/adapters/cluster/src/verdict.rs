@@ -1,0 +1,231 @@
+//! What a pod's status means for its attempt. Pure and level-triggered: the same status gives the same
+//! answer, however often it is looked at and whatever was missed before.
+//!
+//! The pod's own word comes first: a runner that has told the end says so in its termination message, and
+//! what is found out here is then of no use to anybody but frees the place. Without a word the status of
+//! the container decides, [`Bounds::silence`] after the end was first seen.
+
+mod ended;
+mod waiting;
+mod word;
+
+use flowforge_model::attempt::{Failure, FailureClass, Report, WorkOrder};
+use flowforge_model::status::Reason;
+use flowforge_model::time::{Millis, Timestamp};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::pod::{INIT, MAIN};
+use crate::refusal::lost;
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// From the pod's creation to its start, whatever it waits for.
+    pub start: Millis,
+    /// Fetching an image again after the first failure.
+    pub pull: Millis,
+    /// A container that cannot be made as it is described.
+    pub config: Millis,
+    /// From the end of a container to when it is taken as it is, without the runner's word.
+    pub silence: Millis,
+    /// From when a pod should be gone to when its node counts as lost.
+    pub node: Millis,
+}
+
+impl Default for Bounds {
+    /// 10 minutes to start, 5 for an image, 1 for a secret to appear; 10 s of silence; 1 minute for a node.
+    fn default() -> Self {
+        Self {
+            start: Millis::from_secs(600),
+            pull: Millis::from_secs(300),
+            config: Millis::from_secs(60),
+            silence: Millis::from_secs(10),
+            node: Millis::from_secs(60),
+        }
+    }
+}
+
+/// What is remembered of a pod between two looks, by this process's clock: those of nodes differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Somebody asked for its end.
+    pub stopped: bool,
+    /// When it was first seen in the trouble it is in.
+    pub trouble: Option<(Trouble, Timestamp)>,
+    /// When its main container was first seen ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// What keeps a pod from starting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Its image.
+    Pull,
+    /// Its description.
+    Config,
+}
+
+/// What a look at a pod says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// When the user's container began, if it did.
+    pub started_at: Option<Timestamp>,
+    /// What comes next.
+    pub next: Next,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It goes on. If nothing is heard until then, it is to be looked at again.
+    Wait(Option<Timestamp>),
+    /// The attempt has ended.
+    Ended(Box<Report>),
+}
+
+/// Looks at a pod. `memory` is what is left of earlier looks, and is updated.
+#[must_use]
+pub fn look(
+    order: &WorkOrder,
+    pod: &Pod,
+    memory: &mut Memory,
+    bounds: &Bounds,
+    now: Timestamp,
+) -> Verdict {
+    let seen = Seen::of(pod);
+    let started_at = seen.started_at();
+    let next = ended::look(order, &seen, memory, bounds, now)
+        .or_else(|| waiting::look(&seen, memory, bounds, now))
+        .unwrap_or(Next::Wait(None));
+    let next = match next {
+        Next::Wait(until) => forsaken(&seen, *memory, bounds, now, until),
+        ended @ Next::Ended(_) => ended,
+    };
+    Verdict { started_at, next }
+}
+
+/// A pod that is not there any more, and whose end nobody saw.
+#[must_use]
+pub fn gone(last: Option<&Pod>, memory: Memory, now: Timestamp) -> Report {
+    let seen = last.map(Seen::of);
+    let disrupted = seen.as_ref().and_then(Seen::disruption);
+    let failure = match disrupted {
+        _ if memory.stopped => stopped(),
+        Some(why) => lost(Reason::Evicted, why),
+        None => lost(Reason::PodDeleted, "its pod was deleted before it had ended"),
+    };
+    failed(seen.as_ref().and_then(Seen::started_at), now, None, failure)
+}
+
+/// The node of a pod that should be gone for long does not answer.
+fn forsaken(
+    seen: &Seen<'_>,
+    memory: Memory,
+    bounds: &Bounds,
+    now: Timestamp,
+    until: Option<Timestamp>,
+) -> Next {
+    // The time of deletion lies in the future by the grace period.
+    let Some(due) = seen.deletion.map(|at| at.plus(bounds.node)) else {
+        return Next::Wait(until);
+    };
+    if now < due {
+        return Next::Wait(Some(until.map_or(due, |until| until.min(due))));
+    }
+    let failure = if memory.stopped {
+        stopped()
+    } else {
+        lost(Reason::NodeLost, "its pod was to end, and its node does not answer")
+    };
+    Next::Ended(Box::new(failed(seen.started_at(), now, None, failure)))
+}
+
+fn stopped() -> Failure {
+    let message = "stopped".to_owned();
+    Failure { class: FailureClass::Stopped, reason: Reason::Stopped, message }
+}
+
+fn failed(
+    started_at: Option<Timestamp>,
+    finished_at: Timestamp,
+    exit_code: Option<i32>,
+    failure: Failure,
+) -> Report {
+    let Failure { class, reason, message } = failure;
+    Report { started_at, exit_code, ..Report::failed(finished_at, class, reason, message) }
+}
+
+/// The parts of a pod that something depends on. None of them need be there.
+struct Seen<'p> {
+    status: Option<&'p PodStatus>,
+    main: Option<&'p ContainerStatus>,
+    init: Option<&'p ContainerStatus>,
+    created: Option<Timestamp>,
+    deletion: Option<Timestamp>,
+}
+
+impl<'p> Seen<'p> {
+    fn of(pod: &'p Pod) -> Self {
+        let status = pod.status.as_ref();
+        let named = |all: Option<&'p Vec<ContainerStatus>>, name: &str| {
+            all.into_iter().flatten().find(|container| container.name == name)
+        };
+        Self {
+            status,
+            main: named(status.and_then(|status| status.container_statuses.as_ref()), MAIN),
+            init: named(status.and_then(|status| status.init_container_statuses.as_ref()), INIT),
+            created: pod.metadata.creation_timestamp.as_ref().map(instant),
+            deletion: pod.metadata.deletion_timestamp.as_ref().map(instant),
+        }
+    }
+
+    fn phase(&self) -> &str {
+        self.status.and_then(|status| status.phase.as_deref()).unwrap_or_default()
+    }
+
+    fn reason(&self) -> &str {
+        self.status.and_then(|status| status.reason.as_deref()).unwrap_or_default()
+    }
+
+    fn message(&self) -> &str {
+        self.status.and_then(|status| status.message.as_deref()).unwrap_or_default()
+    }
+
+    fn started_at(&self) -> Option<Timestamp> {
+        let state = state(self.main)?;
+        let running = state.running.as_ref().and_then(|running| running.started_at.as_ref());
+        let terminated = state.terminated.as_ref().and_then(|ended| ended.started_at.as_ref());
+        running.or(terminated).map(instant)
+    }
+
+    /// What the cluster did to the pod for reasons of its own.
+    fn disruption(&self) -> Option<String> {
+        let conditions = self.status.and_then(|status| status.conditions.as_ref());
+        let target = |condition: &&k8s_openapi::api::core::v1::PodCondition| {
+            condition.type_ == "DisruptionTarget" && condition.status == "True"
+        };
+        let condition = conditions.into_iter().flatten().find(target);
+        if let Some(condition) = condition {
+            let why = condition.reason.as_deref().unwrap_or("disrupted");
+            let message = condition.message.as_deref().unwrap_or_default();
+            return Some(format!("the cluster took its pod away: {why}: {message}"));
+        }
+        let by_node =
+            ["Evicted", "Preempting", "NodeLost", "NodeShutdown", "Shutdown", "Terminated"];
+        by_node
+            .contains(&self.reason())
+            .then(|| format!("its node gave its pod up: {}: {}", self.reason(), self.message()))
+    }
+}
+
+fn state(container: Option<&ContainerStatus>) -> Option<&ContainerState> {
+    container?.state.as_ref()
+}
+
+fn instant(time: &Time) -> Timestamp {
+    Timestamp(time.0.as_millisecond())
+}
+
+#[cfg(test)]
+mod tests;

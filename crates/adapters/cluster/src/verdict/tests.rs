@@ -1,0 +1,233 @@
+//! Statuses as clusters write them, and what they mean.
+
+use flowforge_model::attempt::OutputFile;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::pod::tests::{order, process};
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+fn pod(status: &Value, deletion: Option<&str>) -> Pod {
+    let metadata =
+        json!({ "creationTimestamp": "2023-11-14T22:13:00Z", "deletionTimestamp": deletion });
+    serde_json::from_value(json!({ "metadata": metadata, "status": status })).expect("a pod")
+}
+
+fn main(state: &Value) -> Value {
+    json!({ "phase": "Running", "containerStatuses": [status("main", state)] })
+}
+
+fn status(name: &str, state: &Value) -> Value {
+    let image = "busybox";
+    json!({ "name": name, "state": state, "ready": false, "restartCount": 0, "image": image, "imageID": "" })
+}
+
+fn terminated(code: i32, reason: &str, message: Option<&str>) -> Value {
+    json!({ "terminated": {
+        "exitCode": code, "reason": reason, "message": message,
+        "startedAt": "2023-11-14T22:13:10Z", "finishedAt": "2023-11-14T22:13:15Z",
+    } })
+}
+
+fn waiting(reason: &str, message: &str) -> Value {
+    json!({
+        "phase": "Pending",
+        "containerStatuses": [status("main", &json!({ "waiting": { "reason": reason, "message": message } }))],
+    })
+}
+
+/// In one line: what comes next at `after` ms from the first look.
+fn told(pod: &Pod, stopped: bool, after: u64) -> String {
+    told_of(&order(process()), pod, stopped, after)
+}
+
+fn told_of(order: &WorkOrder, pod: &Pod, stopped: bool, after: u64) -> String {
+    let mut memory = Memory { stopped, ..Memory::default() };
+    let bounds = Bounds::default();
+    let first = look(order, pod, &mut memory, &bounds, NOW);
+    let last = if after == 0 {
+        first
+    } else {
+        look(order, pod, &mut memory, &bounds, NOW.plus(Millis(after)))
+    };
+    match last.next {
+        Next::Wait(None) if last.started_at.is_some() => "runs".to_owned(),
+        Next::Wait(None) => "waits".to_owned(),
+        Next::Wait(Some(until)) => format!("waits {} ms", until.since(NOW).0),
+        Next::Ended(report) => report_line(&report),
+    }
+}
+
+fn report_line(report: &Report) -> String {
+    let code = report.exit_code.map_or("-".to_owned(), |code| code.to_string());
+    match &report.failure {
+        None => format!("success {code}"),
+        Some(f) => format!("{:?} {} {code}: {}", f.class, f.reason.as_str(), f.message),
+    }
+}
+
+const SILENCE: u64 = 10_000;
+
+const DELETED: Option<&str> = Some("2023-11-14T22:13:20Z");
+
+/// A container that ended, looked at when its silence is over.
+fn ended(code: i32, reason: &str, message: Option<&str>) -> String {
+    told(&pod(&main(&terminated(code, reason, message)), None), false, SILENCE)
+}
+
+/// The same at first sight.
+fn at_once(code: i32, message: &str, stopped: bool) -> String {
+    told(&pod(&main(&terminated(code, "Error", Some(message))), None), stopped, 0)
+}
+
+#[test]
+fn a_container_ended() {
+    let silent = pod(&main(&terminated(0, "Completed", None)), None);
+    let rows = [
+        ("told 0", at_once(0, "reported\n", false)),
+        ("told 3", at_once(3, "reported", false)),
+        ("told, stopped", at_once(143, "reported", true)),
+        ("unreported", at_once(3, "unreported: no route", false)),
+        ("refused", at_once(88, "refused: another", false)),
+        ("refused, stopped", at_once(88, "refused: stopped", true)),
+        ("0 at first", told(&silent, false, 0)),
+        ("0 later", ended(0, "Completed", None)),
+        ("3", ended(3, "Error", None)),
+        ("3, of its own words", ended(3, "Error", Some("I refused: it"))),
+        ("137", ended(137, "Error", None)),
+        ("oom", ended(137, "OOMKilled", None)),
+        ("88 of the user", ended(88, "Error", None)),
+        ("no runner", ended(128, "StartError", Some("exec: not found"))),
+    ];
+    insta::assert_snapshot!(lines(&rows));
+}
+
+#[test]
+fn a_pod_ended() {
+    let now = |status: &Value| told(&pod(status, None), false, 0);
+    let later = |status: &Value| told(&pod(status, DELETED), false, SILENCE);
+    let by = |code, reason: &str| main(&terminated(code, reason, None));
+    let with = |mut status: Value, more: &Value| {
+        for (key, value) in more.as_object().into_iter().flatten() {
+            status[key] = value.clone();
+        }
+        status
+    };
+    let taint = json!({ "conditions": [{ "type": "DisruptionTarget", "status": "True",
+        "reason": "DeletionByTaintManager", "message": "NoExecute taint" }] });
+    let late = json!({ "phase": "Failed", "reason": "DeadlineExceeded" });
+    let init = |code| {
+        let ended = terminated(code, "Error", Some("no space"));
+        json!({ "phase": "Pending", "initContainerStatuses": [status("flowforge-sdk-init", &ended)] })
+    };
+    let failed =
+        |reason, message| json!({ "phase": "Failed", "reason": reason, "message": message });
+    let lost = with(by(137, "ContainerStatusUnknown"), &json!({ "phase": "Failed" }));
+    let rows = [
+        ("stopped", told(&pod(&by(143, "Error"), DELETED), true, SILENCE)),
+        ("deleted", later(&by(143, "Error"))),
+        ("deleted, done", later(&by(0, "Completed"))),
+        ("deleted, failed", later(&by(3, "Error"))),
+        ("evicted", now(&failed("Evicted", "low on memory"))),
+        ("drained", later(&with(by(143, "Error"), &taint))),
+        ("drained, done", later(&with(by(0, "Completed"), &taint))),
+        ("deadline", told(&pod(&with(by(137, "Error"), &late), None), false, SILENCE)),
+        ("refused by node", now(&failed("OutOfcpu", "no room"))),
+        ("unknown end", now(&lost)),
+        ("init 0", now(&init(0))),
+        ("init 1", now(&init(1))),
+        ("init 1, deleted", later(&init(1))),
+    ];
+    insta::assert_snapshot!(lines(&rows));
+}
+
+#[test]
+fn a_pod_goes_on() {
+    let running = main(&json!({ "running": { "startedAt": "2023-11-14T22:13:10Z" } }));
+    let gone = Some("2023-11-14T22:10:00Z");
+    let rows = [
+        ("runs", told(&pod(&running, None), false, 0)),
+        ("deleting", told(&pod(&running, DELETED), false, 0)),
+        ("node lost", told(&pod(&running, gone), false, 0)),
+        ("node lost, stopped", told(&pod(&running, gone), true, 0)),
+        ("unknown", told(&pod(&json!({ "phase": "Unknown" }), None), false, 10_000_000)),
+        ("nothing at all", told(&Pod::default(), false, 10_000_000)),
+    ];
+    insta::assert_snapshot!(lines(&rows));
+}
+
+#[test]
+fn waits() {
+    let unschedulable = json!({ "phase": "Pending", "conditions": [{ "type": "PodScheduled",
+        "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available" }] });
+    let pull = waiting("ImagePullBackOff", "back-off pulling");
+    let config = waiting("CreateContainerConfigError", "secret \"db\" not found");
+    let root = waiting("CreateContainerConfigError", "container has runAsNonRoot");
+    let minutes = |minutes: u64| minutes * 60_000;
+    let rows = [
+        ("pending", told(&pod(&json!({ "phase": "Pending" }), None), false, 0)),
+        ("unschedulable", told(&pod(&unschedulable, None), false, minutes(9))),
+        ("unschedulable too long", told(&pod(&unschedulable, None), false, minutes(10))),
+        ("pull", told(&pod(&pull, None), false, 0)),
+        ("pull too long", told(&pod(&pull, None), false, minutes(5))),
+        ("never", told(&pod(&waiting("ErrImageNeverPull", "x"), None), false, 0)),
+        ("no name", told(&pod(&waiting("InvalidImageName", "x"), None), false, 0)),
+        ("secret", told(&pod(&config, None), false, 0)),
+        ("secret too long", told(&pod(&config, None), false, minutes(1))),
+        ("root", told(&pod(&root, None), false, minutes(1))),
+        ("mount too long", told(&pod(&waiting("ContainerCreating", ""), None), false, minutes(10))),
+    ];
+    insta::assert_snapshot!(lines(&rows));
+}
+
+#[test]
+fn a_pull_that_is_tried_again_is_the_same_trouble() {
+    let bounds = Bounds::default();
+    let order = order(process());
+    let mut memory = Memory::default();
+    let mut at = |reason: &str, ms: u64| {
+        look(&order, &pod(&waiting(reason, ""), None), &mut memory, &bounds, NOW.plus(Millis(ms)))
+    };
+    at("ErrImagePull", 0);
+    at("ContainerCreating", 100_000);
+    at("ImagePullBackOff", 200_000);
+    let last = at("ErrImagePull", 300_000);
+    assert!(matches!(last.next, Next::Ended(_)), "{last:?}");
+}
+
+#[test]
+fn what_nobody_heard_is_missing_unless_it_has_a_default() {
+    let done = pod(&main(&terminated(0, "Completed", None)), None);
+    let output = |default: Option<&str>| OutputFile {
+        name: "rows".to_owned(),
+        path: "/tmp/rows".to_owned(),
+        default: default.map(str::to_owned),
+    };
+    let mut order = order(process());
+    order.outputs = vec![output(Some("0"))];
+    assert_eq!(told_of(&order, &done, false, SILENCE), "success 0");
+    let mut memory = Memory { ended_at: Some(Timestamp(0)), ..Memory::default() };
+    let verdict = look(&order, &done, &mut memory, &Bounds::default(), NOW);
+    let Next::Ended(report) = verdict.next else { panic!("ended") };
+    assert_eq!(report.outputs, [("rows".to_owned(), "0".to_owned())]);
+    order.outputs = vec![output(None)];
+    assert_eq!(
+        told_of(&order, &done, false, SILENCE),
+        "Transient output_missing 0: it succeeded, but nobody heard from its pod: the output rows is missing"
+    );
+}
+
+#[test]
+fn a_pod_that_vanished() {
+    let running = pod(&main(&json!({ "running": { "startedAt": "2023-11-14T22:13:10Z" } })), None);
+    let by = |stopped, last| gone(last, Memory { stopped, ..Memory::default() }, NOW);
+    let report = by(false, Some(&running));
+    assert_eq!(report.started_at, Some(Timestamp(1_699_999_990_000)));
+    assert_eq!(report_line(&report), "Lost pod_deleted -: its pod was deleted before it had ended");
+    assert_eq!(report_line(&by(true, None)), "Stopped stopped -: stopped");
+}
+
+fn lines(rows: &[(&str, String)]) -> String {
+    rows.iter().map(|(name, line)| format!("{name} -> {line}\n")).collect()
+}

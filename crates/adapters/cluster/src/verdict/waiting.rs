@@ -1,0 +1,103 @@
+//! Pods that do not run yet.
+
+use flowforge_model::attempt::Failure;
+use flowforge_model::status::Reason;
+use flowforge_model::time::Timestamp;
+
+use super::word::shown;
+use super::{Bounds, Memory, Next, Seen, Trouble, failed, state};
+use crate::refusal::error;
+
+/// What keeps a pod from starting, and how long it may; nothing if it runs.
+pub(super) fn look(
+    seen: &Seen<'_>,
+    memory: &mut Memory,
+    bounds: &Bounds,
+    now: Timestamp,
+) -> Option<Next> {
+    // Of an unknown phase nothing follows.
+    if !["Pending", ""].contains(&seen.phase()) {
+        memory.trouble = None;
+        return None;
+    }
+    let waiting =
+        [seen.init, seen.main].into_iter().find_map(|container| state(container)?.waiting.as_ref());
+    let reason = waiting.and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default();
+    let message = shown(waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default());
+    let trouble = match reason {
+        "InvalidImageName" => {
+            let message = format!("its image has no name that a cluster takes: {message}");
+            return Some(end(error(Reason::ImageInvalid, message), now));
+        }
+        "ErrImageNeverPull" => {
+            let message =
+                format!("its image is not on the node, and may not be fetched: {message}");
+            return Some(end(error(Reason::ImagePull, message), now));
+        }
+        "ImagePullBackOff" | "ErrImagePull" | "RegistryUnavailable" | "ImageInspectError" => {
+            Some(Trouble::Pull)
+        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            Some(Trouble::Config)
+        }
+        // A pull that is tried again is in the same trouble as before.
+        "ContainerCreating" | "PodInitializing" | "" => memory.trouble.map(|(kind, _)| kind),
+        _ => None,
+    };
+    let start = seen.created.map(|created| created.plus(bounds.start));
+    let Some(trouble) = trouble else {
+        memory.trouble = None;
+        return bounded(start, now, || unscheduled(seen, reason, &message));
+    };
+    let since = match memory.trouble {
+        Some((before, at)) if before == trouble => at,
+        _ => now,
+    };
+    memory.trouble = Some((trouble, since));
+    let bound = match trouble {
+        Trouble::Pull => bounds.pull,
+        Trouble::Config => bounds.config,
+    };
+    let due = since.plus(bound);
+    let due = Some(start.map_or(due, |start| start.min(due)));
+    bounded(due, now, || match trouble {
+        Trouble::Pull => {
+            error(Reason::ImagePull, format!("its image could not be fetched: {message}"))
+        }
+        Trouble::Config => {
+            let secret = message.contains("secret");
+            let reason = if secret { Reason::SecretMissing } else { Reason::PodConfig };
+            error(reason, format!("its container could not be made: {message}"))
+        }
+    })
+}
+
+fn bounded(due: Option<Timestamp>, now: Timestamp, failure: impl Fn() -> Failure) -> Option<Next> {
+    match due {
+        Some(due) if now >= due => Some(end(failure(), now)),
+        due => Some(Next::Wait(due)),
+    }
+}
+
+fn end(failure: Failure, now: Timestamp) -> Next {
+    Next::Ended(Box::new(failed(None, now, None, failure)))
+}
+
+/// It took too long to begin: why, in the scheduler's words if it is that.
+fn unscheduled(seen: &Seen<'_>, reason: &str, message: &str) -> Failure {
+    let conditions = seen.status.and_then(|status| status.conditions.as_ref());
+    let refused = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
+    match refused {
+        Some(condition) => {
+            let why = shown(condition.message.as_deref().unwrap_or_default());
+            error(Reason::Unschedulable, format!("no node of the cluster took its pod: {why}"))
+        }
+        None => error(
+            Reason::SpawnFailed,
+            format!("its pod did not begin in time: {reason} {message}").trim_end().to_owned(),
+        ),
+    }
+}

@@ -1,0 +1,92 @@
+//! What happens to the pods of a cluster: one list, then changes, and so on for ever.
+//!
+//! Every session begins with a list and is over after some five minutes, so that a change that was missed is
+//! found then. A session that is silent for long is given up: a line that was cut says nothing.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::access::{PATIENCE, told};
+use crate::backoff::Backoff;
+
+/// Seconds of one session, of at most 295: that is the longest that servers are sure to take.
+const SESSION: u32 = 290;
+/// Without so much as a bookmark, which comes every minute.
+const SILENCE: Duration = Duration::from_secs(150);
+/// Pods of one page of a list.
+const PAGE: u32 = 500;
+
+/// What was heard.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// All there are.
+    All(Vec<Pod>),
+    /// One is new or changed.
+    Seen(Pod),
+    /// One is gone; this was its last state.
+    Gone(Pod),
+}
+
+/// Tells `news` for ever; ends when nobody listens.
+pub(crate) async fn watch(client: Client, selector: String, news: mpsc::Sender<News>) {
+    let api: Api<Pod> = Api::all(client);
+    let mut backoff = Backoff::default();
+    while !news.is_closed() {
+        match session(&api, &selector, &news).await {
+            Ok(()) => backoff = Backoff::default(),
+            Err(why) => {
+                let pause = backoff.next();
+                tracing::warn!(%why, ?pause, "the pods of the cluster cannot be watched");
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+}
+
+async fn session(api: &Api<Pod>, selector: &str, news: &mpsc::Sender<News>) -> Result<(), String> {
+    let (pods, version) = list(api, selector).await?;
+    if news.send(News::All(pods)).await.is_err() {
+        return Ok(());
+    }
+    let how = WatchParams::default().labels(selector).timeout(SESSION);
+    let events = timeout(PATIENCE, api.watch(&how, &version)).await;
+    let events = events.map_err(|_| "no answer in time".to_owned())?;
+    let mut events = std::pin::pin!(events.map_err(|error| told(&error))?);
+    loop {
+        let event = timeout(SILENCE, events.next()).await;
+        let Some(event) = event.map_err(|_| "silence".to_owned())? else { return Ok(()) };
+        let one = match event.map_err(|error| told(&error))? {
+            WatchEvent::Added(pod) | WatchEvent::Modified(pod) => News::Seen(pod),
+            WatchEvent::Deleted(pod) => News::Gone(pod),
+            WatchEvent::Bookmark(_) => continue,
+            // The history that it needs is gone: the next list knows everything.
+            WatchEvent::Error(status) if status.code == 410 => return Ok(()),
+            WatchEvent::Error(status) => return Err(status.message),
+        };
+        if news.send(one).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// All pods, as they are now and not as some cache has them, and the version of that.
+async fn list(api: &Api<Pod>, selector: &str) -> Result<(Vec<Pod>, String), String> {
+    let mut how = ListParams::default().labels(selector).limit(PAGE);
+    let mut all = Vec::new();
+    loop {
+        let page = timeout(PATIENCE, api.list(&how)).await;
+        let page = page.map_err(|_| "no answer in time".to_owned())?;
+        let page = page.map_err(|error| told(&error))?;
+        all.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => how = how.continue_token(&token),
+            None => return Ok((all, page.metadata.resource_version.unwrap_or_default())),
+        }
+    }
+}
