@@ -81,6 +81,7 @@ pub(crate) const ARROWS: &[Arrows] = &[
             STORE,
             QUEUE,
             PROCESS,
+            CLUSTER,
             ARTIFACTS,
             HTTP,
             LISTEN,

@@ -11,6 +11,8 @@ pub(crate) const PRODUCT: &str = "flowforge";
 pub(crate) const CLUSTER: &str = "flowforge.io/cluster";
 /// For which attempt: what tells a pod of ours from another's with its name.
 pub(crate) const ATTEMPT: &str = "flowforge.io/attempt-id";
+/// The annotation with the attempt in the words of the engine, `<workflow>/<node>/<number>`.
+pub(crate) const ATTEMPT_KEY: &str = "flowforge.io/attempt";
 /// Of which project.
 pub(crate) const PROJECT: &str = "flowforge.io/project-id";
 /// Of which tenant.

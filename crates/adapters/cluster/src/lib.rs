@@ -19,6 +19,7 @@ mod pod;
 mod project;
 mod refusal;
 mod runner;
+mod strays;
 mod verdict;
 mod watch;
 
@@ -29,6 +30,7 @@ pub use placement::{Endpoints, Placement, Pull, Sdk, Security};
 pub use pod::{INIT, MAIN, build};
 pub use project::{Asked, Limits, Project, Projects};
 pub use runner::{ClusterPorts, ClusterRunner};
+pub use strays::Stray;
 pub use verdict::{Bounds, Memory, Next, Trouble, Verdict, gone, look};
 
 /// What keeps a cluster from being used.

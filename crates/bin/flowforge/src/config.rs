@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use flowforge_model::plan::{RetryPolicy, RetryStrategy};
 
 pub(crate) use settings::{
-    DatabaseSettings, LogFormat, LogSettings, QueueSettings, SchedulerSettings, Settings, token,
+    DatabaseSettings, KubernetesSettings, LogFormat, LogSettings, QueueSettings, Runs,
+    SchedulerSettings, Settings, token,
 };
 
 use settings::all;

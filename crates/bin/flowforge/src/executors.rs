@@ -1,9 +1,10 @@
-//! The runner of tasks: local processes and HTTP requests, or none for measurements.
+//! The runner of tasks: local processes or pods, and HTTP requests, or none for measurements.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use flowforge_cluster::ClusterRunner;
 use flowforge_http::{Client, HttpRunner, HttpSetup};
 use flowforge_model::attempt::{Work, WorkOrder};
 use flowforge_model::id::{AttemptId, InstanceId};
@@ -28,6 +29,7 @@ const INHERITED: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG",
 /// What runs tasks.
 pub(crate) enum AnyRunner {
     Local(Local),
+    Pods(ClusterRunner, HttpRunner),
     NoOp(NoOp),
 }
 
@@ -77,18 +79,35 @@ impl AnyRunner {
             inherit_env,
         };
         let secrets = artifacts::secrets(settings, around.data);
-        let requests = HttpRunner::new(HttpSetup {
-            client: Client::new(settings.http_allow.clone()),
-            secrets: Arc::<DirectorySecrets>::clone(&secrets),
-            facts: Arc::clone(&sink),
-            logs: Arc::clone(&logs),
-            clock: Arc::new(SystemClock),
-        });
+        let requests =
+            requests(settings, Arc::clone(&secrets), Arc::clone(&logs), Arc::clone(&sink));
         let ports =
             ProcessPorts { facts: sink, logs, clock: Arc::new(SystemClock), secrets, artifacts };
         let processes = ProcessRunner::new(config, ports).context("cannot run tasks")?;
         Ok(Self::Local(Local { processes, requests }))
     }
+
+    /// Runs tasks as pods; HTTP requests are sent from here.
+    pub(crate) fn pods(
+        pods: ClusterRunner,
+        (settings, data): (&Settings, &DataDir),
+        logs: Arc<dyn LogStore>,
+        sink: Arc<dyn FactSink>,
+    ) -> Self {
+        let requests = requests(settings, artifacts::secrets(settings, data), logs, sink);
+        Self::Pods(pods, requests)
+    }
+}
+
+/// Sends the requests of HTTP tasks, from this process.
+fn requests(
+    settings: &Settings,
+    secrets: Arc<DirectorySecrets>,
+    logs: Arc<dyn LogStore>,
+    facts: Arc<dyn FactSink>,
+) -> HttpRunner {
+    let client = Client::new(settings.http_allow.clone());
+    HttpRunner::new(HttpSetup { client, secrets, facts, logs, clock: Arc::new(SystemClock) })
 }
 
 /// What starts tasks that see paths of their own: what is configured, `ff-run` beside this
@@ -115,6 +134,10 @@ impl Runner for AnyRunner {
                 Work::Run(_) => runner.processes.start(order),
                 Work::Request(_) => runner.requests.start(order),
             },
+            Self::Pods(pods, requests) => match order.work {
+                Work::Run(_) => pods.start(order),
+                Work::Request(_) => requests.start(order),
+            },
             Self::NoOp(runner) => runner.start(order),
         }
     }
@@ -126,7 +149,17 @@ impl Runner for AnyRunner {
                 runner.processes.stop(attempt);
                 runner.requests.stop(attempt);
             }
+            Self::Pods(pods, requests) => {
+                pods.stop(attempt);
+                requests.stop(attempt);
+            }
             Self::NoOp(runner) => runner.stop(attempt),
+        }
+    }
+
+    fn settled(&self, attempt: AttemptId) {
+        if let Self::Pods(pods, _) = self {
+            pods.settled(attempt);
         }
     }
 
@@ -135,6 +168,10 @@ impl Runner for AnyRunner {
             Self::Local(runner) => {
                 runner.requests.shut_down();
                 runner.processes.shut_down();
+            }
+            Self::Pods(pods, requests) => {
+                requests.shut_down();
+                pods.shut_down();
             }
             Self::NoOp(runner) => runner.shut_down(),
         }

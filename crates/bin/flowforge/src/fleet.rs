@@ -5,6 +5,7 @@ mod beats;
 mod explain;
 mod logs;
 mod parts;
+mod pods;
 mod told;
 
 use std::process::ExitCode;

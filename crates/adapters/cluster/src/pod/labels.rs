@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use flowforge_model::attempt::{AttemptKey, WorkOrder};
 use flowforge_model::time::Timestamp;
 
-use crate::labels::{ATTEMPT, CLUSTER, MANAGED_BY, PRODUCT, PROJECT, TENANT};
+use crate::labels::{ATTEMPT, ATTEMPT_KEY, CLUSTER, MANAGED_BY, PRODUCT, PROJECT, TENANT};
 use crate::placement::Placement;
 
-/// The attempt in the words of the engine.
-const ATTEMPT_KEY: &str = "flowforge.io/attempt";
 /// Characters of a label's value.
 const VALUE: usize = 63;
 

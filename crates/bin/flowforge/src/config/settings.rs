@@ -13,7 +13,7 @@ use flowforge_ports::queue::ClusterName;
 use flowforge_store::Retention;
 use tracing_subscriber::filter::LevelFilter;
 
-pub(crate) use self::kubernetes::KubernetesSettings;
+pub(crate) use self::kubernetes::{KubernetesSettings, Runs};
 pub(crate) use self::values::token;
 use self::values::{
     absolute, address, aggregator, allow, archive, database, endpoint, file, images, list, name,

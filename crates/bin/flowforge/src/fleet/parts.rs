@@ -25,11 +25,13 @@ use uuid::Uuid;
 use super::beats;
 use super::explain;
 use super::logs::{self, Logs};
+use super::pods;
 use super::told::{Told, follow, intent, wake};
 use super::{Ground, Shared};
 use crate::artifacts;
 use crate::banner::Banner;
 use crate::claims::Claims;
+use crate::config::Runs;
 use crate::data_dir::Endpoint;
 use crate::executors::{AnyRunner, Surroundings};
 use crate::failpoints::{around_queue, around_runner, around_store};
@@ -105,7 +107,7 @@ pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyho
         kept = Some(crate::retention::start(store, ground.settings, ground.stop.clone())?);
     }
     if ground.roles.executor {
-        executor(ground, &mut parts, Arc::<Logs>::clone(&logs), &url)?;
+        executor(runtime, ground, &mut parts, (Arc::<Logs>::clone(&logs), &url))?;
     }
     let (farewell, over) = oneshot::channel::<()>();
     let beats = beats::beat(ground.queue.clone(), std::mem::take(&mut parts.seats), async {
@@ -253,10 +255,10 @@ fn scheduler<Q: Shared>(
 }
 
 fn executor<Q: Shared>(
+    runtime: &Runtime,
     ground: &Ground<'_, Q>,
     parts: &mut Parts,
-    logs: Arc<dyn LogStore>,
-    url: &str,
+    (logs, url): (Arc<dyn LogStore>, &str),
 ) -> anyhow::Result<()> {
     let (settings, instance) = (ground.settings, parts.seat(Role::Executor));
     end_earlier(&ground.data);
@@ -269,8 +271,21 @@ fn executor<Q: Shared>(
     };
     let ledger = Arc::new(Ledger::new(forward));
     let sink: Arc<dyn FactSink> = Arc::<Ledger>::clone(&ledger);
+    let keeps = settings.kubernetes.runs == Runs::Pods;
     let runner = if ground.options.no_op_executor {
         AnyRunner::NoOp(NoOp::new(sink))
+    } else if keeps {
+        let made = pods::runner(&ground.store, settings, Arc::clone(&sink));
+        let (pods, cluster) = runtime.block_on(made)?;
+        let tidy = pods::tidy(Arc::clone(&ground.store), cluster, settings.cluster.clone());
+        let stop = ground.stop.clone();
+        parts.spawn(async move {
+            tokio::select! {
+                () = stop.stopped() => Ok(()),
+                () = tidy => Ok(()),
+            }
+        });
+        AnyRunner::pods(pods, (settings, &ground.data), logs, sink)
     } else {
         let around = Surroundings {
             data: &ground.data,
@@ -290,7 +305,7 @@ fn executor<Q: Shared>(
         instance,
         slots: settings.concurrency,
         ttl: settings.lease,
-        keeps: false,
+        keeps,
     };
     let stop = ground.stop.clone();
     parts.spawn(async move {

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use flowforge_cluster::Pull;
+
 use super::Setting;
 use super::values::{address, file, list, name, server, word};
 
@@ -34,17 +36,6 @@ pub(crate) struct KubernetesSettings {
     /// Secrets of the namespaces that images are pulled with.
     pub(crate) pull_secrets: Vec<String>,
     pub(crate) pull: Pull,
-}
-
-/// When images are pulled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Pull {
-    /// As the cluster does it by itself.
-    #[default]
-    ByTag,
-    IfNotPresent,
-    Always,
-    Never,
 }
 
 const RUNS: &[(&str, Runs)] = &[("processes", Runs::Processes), ("kubernetes", Runs::Pods)];

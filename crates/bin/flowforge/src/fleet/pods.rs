@@ -1,0 +1,148 @@
+//! Executors whose tasks are pods of a cluster.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use flowforge_cluster::{
+    Access, Asked, Bounds, Cluster, ClusterConfig, ClusterPorts, ClusterRunner, Endpoints, Limits,
+    Project, Projects, Sdk, Security, Stray,
+};
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::id::EntityId;
+use flowforge_model::quota::Dimension;
+use flowforge_model::time::Millis;
+use flowforge_ports::clock::SystemClock;
+use flowforge_ports::organization::Organizations;
+use flowforge_ports::pods::Pods;
+use flowforge_ports::queue::ClusterName;
+use flowforge_ports::runner::FactSink;
+use flowforge_store::PostgresStore;
+use tokio::runtime::Handle;
+
+use crate::config::{KubernetesSettings, Settings};
+
+/// From the polite signal to the hard one, when a task is stopped.
+const GRACE: Millis = Millis::from_secs(10);
+/// Pods made and deleted, a second and at once.
+const REQUESTS: (u32, u32) = (200, 400);
+/// How often it is looked for pods that nobody needs any more, and for changed keys of the cluster.
+const TIDY: Duration = Duration::from_secs(60);
+/// Attempts asked about at once.
+const ASKED: usize = 500;
+
+/// Projects as clusters see them.
+struct Owners {
+    store: Arc<PostgresStore>,
+    settings: KubernetesSettings,
+}
+
+impl Projects for Owners {
+    fn project(&self, id: EntityId) -> Asked<'_> {
+        Box::pin(async move {
+            let organization =
+                self.store.organization().await.map_err(|error| error.to_string())?;
+            let Some(project) = organization.node(id) else { return Ok(None) };
+            let tenant = organization.node(project.tenant);
+            let quota = organization.quota_of(project).map(|named| &named.quota);
+            let limit = |dimension| quota.and_then(|quota| quota.limit(dimension));
+            let security =
+                if self.settings.baseline { Security::Baseline } else { Security::Restricted };
+            Ok(Some(Project {
+                tenant: project.tenant,
+                names: (
+                    tenant.map(|tenant| tenant.name.clone()).unwrap_or_default(),
+                    project.name.clone(),
+                ),
+                security,
+                registries: self.settings.registries.clone(),
+                pull_secrets: self.settings.pull_secrets.clone(),
+                redis: false,
+                limits: Limits {
+                    cpu: limit(Dimension::CpuRequest),
+                    memory: limit(Dimension::MemoryRequest),
+                    gpu: limit(Dimension::Gpu),
+                    pods: limit(Dimension::Pods),
+                },
+            }))
+        })
+    }
+}
+
+/// Reaches the cluster, writes down whose tokens its pods show, and runs what it is given as pods.
+pub(super) async fn runner(
+    store: &Arc<PostgresStore>,
+    settings: &Settings,
+    sink: Arc<dyn FactSink>,
+) -> anyhow::Result<(ClusterRunner, Cluster)> {
+    let kubernetes = &settings.kubernetes;
+    for (value, path) in [
+        (&kubernetes.sdk_image, "kubernetes.sdk_image"),
+        (&kubernetes.api_endpoint, "kubernetes.api_endpoint"),
+    ] {
+        if value.is_empty() {
+            bail!("{path} is not set: pods need it (docs/operate/kubernetes.md)");
+        }
+    }
+    let access = match kubernetes.kubeconfig.as_str() {
+        "" => Access::InCluster,
+        path => Access::Kubeconfig(PathBuf::from(path)),
+    };
+    let cluster = Cluster::connect(&access).await.context("kubernetes.kubeconfig")?;
+    let keys = cluster.keys(settings.cluster.as_str()).await?;
+    store.put_cluster(keys).await.context("write down the cluster's keys")?;
+    let config = ClusterConfig {
+        name: settings.cluster.to_string(),
+        sdk: Sdk {
+            image: kubernetes.sdk_image.clone(),
+            command: ["/flowforge/ff-run", "install"].map(str::to_owned).into(),
+        },
+        endpoints: Endpoints {
+            api: kubernetes.api_endpoint.clone(),
+            redis: String::new(),
+            log: kubernetes.api_endpoint.clone(),
+        },
+        pull: kubernetes.pull,
+        entrypoints: settings.images.clone(),
+        grace: GRACE,
+        bounds: Bounds::default(),
+        requests_per_second: REQUESTS.0,
+        burst: REQUESTS.1,
+        forbidden: Vec::new(),
+    };
+    let projects = Owners { store: Arc::clone(store), settings: kubernetes.clone() };
+    let clock = Arc::new(SystemClock);
+    let ports = ClusterPorts { facts: sink, clock, projects: Arc::new(projects) };
+    let runner = ClusterRunner::new(cluster.clone(), config, ports, &Handle::current())?;
+    Ok((runner, cluster))
+}
+
+/// Deletes pods of attempts that are over, and writes down keys that changed, now and again.
+pub(super) async fn tidy(store: Arc<PostgresStore>, cluster: Cluster, name: ClusterName) {
+    loop {
+        tokio::time::sleep(TIDY).await;
+        if let Err(error) = tidy_once(&store, &cluster, &name).await {
+            tracing::warn!(error = format!("{error:#}"), "the cluster cannot be tidied");
+        }
+    }
+}
+
+async fn tidy_once(
+    store: &PostgresStore,
+    cluster: &Cluster,
+    name: &ClusterName,
+) -> anyhow::Result<()> {
+    store.put_cluster(cluster.keys(name.as_str()).await?).await?;
+    let pods = cluster.pods(name.as_str()).await?;
+    for some in pods.chunks(ASKED) {
+        let keys: Vec<AttemptKey> = some.iter().map(|pod| pod.attempt).collect();
+        let over = store.over(&keys).await?;
+        let strays = some.iter().filter(|pod: &&Stray| over.contains(&pod.attempt));
+        for stray in strays {
+            tracing::info!(attempt = ?stray.attempt, "deletes a pod that nobody needs any more");
+            cluster.remove(stray).await?;
+        }
+    }
+    Ok(())
+}
