@@ -22,7 +22,7 @@ use crate::organization::routes::{departments, groups, projects, quotas, tenants
 use crate::problem::{Code, Failure};
 use crate::{
     Shared, actions, apply, auth, dead_letters, download, events, explain, locks, logs, memos,
-    meta, openapi, schedules, servers, submit, tasks, templates, workflows,
+    meta, openapi, pods, schedules, servers, submit, tasks, templates, workflows,
 };
 
 fn all() -> (Router<Arc<Shared>>, OpenApi) {
@@ -105,6 +105,7 @@ pub(crate) fn described() -> OpenApi {
 pub(crate) fn build(shared: Arc<Shared>) -> Router {
     let (router, _) = all();
     router
+        .merge(pods::routes())
         .fallback(async || Failure::new(Code::NotFound, "there is no such path"))
         .method_not_allowed_fallback(async || {
             Failure::new(Code::MethodNotAllowed, Code::MethodNotAllowed.text())
