@@ -35,7 +35,7 @@ impl Kills {
              larger limit, or let it take less",
             failure.message
         );
-        Failure { class: FailureClass::Transient, reason: Reason::OomKilled, message }
+        Failure { class: FailureClass::User, reason: Reason::OomKilled, message }
     }
 }
 
