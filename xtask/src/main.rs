@@ -65,7 +65,11 @@ enum Command {
         bless: bool,
     },
     /// Puts release binaries into target/dist/
-    Dist,
+    Dist {
+        /// Instead: the runner of pods, linked statically, into target/pod/
+        #[arg(long)]
+        pod: bool,
+    },
     /// Measures FlowForge beside the raw limit: suites process, engine, idle, postgres,
     /// quota
     Bench {
@@ -173,7 +177,8 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::CheckArch => check_arch::run(),
         Command::Tidy { bless } => tidy::run(bless),
-        Command::Dist => dist::run(),
+        Command::Dist { pod: false } => dist::run(),
+        Command::Dist { pod: true } => dist::pod(),
         Command::Bench { suites, json } => bench::run(&suites, json.as_deref()),
         Command::Chaos(arguments) => arguments.run(),
         Command::Sim { arguments } => sim::run(&arguments),

@@ -95,7 +95,8 @@ pub(crate) const ARROWS: &[Arrows] = &[
         ],
         &[TESTKIT],
     ),
-    arrows("ff-run", &[PROCESS], &[MODEL, PORTS]),
+    // In a pod it speaks to API servers, in words of the ports; it is tried with a real one.
+    arrows("ff-run", &[MODEL, PORTS, PROCESS], &[API, LOGSTORE, STORE]),
     arrows("ffctl", &[MODEL, SPEC, WIRE], &[TESTKIT]),
     arrows(
         TESTKIT,
@@ -180,8 +181,17 @@ pub(crate) const KEPT: &[Kept] = &[
     kept("tower", &[API], "routes are tried without a socket"),
     kept("utoipa", &[WIRE, API], "the OpenAPI document is the api's"),
     kept("utoipa-axum", &[API], "the OpenAPI document is the api's"),
-    kept("ureq", &["ffctl", HTTP, TESTKIT], "HTTP is asked by clients"),
-    kept("nix", &[PROCESS], "unshare, which rustix offers as unsafe only"),
+    kept("ureq", &["ff-run", "ffctl", HTTP, TESTKIT], "HTTP is asked by clients"),
+    kept(
+        "jsonwebtoken",
+        &[API, "ff-run"],
+        "tokens are believed by the api, and made for its tests",
+    ),
+    kept(
+        "nix",
+        &[PROCESS],
+        "unshare and waitid, which rustix offers as unsafe or without a number",
+    ),
     kept("tar", &[ARTIFACTS], "archives are packed and unpacked in one place"),
     kept("flate2", &[ARTIFACTS], "archives are packed and unpacked in one place"),
     kept("k8s-openapi", &[CLUSTER], "pods are behind a runner (docs/decisions/0017)"),

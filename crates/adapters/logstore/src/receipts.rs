@@ -22,15 +22,15 @@ use uuid::Uuid;
 
 /// Bytes of a receipt.
 const RECEIPT: usize = 40;
-/// Receipts after which only what they amount to is kept.
+/// Receipts after which only what they amount to is kept, if there are twice as many as sources.
 const MOST: usize = 1024;
 const NAME: &str = "receipts";
 
 /// The receipts of one log.
 #[derive(Debug, Default)]
 pub(crate) struct Receipts {
-    /// The last number of each source that was taken in. A source is a start of an executor, so
-    /// there are few.
+    /// The last number of each source that was taken in. A source is a start of an executor, or a
+    /// pod: there may be as many as the workflow has attempts.
     known: BTreeMap<InstanceId, u64>,
     /// In the file.
     count: usize,
@@ -85,7 +85,8 @@ impl Receipts {
 
     /// Writes a receipt, before its lines.
     pub(crate) fn write(&mut self, dir: &Path, receipt: &Receipt) -> io::Result<()> {
-        if self.count >= MOST {
+        // Each source keeps one: what is settled must be as much as what is kept.
+        if self.count >= MOST.max(2 * self.known.len()) {
             self.settle(dir, receipt.last)?;
         }
         let bytes = receipt.encode();

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use flowforge_model::id::WorkflowId;
-use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore};
+use flowforge_model::id::{InstanceId, WorkflowId};
+use flowforge_ports::logs::{
+    Intake, LogCursor, LogLine, LogPage, LogQuery, LogStore, Shipment, Shipments,
+};
 
 use crate::spool::{Batch, Spool};
 pub use aggregator::{Aggregator, AggregatorError};
@@ -114,6 +116,15 @@ impl LogStore for RemoteLogs {
 
     fn ready(&self) -> io::Result<()> {
         Ok(self.aggregator.ready()?)
+    }
+}
+
+/// What others number comes through: it is theirs to send it again, and is not kept here.
+impl Intake for RemoteLogs {
+    fn take_in(&self, source: InstanceId, shipment: &Shipment) -> io::Result<()> {
+        let shipments = vec![shipment.clone()];
+        let body = serde_json::to_string(&Shipments { source, shipments })?;
+        Ok(self.aggregator.ship(&body)?)
     }
 }
 

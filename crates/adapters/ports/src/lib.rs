@@ -14,6 +14,7 @@ pub mod leases;
 pub mod logs;
 pub mod nudge;
 pub mod organization;
+pub mod pod_calls;
 pub mod pods;
 pub mod queue;
 pub mod reservations;

@@ -7,7 +7,6 @@ use std::process::ExitStatus;
 use std::slice::from_ref;
 
 use flowforge_model::attempt::{Fact, FactKind, Failure, FailureClass, Report, Work, WorkOrder};
-use flowforge_model::limits;
 use flowforge_model::status::Reason;
 
 use crate::capture::Captured;
@@ -42,7 +41,7 @@ pub(crate) fn run(context: &Context, order: &WorkOrder, control: &Control) {
 /// The failure of an attempt that was told to end.
 pub(crate) fn told(ask: Ask) -> Failure {
     ended_by(match ask {
-        Ask::Stop => Cause::Stopped,
+        Ask::Interrupt | Ask::Stop => Cause::Stopped,
         Ask::Kill => Cause::ShutDown,
     })
 }
@@ -140,15 +139,7 @@ fn collect_some(setting: &Setting<'_>, main: &Ran<'_>, report: &mut Report, cont
         return;
     };
     let paths = &main.launch.paths;
-    let mut room = limits::OUTPUTS_TOTAL_BYTES;
-    for (file, path) in order.outputs.iter().zip(&paths.parameters) {
-        let one = outputs::collect(places, from_ref(file), from_ref(path)).unwrap_or_default();
-        let fits = one.into_iter().filter(|(_, value)| value.len() <= room);
-        for (name, value) in fits.collect::<Vec<_>>() {
-            room = room.saturating_sub(value.len());
-            report.outputs.push((name, value));
-        }
-    }
+    report.outputs = outputs::collect_some(places, &order.outputs, &paths.parameters);
     for (output, path) in order.artifacts_out.iter().zip(&paths.artifacts) {
         let (from, artifacts) = ((places, control), &*context.artifacts);
         match artifacts::keep(artifacts, from, from_ref(output), from_ref(path)) {
@@ -158,7 +149,7 @@ fn collect_some(setting: &Setting<'_>, main: &Ran<'_>, report: &mut Report, cont
     }
 }
 
-fn exit_code(status: ExitStatus) -> Option<i32> {
+pub(crate) fn exit_code(status: ExitStatus) -> Option<i32> {
     status.code().or_else(|| Some(128 + status.signal()?))
 }
 

@@ -1,5 +1,7 @@
 //! From bytes of two pipes to log lines, in constant memory.
 
+use std::io;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use flowforge_model::attempt::AttemptKey;
@@ -7,6 +9,7 @@ use flowforge_model::limits;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::clock::Clock;
 use flowforge_ports::logs::{LogLine, LogStore, Stream};
+use rustix::io::Errno;
 
 /// Lines are handed on when they take this many bytes,
 const BATCH_BYTES: usize = 256 * 1024;
@@ -33,6 +36,8 @@ pub(crate) struct Capture<'l> {
     first: Option<Instant>,
     latest: Option<Instant>,
     lost: u64,
+    /// What comes is written to this process's own output as well, until that cannot be written.
+    copied: bool,
 }
 
 /// An unfinished line.
@@ -57,12 +62,19 @@ impl<'l> Capture<'l> {
             first: None,
             latest: None,
             lost: 0,
+            copied: false,
         }
+    }
+
+    /// Copies what comes to this process's own standard output and error.
+    pub(crate) fn copied(self) -> Self {
+        Self { copied: true, ..self }
     }
 
     /// Takes what was read from one pipe.
     pub(crate) fn take(&mut self, stream: Stream, bytes: &[u8]) {
         let at = self.clock.now();
+        self.copied = self.copied && copy(stream, bytes).is_ok();
         if stream == Stream::Stdout {
             self.keep_tail(bytes);
         }
@@ -195,6 +207,25 @@ impl<'l> Capture<'l> {
             self.flush();
         }
     }
+}
+
+/// Writes without the buffers of the standard library: what is shown is shown at once.
+fn copy(stream: Stream, bytes: &[u8]) -> io::Result<()> {
+    let (out, err) = (io::stdout(), io::stderr());
+    let to = match stream {
+        Stream::Stderr => err.as_fd(),
+        Stream::Stdout | Stream::System => out.as_fd(),
+    };
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match rustix::io::write(to, rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => rest = rest.get(count..).unwrap_or(&[]),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// What is left of the output at the end.

@@ -135,7 +135,8 @@ fn refused(why: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
-fn stage(directory: &Path, source: &str) -> io::Result<PathBuf> {
+/// Writes a script that this user may execute.
+pub(crate) fn stage(directory: &Path, source: &str) -> io::Result<PathBuf> {
     let path = directory.join(".flowforge-script");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o700);

@@ -17,7 +17,8 @@ pub(crate) const DATA_DIR: &str = "FLOWFORGE_DATA_DIR_ID";
 /// Marks every process of one attempt.
 pub(crate) const ATTEMPT: &str = "FLOWFORGE_ATTEMPT_ID";
 /// Where programs are looked for if nobody says.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Variables that Argo tells.
 const ARGO_NAMES: [&str; 5] = [

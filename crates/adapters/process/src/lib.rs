@@ -16,6 +16,7 @@ mod capture;
 mod command;
 mod config;
 mod confine;
+mod contained;
 mod directory;
 mod environment;
 mod images;
@@ -35,6 +36,7 @@ mod tests;
 
 pub use config::ProcessConfig;
 pub use confine::exec_task;
+pub use contained::{Container, Warden, run_contained};
 pub use runner::{ProcessPorts, ProcessRunner};
 pub use secrets::DirectorySecrets;
 pub use survivors::end_survivors;

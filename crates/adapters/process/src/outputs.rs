@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 
 use flowforge_model::attempt::{Failure, FailureClass, OutputFile};
 use flowforge_model::limits;
@@ -30,24 +31,25 @@ pub(crate) struct Places {
 #[derive(Debug)]
 struct Own {
     root: OwnedFd,
-    /// Keeps what was mounted there when the process has ended.
-    _namespace: OwnedFd,
+    /// Keeps what was mounted there when the process has ended; none if this process sees it too.
+    _namespace: Option<OwnedFd>,
 }
 
 impl Places {
     /// Of a process that sees what the machine has.
     pub(crate) fn local(cwd: &Path) -> Result<Self, Failure> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let cwd = rustix::fs::openat(CWD, cwd, flags, Mode::empty()).map_err(|error| {
-            let message = format!("cannot open the working directory {}: {error}", cwd.display());
-            failure(Reason::SpawnFailed, message)
-        })?;
-        Ok(Self { cwd, own: None })
+        Ok(Self { cwd: open_folder(cwd)?, own: None })
+    }
+
+    /// Of a process whose root is this process's, and nobody else's.
+    pub(crate) fn shared(cwd: &Path) -> Result<Self, Failure> {
+        let own = Own { root: open_folder(Path::new("/"))?, _namespace: None };
+        Ok(Self { cwd: open_folder(cwd)?, own: Some(own) })
     }
 
     /// Of a process with a root of its own.
     pub(crate) fn mapped(cwd: OwnedFd, root: OwnedFd, namespace: OwnedFd) -> Self {
-        Self { cwd, own: Some(Own { root, _namespace: namespace }) }
+        Self { cwd, own: Some(Own { root, _namespace: Some(namespace) }) }
     }
 
     /// Opens what is there without following a link; none if nothing is.
@@ -94,6 +96,14 @@ impl Places {
     }
 }
 
+fn open_folder(path: &Path) -> Result<OwnedFd, Failure> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(|error| {
+        let message = format!("cannot open the working directory {}: {error}", path.display());
+        failure(Reason::SpawnFailed, message)
+    })
+}
+
 /// Something that a process left.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -136,6 +146,26 @@ pub(crate) fn collect(
         all.push((file.name.clone(), value));
     }
     Ok(all)
+}
+
+/// Reads what a process that failed has left, in order: what is missing, wrong or has no room is left out.
+pub(crate) fn collect_some(
+    places: &Places,
+    files: &[OutputFile],
+    paths: &[PathBuf],
+) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    let mut room = limits::OUTPUTS_TOTAL_BYTES;
+    for (file, path) in files.iter().zip(paths) {
+        let one = collect(places, from_ref(file), from_ref(path)).unwrap_or_default();
+        for (name, value) in one {
+            if let Some(left) = room.checked_sub(value.len()) {
+                room = left;
+                all.push((name, value));
+            }
+        }
+    }
+    all
 }
 
 /// The value of one file without one trailing newline; `None` if there is no such file.

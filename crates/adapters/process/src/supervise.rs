@@ -27,6 +27,8 @@ const FIRST_READ_BYTES: usize = 4 * 1024;
 /// What others may ask of a running attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
+    /// As `Stop`, with the signal of a keyboard.
+    Interrupt,
     /// End politely, then hard.
     Stop,
     /// End now.
@@ -52,8 +54,9 @@ impl Control {
     /// Asks; the stronger demand wins.
     pub(crate) fn ask(&self, ask: Ask) {
         let level = match ask {
-            Ask::Stop => 1,
-            Ask::Kill => 2,
+            Ask::Interrupt => 1,
+            Ask::Stop => 2,
+            Ask::Kill => 3,
         };
         self.asked.fetch_max(level, Ordering::SeqCst);
         // Can only fail if it was asked 2^64 times.
@@ -89,7 +92,8 @@ impl Control {
     pub(crate) fn asked(&self) -> Option<Ask> {
         match self.asked.load(Ordering::SeqCst) {
             0 => None,
-            1 => Some(Ask::Stop),
+            1 => Some(Ask::Interrupt),
+            2 => Some(Ask::Stop),
             _ => Some(Ask::Kill),
         }
     }
@@ -179,6 +183,11 @@ impl Running {
                 Err(error.into())
             }
         }
+    }
+
+    /// The number of the process.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
     }
 
     /// Closes this side's copy of what the process was given as its standard input.
@@ -313,7 +322,8 @@ impl Stopping {
                 None => return None,
             };
             self.kill_at = Some(now + bounds.grace);
-            return Some(Signal::TERM);
+            let interrupted = asked == Some(Ask::Interrupt);
+            return Some(if interrupted { Signal::INT } else { Signal::TERM });
         }
         let over = self.kill_at.is_some_and(|at| now >= at);
         if over { self.kill() } else { None }

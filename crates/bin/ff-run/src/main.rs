@@ -1,7 +1,16 @@
-//! The runner: started by the server for a task that sees paths of its own, which it then becomes.
+//! The runner. Started by the server for a task that sees paths of its own, it becomes that task; as
+//! `ff-run pod` it runs the task of the pod that it is in, where `ff-run install` has put it before.
+
+mod install;
+mod pod;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    flowforge_process::exec_task()
+    let mode = std::env::args_os().nth(1);
+    match mode.as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("pod") => pod::run(),
+        Some("install") => install::run(),
+        Some(_) | None => flowforge_process::exec_task(),
+    }
 }

@@ -130,16 +130,27 @@ impl AttemptId {
     pub fn pod_name(self, task: &str) -> String {
         let safe = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         let task: String = task.chars().take(POD_TASK).map(safe).collect();
-        let bits = self.0.as_u128();
-        let hash = mix(mix(lane(bits >> 64)) ^ lane(bits));
-        // The lowest digit has four bits only.
-        let digit = |at: u32| (hash.checked_shr(at * 5).unwrap_or(0) & 31) as usize;
-        let hash: String =
-            (0..13).filter_map(|at| BASE32.get(digit(at)).copied().map(char::from)).collect();
+        let hash = self.pod_hash();
         match task.trim_matches('-') {
             "" => format!("ff-{hash}"),
             task => format!("ff-{task}-{hash}"),
         }
+    }
+
+    /// Whether a pod of this name is the attempt's, whatever its task is called: the end of the name says
+    /// it.
+    #[must_use]
+    pub fn is_pod(self, name: &str) -> bool {
+        let rest = name.strip_suffix(&self.pod_hash());
+        name.len() <= 57 && rest.is_some_and(|rest| rest.starts_with("ff-") && rest.ends_with('-'))
+    }
+
+    fn pod_hash(self) -> String {
+        let bits = self.0.as_u128();
+        let hash = mix(mix(lane(bits >> 64)) ^ lane(bits));
+        // The lowest digit has four bits only.
+        let digit = |at: u32| (hash.checked_shr(at * 5).unwrap_or(0) & 31) as usize;
+        (0..13).filter_map(|at| BASE32.get(digit(at)).copied().map(char::from)).collect()
     }
 }
 
@@ -247,6 +258,15 @@ mod tests {
         all.sort_by_key(|id| id.pod_name(""));
         all.dedup_by_key(|id| id.pod_name(""));
         assert_eq!(all.len(), 1999);
+        let other = workflow.attempt(NodeIx(3), 2);
+        for task in ["", "a", "main.Prepare_data(0:é)", &"x".repeat(500)] {
+            assert!(attempt.is_pod(&attempt.pod_name(task)), "{task}");
+            assert!(!attempt.is_pod(&other.pod_name(task)), "{task}");
+        }
+        for bad in [hash, &format!("ff-{hash}-0"), &format!("ff-a{hash}"), &format!("-{hash}"), ""]
+        {
+            assert!(!attempt.is_pod(bad), "{bad}");
+        }
     }
 
     #[test]

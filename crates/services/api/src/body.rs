@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName};
 use bytes::{Bytes, BytesMut};
 use flowforge_model::limits::BODY_BYTES;
 use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
 
 use crate::Shared;
 use crate::problem::{Code, Failure};
@@ -52,11 +53,22 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     }
 }
 
-/// Reads a body of at most 16 MiB. What is longer is refused without being read on.
-async fn bytes(shared: &Shared, headers: &HeaderMap, mut body: Body) -> Result<Bytes, Failure> {
-    let too_large = || Failure::new(Code::TooLarge, "the body is larger than 16 MiB");
+/// Reads a body of at most `most` bytes. What is longer is refused without being read on.
+async fn bytes(
+    shared: &Shared,
+    headers: &HeaderMap,
+    mut body: Body,
+    most: usize,
+) -> Result<Bytes, Failure> {
+    let too_large = || {
+        let most = match most / 1024 {
+            kib if kib >= 1024 => format!("{} MiB", kib / 1024),
+            kib => format!("{kib} KiB"),
+        };
+        Failure::new(Code::TooLarge, format!("the body is larger than {most}"))
+    };
     let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
-    if announced.is_some_and(|length| length.parse().is_ok_and(|n: usize| n > BODY_BYTES)) {
+    if announced.is_some_and(|length| length.parse().is_ok_and(|n: usize| n > most)) {
         return Err(too_large());
     }
     let mut whole = BytesMut::new();
@@ -73,7 +85,7 @@ async fn bytes(shared: &Shared, headers: &HeaderMap, mut body: Body) -> Result<B
             Ok(Some(Ok(frame))) => frame,
         };
         if let Some(data) = frame.data_ref() {
-            if whole.len() + data.len() > BODY_BYTES {
+            if whole.len() + data.len() > most {
                 return Err(too_large());
             }
             whole.extend_from_slice(data);
@@ -88,7 +100,7 @@ pub(crate) async fn text(
     body: Body,
 ) -> Result<(Format, String), Failure> {
     let format = Format::read(headers)?;
-    let bytes = bytes(shared, headers, body).await?;
+    let bytes = bytes(shared, headers, body, BODY_BYTES).await?;
     match String::from_utf8(bytes.into()) {
         Ok(text) => Ok((format, text)),
         Err(error) => {
@@ -114,4 +126,19 @@ pub(crate) async fn optional_json(
         return Err(Failure::new(Code::UnsupportedMediaType, detail));
     }
     Ok(if text.is_empty() { "{}".to_owned() } else { text })
+}
+
+/// Reads what another part of `FlowForge` wrote as JSON, at most `most` bytes of it.
+pub(crate) async fn json<T: DeserializeOwned>(
+    shared: &Shared,
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+) -> Result<T, Failure> {
+    if Format::read(headers)? != Format::Json {
+        return Err(Failure::new(Code::UnsupportedMediaType, "send `application/json`"));
+    }
+    let bytes = bytes(shared, headers, body, most).await?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::at(Code::InvalidRequest, "", error.to_string()))
 }

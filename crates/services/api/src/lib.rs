@@ -26,6 +26,7 @@ mod meta;
 mod openapi;
 mod organization;
 mod path;
+mod pods;
 mod problem;
 mod projects;
 mod query;
@@ -68,6 +69,7 @@ use problem::{Code, Failure};
 pub use download::Downloads;
 pub use hub::Hub;
 pub use openapi::document as openapi_document;
+pub use pods::PodAccess;
 pub use queue::QueueAccess;
 
 /// Bounds of a server.
@@ -143,6 +145,8 @@ pub struct ApiConfig {
     pub downloads: Option<Downloads>,
     /// Where work and signs of life of servers are looked at; none if this is the only one.
     pub queue: Option<QueueAccess>,
+    /// What pods begin and tell; none if there are no pods, and no routes for them then.
+    pub pods: Option<PodAccess>,
     /// Who is asked why something waits; none if nobody can be.
     pub explains: Option<Arc<dyn Explains>>,
     /// Bounds.
@@ -166,6 +170,7 @@ impl ApiConfig {
             default_retry: None,
             downloads: None,
             queue: None,
+            pods: None,
             explains: None,
             limits: Limits::default(),
             clock: Arc::new(SystemClock),
@@ -246,6 +251,22 @@ pub async fn serve(
     let served = flowforge_listen::serve(listener, api.router(), around, shutdown).await;
     reaper.abort();
     served
+}
+
+/// Serves what pods ask, and nothing else, where others may reach it: with the bounds of [`serve()`], whose
+/// connections are counted apart.
+///
+/// # Errors
+/// None at present; a broken connection ends alone.
+pub async fn serve_pods(
+    listener: TcpListener,
+    api: Api,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let Limits { connections, head_timeout, leave, drain, .. } = api.0.config.limits;
+    let around = (Bounds { connections, head_timeout, leave, drain }, api.0.closing.clone());
+    let router = router::build_for_pods(Arc::clone(&api.0));
+    flowforge_listen::serve(listener, router, around, shutdown).await
 }
 
 /// What the handlers share.

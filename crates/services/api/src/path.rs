@@ -2,7 +2,8 @@
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use flowforge_model::id::WorkflowId;
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::id::{NodeIx, WorkflowId};
 
 use crate::problem::{Code, Failure};
 
@@ -46,6 +47,27 @@ impl<S: Send + Sync> FromRequestParts<S> for ArtifactPath {
         let params = params.map_err(|_| Failure::new(Code::NotFound, Code::NotFound.text()))?;
         let name = params.iter().nth(2).map(|(_, value)| value.to_owned()).unwrap_or_default();
         Ok(Self { id, task, name })
+    }
+}
+
+/// The attempt that a path names: workflow, node, number.
+#[derive(Debug)]
+pub(crate) struct AttemptPath(pub(crate) AttemptKey);
+
+impl<S: Send + Sync> FromRequestParts<S> for AttemptPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let missing = || Failure::new(Code::NotFound, "there is no such attempt");
+        let params =
+            RawPathParams::from_request_parts(parts, state).await.map_err(|_| missing())?;
+        let mut values = params.iter().map(|(_, value)| value);
+        let mut key = || {
+            let workflow = workflow_id(values.next()?)?;
+            let node = NodeIx(values.next()?.parse().ok()?);
+            Some(AttemptKey { workflow, node, number: values.next()?.parse().ok()? })
+        };
+        key().map(Self).ok_or_else(missing)
     }
 }
 

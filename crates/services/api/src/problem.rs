@@ -63,6 +63,12 @@ codes! {
         "The name is taken, or the row changed at the same time.";
     Refused = "refused", CONFLICT, "Not possible now",
         "The workflow is in a state in which this cannot be asked. `detail` names it.";
+    AttemptOver = "attempt_over", GONE, "The attempt is over",
+        "The attempt has ended, or there never was one. A pod that asks has nothing to do.";
+    AttemptTaken = "attempt_taken", CONFLICT, "Another pod has begun it",
+        "Another pod has begun this attempt. This one has nothing to do.";
+    AttemptStopped = "attempt_stopped", CONFLICT, "The attempt is to be stopped",
+        "Somebody wants the attempt stopped, and it has not begun: it does not begin any more.";
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "Changed meanwhile",
         "The version in `If-Match` is not the current one. Read it again, and repeat the change if it is still wanted.";
     NotEmpty = "not_empty", CONFLICT, "Not empty",
@@ -232,6 +238,12 @@ impl Failure {
     pub(crate) fn of_logs(error: &std::io::Error) -> Self {
         tracing::error!(%error, "the logs cannot be read");
         Self::new(Code::LogsUnavailable, Code::LogsUnavailable.text())
+    }
+
+    /// What a pod is told of lines that cannot be taken in. Inner details go to the log only.
+    pub(crate) fn of_intake(error: &std::io::Error) -> Self {
+        tracing::error!(%error, "lines of a pod cannot be taken in");
+        Self::new(Code::LogsUnavailable, "the lines cannot be taken in now: send them again")
     }
 }
 

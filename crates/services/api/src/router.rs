@@ -22,7 +22,7 @@ use crate::organization::routes::{departments, groups, projects, quotas, tenants
 use crate::problem::{Code, Failure};
 use crate::{
     Shared, actions, apply, auth, dead_letters, download, events, explain, locks, logs, memos,
-    meta, openapi, schedules, servers, submit, tasks, templates, workflows,
+    meta, openapi, pods, schedules, servers, submit, tasks, templates, workflows,
 };
 
 fn all() -> (Router<Arc<Shared>>, OpenApi) {
@@ -104,14 +104,24 @@ pub(crate) fn described() -> OpenApi {
 /// The whole service.
 pub(crate) fn build(shared: Arc<Shared>) -> Router {
     let (router, _) = all();
+    refusing(router.merge(pods::routes()))
+        .layer(from_fn_with_state(Arc::clone(&shared), auth::require))
+        .layer(from_fn(finish))
+        .with_state(shared)
+}
+
+/// What pods may ask, and nothing else.
+pub(crate) fn build_for_pods(shared: Arc<Shared>) -> Router {
+    refusing(pods::routes()).layer(from_fn(finish)).with_state(shared)
+}
+
+/// Says of everything else that it is not there.
+fn refusing(router: Router<Arc<Shared>>) -> Router<Arc<Shared>> {
     router
         .fallback(async || Failure::new(Code::NotFound, "there is no such path"))
         .method_not_allowed_fallback(async || {
             Failure::new(Code::MethodNotAllowed, Code::MethodNotAllowed.text())
         })
-        .layer(from_fn_with_state(Arc::clone(&shared), auth::require))
-        .layer(from_fn(finish))
-        .with_state(shared)
 }
 
 /// Runs around everything, so that whatever happens inside leaves as an answer of ours.

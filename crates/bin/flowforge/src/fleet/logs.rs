@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use flowforge_listen::Bounds;
 use flowforge_logstore::{Aggregator, RemoteLogs, SegmentLogs};
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{InstanceId, WorkflowId};
 use flowforge_ports::catalog::Catalog;
-use flowforge_ports::logs::{LogCursor, LogLine, LogPage, LogQuery, LogStore};
+use flowforge_ports::logs::{Intake, LogCursor, LogLine, LogPage, LogQuery, LogStore, Shipment};
 use flowforge_ports::queue::Role;
 use flowforge_ports::store::StoreError;
 use flowforge_svc_logs::LogService;
@@ -176,6 +176,15 @@ impl Logs {
     /// Lines may be on their way after their workflow has ended.
     pub(super) fn come_late(&self) -> bool {
         matches!(self, Self::There(_))
+    }
+}
+
+impl Intake for Logs {
+    fn take_in(&self, source: InstanceId, shipment: &Shipment) -> io::Result<()> {
+        match self {
+            Self::Here(logs) => logs.take_in(source, shipment),
+            Self::There(logs) => logs.take_in(source, shipment),
+        }
     }
 }
 

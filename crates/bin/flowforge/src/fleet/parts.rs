@@ -12,11 +12,12 @@ use flowforge_ports::logs::LogStore;
 use flowforge_ports::queue::Role;
 use flowforge_ports::runner::FactSink;
 use flowforge_store::PostgresStore;
-use flowforge_svc_api::{Api, ApiConfig, Downloads, Hub, QueueAccess};
+use flowforge_svc_api::{Api, ApiConfig, Downloads, Hub, PodAccess, QueueAccess};
 use flowforge_svc_controller::{Beside, Config as ControllerConfig};
 use flowforge_svc_cron::Config as CronConfig;
 use flowforge_svc_executor::{Executor, Ledger, Serve as ServeExecutor};
 use flowforge_svc_scheduler::{Elsewhere, Questions, Serve as ServeScheduler};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -26,7 +27,7 @@ use super::beats;
 use super::explain;
 use super::logs::{self, Logs};
 use super::pods;
-use super::told::{Told, follow, intent, wake};
+use super::told::{Told, facts, follow, intent, wake};
 use super::{Ground, Shared};
 use crate::artifacts;
 use crate::banner::Banner;
@@ -154,6 +155,8 @@ fn api<Q: Shared>(
     config.default_retry = settings.default_retry();
     config.downloads = Some(Downloads { artifacts, scratch: ground.data.work() });
     config.queue = Some(QueueAccess::new(ground.queue.clone(), settings.cluster.clone()));
+    let told = facts(around_queue("api", ground.queue.clone()));
+    config.pods = Some(PodAccess::new(Arc::clone(&ground.store), Arc::<Logs>::clone(&logs), told));
     config.explains = Some(explains);
     config.limits.leave = LEAVE;
     config.limits.drain = DRAIN;
@@ -167,6 +170,17 @@ fn api<Q: Shared>(
     let concurrency = if ground.roles.executor { settings.concurrency } else { 0 };
     Banner { url: &url, token: &token, data: ground.data.path(), concurrency, unfinished: 0 }
         .print();
+    if let Some(address) = settings.kubernetes.listen {
+        let listener = runtime
+            .block_on(TcpListener::bind(address))
+            .with_context(|| format!("kubernetes.listen: cannot listen on {address}"))?;
+        crate::say(&format!("pods are answered at http://{}\n", listener.local_addr()?))?;
+        let (api, stop) = (api.clone(), ground.stop.clone());
+        parts.spawn(async move {
+            let until = async move { stop.stopped().await };
+            flowforge_svc_api::serve_pods(listener, api, until).await.context("cannot answer pods")
+        });
+    }
     let (stop, stopped, queue) = (ground.stop.clone(), ground.stop.clone(), ground.queue.clone());
     parts.spawn(async move {
         let serve = flowforge_svc_api::serve(listener, api, async move { stop.stopped().await });

@@ -63,6 +63,11 @@ pub(crate) fn intent(queue: impl Hints) -> Arc<dyn Fn(Nudge) + Send + Sync> {
     })
 }
 
+/// Tells the controller of a workflow that a pod has begun or ended.
+pub(crate) fn facts(queue: impl Hints) -> impl Fn(WorkflowId) + Send + Sync {
+    move |workflow| queue.publish(Hint::Facts { shard: workflow.shard() })
+}
+
 /// Wakes a controller when users or other roles left something for any shard.
 pub(crate) async fn wake(queue: impl Hints, wake: Arc<Notify>) {
     let topics: Vec<Topic> = ShardSet::ALL

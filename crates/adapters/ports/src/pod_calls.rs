@@ -1,0 +1,50 @@
+//! What a pod and an API server say to each other, as JSON.
+
+use flowforge_model::attempt::WorkOrder;
+use flowforge_model::id::PodUid;
+use serde::{Deserialize, Serialize};
+
+/// Where pods find their routes: `{ATTEMPTS}/WORKFLOW/NODE/NUMBER/start`, `result` and `logs`.
+pub const ATTEMPTS: &str = "/internal/v1/attempts";
+/// Whom the service-account token of a pod is for.
+pub const AUDIENCE: &str = "flowforge";
+/// Bytes of a body of lines. A request holds lines of [`LINES_TEXT_BYTES`] whatever is in them.
+pub const LINES_BYTES: usize = 1024 * 1024;
+/// Bytes of text that a pod sends at once: a control character takes six bytes in JSON, and a line some
+/// ninety for itself.
+pub const LINES_TEXT_BYTES: usize = 128 * 1024;
+/// Bytes of a report: all outputs and the result at their limits, all of it control characters.
+pub const REPORT_BYTES: usize = 32 * 1024 * 1024;
+
+/// May this pod begin?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartRequest {
+    /// Who asks. Its service-account token has to say the same.
+    pub pod: PodUid,
+}
+
+/// It may.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// By this token the pod tells of the attempt.
+    pub token: String,
+    /// What it does.
+    pub order: WorkOrder,
+}
+
+/// What becomes of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It counts.
+    Taken,
+    /// It came when it was of no use any more.
+    Late,
+}
+
+/// The answer to a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// What became of it.
+    pub outcome: Outcome,
+}

@@ -1,0 +1,267 @@
+//! One attempt in the container that this process is in: its root, its environment, its limits.
+//!
+//! The same capture, outputs and verdicts as for a local process. What a container has already is not
+//! made again: there are no mounts, no roots and no limits here.
+
+mod oom;
+mod warden;
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use flowforge_model::attempt::{Failure, FailureClass, Main, Process, Report, Work, WorkOrder};
+use flowforge_model::status::Reason;
+use flowforge_ports::clock::Clock;
+use flowforge_ports::logs::LogStore;
+
+use crate::attempt::{exit_code, not_possible, refused, spawn_failed, verdict};
+use crate::capture::Capture;
+use crate::command::{Argv, CommandLine};
+use crate::environment::{ATTEMPT, DEFAULT_PATH};
+use crate::outputs::Places;
+use crate::supervise::{Bounds, Cause, Ended, Running};
+use crate::survivors::end_marked;
+use crate::{directory, mapping, outputs, variables};
+
+use oom::Kills;
+pub use warden::Warden;
+
+/// What an attempt finds in its container.
+pub struct Container<'a> {
+    /// A script is put here.
+    pub scratch: &'a Path,
+    /// What the image starts; used when the order names no command. Empty: not known.
+    pub entrypoint: &'a [String],
+    /// All that the task sees, but for the mark of its attempt.
+    pub environment: &'a [(OsString, OsString)],
+    /// From the polite signal to the hard one.
+    pub grace: Duration,
+    /// Where its output goes, beside this process's own.
+    pub logs: &'a dyn LogStore,
+    /// What time it is.
+    pub clock: &'a dyn Clock,
+}
+
+impl std::fmt::Debug for Container<'_> {
+    /// Without the environment: it holds secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Container").field("scratch", &self.scratch).finish_non_exhaustive()
+    }
+}
+
+/// Runs the attempt to its end. When this returns nothing that it started runs any more, unless that has
+/// left its group and cleared its environment.
+#[must_use]
+pub fn run_contained(order: &WorkOrder, container: &Container<'_>, warden: &Warden) -> Report {
+    let begun = Begun::prepare(order, container).and_then(|prepared| prepared.begin(warden));
+    match begun {
+        Ok(begun) => begun.end(warden),
+        Err(Failure { class, reason, message }) => {
+            Report::failed(container.clock.now(), class, reason, message)
+        }
+    }
+}
+
+/// A process that is about to start.
+struct Prepared<'a> {
+    order: &'a WorkOrder,
+    container: &'a Container<'a>,
+    argv: Argv,
+    path: String,
+    cwd: PathBuf,
+    places: Places,
+    outputs: Vec<PathBuf>,
+}
+
+/// A process that runs.
+struct Begun<'a> {
+    prepared: Prepared<'a>,
+    running: Running,
+    kills: Kills,
+}
+
+impl Begun<'_> {
+    fn prepare<'a>(
+        order: &'a WorkOrder,
+        container: &'a Container<'a>,
+    ) -> Result<Prepared<'a>, Failure> {
+        let process = only(order)?;
+        outputs::check(&order.outputs)?;
+        let known = known(container.environment);
+        let process = &*variables::in_command(process, &known);
+        let cwd =
+            working_directory(process).map_err(|e| spawn_failed("no working directory", &e))?;
+        let script = process.script.as_ref();
+        let script = script
+            .map(|source| directory::stage(container.scratch, source))
+            .transpose()
+            .map_err(|error| spawn_failed("the script cannot be written", &error))?;
+        let path = known.iter().rev().find(|(name, _)| name == "PATH");
+        let path = path.map_or(DEFAULT_PATH, |(_, path)| path).to_owned();
+        let line = CommandLine {
+            path: path.clone(),
+            command: command(process, container.entrypoint)?.to_vec(),
+            args: process.args.clone(),
+            script,
+            cwd: cwd.clone(),
+            ..CommandLine::default()
+        };
+        let settle = |output: &String| mapping::settle(Path::new(output), &[]);
+        Ok(Prepared {
+            order,
+            container,
+            argv: line.resolve()?,
+            path,
+            places: Places::shared(&cwd)?,
+            cwd,
+            outputs: order.outputs.iter().map(|output| settle(&output.path)).collect(),
+        })
+    }
+
+    /// Watches the process to its end and collects what it left.
+    fn end(self, warden: &Warden) -> Report {
+        let Self { prepared: Prepared { order, container, places, outputs, .. }, running, kills } =
+            self;
+        let clock = container.clock;
+        let started_at = clock.now();
+        let deadline = order.deadline.and_then(|span| Instant::now().checked_add(span.into()));
+        let bounds = Bounds { deadline, grace: container.grace };
+        let mut capture = Capture::new(container.logs, clock, order.key).copied();
+        let ended = running.watch(warden.control(), &bounds, &mut capture);
+        let finished_at = clock.now();
+        let captured = capture.finish(finished_at);
+        end_marked(&mark(order));
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                let Failure { class, reason, message } =
+                    spawn_failed("lost sight of the process", &error);
+                return Report {
+                    started_at: Some(started_at),
+                    ..Report::failed(finished_at, class, reason, message)
+                };
+            }
+        };
+        let mut report = Report {
+            started_at: Some(started_at),
+            finished_at,
+            exit_code: exit_code(ended.status),
+            failure: told(&ended).or_else(|| verdict(&ended, &captured)).map(|f| kills.explain(f)),
+            outputs: Vec::new(),
+            artifacts: Vec::new(),
+            result: captured.result,
+        };
+        match &report.failure {
+            None => match outputs::collect(&places, &order.outputs, &outputs) {
+                Ok(all) => report.outputs = all,
+                Err(failure) => report.failure = Some(failure),
+            },
+            // As in Argo: what a process left is there for who goes on in spite of its failure.
+            Some(failure) if matches!(failure.reason, Reason::ExitCode | Reason::OomKilled) => {
+                report.outputs = outputs::collect_some(&places, &order.outputs, &outputs);
+            }
+            Some(_) => {}
+        }
+        report
+    }
+}
+
+impl<'a> Prepared<'a> {
+    fn begin(self, warden: &Warden) -> Result<Begun<'a>, Failure> {
+        if warden.asked() {
+            return Err(told_to_end());
+        }
+        let kills = Kills::before();
+        let running = Running::spawn(self.command())
+            .map_err(|error| refused(&error, &self.argv, &self.path))?;
+        warden.watches(running.pid());
+        Ok(Begun { prepared: self, running, kills })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.argv.program);
+        if let Some((name, arguments)) = self.argv.words.split_first() {
+            command.arg0(name).args(arguments);
+        }
+        let environment = self.container.environment.iter();
+        command
+            .env_clear()
+            .envs(environment.map(|(name, value)| (name, value)))
+            .env(ATTEMPT, self.order.attempt.to_string())
+            .current_dir(&self.cwd)
+            .stdin(Stdio::null())
+            .process_group(0);
+        command
+    }
+}
+
+/// By what processes of the attempt are found that left its group.
+fn mark(order: &WorkOrder) -> String {
+    format!("{ATTEMPT}={}", order.attempt)
+}
+
+/// The only process of an order, if that is all there is to do.
+fn only(order: &WorkOrder) -> Result<&Process, Failure> {
+    let Work::Run(program) = &order.work else {
+        return Err(not_possible("a pod sends no HTTP request: those are for the server"));
+    };
+    let Main::One(process) = &program.main else {
+        return Err(not_possible("a container set cannot run in a pod yet"));
+    };
+    if let Some(init) = program.init.first() {
+        let why = format!("the init container {} cannot run in a pod yet", init.name);
+        return Err(not_possible(&why));
+    }
+    let taken = order.artifacts_in.iter().map(|artifact| &artifact.name);
+    let given = order.artifacts_out.iter().map(|artifact| &artifact.name);
+    if let Some(name) = taken.chain(given).next() {
+        return Err(not_possible(&format!("the artifact {name} cannot be used in a pod yet")));
+    }
+    Ok(process)
+}
+
+fn command<'a>(process: &'a Process, entrypoint: &'a [String]) -> Result<&'a [String], Failure> {
+    let command = if process.command.is_empty() { entrypoint } else { &process.command };
+    if command.is_empty() {
+        let why = format!(
+            "no command is set, and what the image {:?} starts is not known here: set `command`",
+            process.image
+        );
+        return Err(not_possible(&why));
+    }
+    Ok(command)
+}
+
+/// Where the process begins: where this one is, unless it says where. Runtimes make what is not there.
+fn working_directory(process: &Process) -> std::io::Result<PathBuf> {
+    let here = std::env::current_dir()?;
+    let wanted = process.working_dir.as_deref().unwrap_or("");
+    let there = if wanted.is_empty() { here } else { here.join(wanted) };
+    if !there.is_dir() {
+        std::fs::create_dir_all(&there)?;
+    }
+    Ok(there)
+}
+
+/// Variables that can be put into texts.
+fn known(environment: &[(OsString, OsString)]) -> Vec<(String, String)> {
+    let text = |text: &OsString| text.to_str().map(str::to_owned);
+    environment.iter().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
+}
+
+/// The pod was told to end. Whoever wanted the attempt stopped knows; else its node is going down, and
+/// it is to be repeated elsewhere.
+fn told(ended: &Ended) -> Option<Failure> {
+    (ended.cause == Some(Cause::Stopped)).then(told_to_end)
+}
+
+fn told_to_end() -> Failure {
+    Failure {
+        class: FailureClass::Lost,
+        reason: Reason::Lost,
+        message: "the pod was told to end while its task ran".to_owned(),
+    }
+}

@@ -1,0 +1,131 @@
+//! One pod: asks whether it may begin, runs the task, tells how it ended.
+//!
+//! The server may be away at any time. Before the task nothing is lost by waiting for it; meanwhile
+//! lines are kept; at the end the report is sent until it is taken, and the exit code of the task is
+//! that of the container whatever comes of that.
+
+mod backoff;
+mod last_word;
+mod server;
+mod settings;
+mod shipper;
+mod signals;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flowforge_model::attempt::Report;
+use flowforge_model::status::Reason;
+use flowforge_ports::clock::SystemClock;
+use flowforge_ports::pod_calls::{StartRequest, Started, Told};
+use flowforge_process::{Container, Warden, run_contained};
+
+use backoff::{Backoff, FATAL};
+use last_word::LastWord;
+use server::{Server, Trouble};
+use settings::Settings;
+use shipper::Shipper;
+
+/// The exit code of a pod that ran nothing because it may not. No shell and no signal gives it.
+const REFUSED: u8 = 88;
+/// After the task has ended its lines are waited for so long, then it is told without them, and they have
+/// as long again: what one log server lacks must not hold up a workflow.
+const LINES: Duration = Duration::from_secs(60);
+
+/// Runs the task of this pod.
+pub(crate) fn run() -> ExitCode {
+    let settings = match Settings::read() {
+        Ok(settings) => settings,
+        Err(why) => return LastWord::of_environment().refused("bad_environment", &why),
+    };
+    let last_word = LastWord::at(&settings.termination_log);
+    let warden = match Warden::new().map(Arc::new) {
+        Ok(warden) => warden,
+        Err(error) => return last_word.refused("no_resources", &error.to_string()),
+    };
+    if let Err(error) = signals::listen(&warden) {
+        return last_word.refused("no_resources", &error.to_string());
+    }
+    let server = Server::new(&settings);
+    let Started { token, order } = match start(&server, &settings, &warden) {
+        Ok(started) => started,
+        Err((code, why)) => return last_word.refused(&code, &why),
+    };
+    let shipper = match Shipper::start(server.with_token(&token), settings.key) {
+        Ok(shipper) => shipper,
+        Err(error) => return last_word.refused("no_resources", &error.to_string()),
+    };
+    let environment = settings.environment(&token);
+    let container = Container {
+        scratch: &settings.directory,
+        entrypoint: &settings.entrypoint,
+        environment: &environment,
+        grace: settings.grace,
+        logs: &shipper,
+        clock: &SystemClock,
+    };
+    let report = run_contained(&order, &container, &warden);
+    let until = Instant::now() + settings.report_wait;
+    shipper.settle(LINES.min(settings.report_wait / 2));
+    let told = tell(&server.with_token(&token), &report, until);
+    if told.is_ok() {
+        shipper.settle(LINES.min(until.saturating_duration_since(Instant::now())));
+    }
+    last_word.told(&told);
+    exit_code(&report)
+}
+
+/// Asks until there is an answer. Fails with a code and why.
+fn start(
+    server: &Server,
+    settings: &Settings,
+    warden: &Warden,
+) -> Result<Started, (String, String)> {
+    let asked = StartRequest { pod: settings.pod };
+    let mut backoff = Backoff::new(settings.start_wait);
+    loop {
+        let trouble = match settings.service_token() {
+            Ok(token) => match server.with_token(&token).ask("start", &asked) {
+                Ok(started) => return Ok(started),
+                Err(trouble) => trouble,
+            },
+            // The kubelet may not have written it yet.
+            Err(why) => Trouble::away("no_token", why),
+        };
+        let pause = if trouble.is_final() { None } else { backoff.next(trouble.fatal_after()) };
+        let stopped = pause.is_none_or(|pause| warden.sleep(pause).is_err());
+        if warden.asked() {
+            let why = "the pod was told to end before its task began";
+            return Err(("stopped".to_owned(), why.to_owned()));
+        }
+        if stopped {
+            return Err((trouble.code, trouble.why));
+        }
+    }
+}
+
+/// Tells how the task ended until somebody has taken it.
+fn tell(server: &Server, report: &Report, until: Instant) -> Result<Told, Trouble> {
+    let mut backoff = Backoff::new(until.saturating_duration_since(Instant::now()));
+    loop {
+        let trouble = match server.ask("result", report) {
+            Ok(told) => return Ok(told),
+            Err(trouble) => trouble,
+        };
+        let pause = if trouble.is_final() { None } else { backoff.next(trouble.fatal_after()) };
+        let Some(pause) = pause else { return Err(trouble) };
+        std::thread::sleep(pause);
+    }
+}
+
+/// The task's own; of one that did not start what shells give.
+fn exit_code(report: &Report) -> ExitCode {
+    let code = match (report.exit_code, &report.failure) {
+        (Some(code), _) => u8::try_from(code).unwrap_or(1),
+        (None, Some(failure)) if failure.reason == Reason::CommandNotFound => 127,
+        (None, Some(_)) => 126,
+        (None, None) => 0,
+    };
+    ExitCode::from(code)
+}

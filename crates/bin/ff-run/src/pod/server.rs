@@ -1,0 +1,152 @@
+//! Requests to the server.
+
+use std::fmt;
+use std::time::Duration;
+
+use flowforge_model::attempt::AttemptKey;
+use flowforge_ports::pod_calls::ATTEMPTS;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use ureq::Agent;
+
+use super::FATAL;
+use super::settings::Settings;
+
+/// A server that is there accepts within this.
+const CONNECT: Duration = Duration::from_secs(5);
+/// And has answered within this, also to the largest report.
+const ANSWER: Duration = Duration::from_secs(60);
+/// Bytes of an answer: a work order of the largest document.
+const ANSWER_BYTES: u64 = 64 * 1024 * 1024;
+/// Characters shown of an answer that is no problem document.
+const SHOWN: usize = 200;
+
+/// The server, asked about one attempt. Clones share their connections.
+#[derive(Clone)]
+pub(super) struct Server {
+    agent: Agent,
+    url: String,
+    token: String,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// What is read of a problem document.
+#[derive(Deserialize)]
+struct Problem {
+    code: String,
+    detail: String,
+}
+
+/// Why the server did not do what it was asked.
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    /// A stable word.
+    pub(super) code: String,
+    /// For people.
+    pub(super) why: String,
+    /// Of an answer.
+    status: Option<u16>,
+}
+
+impl Trouble {
+    /// Nobody answered.
+    pub(super) fn away(code: &str, why: String) -> Self {
+        Self { code: code.to_owned(), why, status: None }
+    }
+
+    /// The answer will not change.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self.status, Some(409 | 410 | 413))
+    }
+
+    /// When an answer that hardly changes is taken for final.
+    pub(super) fn fatal_after(&self) -> Duration {
+        if self.is_client_error() { FATAL } else { Duration::MAX }
+    }
+
+    /// These lines will never be taken. A server without the path is one of an earlier version.
+    pub(super) fn refuses_lines(&self) -> bool {
+        self.is_client_error() && self.status != Some(404)
+    }
+
+    /// It is the request's fault, as far as the server can tell.
+    fn is_client_error(&self) -> bool {
+        let passes = |status: &u16| !matches!(status, 408 | 425 | 429);
+        self.status.filter(passes).is_some_and(|status| (400..500).contains(&status))
+    }
+}
+
+impl Server {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            // Tokens go to the server that was named and nowhere else.
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_connect(Some(CONNECT))
+            .timeout_global(Some(ANSWER))
+            .user_agent(concat!("ff-run/", env!("CARGO_PKG_VERSION")))
+            .build();
+        let AttemptKey { workflow, node, number } = settings.key;
+        let endpoint = settings.endpoint.trim_end_matches('/');
+        let url = format!("{endpoint}{ATTEMPTS}/{workflow}/{}/{number}", node.0);
+        Self { agent: config.new_agent(), url, token: String::new() }
+    }
+
+    /// The same, asked with this token.
+    pub(super) fn with_token(&self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self.clone() }
+    }
+
+    /// Asks once.
+    pub(super) fn ask<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Trouble> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| Trouble::away("bad_request", error.to_string()))?;
+        let answer = self.send(what, &body)?;
+        serde_json::from_slice(&answer).map_err(|error| {
+            let why = format!("{} does not answer as a FlowForge server: {error}", self.url);
+            Trouble::away("bad_answer", why)
+        })
+    }
+
+    /// Sends lines, written already.
+    pub(super) fn lines(&self, body: &[u8]) -> Result<(), Trouble> {
+        self.send("logs", body).map(drop)
+    }
+
+    fn send(&self, what: &str, body: &[u8]) -> Result<Vec<u8>, Trouble> {
+        let away =
+            |error: ureq::Error| Trouble::away("server_away", format!("{}: {error}", self.url));
+        let answer = self
+            .agent
+            .post(format!("{}/{what}", self.url))
+            .header("authorization", format!("Bearer {}", self.token))
+            .content_type("application/json")
+            .send(body)
+            .map_err(away)?;
+        let status = answer.status().as_u16();
+        let mut answer = answer.into_body();
+        let bytes = answer.with_config().limit(ANSWER_BYTES).read_to_vec().map_err(away)?;
+        if (200..300).contains(&status) {
+            return Ok(bytes);
+        }
+        let (code, why) = match serde_json::from_slice::<Problem>(&bytes) {
+            Ok(Problem { code, detail }) => (code, detail),
+            Err(_) => {
+                let text = String::from_utf8_lossy(&bytes);
+                ("bad_answer".to_owned(), text.chars().take(SHOWN).collect())
+            }
+        };
+        let why = format!("{} answers with status {status}: {why}", self.url);
+        Err(Trouble { code, why, status: Some(status) })
+    }
+}

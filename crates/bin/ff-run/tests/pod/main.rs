@@ -1,0 +1,14 @@
+//! Pods without a cluster: the real `ff-run pod` and the real API, over stores in memory and tokens signed
+//! with keys of our own.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails; clippy exempts test functions but not what they call"
+)]
+
+mod away;
+mod ending;
+mod refusing;
+mod rig;
+mod running;
+mod tokens;

@@ -1,0 +1,244 @@
+//! The routes themselves.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::routing::post;
+use axum::{Json, Router};
+use flowforge_model::attempt::{AttemptKey, Report, WorkOrder};
+use flowforge_model::id::PodUid;
+use flowforge_model::limits;
+use flowforge_ports::logs::{LogLine, SHIPPED_LINES, Shipment};
+use flowforge_ports::pod_calls::{
+    ATTEMPTS, LINES_BYTES, Outcome, REPORT_BYTES, StartRequest, Started, Told,
+};
+use flowforge_ports::pods::{Begin, Finish, Refusal};
+
+use super::keys::{Doubt, Pod};
+use super::{PodAccess, token};
+use crate::backend::Backend;
+use crate::path::AttemptPath;
+use crate::problem::{Code, Failure};
+use crate::{Shared, blocking, body};
+
+/// Bytes of a question whether to begin.
+const START_BYTES: usize = 4 * 1024;
+
+type Service = State<Arc<Shared>>;
+
+/// All of them.
+pub(crate) fn routes() -> Router<Arc<Shared>> {
+    let of = |what: &str| format!("{ATTEMPTS}/{{workflow}}/{{node}}/{{number}}/{what}");
+    Router::new()
+        .route(&of("start"), post(start))
+        .route(&of("result"), post(result))
+        .route(&of("logs"), post(lines))
+}
+
+/// Lets the first pod begin that asks, and no other. It must be one that an executor made for this
+/// attempt: its cluster says who it is, its name says for what.
+async fn start(
+    State(shared): Service,
+    AttemptPath(key): AttemptPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Started>, Failure> {
+    let access = access(&shared)?;
+    let pod = believe(&shared, &access, bearer(&headers)?).await?;
+    let asked: StartRequest = body::json(&shared, &headers, body, START_BYTES).await?;
+    if pod.uid != asked.pod || !key.id().is_pod(&pod.name) {
+        return Err(unauthorized());
+    }
+    let at = shared.now();
+    let begin = move |_: &dyn Backend| {
+        let token = token::sign(&access.signing_key()?, key, pod.uid);
+        let begun = access.begin(pod.uid, key, at)?;
+        let token = token.ok_or_else(|| Failure::new(Code::Internal, Code::Internal.text()))?;
+        Ok::<_, Failure>((token, begun))
+    };
+    match shared.call(begin).await? {
+        (token, Begin::Run(order)) => Ok(Json(Started { token, order: *order })),
+        (_, Begin::Refused(refusal)) => Err(refused(refusal)),
+    }
+}
+
+/// Takes the end of an attempt. The first that is told of it counts.
+async fn result(
+    State(shared): Service,
+    AttemptPath(key): AttemptPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Told>, Failure> {
+    let access = access(&shared)?;
+    let pod = known(&shared, &access, key, &headers).await?;
+    let report: Report = body::json(&shared, &headers, body, REPORT_BYTES).await?;
+    check(&report)?;
+    let at = shared.now();
+    let finish = move |_: &dyn Backend| {
+        // The pod has begun: this only reads what it was told to do.
+        let Begin::Run(order) = access.0.pods.begin(pod, key, at)? else {
+            return Ok(Finish::Late);
+        };
+        declared(&order, &report)?;
+        access.finish(pod, key, report)
+    };
+    let outcome = match shared.call(finish).await? {
+        Finish::Taken => Outcome::Taken,
+        Finish::Late => Outcome::Late,
+    };
+    Ok(Json(Told { outcome }))
+}
+
+/// Takes in lines, each once however often it comes. What was answered with success is kept.
+async fn lines(
+    State(shared): Service,
+    AttemptPath(key): AttemptPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Told>, Failure> {
+    let access = access(&shared)?;
+    let pod = known(&shared, &access, key, &headers).await?;
+    let shipment: Shipment = body::json(&shared, &headers, body, LINES_BYTES).await?;
+    check_lines(key, &shipment)?;
+    let room = Arc::clone(&access.0.intakes);
+    blocking(&room, move || access.take_in(pod, &shipment)).await??;
+    Ok(Json(Told { outcome: Outcome::Taken }))
+}
+
+fn access(shared: &Shared) -> Result<PodAccess, Failure> {
+    let none = || Failure::new(Code::NotFound, "there is no such path");
+    shared.config.pods.clone().ok_or_else(none)
+}
+
+/// The token that a request carries.
+fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(unauthorized());
+    };
+    let (scheme, token) =
+        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(unauthorized)?;
+    let token = token.trim();
+    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+        Ok(token)
+    } else {
+        Err(unauthorized())
+    }
+}
+
+/// The pod that its cluster's token is bound to.
+async fn believe(shared: &Shared, access: &PodAccess, token: &str) -> Result<Pod, Failure> {
+    for missing in [false, true] {
+        let keys = match access.0.keys.cached(missing) {
+            Some(keys) => keys,
+            None => {
+                let asked = access.clone();
+                let clusters = shared.call(move |_| asked.0.pods.clusters()).await?;
+                access.0.keys.learn(&clusters)
+            }
+        };
+        match keys.pod(token) {
+            Ok(pod) => return Ok(pod),
+            Err(Doubt::UnknownKey) => {}
+            Err(Doubt::Wrong) => break,
+        }
+    }
+    Err(unauthorized())
+}
+
+/// The pod that the attempt's token was given to.
+async fn known(
+    shared: &Shared,
+    access: &PodAccess,
+    key: AttemptKey,
+    headers: &HeaderMap,
+) -> Result<PodUid, Failure> {
+    let token = bearer(headers)?;
+    let signing_key = match access.0.signing_key.get() {
+        Some(key) => *key,
+        None => {
+            let access = access.clone();
+            shared.call(move |_| access.signing_key()).await?
+        }
+    };
+    token::pod_of(&signing_key, key, token).ok_or_else(unauthorized)
+}
+
+fn unauthorized() -> Failure {
+    Failure::new(Code::Unauthorized, "this token does not let a pod speak of this attempt")
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    let code = match refusal {
+        Refusal::Over => Code::AttemptOver,
+        Refusal::Another => Code::AttemptTaken,
+        Refusal::Stopped => Code::AttemptStopped,
+    };
+    Failure::new(code, code.text())
+}
+
+/// What a runner may say.
+fn check(report: &Report) -> Result<(), Failure> {
+    let invalid =
+        |pointer: &str, detail: String| Failure::at(Code::InvalidRequest, pointer, detail);
+    let most = limits::OUTPUT_BYTES;
+    if let Some((name, _)) = report.outputs.iter().find(|(_, value)| value.len() > most) {
+        return Err(invalid(
+            "/outputs",
+            format!("the output {name:.64} has more than {most} bytes"),
+        ));
+    }
+    let (total, most) =
+        (report.outputs.iter().map(|(_, value)| value.len()).sum(), limits::OUTPUTS_TOTAL_BYTES);
+    if most < total {
+        return Err(invalid("/outputs", format!("the outputs have more than {most} bytes")));
+    }
+    if report.result.as_ref().is_some_and(|result| result.len() > limits::RESULT_BYTES) {
+        let detail = format!("the result has more than {} bytes", limits::RESULT_BYTES);
+        return Err(invalid("/result", detail));
+    }
+    let message = report.failure.as_ref().map_or(0, |failure| failure.message.len());
+    if message > limits::MESSAGE_BYTES {
+        let detail = format!("the message has more than {} bytes", limits::MESSAGE_BYTES);
+        return Err(invalid("/failure/message", detail));
+    }
+    Ok(())
+}
+
+/// A pod gives what its order names, each at most once.
+fn declared(order: &WorkOrder, report: &Report) -> Result<(), Failure> {
+    let mut left: HashSet<&str> = order.outputs.iter().map(|output| &*output.name).collect();
+    if let Some((name, _)) = report.outputs.iter().find(|(name, _)| !left.remove(&**name)) {
+        let detail = format!("the order names no output {name:.64}, or it is given twice");
+        return Err(Failure::at(Code::InvalidRequest, "/outputs", detail));
+    }
+    if !report.artifacts.is_empty() {
+        let detail = "a pod keeps no artifacts";
+        return Err(Failure::at(Code::InvalidRequest, "/artifacts", detail));
+    }
+    Ok(())
+}
+
+fn check_lines(key: AttemptKey, shipment: &Shipment) -> Result<(), Failure> {
+    let invalid = |pointer: &str, detail: &str| Failure::at(Code::InvalidRequest, pointer, detail);
+    if shipment.lines.len() > SHIPPED_LINES {
+        let detail = format!("at most {SHIPPED_LINES} lines come at once");
+        return Err(invalid("/lines", &detail));
+    }
+    if shipment.seq == 0 || shipment.seq.checked_add(SHIPPED_LINES as u64).is_none() {
+        return Err(invalid("/seq", "lines are numbered from 1 on"));
+    }
+    let ours = |line: &LogLine| line.node == key.node && line.attempt == key.number;
+    if shipment.workflow != key.workflow || !shipment.lines.iter().all(ours) {
+        return Err(invalid("/lines", "these are lines of another attempt"));
+    }
+    if shipment.lines.iter().any(|line| line.text.len() > limits::LOG_LINE_BYTES) {
+        let detail = format!("a line has at most {} bytes", limits::LOG_LINE_BYTES);
+        return Err(invalid("/lines", &detail));
+    }
+    Ok(())
+}
