@@ -64,8 +64,6 @@ pub(super) fn resource_quota(id: EntityId, project: &Project) -> ResourceQuota {
         ("requests.memory", memory.map(|bytes| more(bytes).to_string())),
         ("requests.nvidia.com/gpu", gpu.map(|gpu| more(gpu).to_string())),
         ("pods", pods.map(|pods| more(pods).to_string())),
-        // Nothing of ours needs any.
-        ("services", Some("0".to_owned())),
     ];
     let hard = hard
         .into_iter()
@@ -80,14 +78,12 @@ pub(super) fn resource_quota(id: EntityId, project: &Project) -> ResourceQuota {
 
 /// For pods that say nothing, so that a quota does not refuse them: ours always say.
 pub(super) fn limit_range(id: EntityId) -> LimitRange {
-    let list = |cpu: &str, memory: &str| {
-        let both = [("cpu", cpu), ("memory", memory)];
-        Some(both.map(|(name, value)| (name.to_owned(), Quantity(value.to_owned()))).into())
-    };
+    let asked = [("cpu", "100m"), ("memory", "256Mi")]
+        .map(|(name, value)| (name.to_owned(), Quantity(value.to_owned())));
     let item = LimitRangeItem {
         type_: "Container".to_owned(),
-        default: list("1", "1Gi"),
-        default_request: list("100m", "256Mi"),
+        // No limit: it could be below what a container asks for, and the cluster would refuse that.
+        default_request: Some(asked.into()),
         ..LimitRangeItem::default()
     };
     LimitRange { metadata: named(id, NAME), spec: Some(LimitRangeSpec { limits: vec![item] }) }
@@ -131,3 +127,6 @@ fn ours(id: EntityId) -> BTreeMap<String, String> {
         .map(|(name, value)| (name.to_owned(), value))
         .into()
 }
+
+#[cfg(test)]
+mod tests;

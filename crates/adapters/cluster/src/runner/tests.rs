@@ -1,7 +1,9 @@
 //! On a real cluster, whose kubeconfig `FLOWFORGE_TEST_KUBECONFIG` names. It needs a node that has, or can
 //! fetch, the image `busybox`. Each test has a project, and so a namespace, of its own.
 
+mod faults;
 mod real;
+mod scripted;
 
 use flowforge_model::artifact::{Given, SecretKey};
 use flowforge_model::attempt::{Mount, Volume, VolumeSource};

@@ -1,6 +1,6 @@
 //! A real cluster, and a runner that tells a test what it reports.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use flowforge_model::attempt::{AttemptKey, Process};
@@ -34,7 +34,12 @@ impl Projects for One {
 impl Real {
     pub(super) async fn new() -> Self {
         let path = std::env::var_os("FLOWFORGE_TEST_KUBECONFIG").expect("the path of a kubeconfig");
-        let access = Access::Kubeconfig(PathBuf::from(path));
+        Self::at(&PathBuf::from(path)).await
+    }
+
+    /// The cluster of a kubeconfig.
+    pub(super) async fn at(path: &Path) -> Self {
+        let access = Access::Kubeconfig(path.to_owned());
         let project = Project {
             tenant: EntityId(Uuid::from_u128(1)),
             names: ("acme".to_owned(), "etl".to_owned()),

@@ -1,0 +1,105 @@
+//! Answers that real clusters give rarely.
+
+use serde_json::{Value, json};
+
+use super::real::Real;
+use super::scripted::{Scripted, made, status};
+use super::*;
+
+const PODS: &str = "/pods";
+
+/// Answers creates one after the other, the last for ever; remembers the pod; applies everything else.
+fn server(creates: Vec<Option<(u16, Value)>>) -> Scripted {
+    let mut creates = creates.into_iter();
+    let mut pod = None;
+    Scripted::new(move |method, path, body| match method {
+        "POST" if path.ends_with(PODS) => {
+            pod.get_or_insert_with(|| made(body.clone()));
+            match creates.next().flatten() {
+                Some(refused) => refused,
+                None => (201, made(body)),
+            }
+        }
+        "PATCH" => (200, body),
+        "DELETE" => (200, pod.clone().unwrap_or_default()),
+        "GET" if path.contains("/pods/") => {
+            pod.clone().map_or(status(404, "NotFound", "no pod"), |pod| (200, pod))
+        }
+        other => panic!("{other} {path}"),
+    })
+}
+
+async fn end_of(server: &Scripted) -> String {
+    let real = Real::at(server.kubeconfig.path()).await;
+    let mut told = real.runner(Bounds::default());
+    told.runner.start(real.order("true"));
+    let end = told.end().await;
+    told.close().await;
+    end
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_itself_repeats_nothing() {
+    let server = server(vec![Some(status(504, "Timeout", "too slow"))]);
+    let real = Real::at(server.kubeconfig.path()).await;
+    real.pods()
+        .create(&PostParams::default(), &k8s_openapi::api::core::v1::Pod::default())
+        .await
+        .expect_err("504");
+    assert_eq!(server.count("POST", PODS), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_whose_making_got_no_answer_is_found_and_not_made_again() {
+    let exists = status(409, "AlreadyExists", "pods \"x\" already exists");
+    let server = server(vec![Some(status(504, "Timeout", "too slow")), Some(exists)]);
+    assert_eq!(end_of(&server).await, "success 0");
+    assert_eq!(server.count("POST", PODS), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_or_busy_quota_is_tried_again() {
+    let busy = "Operation cannot be fulfilled on resourcequotas \"flowforge\"";
+    let full = "pods \"x\" is forbidden: exceeded quota: flowforge";
+    let server = server(vec![
+        Some(status(409, "Conflict", busy)),
+        Some(status(403, "Forbidden", full)),
+        None,
+    ]);
+    assert_eq!(end_of(&server).await, "success 0");
+    assert_eq!(server.count("POST", PODS), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_webhook_denies_fails_at_once_with_its_message() {
+    let denied = status(403, "Forbidden", "admission webhook \"w\" denied the request: no");
+    let server = server(vec![Some(denied)]);
+    assert_eq!(end_of(&server).await, "Error pod_refused");
+    assert_eq!(server.count("POST", PODS), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_vanished_is_made_again() {
+    let mut gone = status(404, "NotFound", "namespaces \"x\" not found");
+    gone.1["details"] = json!({ "kind": "namespaces" });
+    let server = server(vec![Some(gone), None]);
+    assert_eq!(end_of(&server).await, "success 0");
+    assert_eq!(server.count("PATCH", "/networkpolicies/flowforge"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_while_the_cluster_does_not_answer_finds_out_what_was_made() {
+    let lost = || Some(status(504, "Timeout", "too slow"));
+    let server = server((0..1000).map(|_| lost()).collect());
+    let real = Real::at(server.kubeconfig.path()).await;
+    let mut told = real.runner(Bounds::default());
+    let order = real.order("true");
+    told.runner.start(Arc::clone(&order));
+    while server.count("POST", PODS) == 0 {
+        tokio::task::yield_now().await;
+    }
+    told.runner.stop(order.attempt);
+    // It was made, and had ended well before anybody could stop it.
+    assert_eq!(told.end().await, "success 0");
+    told.close().await;
+}
