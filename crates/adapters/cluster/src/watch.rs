@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::access::{PATIENCE, told};
 use crate::backoff::Backoff;
@@ -19,6 +19,8 @@ use crate::backoff::Backoff;
 const SESSION: u32 = 290;
 /// Without so much as a bookmark, which comes every minute.
 const SILENCE: Duration = Duration::from_secs(150);
+/// A session that is over sooner has not gone well, whatever it says.
+const SHORT: Duration = Duration::from_secs(20);
 /// Pods of one page of a list.
 const PAGE: u32 = 500;
 
@@ -38,14 +40,14 @@ pub(crate) async fn watch(client: Client, selector: String, news: mpsc::Sender<N
     let api: Api<Pod> = Api::all(client);
     let mut backoff = Backoff::default();
     while !news.is_closed() {
-        match session(&api, &selector, &news).await {
-            Ok(()) => backoff = Backoff::default(),
-            Err(why) => {
-                let pause = backoff.next();
-                tracing::warn!(%why, ?pause, "the pods of the cluster cannot be watched");
-                tokio::time::sleep(pause).await;
-            }
+        let began = Instant::now();
+        if let Err(why) = session(&api, &selector, &news).await {
+            tracing::warn!(%why, "the pods of the cluster cannot be watched");
+        } else if began.elapsed() > SHORT {
+            backoff = Backoff::default();
+            continue;
         }
+        tokio::time::sleep(backoff.next()).await;
     }
 }
 

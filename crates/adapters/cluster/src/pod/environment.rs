@@ -6,6 +6,7 @@ use flowforge_model::artifact::Given;
 use flowforge_model::attempt::{Failure, Process, WorkOrder};
 use flowforge_model::limits;
 use flowforge_model::status::Reason;
+use flowforge_model::time::Millis;
 use k8s_openapi::api::core::v1::{
     EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, SecretEnvSource, SecretKeySelector,
 };
@@ -13,6 +14,9 @@ use k8s_openapi::api::core::v1::{
 use super::{image, labels};
 use crate::placement::{Placement, Security};
 use crate::refusal::{error, not_possible};
+
+/// Seconds that are left to a runner when what it runs has ended.
+const TO_REPORT: u64 = 5;
 
 /// What Argo tells, then the user's, then ours: a user cannot pretend to be another task. Each name once,
 /// at its last place.
@@ -103,6 +107,7 @@ fn ours(
         // The runner gets it when it begins, and gives it to what it starts.
         ("FLOWFORGE_AUTH_TOKEN", String::new()),
         ("FLOWFORGE_ATTEMPT", labels::path(order.key)),
+        ("FLOWFORGE_GRACE", grace(placement.grace).to_string()),
     ]
     .map(|(name, value)| text(name, value))
     .into();
@@ -121,6 +126,11 @@ fn ours(
         all.push(text("FLOWFORGE_ENTRYPOINT", words.replace('$', "$$")));
     }
     Ok(all)
+}
+
+/// Seconds that the runner gives to what it runs: after that it needs some to tell the end.
+fn grace(grace: Millis) -> u64 {
+    (grace.0 / 1000).saturating_sub(TO_REPORT).max(1)
 }
 
 fn text(name: &str, value: String) -> EnvVar {

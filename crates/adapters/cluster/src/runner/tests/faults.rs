@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::real::Real;
-use super::scripted::{Scripted, made, status};
+use super::scripted::{Scripted, ended, list, made, status};
 use super::*;
 
 const PODS: &str = "/pods";
@@ -14,16 +14,39 @@ fn server(creates: Vec<Option<(u16, Value)>>) -> Scripted {
     let mut pod = None;
     Scripted::new(move |method, path, body| match method {
         "POST" if path.ends_with(PODS) => {
-            pod.get_or_insert_with(|| made(body.clone()));
+            pod.get_or_insert_with(|| ended(body.clone()));
             match creates.next().flatten() {
                 Some(refused) => refused,
-                None => (201, made(body)),
+                None => (201, ended(body)),
             }
         }
         "PATCH" => (200, body),
         "DELETE" => (200, pod.clone().unwrap_or_default()),
         "GET" if path.contains("/pods/") => {
             pod.clone().map_or(status(404, "NotFound", "no pod"), |pod| (200, pod))
+        }
+        "GET" if path == "/api/v1/pods" => list(&[]),
+        "WATCH" => (200, Value::Null),
+        other => panic!("{other} {path}"),
+    })
+}
+
+/// Makes pods, and gives every watch up at once; lists show what became of them.
+fn forgetful(becomes: fn(&Value) -> Option<Value>) -> Scripted {
+    let mut pod = None;
+    Scripted::new(move |method, path, body| match method {
+        "POST" => (201, pod.insert(made(body)).clone()),
+        "PATCH" => (200, body),
+        "GET" if path == "/api/v1/pods" => {
+            list(&pod.iter().filter_map(becomes).collect::<Vec<_>>())
+        }
+        "GET" => {
+            let now = pod.as_ref().and_then(becomes);
+            now.map_or(status(404, "NotFound", "no pod"), |pod| (200, pod))
+        }
+        "WATCH" => {
+            let (_, gone) = status(410, "Expired", "too old resource version");
+            (200, json!({ "type": "ERROR", "object": gone }))
         }
         other => panic!("{other} {path}"),
     })
@@ -102,4 +125,39 @@ async fn a_stop_while_the_cluster_does_not_answer_finds_out_what_was_made() {
     // It was made, and had ended well before anybody could stop it.
     assert_eq!(told.end().await, "success 0");
     told.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_whose_history_is_gone_begins_again_with_a_list() {
+    let server = forgetful(|pod| Some(ended(pod.clone())));
+    assert_eq!(end_of(&server).await, "success 0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_is_in_no_list_and_cannot_be_read_is_gone() {
+    let server = forgetful(|_| None);
+    assert_eq!(end_of(&server).await, "Lost pod_deleted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_life_costs_one_create_and_one_delete() {
+    let server = server(Vec::new());
+    let real = Real::at(server.kubeconfig.path()).await;
+    let mut told = real.runner(Bounds::default());
+    let order = real.order("true");
+    told.runner.start(Arc::clone(&order));
+    assert_eq!(told.end().await, "success 0");
+    told.runner.settled(order.attempt);
+    told.runner.settled(order.attempt);
+    // Behind both in every line.
+    let next = real.order("true");
+    told.runner.start(Arc::clone(&next));
+    assert_eq!(told.end().await, "success 0");
+    while server.count("DELETE", &real.name(&order)) == 0 {
+        tokio::task::yield_now().await;
+    }
+    told.close().await;
+    assert_eq!(server.count("POST", PODS), 2);
+    assert_eq!(server.count("DELETE", &real.name(&order)), 1);
+    assert_eq!(server.count("DELETE", &real.name(&next)), 0);
 }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Method, path and body to status and body.
+/// Method (`WATCH` is one of ours), path and body to status and body; nothing is said to a watch whose
+/// answer is null.
 type Answers = dyn FnMut(&str, &str, Value) -> (u16, Value) + Send;
 
 pub(super) struct Scripted {
@@ -83,23 +84,20 @@ fn serve(stream: &TcpStream, answers: &Mutex<Box<Answers>>, log: &Mutex<Vec<Stri
         let mut words = first.split(' ');
         let (method, target) = (words.next().expect("a method"), words.next().expect("a path"));
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        if query.contains("watch=") {
+        let watches = query.contains("watch=");
+        let method = if watches { "WATCH" } else { method };
+        if !["GET", "WATCH"].contains(&method) {
+            log.lock().expect("changes").push(format!("{method} {path}"));
+        }
+        let (code, answer) = (*answers.lock().expect("answers"))(method, path, body);
+        if watches && answer.is_null() {
             // Says nothing, for as long as the other side likes.
             let mut writer = stream;
-            writer
-                .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-                .expect("a head");
+            let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            writer.write_all(head).expect("a head");
             drop(reader.read_to_end(&mut Vec::new()));
             return;
         }
-        if method != "GET" {
-            log.lock().expect("changes").push(format!("{method} {path}"));
-        }
-        let (code, answer) = if path == "/api/v1/pods" {
-            (200, json!({ "metadata": { "resourceVersion": "1" }, "items": [] }))
-        } else {
-            (*answers.lock().expect("answers"))(method, path, body)
-        };
         let text = answer.to_string();
         let head = format!(
             "HTTP/1.1 {code} Any\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
@@ -118,10 +116,21 @@ pub(super) fn status(code: u16, reason: &str, message: &str) -> (u16, Value) {
     (code, body)
 }
 
-/// The pod that was asked for, ended.
+/// The pod that was asked for, as it is made.
 pub(super) fn made(mut pod: Value) -> Value {
     pod["metadata"]["uid"] = json!("01970000-0000-7000-8000-00000000aaaa");
     pod["metadata"]["resourceVersion"] = json!("2");
+    pod
+}
+
+/// All pods.
+pub(super) fn list(pods: &[Value]) -> (u16, Value) {
+    (200, json!({ "metadata": { "resourceVersion": "9" }, "items": pods }))
+}
+
+/// The pod that was asked for, ended.
+pub(super) fn ended(pod: Value) -> Value {
+    let mut pod = made(pod);
     pod["status"] = json!({ "phase": "Succeeded", "containerStatuses": [{
         "name": "main", "ready": false, "restartCount": 0, "image": "", "imageID": "",
         "state": { "terminated": { "exitCode": 0, "message": "reported" } } }] });
