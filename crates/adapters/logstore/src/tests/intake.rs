@@ -1,6 +1,7 @@
 //! What is shipped twice is kept once, whatever died in between.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use flowforge_model::id::InstanceId;
 use flowforge_ports::logs::{Intake, LogCursor, LogQuery, LogStore, Shipment};
@@ -123,4 +124,23 @@ fn receipts_stay_few() {
     logs.take_in(source(1), &shipment(2999, &["x", "x", "new"])).unwrap();
     assert_eq!(texts(&logs).len(), 3001);
     assert!(fs::metadata(&receipts).unwrap().len() <= 80);
+}
+
+/// Each pod is a source of its own: what they amount to is not written anew for each line.
+#[test]
+fn many_sources_are_known_and_settled_rarely() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = SegmentLogs::open(dir.path()).unwrap();
+    let mut inodes = std::collections::BTreeSet::new();
+    for n in 1..=1500 {
+        logs.take_in(source(n), &shipment(1, &["a"])).unwrap();
+        let receipts = files(dir.path()).remove(0).with_file_name("receipts");
+        inodes.insert(fs::metadata(receipts).unwrap().ino());
+    }
+    assert!(inodes.len() < 4, "written anew {} times", inodes.len());
+    let logs = SegmentLogs::open(dir.path()).unwrap();
+    for n in 1..=1500 {
+        logs.take_in(source(n), &shipment(1, &["a"])).unwrap();
+    }
+    assert_eq!(texts(&logs).len(), 1500);
 }

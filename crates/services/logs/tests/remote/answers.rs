@@ -5,7 +5,9 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use flowforge_logstore::{Aggregator, MemoryLogs, RemoteLogs};
-use flowforge_ports::logs::{LogCursor, LogQuery, LogStore};
+use flowforge_model::id::InstanceId;
+use flowforge_ports::logs::{Intake as _, LogCursor, LogQuery, LogStore, Shipment};
+use uuid::Uuid;
 
 use crate::conforms::{ALL, line, workflow};
 use crate::{ROOMY, Served, TOKEN};
@@ -126,4 +128,26 @@ fn a_wrong_token_lets_nothing_through_and_loses_nothing() {
     assert!(right.ready().is_ok() && right.settled(crate::PATIENCE));
     let page = right.read(workflow(1), &LogQuery::default(), LogCursor(0), 9).unwrap();
     assert_eq!(page.lines.len(), 1);
+}
+
+/// An API server hands on what a pod has numbered; it may do so twice.
+#[test]
+fn what_others_number_comes_through_once() {
+    let logs = Arc::new(MemoryLogs::new());
+    let served = Served::start(Arc::<MemoryLogs>::clone(&logs));
+    let remote = RemoteLogs::reader(served.aggregator());
+    let source = InstanceId(Uuid::from_u128(7));
+    let shipment = |seq, texts: &[&str]| {
+        let lines = texts.iter().map(|text| line(1, 0, text)).collect();
+        Shipment { workflow: workflow(1), seq, lines }
+    };
+    remote.take_in(source, &shipment(1, &["a", "b"])).unwrap();
+    remote.take_in(source, &shipment(1, &["a", "b"])).unwrap();
+    remote.take_in(source, &shipment(2, &["b", "c"])).unwrap();
+    let page = logs.read(workflow(1), &LogQuery::default(), LogCursor(0), ALL).unwrap();
+    let texts: Vec<_> = page.lines.into_iter().map(|(_, line)| line.text).collect();
+    assert_eq!(texts, ["a", "b", "c"]);
+    let address = served.kill();
+    let away = RemoteLogs::reader(Aggregator::new(&format!("http://{address}"), TOKEN));
+    assert!(away.take_in(source, &shipment(4, &["d"])).is_err());
 }
