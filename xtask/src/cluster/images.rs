@@ -26,6 +26,7 @@ const PYTHON: &[&str] = &[
     "flowforge-test/python:latest",
     "library/python:latest",
     "library/python:3",
+    "library/python:3.11-slim",
     "library/python:alpine3.6",
     "library/python:alpine3.23",
 ];

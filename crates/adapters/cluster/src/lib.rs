@@ -25,7 +25,6 @@ mod watch;
 
 pub use access::{Access, Cluster};
 pub use config::ClusterConfig;
-pub use namespaces::namespace;
 pub use placement::{Endpoints, Placement, Pull, Sdk, Security};
 pub use pod::{INIT, MAIN, build};
 pub use project::{Asked, Limits, Project, Projects};

@@ -27,12 +27,6 @@ const MANAGER: &str = "flowforge";
 /// After this long a namespace is put in order again: somebody may have changed it, and quotas change.
 const ORDER_AGAIN: Duration = Duration::from_secs(600);
 
-/// The namespace of a project.
-#[must_use]
-pub fn namespace(project: EntityId) -> String {
-    format!("flowforge-{project}")
-}
-
 /// The service account of its pods.
 pub(crate) const SERVICE_ACCOUNT: &str = "flowforge-task";
 
@@ -89,7 +83,7 @@ async fn make(
     id: EntityId,
     project: &Project,
 ) -> Result<(), Answer> {
-    let place = namespace(id);
+    let place = id.namespace();
     let object = objects::namespace(id, project, config);
     apply(&Api::<Namespace>::all(client.clone()), &place, &object).await?;
     let account = objects::service_account(id);

@@ -92,8 +92,8 @@ impl Begun<'_> {
         outputs::check(&order.outputs)?;
         let known = known(container.environment);
         let process = &*variables::in_command(process, &known);
-        let cwd =
-            working_directory(process).map_err(|e| spawn_failed("no working directory", &e))?;
+        let cwd = working_directory(process, container.scratch)
+            .map_err(|e| spawn_failed("no working directory", &e))?;
         let script = process.script.as_ref();
         let script = script
             .map(|source| directory::stage(container.scratch, source))
@@ -235,15 +235,23 @@ fn command<'a>(process: &'a Process, entrypoint: &'a [String]) -> Result<&'a [St
     Ok(command)
 }
 
-/// Where the process begins: where this one is, unless it says where. Runtimes make what is not there.
-fn working_directory(process: &Process) -> std::io::Result<PathBuf> {
+/// Where the process begins: where its image does, unless it says where. Runtimes make what is not there.
+fn working_directory(process: &Process, scratch: &Path) -> std::io::Result<PathBuf> {
     let here = std::env::current_dir()?;
+    let writable = rustix::fs::access(&here, rustix::fs::Access::WRITE_OK).is_ok();
+    let here = begins(here, writable, scratch);
     let wanted = process.working_dir.as_deref().unwrap_or("");
     let there = if wanted.is_empty() { here } else { here.join(wanted) };
     if !there.is_dir() {
         std::fs::create_dir_all(&there)?;
     }
     Ok(there)
+}
+
+/// An image that says nothing begins in `/`, where only root can write: an empty directory does instead, as
+/// local processes have one, so that files may be named without a path.
+fn begins(image: PathBuf, writable: bool, scratch: &Path) -> PathBuf {
+    if image == Path::new("/") && !writable { scratch.join("work") } else { image }
 }
 
 /// Variables that can be put into texts.
@@ -263,5 +271,18 @@ fn told_to_end() -> Failure {
         class: FailureClass::Lost,
         reason: Reason::Lost,
         message: "the pod was told to end while its task ran".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nobody_can_write_a_task_begins_in_a_directory_of_its_own() {
+        let scratch = Path::new("/flowforge");
+        assert_eq!(begins("/".into(), false, scratch), Path::new("/flowforge/work"));
+        assert_eq!(begins("/".into(), true, scratch), Path::new("/"));
+        assert_eq!(begins("/app".into(), false, scratch), Path::new("/app"));
     }
 }

@@ -154,6 +154,14 @@ impl AttemptId {
     }
 }
 
+impl EntityId {
+    /// The namespace of a project's pods, in every cluster.
+    #[must_use]
+    pub fn namespace(self) -> String {
+        format!("flowforge-{}", self.0)
+    }
+}
+
 impl ScheduleId {
     /// The id of the workflow that is due at `at`: its first 48 bits are that time. Times before
     /// 1970 count as 1970.

@@ -38,7 +38,7 @@ pub(super) fn namespace(id: EntityId, project: &Project, config: &ClusterConfig)
         ("flowforge.io/project-name".to_owned(), name.clone()),
     ];
     let metadata = ObjectMeta {
-        name: Some(super::namespace(id)),
+        name: Some(id.namespace()),
         labels: Some(labels),
         annotations: Some(annotations.into()),
         ..ObjectMeta::default()
@@ -116,7 +116,7 @@ pub(super) fn network_policy(id: EntityId, config: &ClusterConfig) -> NetworkPol
 fn named(id: EntityId, name: &str) -> ObjectMeta {
     ObjectMeta {
         name: Some(name.to_owned()),
-        namespace: Some(super::namespace(id)),
+        namespace: Some(id.namespace()),
         labels: Some(ours(id)),
         ..ObjectMeta::default()
     }

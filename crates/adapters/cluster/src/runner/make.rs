@@ -12,7 +12,7 @@ use super::desk::Desk;
 use crate::access::PATIENCE;
 use crate::answer::{self, Again, Answer};
 use crate::backoff::Backoff;
-use crate::namespaces::{SERVICE_ACCOUNT, namespace};
+use crate::namespaces::SERVICE_ACCOUNT;
 use crate::pace::Kind;
 use crate::placement::{Endpoints, Placement};
 use crate::project::Project;
@@ -29,7 +29,7 @@ impl Desk {
         order: &WorkOrder,
         mut given_up: watch::Receiver<bool>,
     ) -> Result<Pod, Failure> {
-        let place = namespace(order.project);
+        let place = order.project.namespace();
         let name = order.attempt.pod_name(&order.task_name);
         let began = Instant::now();
         let mut backoff = Backoff::default();
@@ -108,7 +108,7 @@ impl Desk {
         let bounds = config.bounds;
         Placement {
             cluster: config.name.clone(),
-            namespace: namespace(order.project),
+            namespace: order.project.namespace(),
             service_account: SERVICE_ACCOUNT.to_owned(),
             tenant: project.tenant,
             sdk: config.sdk.clone(),

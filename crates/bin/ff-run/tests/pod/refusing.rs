@@ -100,6 +100,7 @@ fn only_the_attempts_own_pod_is_believed() {
         ("another pod's name", with(name, "ff-a-b-0000000000000".into())),
         ("another attempt's pod", with(name, other.id().pod_name("a.b").into())),
         ("another pod", with("/kubernetes.io/pod/uid", uid().to_string().into())),
+        ("another namespace", with("/kubernetes.io/namespace", "default".into())),
         ("no pod", without("kubernetes.io")),
         ("another key", signed(&good, 1, "k1")),
         ("another key under this name", signed(&good, 1, "k0")),

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::PodUid;
+use flowforge_model::id::{EntityId, PodUid};
 use flowforge_ports::pods::Cluster;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ pub(crate) fn claims(key: AttemptKey, pod: PodUid) -> Value {
         "iss": ISSUER, "aud": ["flowforge"], "exp": now + 3600, "nbf": now - 5, "iat": now - 5,
         "sub": "system:serviceaccount:team:task",
         "kubernetes.io": {
-            "namespace": "team",
+            "namespace": EntityId::DEFAULT_PROJECT.namespace(),
             "pod": {"name": key.id().pod_name("a.b"), "uid": pod.to_string()},
             "serviceaccount": {"name": "task", "uid": "0"},
         },

@@ -36,12 +36,20 @@ struct Claims {
 
 #[derive(Debug, Deserialize)]
 struct Kubernetes {
-    pod: Pod,
+    namespace: String,
+    pod: Named,
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    name: String,
+    uid: PodUid,
 }
 
 /// The pod that a token is bound to.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Pod {
+    pub(super) namespace: String,
     pub(super) name: String,
     pub(super) uid: PodUid,
 }
@@ -119,7 +127,11 @@ impl Snapshot {
             wanted.set_required_spec_claims(&["exp", "aud", "iss"]);
             wanted.validate_nbf = true;
             match decode::<Claims>(token, &known.key, &wanted) {
-                Ok(token) => return Ok(token.claims.kubernetes.pod),
+                Ok(token) => {
+                    let Kubernetes { namespace, pod: Named { name, uid } } =
+                        token.claims.kubernetes;
+                    return Ok(Pod { namespace, name, uid });
+                }
                 Err(error) => {
                     tracing::debug!(%error, issuer = known.issuer, "a pod's token is refused");
                     doubt = Doubt::Wrong;

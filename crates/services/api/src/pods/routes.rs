@@ -17,6 +17,7 @@ use flowforge_ports::pod_calls::{
     ATTEMPTS, LINES_BYTES, Outcome, REPORT_BYTES, StartRequest, Started, Told,
 };
 use flowforge_ports::pods::{Begin, Finish, Refusal};
+use flowforge_ports::store::StoreError;
 
 use super::keys::{Doubt, Pod};
 use super::{PodAccess, token};
@@ -54,7 +55,16 @@ async fn start(
         return Err(unauthorized());
     }
     let at = shared.now();
-    let begin = move |_: &dyn Backend| {
+    let begin = move |backend: &dyn Backend| {
+        // Who makes pods in another namespace of the cluster can give them any name.
+        let project = match backend.workflow(key.workflow) {
+            Ok(workflow) => workflow.project,
+            Err(StoreError::NotFound) => return Err(refused(Refusal::Over)),
+            Err(error) => return Err(error.into()),
+        };
+        if pod.namespace != project.namespace() {
+            return Err(unauthorized());
+        }
         let token = token::sign(&access.signing_key()?, key, pod.uid);
         let begun = access.begin(pod.uid, key, at)?;
         let token = token.ok_or_else(|| Failure::new(Code::Internal, Code::Internal.text()))?;

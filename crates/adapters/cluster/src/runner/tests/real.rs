@@ -110,7 +110,7 @@ impl Real {
     }
 
     pub(super) fn pods(&self) -> Api<Pod> {
-        Api::namespaced(self.cluster.client.clone(), &namespace(self.id))
+        Api::namespaced(self.cluster.client.clone(), &self.id.namespace())
     }
 
     pub(super) fn name(&self, order: &WorkOrder) -> String {
@@ -133,7 +133,7 @@ impl Real {
     /// Takes the namespace away, without waiting for it.
     pub(super) async fn end(self) {
         let all: Api<Namespace> = Api::all(self.cluster.client.clone());
-        drop(all.delete(&namespace(self.id), &DeleteParams::default()).await.expect("a delete"));
+        drop(all.delete(&self.id.namespace(), &DeleteParams::default()).await.expect("a delete"));
     }
 }
 
