@@ -184,6 +184,31 @@ fn who_is_held_back_by_a_claim_is_told_so() {
     }
 }
 
+#[test]
+fn a_cut_below_the_front_ends_a_claim() {
+    let mut fair = cores([Some(10), None, Some(8)], Settings::default());
+    let cores = |count| Amounts::ZERO.with(Dimension::CpuRequest, count);
+    for (of, project, count) in [(2, 11, 1), (3, 12, 8)] {
+        fair.upsert(&entity(12, Some(1), 100)).unwrap();
+        fair.offer(Candidate { need: cores(count), ..candidate(of, 0, project) });
+    }
+    let start = Timestamp(1_000_000);
+    assert_eq!(fair.admit(start, 9).len(), 2);
+    fair.offer(Candidate { need: cores(6), ..candidate(1, 0, 11) });
+    let mut now = start.plus(Millis(610_000));
+    fair.admit(now, 9);
+    assert_eq!(fair.claims().count(), 1);
+    fair.offer(Candidate { need: cores(1), ..candidate(4, 0, 12) });
+    for (most, claims) in [(7, 1), (6, 0)] {
+        // With one used of six there is no room in its project: until that ends, all waits in vain.
+        fair.upsert(&limit(entity(11, Some(1), 100), Dimension::CpuRequest, most)).unwrap();
+        now = now.plus(Millis(10_000));
+        let admitted = fair.admit(now, 9);
+        assert_eq!((fair.claims().count(), admitted.len()), (claims, 1 - claims));
+        sound(&fair);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
