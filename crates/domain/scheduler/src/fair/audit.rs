@@ -3,7 +3,7 @@
 
 mod claims;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_quota::{Place, UNLIMITED};
@@ -164,15 +164,19 @@ impl FairShare {
         }
         for child in self.tree.children(at) {
             self.audit_level(*child, &common, live, levels);
-            let below = levels.get(child).into_iter().flatten();
-            for (kind, entries) in below {
-                let first = entries.iter().min_by(|a, b| a.order(b, &self.tasks));
+            let claims = self.audit_claimant(*child);
+            let below = levels.get(child).cloned().unwrap_or_default();
+            let kinds: BTreeSet<Kind> =
+                below.keys().copied().chain(claims.map(|(kind, _)| kind)).collect();
+            for kind in kinds {
+                let entries = below.get(&kind).into_iter().flatten();
+                let first = entries.min_by(|a, b| a.order(b, &self.tasks));
                 let head = first.map(|entry| entry.as_head(kind.phase()));
-                let claims = self.audit_claimant(*child).filter(|(of, _)| of == kind);
                 let head = head.filter(|head| self.audit_room(*child, head, false));
-                if let Some(head) = claims.map(|(_, head)| head).or(head) {
+                let claims = claims.filter(|(of, _)| *of == kind).map(|(_, head)| head);
+                if let Some(head) = claims.or(head) {
                     let entry = self.entry(*child, &head);
-                    level.entry(*kind).or_default().push(entry);
+                    level.entry(kind).or_default().push(entry);
                 }
             }
         }
