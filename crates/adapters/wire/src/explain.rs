@@ -24,7 +24,7 @@ pub struct TaskWhy {
     /// In a word: `DEPENDENCY`, `BACKOFF`, `LOCK`, `PAUSED`, `SUSPENDED`, `RUNNING`, `ENDED`, or of a
     /// task in the scheduler's queue `QUOTA_FULL`, `PARENT_FULL`, `CAPACITY_FULL`,
     /// `EXCEEDS_QUOTA_FOREVER`, `NO_SUCH_QUEUE`, `BEHIND_FAIR_SHARE`, `BEHIND_PRIORITY`,
-    /// `WORKFLOW_LIMIT`, `NEXT`, `ON_ITS_WAY`; expect more.
+    /// `BEHIND_CLAIM`, `WORKFLOW_LIMIT`, `NEXT`, `ON_ITS_WAY`; expect more.
     pub code: String,
     /// The same in a sentence, for people.
     pub text: String,

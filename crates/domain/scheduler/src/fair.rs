@@ -2,6 +2,8 @@
 
 mod audit;
 mod branch;
+mod claiming;
+mod claims;
 mod climb;
 mod contention;
 mod entry;
@@ -25,11 +27,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::Dimension;
-use flowforge_model::time::Timestamp;
+use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::{Drift, Tree};
 
 use crate::Candidate;
 use branch::Branches;
+use claims::Claims;
 use climb::Touched;
 use contention::Cooling;
 pub use entry::Precedence;
@@ -40,10 +43,18 @@ use shape::Shapes;
 use task::{State, Task, Tasks};
 
 /// What is a matter of taste.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Who goes first when children compete.
     pub precedence: Precedence,
+    /// Who is first in line and has waited for so long claims what becomes free: 10 minutes.
+    pub claim_after: Millis,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { precedence: Precedence::default(), claim_after: Millis(600_000) }
+    }
 }
 
 /// Admits attempts whose needs fit the quotas of their project and all above it, in the order of
@@ -56,6 +67,11 @@ pub struct Settings {
 ///   share is the largest part it uses, over its weight, of what its next task needs and is
 ///   contended; P is the priority of that task. Within a project the highest P goes first, then the
 ///   earliest, then the least key. So the order is total, and the same calls give the same answers.
+/// - Who is first in line at an entity, fits below it and has waited for [`Settings::claim_after`]
+///   claims what becomes free there and on the way to it, if that could be taken by smaller ones:
+///   until it starts, others start there only if they fit beside it. At most one claims at an entity.
+///   So it starts at the latest when all that ran there when the claim began has ended, unless above
+///   there is too little room.
 /// - P grows with waiting: exactly, at every instant, at no cost for those who wait.
 /// - A workflow that starts its first attempt takes a workflow slot and its storage in the same
 ///   decision, and keeps them until [`FairShare::end_workflow`] or [`FairShare::idle`].
@@ -82,6 +98,7 @@ pub struct FairShare {
     /// Queues whose first task is not fully aged, by when it began to wait.
     aging: BTreeSet<(Timestamp, QueueIx)>,
     cooling: Cooling,
+    claims: Claims,
     touched: Touched,
     /// Workflows whose slots were taken (or given back) since this was last asked for.
     slots: BTreeMap<WorkflowId, bool>,
@@ -104,6 +121,7 @@ impl FairShare {
             held: 0,
             aging: BTreeSet::new(),
             cooling: Cooling::default(),
+            claims: Claims::default(),
             touched: Touched::default(),
             slots: BTreeMap::new(),
         };
@@ -229,7 +247,9 @@ impl FairShare {
         let (at, place) = (self.lanes.open(workflow, workflow), self.name(project));
         let need = lane::slot(storage);
         let held = self.lanes.root(at).is_some_and(|root| root.slot.is_some());
-        if !held && self.tree.fits(place, &need).is_err() {
+        let room =
+            || self.tree.fits(place, &need).is_ok() && self.behind(place, &need, None).is_none();
+        if !held && !room() {
             self.lanes.forget(at);
             return false;
         }
@@ -310,6 +330,7 @@ impl FairShare {
         }
         self.finish();
         self.cool();
+        self.look();
     }
 }
 

@@ -21,7 +21,7 @@ pub use fair::{FairShare, Precedence, Settings};
 pub use flowforge_quota::Blocked;
 pub use locks::{Holder, LockClaim, LockTable};
 pub use what_if::{Change, Start, WhatIf};
-pub use why::{Code, Cure, Holding, Member, Points, Raise, Rank, Rival, Side, Usage, Why};
+pub use why::{Claimed, Code, Cure, Holding, Member, Points, Raise, Rank, Rival, Side, Usage, Why};
 
 /// An attempt that may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::{Amounts, Dimension, Level};
+use flowforge_model::time::Timestamp;
 use flowforge_quota::Blocked;
 
 /// Why an attempt waits.
@@ -23,6 +24,8 @@ pub struct Why {
     /// The attempt that goes first, or is first in line for what there is too little of; none if
     /// that is this one.
     pub rival: Option<Rival>,
+    /// The claim that holds it back, or its own.
+    pub claim: Option<Claimed>,
     /// Its priority now.
     pub priority: Points,
     /// What would let it start: each of them alone takes away what [`Why::code`] names.
@@ -53,6 +56,8 @@ pub enum Code {
     BehindFairShare,
     /// There is room, and an attempt with a higher priority, or an earlier one, goes first.
     BehindPriority,
+    /// There is room, and it is kept for an attempt that was passed for too long: [`Why::claim`].
+    BehindClaim,
     /// Its workflow runs as many attempts as it may, or no slot is left for its workflow.
     WorkflowLimit,
     /// The gate of its workflow is closed.
@@ -75,12 +80,28 @@ impl Code {
             Self::NoSuchQueue => "NO_SUCH_QUEUE",
             Self::BehindFairShare => "BEHIND_FAIR_SHARE",
             Self::BehindPriority => "BEHIND_PRIORITY",
+            Self::BehindClaim => "BEHIND_CLAIM",
             Self::WorkflowLimit => "WORKFLOW_LIMIT",
             Self::Paused => "PAUSED",
             Self::Running => "RUNNING",
             Self::Next => "NEXT",
         }
     }
+}
+
+/// A claim: what becomes free is kept for an attempt until it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Which attempt.
+    pub key: AttemptKey,
+    /// Up to which entity: there, and on the way to it. `None` is the installation.
+    pub at: Option<EntityId>,
+    /// All that is kept.
+    pub need: Amounts,
+    /// What of that is not free there yet.
+    pub lacks: Amounts,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// Who holds how much of what there is too little of.

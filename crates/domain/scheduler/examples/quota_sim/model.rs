@@ -6,7 +6,9 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::{Amounts, Dimension, Entity, Weight};
 use flowforge_model::time::Timestamp;
-use flowforge_scheduler::Candidate;
+use flowforge_scheduler::{Candidate, Claimed};
+
+use crate::subject::CLAIM_AFTER;
 
 type Limits = [Option<u64>; Dimension::COUNT];
 type Sums = [u64; Dimension::COUNT];
@@ -31,7 +33,11 @@ pub(crate) struct Model {
     slots: BTreeMap<WorkflowId, Slot>,
     pub(crate) gated: BTreeSet<WorkflowId>,
     used: BTreeMap<Option<EntityId>, Sums>,
+    /// Who claims, and from its project up to where.
+    pub(crate) claims: Vec<Claim>,
 }
+
+pub(crate) type Claim = (AttemptKey, Vec<Option<EntityId>>);
 
 impl Model {
     pub(crate) fn new(only_pods: bool) -> Self {
@@ -43,6 +49,7 @@ impl Model {
             slots: BTreeMap::new(),
             gated: BTreeSet::new(),
             used: BTreeMap::new(),
+            claims: Vec::new(),
         }
     }
 
@@ -162,8 +169,57 @@ impl Model {
     fn may_start(&self) -> Vec<&Candidate> {
         let waiting = self.tasks.values().filter(|(_, state)| *state == State::Waiting);
         let free = waiting.map(|(candidate, _)| candidate).filter(|c| self.free(c));
-        free.filter(|c| self.path(c.project).iter().all(|at| self.fits(*at, &self.need(c))))
-            .collect()
+        let room = |c: &&Candidate| {
+            let need = self.need(c);
+            let path = self.path(c.project);
+            path.iter().all(|at| self.fits(*at, &need) && self.fits(*at, &self.beside(*at, c)))
+        };
+        free.filter(room).collect()
+    }
+
+    /// Who claims waits for long enough, and no two of them keep anything at the same place.
+    pub(crate) fn check(&self, claims: &[Claimed], now: Timestamp) -> Result<Vec<Claim>, String> {
+        let mut seen = BTreeSet::new();
+        let mut checked = Vec::new();
+        for claim in claims {
+            let (candidate, state) = self.tasks.get(&claim.key).ok_or("nobody claims")?;
+            let old = now.since(candidate.since) >= CLAIM_AFTER && claim.since <= now;
+            if *state != State::Waiting || !self.free(candidate) || !old {
+                return Err(format!("{claim:?} may not claim"));
+            }
+            let path = self.path(candidate.project);
+            let front = path.iter().position(|at| *at == claim.at).ok_or("claims elsewhere")?;
+            let path: Vec<_> = path.into_iter().take(front + 1).collect();
+            if claim.need != self.need(candidate) || !path.iter().all(|at| seen.insert(*at)) {
+                return Err(format!("{claim:?} keeps what another does, or too much"));
+            }
+            checked.push((claim.key, path));
+        }
+        Ok(checked)
+    }
+
+    /// What a task needs, and of the same what is kept for another at a place.
+    fn beside(&self, at: Option<EntityId>, task: &Candidate) -> Amounts {
+        let mut need = self.need(task);
+        let others =
+            self.claims.iter().filter(|(key, path)| *key != task.key && path.contains(&at));
+        for (other, _) in others.filter_map(|(key, _)| self.tasks.get(key)) {
+            for (need, kept) in need.0.iter_mut().zip(self.need(other).0) {
+                *need += if *need > 0 { kept } else { 0 };
+            }
+        }
+        need
+    }
+
+    /// Somebody fits, and not beside what is kept for another.
+    pub(crate) fn held_back(&self) -> bool {
+        let waiting = self.tasks.values().filter(|(_, state)| *state == State::Waiting);
+        let mut free = waiting.map(|(candidate, _)| candidate).filter(|c| self.free(c));
+        free.any(|c| {
+            let path = self.path(c.project);
+            path.iter().all(|at| self.fits(*at, &self.need(c)))
+                && !path.iter().all(|at| self.fits(*at, &self.beside(*at, c)))
+        })
     }
 
     fn priority(&self, candidate: &Candidate, now: Timestamp, bounded: bool) -> f64 {
@@ -208,13 +264,16 @@ impl Model {
                 && other.need == ours.need
                 && self.need(other) == self.need(ours)
         };
-        for other in able.iter().filter(before) {
+        // Who claims goes first up to its front.
+        let claims = self.claims.iter().find(|(of, _)| *of == key);
+        for other in able.iter().filter(before).filter(|_| claims.is_none()) {
             let (p, q) = (self.priority(ours, now, false), self.priority(other, now, false));
             if q > p + 1e-8 || ((q - p).abs() <= 1e-8 && rank(other) < rank(ours)) {
                 return Err(format!("{:?} (P {q}) goes before {key:?} (P {p})", other.key));
             }
         }
-        if self.only_pods { self.judge_share(ours, &able, now) } else { Ok(()) }
+        let path = claims.map_or(&[][..], |(_, path)| path);
+        if self.only_pods { self.judge_share(ours, &able, (path, now)) } else { Ok(()) }
     }
 
     /// On each level the child goes first with the least share over 2^(P/32), by its best task.
@@ -222,12 +281,15 @@ impl Model {
         &self,
         ours: &Candidate,
         able: &[&Candidate],
-        now: Timestamp,
+        (claimed, now): (&[Option<EntityId>], Timestamp),
     ) -> Result<(), String> {
         let mut path = self.path(ours.project);
         path.reverse();
         for pair in path.windows(2) {
             let &[above, Some(child)] = pair else { continue };
+            if claimed.contains(&above) {
+                continue;
+            }
             let below = |c: &&&Candidate, at| self.path(c.project).contains(&Some(at));
             let mut siblings = self.entities.values().filter(|other| other.parent == above);
             let mine = able.iter().filter(|c| below(c, child));

@@ -29,18 +29,23 @@ pub(crate) struct Tally {
     pub(crate) debts: u64,
     /// Edits of the hierarchy.
     pub(crate) edits: u64,
+    /// Decisions while somebody claimed, and those of them by which somebody was held back.
+    pub(crate) claims: u64,
+    pub(crate) held_back: u64,
 }
 
 impl Tally {
     /// Adds that of another seed.
     pub(crate) fn add(&mut self, other: &Self) {
-        let Self { calls, admitted, nothing, rolled_back, debts, edits } = other;
+        let Self { calls, admitted, nothing, rolled_back, debts, edits, claims, held_back } = other;
         self.calls += calls;
         self.admitted += admitted;
         self.nothing += nothing;
         self.rolled_back += rolled_back;
         self.debts += debts;
         self.edits += edits;
+        self.claims += claims;
+        self.held_back += held_back;
     }
 }
 
@@ -116,6 +121,7 @@ mod tests {
             all.add(&tally);
         }
         assert!(all.admitted > 500 && all.nothing > 100 && all.rolled_back > 20 && all.debts > 20);
+        assert!(all.claims > 100 && all.held_back > 20, "{all:?}");
     }
 
     #[test]

@@ -64,6 +64,9 @@ impl Script {
         match die {
             0..35 => self.offer(subject, model),
             35..60 => {
+                model.claims = model.check(&subject.claims(self.now), self.now)?;
+                tally.claims += u64::from(!model.claims.is_empty());
+                tally.held_back += u64::from(model.held_back());
                 let admitted = subject.admit(self.now);
                 model.judge(admitted, self.now)?;
                 match admitted {

@@ -1,7 +1,9 @@
 //! Everything worked out from scratch and compared with what is kept: for tests, simulators and
 //! whoever doubts.
 
-use std::collections::BTreeMap;
+mod claims;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_quota::{Place, UNLIMITED};
@@ -29,6 +31,7 @@ impl FairShare {
         let live = self.audit_queues(&mut faults);
         self.audit_lanes(&mut faults);
         self.audit_counts(&mut faults);
+        self.audit_claims(&mut faults);
         let mut levels = BTreeMap::new();
         self.audit_level(Place::ROOT, &Common::default(), &live, &mut levels);
         for (at, level) in &levels {
@@ -41,7 +44,7 @@ impl FairShare {
         // QINV-8, where no class holds more than one need.
         let fits = |head: &Head| {
             let place = self.tasks.get(head.task).map(|task| task.place);
-            place.is_some_and(|at| self.tree.fits(at, &self.shapes.need(head.shape)).is_ok())
+            place.is_some_and(|at| self.tree.path(at).all(|at| self.audit_room(at, head, true)))
         };
         if pick.is_none() && self.shapes.exact() {
             let idle = live.values().filter(|(_, head)| fits(head));
@@ -161,15 +164,19 @@ impl FairShare {
         }
         for child in self.tree.children(at) {
             self.audit_level(*child, &common, live, levels);
-            let below = levels.get(child).into_iter().flatten();
-            for (kind, entries) in below {
-                let first = entries.iter().min_by(|a, b| a.order(b, &self.tasks));
+            let claims = self.audit_claimant(*child);
+            let below = levels.get(child).cloned().unwrap_or_default();
+            let kinds: BTreeSet<Kind> =
+                below.keys().copied().chain(claims.map(|(kind, _)| kind)).collect();
+            for kind in kinds {
+                let entries = below.get(&kind).into_iter().flatten();
+                let first = entries.min_by(|a, b| a.order(b, &self.tasks));
                 let head = first.map(|entry| entry.as_head(kind.phase()));
-                let fits =
-                    |head: &Head| self.tree.lacks(*child, &self.shapes.need(head.shape)).is_none();
-                if let Some(head) = head.filter(fits) {
+                let head = head.filter(|head| self.audit_room(*child, head, false));
+                let claims = claims.filter(|(of, _)| *of == kind).map(|(_, head)| head);
+                if let Some(head) = claims.or(head) {
                     let entry = self.entry(*child, &head);
-                    level.entry(*kind).or_default().push(entry);
+                    level.entry(kind).or_default().push(entry);
                 }
             }
         }
@@ -249,15 +256,21 @@ impl FairShare {
         loop {
             path.push(at);
             let tenant = path.get(1).copied();
+            let bound = |mask: u8| same.iter().all(|(bound, needed)| mask & bound == *needed);
+            if let Some((kind, head)) = self.audit_claimant(at)
+                && path.iter().all(|of| self.audit_room(*of, &head, true))
+                && bound(self.shapes.class(kind.class())?.mask)
+            {
+                return Some(head.task);
+            }
             let mut all: Vec<(u8, Entry)> = Vec::new();
             for (kind, entries) in levels.get(&at)? {
                 let mask = self.shapes.class(kind.class())?.mask;
                 let penalty = tenant.map_or(0, |tenant| self.penalties(tenant).of(mask));
                 let first = entries.iter().min_by(|a, b| a.order(b, &self.tasks));
                 let Some(entry) = first else { continue };
-                let need = self.shapes.need(entry.shape);
-                let room = path.iter().all(|of| self.tree.lacks(*of, &need).is_none());
-                if room && same.iter().all(|(bound, needed)| mask & bound == *needed) {
+                let head = entry.as_head(kind.phase());
+                if path.iter().all(|of| self.audit_room(*of, &head, false)) && bound(mask) {
                     let common = kind.phase().common(self.now);
                     all.push((mask, entry.among(common, penalty, self.settings.precedence)));
                 }

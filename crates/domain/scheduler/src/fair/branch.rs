@@ -50,6 +50,8 @@ pub(crate) struct Branch {
     pub(crate) held: Vec<TaskIx>,
     /// Tasks of its own that wait.
     pub(crate) waits: u32,
+    /// The front of the claim for which something is kept here.
+    pub(crate) claimed: Option<Place>,
 }
 
 impl Branch {

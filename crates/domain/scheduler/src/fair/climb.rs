@@ -31,6 +31,7 @@ impl FairShare {
     pub(crate) fn settle(&mut self, at: QueueIx) {
         let Some(queue) = self.queues.get(at) else { return };
         let (place, slot, lane, old) = (queue.place, queue.slot, queue.lane, queue.seat);
+        let claim = queue.claim;
         let closed = self.lanes.get(lane).is_none_or(super::lane::Lane::closed);
         let first = queue.first().filter(|_| !closed);
         let head = first.and_then(|task| {
@@ -55,6 +56,9 @@ impl FairShare {
             self.put(place, kind, slot, Some(Entry::of_queue(at, &head)));
         }
         self.remember(at, old, seat);
+        if let Some(front) = claim {
+            self.reclaim(at, front);
+        }
     }
 
     /// Remembers where a queue was put, and when that ends by itself.
@@ -165,11 +169,15 @@ impl FairShare {
     /// Puts a place where it belongs among its siblings, for one kind.
     fn refresh(&mut self, (at, parent): (Place, Place), kind: Kind, view: &mut View) -> bool {
         let bucket = self.branches.get(at).and_then(|branch| branch.bucket(kind));
-        let first = bucket.and_then(|bucket| bucket.heap.first());
-        let entry = first.and_then(|entry| {
-            let head = entry.as_head(kind.phase());
+        // Who claims here goes first here, and is compared above like anybody.
+        let claims = self.claimant(at).filter(|(of, _)| *of == kind).map(|(_, head)| (head, true));
+        let first = || {
+            let first = bucket.and_then(|bucket| bucket.heap.first());
+            first.map(|entry| (entry.as_head(kind.phase()), false))
+        };
+        let entry = claims.or_else(first).and_then(|(head, claims)| {
             let shape = self.shapes.get(head.shape)?;
-            view.fits(&shape.need).then(|| view.entry(self, &head, shape.mask))
+            (claims || view.fits(&shape.need)).then(|| view.entry(self, &head, shape.mask))
         });
         self.branches.set((at, parent), kind, entry, &self.tasks)
     }

@@ -35,13 +35,15 @@ impl FairShare {
     /// # Errors
     /// As [`flowforge_quota::Tree::upsert`].
     pub fn upsert(&mut self, entity: &Entity) -> Result<(), TreeError> {
-        let before = self.tree.place(entity.id).and_then(|at| self.tree.parent(at));
+        let old = self.tree.place(entity.id);
+        let before = old.and_then(|at| self.tree.parent(at));
         let at = self.tree.upsert(entity)?;
         self.branches.grow(&self.tree);
         let after = self.tree.parent(at).unwrap_or(Place::ROOT);
         if let Some(before) = before.filter(|before| *before != after) {
             self.moved(at, before, after);
             self.touch(before);
+            self.unclaim_at(at);
         }
         // A parent that was named for the first time has inherited nothing yet.
         self.inherit(after);
@@ -77,6 +79,7 @@ impl FairShare {
         self.tree.remove(id)?;
         self.branches.unslot(at);
         self.cooling.forget(at);
+        self.claims.watch(at, false, self.now);
         if let Some(branch) = self.branches.get_mut(at) {
             *branch = Branch::default();
         }

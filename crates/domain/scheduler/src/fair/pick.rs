@@ -4,7 +4,7 @@ use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_quota::Place;
 
 use super::FairShare;
-use super::climb::Penalties;
+use super::climb::{Penalties, sum};
 use super::entry::{Child, Entry};
 use super::task::TaskIx;
 
@@ -13,24 +13,33 @@ type Room = [u64; Dimension::COUNT];
 
 impl FairShare {
     /// The task that is next: from the installation down, at each level the child that goes first
-    /// among those with something that fits what is left on all levels above.
+    /// among those with something that fits what is left on all levels above. Who claims up to a level
+    /// goes first there, and others only beside what is kept for it.
     ///
     /// A child goes first because of what some class of tasks needs. Further down it may start
     /// something else only if that needs the same of what is contended here: otherwise it would take
     /// a share of what it was not compared for.
     pub(crate) fn pick(&self) -> Option<TaskIx> {
-        self.descend(Place::ROOT, true, (0, 0))
+        self.descend(Place::ROOT, true, [u64::MAX; Dimension::COUNT], (0, 0))
     }
 
     /// The task that would be next below a place if there were room there and above, among those
     /// that need these dimensions.
     pub(crate) fn first_in_line(&self, at: Place, wanted: u8) -> Option<TaskIx> {
-        self.descend(at, false, (wanted, wanted))
+        self.descend(at, false, [u64::MAX; Dimension::COUNT], (wanted, wanted))
+    }
+
+    /// The same among those for which there may ever be room there and above.
+    pub(crate) fn first_to_claim(&self, at: Place, wanted: u8) -> Option<TaskIx> {
+        let mut most = [u64::MAX; Dimension::COUNT];
+        for above in self.tree.path(at) {
+            narrow(&mut most, &Amounts::ZERO, &self.tree.limit(above));
+        }
+        self.descend(at, false, most, (wanted, wanted))
     }
 
     /// From a place down, among those whose needs have of the dimensions `bound` just `needed`.
-    fn descend(&self, from: Place, limited: bool, of: (u8, u8)) -> Option<TaskIx> {
-        let mut room = [u64::MAX; Dimension::COUNT];
+    fn descend(&self, from: Place, limited: bool, mut room: Room, of: (u8, u8)) -> Option<TaskIx> {
         let (mut bound, mut needed) = of;
         let tenant = self.tenant(from);
         let mut penalties = tenant.map_or_else(Penalties::default, |at| self.penalties(at));
@@ -38,6 +47,14 @@ impl FairShare {
         loop {
             if limited {
                 narrow(&mut room, &self.tree.usage(at), &self.tree.limit(at));
+                if let Some((task, mask)) = self.claims_here(at, &room)
+                    && mask & bound == needed
+                {
+                    return Some(task);
+                }
+                if let Some(kept) = self.kept(at) {
+                    narrow(&mut room, &sum(kept, &self.tree.usage(at)), &self.tree.limit(at));
+                }
             }
             let (mask, entry) = self.best(at, &penalties, &room, (bound, needed))?;
             let contended = self.branches.get(at)?.common.contended;
@@ -54,6 +71,13 @@ impl FairShare {
                 }
             }
         }
+    }
+
+    /// The task whose claim has this front, and what it needs, if it fits there and above.
+    fn claims_here(&self, at: Place, room: &Room) -> Option<(TaskIx, u8)> {
+        let (_, head) = self.claimant(at)?;
+        let shape = self.shapes.get(head.shape).filter(|shape| fits(&shape.need, room))?;
+        Some((head.task, shape.mask))
     }
 
     /// The tenant that a place is or stands below.

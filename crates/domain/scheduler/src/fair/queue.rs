@@ -26,6 +26,8 @@ pub(crate) struct Queue {
     pub(crate) slot: u32,
     /// Where it stands among those that may start, if its first task may.
     pub(crate) seat: Option<Seat>,
+    /// The front of the claim that its first task has.
+    pub(crate) claim: Option<Place>,
     /// A heap; tasks know where they are in it.
     tasks: Vec<TaskIx>,
 }
@@ -45,7 +47,7 @@ impl Queue {
         (class, base): (ClassIx, i32),
         slot: u32,
     ) -> Self {
-        Self { lane, place, class, base, slot, seat: None, tasks: Vec::new() }
+        Self { lane, place, class, base, slot, seat: None, claim: None, tasks: Vec::new() }
     }
 
     pub(crate) fn first(&self) -> Option<TaskIx> {

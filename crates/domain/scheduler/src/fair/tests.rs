@@ -1,4 +1,5 @@
 mod acceptance;
+mod claims;
 mod machine;
 mod what_if;
 mod why;

@@ -11,7 +11,7 @@ use super::points::{self, real};
 /// What all its tasks have in common, worked out once for all kinds of them.
 pub(crate) struct View {
     at: Place,
-    /// What there is room for at this one level; nothing where nobody knows who this is.
+    /// What there is room for at this one level beside what is kept for a claim; nothing where nobody knows who this is.
     room: Option<[u64; Dimension::COUNT]>,
     /// Of what it shares with its siblings, the part that it uses, over its weight.
     parts: [f64; Dimension::COUNT],
@@ -30,6 +30,11 @@ impl View {
         let mut room = tree.limit(at).0;
         for (room, used) in room.iter_mut().zip(usage.0) {
             *room = room.saturating_sub(used);
+        }
+        if let Some(kept) = fair.kept(at) {
+            for (room, kept) in room.iter_mut().zip(kept.0) {
+                *room = room.saturating_sub(kept);
+            }
         }
         let parent = tree.parent(at);
         let above = parent.and_then(|parent| fair.branches.get(parent));

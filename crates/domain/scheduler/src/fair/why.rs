@@ -12,6 +12,7 @@ use flowforge_model::time::Timestamp;
 use flowforge_quota::{Blocked, Place};
 
 use super::FairShare;
+use super::claims::Claim;
 use super::climb::sum;
 use super::entry::Precedence;
 use super::lane::{Lane, LaneIx};
@@ -48,7 +49,17 @@ impl FairShare {
             let at = short.entity.map_or(Some(Place::ROOT), |id| self.tree.place(id))?;
             Some(self.holders(at, short.dimension))
         });
-        let leader = self.leader(short.as_ref()).filter(|_| waits);
+        let own = self.front_of(at);
+        let behind = code == Code::BehindClaim;
+        let claim = if behind {
+            self.ahead_by_claim(&waiter)
+        } else {
+            own.and_then(|front| Some((front, self.claims.at(front)?)))
+        };
+        let leader = match claim {
+            Some((_, claim)) if behind => Some(claim.task),
+            _ => self.leader(short.as_ref()).filter(|_| waits),
+        };
         let holders = holders.unwrap_or_default();
         Some(Why {
             code,
@@ -58,6 +69,7 @@ impl FairShare {
             holders,
             ranks: if waits { self.ranks(&waiter) } else { Vec::new() },
             rival: leader.and_then(|leader| self.rival(&waiter, leader)),
+            claim: claim.and_then(|(front, claim)| self.claimed(front, claim)),
             priority: self.points(&task, &need, waiter.now),
         })
     }
@@ -98,6 +110,9 @@ impl FairShare {
             };
             return (code, Some(blocked));
         }
+        if self.ahead_by_claim(waiter).is_some() {
+            return (Code::BehindClaim, None);
+        }
         let code = match self.pick().and_then(|first| Some((first, self.tasks.get(first)?))) {
             Some((first, _)) if first == *at => Code::Next,
             Some((_, first))
@@ -109,6 +124,17 @@ impl FairShare {
             _ => Code::BehindPriority,
         };
         (code, None)
+    }
+
+    /// The claim beside which there is no room for a task, or whose turn it is.
+    fn ahead_by_claim(&self, waiter: &Waiter) -> Option<(Place, &Claim)> {
+        let own = self.front_of(waiter.at);
+        self.behind(waiter.task.place, &waiter.need, own).or_else(|| {
+            let next = self.pick().filter(|next| *next != waiter.at)?;
+            let front = self.front_of(next)?;
+            let front = self.tree.path(waiter.task.place).find(|at| *at == front)?;
+            Some((front, self.claims.at(front)?))
+        })
     }
 
     fn lane_of(&self, at: LaneIx, is: impl Fn(&Lane) -> bool) -> bool {

@@ -33,6 +33,9 @@ pub(super) fn sentence(code: &str, why: &QueueWhy) -> String {
             "There is room, and a task of its project goes first: a higher priority, or an earlier one."
                 .to_owned()
         }
+        ("BEHIND_CLAIM", ..) => {
+            "There is room, and it is kept for a larger task that has waited for long.".to_owned()
+        }
         ("PAUSED", ..) => "Its workflow is paused: `resume` lets it go on.".to_owned(),
         ("RUNNING", ..) => "It was admitted, and is about to start.".to_owned(),
         ("NEXT", ..) => "Nothing holds it back: it is the next to start.".to_owned(),

@@ -144,7 +144,8 @@ pub(super) fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<Atte
 }
 
 pub(super) fn fresh(precedence: Precedence) -> FairShare {
-    let mut fair = FairShare::new(12, Settings { precedence });
+    // Few calls: whoever waits for longer than ten seconds claims.
+    let mut fair = FairShare::new(12, Settings { precedence, claim_after: Millis(10_000) });
     for (at, parent) in
         [(1, None), (2, None), (5, Some(1)), (6, Some(1)), (7, Some(2)), (8, Some(6))]
     {

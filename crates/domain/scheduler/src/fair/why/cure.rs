@@ -26,6 +26,8 @@ impl FairShare {
                 Some(lane) if lane.full() => vec![Cure::EndOwn(beyond(lane))],
                 _ => self.room(waiter, holders),
             },
+            // Another priority would end its own claim.
+            Code::BehindPriority if self.front_of(waiter.at).is_some() => Vec::new(),
             Code::BehindPriority => {
                 let leader = self.leader(None);
                 leader.and_then(|leader| self.prioritize(waiter, leader)).into_iter().collect()
@@ -35,7 +37,7 @@ impl FairShare {
                 let unknown = self.tree.path(waiter.task.place).find(|at| !self.tree.known(*at));
                 unknown.and_then(|at| self.tree.entity(at)).map(Cure::Tell).into_iter().collect()
             }
-            Code::BehindFairShare | Code::Running | Code::Next => Vec::new(),
+            Code::BehindFairShare | Code::BehindClaim | Code::Running | Code::Next => Vec::new(),
         }
     }
 

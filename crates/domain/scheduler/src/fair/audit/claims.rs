@@ -1,0 +1,68 @@
+//! Claims: each keeps what its task needs along its way, and none crosses another.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowforge_model::quota::Amounts;
+use flowforge_quota::Place;
+
+use super::super::FairShare;
+use super::super::entry::Head;
+use super::super::shape::Kind;
+
+impl FairShare {
+    pub(super) fn audit_claims(&self, faults: &mut Vec<String>) {
+        let mut covered: BTreeMap<Place, Place> = BTreeMap::new();
+        for (front, claim) in self.claims.iter() {
+            let from = self.tasks.get(claim.task).map(|task| task.place);
+            let mut path: Vec<Place> = Vec::new();
+            for at in from.into_iter().flat_map(|from| self.tree.path(from)) {
+                path.push(at);
+                if at == front {
+                    break;
+                }
+            }
+            let head = self.head_of(claim.task).map(|(_, head)| self.shapes.need(head.shape));
+            if path != claim.path || path.last() != Some(&front) || head != Some(claim.need) {
+                faults.push(format!("{claim:?} up to {front:?}: {path:?}, needs {head:?}"));
+            }
+            for at in path {
+                if covered.insert(at, front).is_some() {
+                    faults.push(format!("{at:?} is claimed twice"));
+                }
+            }
+        }
+        let queues: BTreeSet<Place> = self.queues.iter().filter_map(|(_, of)| of.claim).collect();
+        if queues != self.claims.iter().map(|(front, _)| front).collect() {
+            faults.push(format!("queues claim {queues:?}"));
+        }
+        for at in (0..self.tree.places()).filter_map(|at| u32::try_from(at).ok()).map(Place) {
+            let Some(branch) = self.branches.get(at) else { continue };
+            if branch.claimed.as_ref() != covered.get(&at) {
+                faults.push(format!("{at:?} is claimed: {:?}", branch.claimed));
+            }
+            if self.claims.watches(at) != (branch.own_contended != 0) {
+                faults.push(format!("{at:?} is looked at: {}", self.claims.watches(at)));
+            }
+        }
+    }
+
+    /// Whether there is room at one place for a task, beside what is kept there; unless that is its
+    /// `own`.
+    pub(super) fn audit_room(&self, at: Place, head: &Head, own: bool) -> bool {
+        let need = self.shapes.need(head.shape);
+        let kept = self.claims.iter().find(|(_, claim)| claim.path.contains(&at));
+        let kept = kept.filter(|(_, claim)| !own || claim.task != head.task);
+        let kept = kept.map_or(Amounts::ZERO, |(_, claim)| claim.need);
+        let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
+        let mut each = need.0.into_iter().zip(kept.0).zip(used.0.into_iter().zip(limit.0));
+        self.tree.known(at)
+            && each.all(|((need, kept), (used, limit))| need == 0 || used + kept + need <= limit)
+    }
+
+    /// The task whose claim has this front, if there is room for it below and here.
+    pub(super) fn audit_claimant(&self, at: Place) -> Option<(Kind, Head)> {
+        let (_, claim) = self.claims.iter().find(|(front, _)| *front == at)?;
+        let (kind, head) = self.head_of(claim.task)?;
+        claim.path.iter().all(|at| self.audit_room(*at, &head, true)).then_some((kind, head))
+    }
+}

@@ -1,0 +1,249 @@
+//! Who claims, since when, and when that ends.
+
+use flowforge_model::quota::{Amounts, Dimension};
+use flowforge_model::time::Millis;
+use flowforge_quota::Place;
+
+use super::FairShare;
+use super::claims::Claim;
+use super::climb::sum;
+use super::entry::Head;
+use super::queue::QueueIx;
+use super::shape::Kind;
+use super::task::{State, TaskIx};
+use crate::why::Claimed;
+
+/// Places that are looked at in one call, at most: a look is about a decision's work.
+const LOOKS: usize = 32;
+/// A place is looked at so many times while a task waits long enough to claim.
+const PARTS: u64 = 60;
+
+impl FairShare {
+    /// The claims there are.
+    pub fn claims(&self) -> impl Iterator<Item = Claimed> + '_ {
+        self.claims.iter().filter_map(|(front, claim)| self.claimed(front, claim))
+    }
+
+    /// A claim as others see it.
+    pub(crate) fn claimed(&self, front: Place, claim: &Claim) -> Option<Claimed> {
+        let task = self.tasks.get(claim.task)?;
+        let lacks: Amounts = self.short_of(front, &claim.need);
+        let at = self.tree.entity(front);
+        Some(Claimed { key: task.key, at, need: claim.need, lacks, since: claim.since })
+    }
+
+    /// So much more must become free at one place for a need.
+    fn short_of(&self, at: Place, need: &Amounts) -> Amounts {
+        let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
+        let mut short = *need;
+        for (short, (used, limit)) in short.0.iter_mut().zip(used.0.into_iter().zip(limit.0)) {
+            if *short > 0 {
+                *short = used.saturating_add(*short).saturating_sub(limit);
+            }
+        }
+        short
+    }
+
+    /// Looks whether somebody was passed for too long at the places that are due.
+    pub(crate) fn look(&mut self) {
+        let pause = Millis((self.settings.claim_after.0 / PARTS).max(1));
+        for _ in 0..LOOKS {
+            let Some(at) = self.claims.next(self.now, pause) else { break };
+            match self.branches.get(at).and_then(|branch| branch.claimed) {
+                Some(front) if front == at => self.review(at),
+                Some(_) => {}
+                None => self.look_at(at),
+            }
+            self.finish();
+        }
+    }
+
+    /// Lets the one claim a place that is first in line there for something contended, has waited for
+    /// long enough, and has room everywhere below; of several the earliest.
+    fn look_at(&mut self, at: Place) {
+        let contended = self.branches.get(at).map_or(0, |branch| branch.own_contended);
+        let bits = (0..Dimension::COUNT).map(|bit| 1 << bit).filter(|bit| contended & bit != 0);
+        let firsts = bits.filter_map(|bit| self.first_to_claim(at, bit));
+        let old = firsts.filter(|task| {
+            let since = self.tasks.get(*task).map(|task| task.since);
+            since.is_some_and(|since| since.plus(self.settings.claim_after) <= self.now)
+        });
+        let claims = old.filter_map(|task| self.claim_of(at, task));
+        let earliest = claims.min_by_key(|claim| self.tasks.rank(claim.task));
+        let Some(claim) = earliest else { return };
+        let before = claim.path.iter().find_map(|at| self.branches.get(*at)?.claimed);
+        if let Some(before) = before {
+            self.unclaim(before);
+        }
+        self.claim(at, claim);
+    }
+
+    /// What a task would claim up to a place. If another claims something on the way, it is that one
+    /// that goes on to claim more: it is first below already.
+    fn claim_of(&self, at: Place, task: TaskIx) -> Option<Claim> {
+        let mut path = self.path_to(at, task)?;
+        let below = path.iter().rev().find_map(|at| self.branches.get(*at)?.claimed);
+        let (mut task, mut since) = (task, self.now);
+        if let Some(claim) = below.and_then(|front| self.claims.at(front)) {
+            (task, since) = (claim.task, claim.since);
+            path = self.path_to(at, task)?;
+        }
+        let need = self.head_of(task)?.1;
+        let need = self.shapes.need(need.shape);
+        let short = self.short_of(at, &need);
+        // What there is one of is there for the first in line when it is there at all.
+        let passed = short.0.iter().zip(need.0).any(|(short, need)| *short > 0 && need > 1);
+        let waits = passed && self.may_ever(&path, &need);
+        waits.then_some(Claim { task, since, need, path })
+    }
+
+    /// From the project of a task up to a place.
+    fn path_to(&self, at: Place, task: TaskIx) -> Option<Vec<Place>> {
+        let from = self.tasks.get(task)?.place;
+        let mut path: Vec<Place> = Vec::new();
+        for next in self.tree.path(from) {
+            path.push(next);
+            if next == at {
+                return Some(path);
+            }
+        }
+        None
+    }
+
+    /// There is room below the end of a path, and there may be everywhere.
+    fn may_ever(&self, path: &[Place], need: &Amounts) -> bool {
+        let Some((_, below)) = path.split_last() else { return false };
+        let from = path.first().copied().unwrap_or(Place::ROOT);
+        below.iter().all(|at| self.tree.lacks(*at, need).is_none())
+            && self.tree.never_fits(from, need).is_none()
+            && self.tree.path(from).all(|at| self.tree.known(at))
+    }
+
+    fn claim(&mut self, front: Place, claim: Claim) {
+        for at in &claim.path {
+            if let Some(branch) = self.branches.get_mut(*at) {
+                branch.claimed = Some(front);
+            }
+        }
+        if let Some(queue) = self.queue_of(claim.task).and_then(|at| self.queues.get_mut(at)) {
+            queue.claim = Some(front);
+        }
+        let from = claim.path.first().copied();
+        self.claims.insert(front, claim);
+        self.touch(from.unwrap_or(front));
+    }
+
+    /// Ends a claim.
+    pub(crate) fn unclaim(&mut self, front: Place) {
+        let Some(claim) = self.claims.remove(front) else { return };
+        for at in &claim.path {
+            if let Some(branch) = self.branches.get_mut(*at) {
+                branch.claimed = None;
+            }
+        }
+        if let Some(queue) = self.queue_of(claim.task).and_then(|at| self.queues.get_mut(at)) {
+            queue.claim = None;
+        }
+        self.touch(claim.path.first().copied().unwrap_or(front));
+    }
+
+    /// Ends a claim that a cut, or what runs already, made vain.
+    fn review(&mut self, front: Place) {
+        let claim = self.claims.at(front);
+        if claim.is_some_and(|claim| !self.may_ever(&claim.path, &claim.need)) {
+            self.unclaim(front);
+        }
+    }
+
+    /// Looks at the claim of a queue that was settled anew: it ends if another task is first now, or
+    /// none, and is for what the task needs now.
+    pub(crate) fn reclaim(&mut self, queue: QueueIx, front: Place) {
+        let Some(claim) = self.claims.at(front) else { return };
+        let (task, from) = (claim.task, claim.path.first().copied());
+        let of = self.queues.get(queue);
+        let seat = of.filter(|of| of.first() == Some(task)).and_then(|of| of.seat);
+        let Some(seat) = seat else {
+            if let Some(of) = self.queues.get_mut(queue) {
+                of.claim = None;
+            }
+            return self.unclaim(front);
+        };
+        let need = self.shapes.need(seat.shape);
+        if let Some(claim) = self.claims.at_mut(front) {
+            claim.need = need;
+        }
+        self.touch(from.unwrap_or(front));
+    }
+
+    /// The claims that have to do with a place that moves end.
+    pub(crate) fn unclaim_at(&mut self, at: Place) {
+        if let Some(front) = self.branches.get(at).and_then(|branch| branch.claimed) {
+            self.unclaim(front);
+        }
+    }
+
+    fn queue_of(&self, at: TaskIx) -> Option<QueueIx> {
+        match self.tasks.get(at)?.state {
+            State::Waiting(queue, _) => Some(queue),
+            State::Held { .. } => None,
+        }
+    }
+
+    /// A task that is first of its queue, as it stands there.
+    pub(crate) fn head_of(&self, at: TaskIx) -> Option<(Kind, Head)> {
+        let task = self.tasks.get(at)?;
+        let queue = self.queues.get(self.queue_of(at)?)?;
+        let seat = queue.seat.filter(|_| queue.first() == Some(at))?;
+        let (base, since, shape) = (task.priority, task.since, seat.shape);
+        let phase = seat.kind.phase();
+        Some((seat.kind, Head { task: at, base, since, shape, phase }))
+    }
+
+    /// What is kept for a claim at a place.
+    pub(crate) fn kept(&self, at: Place) -> Option<&Amounts> {
+        let front = self.branches.get(at)?.claimed?;
+        self.claims.at(front).map(|claim| &claim.need)
+    }
+
+    /// The task that claims up to a place, if there is room for it on the way there.
+    pub(crate) fn claimant(&self, front: Place) -> Option<(Kind, Head)> {
+        self.branches.get(front).filter(|branch| branch.claimed == Some(front))?;
+        let claim = self.claims.at(front)?;
+        let room = claim.path.iter().all(|at| self.tree.lacks(*at, &claim.need).is_none());
+        if room { self.head_of(claim.task) } else { None }
+    }
+
+    /// The lowest place with too little room for a need beside what is kept there for others than the
+    /// one whose front this is.
+    pub(crate) fn behind(
+        &self,
+        from: Place,
+        need: &Amounts,
+        own: Option<Place>,
+    ) -> Option<(Place, &Claim)> {
+        let kept = |at: Place| {
+            let front = self.branches.get(at)?.claimed.filter(|front| Some(*front) != own)?;
+            let claim = self.claims.at(front)?;
+            let sum = sum(need, &mask_of(need, &claim.need));
+            self.tree.lacks(at, &sum).map(|_| (front, claim))
+        };
+        self.tree.path(from).find_map(kept)
+    }
+
+    /// The front of the claim that a waiting task has.
+    pub(crate) fn front_of(&self, at: TaskIx) -> Option<Place> {
+        let front = self.queues.get(self.queue_of(at)?)?.claim?;
+        self.claims.at(front).filter(|claim| claim.task == at).map(|_| front)
+    }
+}
+
+/// Of what is kept, that of which something is needed.
+fn mask_of(need: &Amounts, kept: &Amounts) -> Amounts {
+    let mut of = *kept;
+    for (of, need) in of.0.iter_mut().zip(need.0) {
+        if need == 0 {
+            *of = 0;
+        }
+    }
+    of
+}

@@ -1,0 +1,81 @@
+//! Claims: what becomes free is kept for one who was passed for too long.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowforge_model::quota::Amounts;
+use flowforge_model::time::{Millis, Timestamp};
+use flowforge_quota::Place;
+
+use super::task::TaskIx;
+
+/// Of one task, from its project up to its front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    pub(crate) task: TaskIx,
+    /// Since when it claims.
+    pub(crate) since: Timestamp,
+    /// What is kept at each place of the path: all it takes to start the task.
+    pub(crate) need: Amounts,
+    /// From the project of the task up to the front, where the task waits for room.
+    pub(crate) path: Vec<Place>,
+}
+
+/// No two claims have a place in common: so none ever waits for another at a place of its own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claims {
+    /// By front.
+    claims: BTreeMap<Place, Claim>,
+    /// Places where something is contended, and when to look there next.
+    watched: BTreeMap<Place, Timestamp>,
+    due: BTreeSet<(Timestamp, Place)>,
+}
+
+impl Claims {
+    pub(crate) fn at(&self, front: Place) -> Option<&Claim> {
+        self.claims.get(&front)
+    }
+
+    pub(crate) fn at_mut(&mut self, front: Place) -> Option<&mut Claim> {
+        self.claims.get_mut(&front)
+    }
+
+    pub(crate) fn insert(&mut self, front: Place, claim: Claim) {
+        self.claims.insert(front, claim);
+    }
+
+    pub(crate) fn remove(&mut self, front: Place) -> Option<Claim> {
+        self.claims.remove(&front)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Place, &Claim)> + '_ {
+        self.claims.iter().map(|(front, claim)| (*front, claim))
+    }
+
+    /// Begins or ceases to look at a place.
+    pub(crate) fn watch(&mut self, at: Place, contended: bool, now: Timestamp) {
+        if !contended {
+            if let Some(due) = self.watched.remove(&at) {
+                self.due.remove(&(due, at));
+            }
+        } else if !self.watched.contains_key(&at) {
+            self.again(at, now);
+        }
+    }
+
+    /// A place to look at now. It is due again after `pause`.
+    pub(crate) fn next(&mut self, now: Timestamp, pause: Millis) -> Option<Place> {
+        let (_, at) = self.due.first().copied().filter(|(due, _)| *due <= now)?;
+        self.due.pop_first();
+        self.again(at, now.plus(pause));
+        Some(at)
+    }
+
+    pub(crate) fn watches(&self, at: Place) -> bool {
+        self.watched.contains_key(&at)
+    }
+
+    fn again(&mut self, at: Place, due: Timestamp) {
+        self.watched.insert(at, due);
+        self.due.insert((due, at));
+    }
+}
