@@ -29,11 +29,17 @@ use place::Place;
 
 /// Names a cluster of somebody else's by its kubeconfig.
 const ELSEWHERE: &str = "FLOWFORGE_TEST_KUBECONFIG";
+/// Names the directory of ours.
+const PLACE: &str = "FLOWFORGE_CLUSTER_DIR";
+/// Where pods find this machine.
+pub(crate) const HOST: &str = "10.244.0.1";
+/// The image of the SDK.
+pub(crate) const SDK_IMAGE: &str = concat!("flowforge/sdk:", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArguments {
     /// Where the cluster keeps everything; target/cluster unless given
-    #[arg(long, global = true, value_name = "DIR", env = "FLOWFORGE_CLUSTER_DIR")]
+    #[arg(long, global = true, value_name = "DIR", env = PLACE)]
     dir: Option<PathBuf>,
     #[command(subcommand)]
     command: Action,
@@ -69,6 +75,16 @@ pub(crate) struct UpArguments {
     /// Also the image of the SDK, with this program, which must be linked statically
     #[arg(long, value_name = "FILE", env = "FLOWFORGE_FF_RUN")]
     ff_run: Option<PathBuf>,
+}
+
+/// A cluster that runs, with Python's image and this runner's; where its kubeconfig is.
+pub(crate) fn ready(ff_run: PathBuf) -> anyhow::Result<PathBuf> {
+    if let Some(kubeconfig) = std::env::var_os(ELSEWHERE) {
+        return Ok(kubeconfig.into());
+    }
+    let place = Place::new(std::env::var_os(PLACE).map(PathBuf::from).as_deref())?;
+    up::run(&place, &UpArguments { nodes: 0, python: true, ff_run: Some(ff_run) })?;
+    Ok(place.kubeconfig())
 }
 
 impl ClusterArguments {

@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::io::IsTerminal;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 
 use crate::examples::Workflow;
 use crate::server::Server;
+use crate::test::postgres;
 use crate::workspace::{build_release, describe, need, output, root, succeed};
+use crate::{cluster, dist};
 
 const PIPELINE: &str = "examples/pipeline.yaml";
 
@@ -22,12 +25,10 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     eprintln!("building; the first time takes a few minutes ...");
     let release = build_release()?;
     let data_dir = Path::new(".flowforge/demo");
-    let (server, workflow) = play(&release, data_dir)?;
+    let server = Server::start(&release, &root().join(data_dir))?;
+    let workflow = play(&server, data_dir)?;
     if stays {
-        show_around(&server, &workflow);
-        println!("\nThe server goes on. Enter or Ctrl-C ends it; its data stays.");
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).context("wait for Enter")?;
+        stay(&server, &workflow)?;
     }
     server.stop()?;
     let program = shown(&release.join("flowforge"));
@@ -35,12 +36,67 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     Ok(if workflow.status == "SUCCEEDED" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The same pipeline with a pod for each task. The cluster goes on afterwards: `cargo xtask cluster down`.
+pub(crate) fn on_cluster() -> anyhow::Result<ExitCode> {
+    let stays = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if let Some(missing) = postgres::missing() {
+        bail!("{missing}: pods need servers with PostgreSQL");
+    }
+    need("cc", "gcc")?;
+    eprintln!("building; the first time takes ten minutes or more ...");
+    let release = build_release()?;
+    let runner = dist::pod()?;
+    let kubeconfig = cluster::ready(runner)?;
+    let database = postgres::Server::start()?;
+    let data_dir = Path::new(".flowforge/demo-cluster");
+    let server = pods(&release, &root().join(data_dir), (&database, &kubeconfig))?;
+    let workflow = play(&server, data_dir)?;
+    if stays {
+        stay(&server, &workflow)?;
+    }
+    server.stop()?;
+    Ok(if workflow.status == "SUCCEEDED" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A server of all roles whose tasks are pods of a cluster on this machine.
+fn pods(
+    release: &Path,
+    data_dir: &Path,
+    (database, kubeconfig): (&postgres::Server, &Path),
+) -> anyhow::Result<Server> {
+    // Free at this moment: pods must be told where before the server says it.
+    let port = TcpListener::bind("0.0.0.0:0").and_then(|free| free.local_addr());
+    let port = port.context("find a free port")?.port();
+    let mut command = Command::new(release.join("flowforge"));
+    command.env("FLOWFORGE_DATABASE_URL", database.url());
+    for (name, value) in [
+        ("TASKS", "kubernetes".to_owned()),
+        ("KUBECONFIG", kubeconfig.display().to_string()),
+        ("SDK_IMAGE", cluster::SDK_IMAGE.to_owned()),
+        ("LISTEN", format!("0.0.0.0:{port}")),
+        ("API_ENDPOINT", format!("http://{}:{port}", cluster::HOST)),
+        ("PULL_POLICY", "if-not-present".to_owned()),
+    ] {
+        command.env(format!("FLOWFORGE_KUBERNETES_{name}"), value);
+    }
+    Server::start_all(command, release, data_dir)
+}
+
+fn stay(server: &Server, workflow: &Workflow) -> anyhow::Result<()> {
+    show_around(server, workflow);
+    println!("\nThe server goes on. Enter or Ctrl-C ends it; its data stays.");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).context("wait for Enter")?;
+    Ok(())
+}
+
 /// The demo as a test: it succeeds, its flaky task was tried twice, and the report is a page.
 pub(crate) fn test() -> anyhow::Result<String> {
     need("python3", "python3")?;
     let release = build_release()?;
     let data_dir = release.with_file_name("e2e-demo");
-    let (server, workflow) = play(&release, &data_dir).context("demo")?;
+    let server = Server::start(&release, &data_dir).context("demo")?;
+    let workflow = play(&server, &data_dir).context("demo")?;
     let page = fs::read_to_string(data_dir.join("report.html")).context("demo: read the report")?;
     ensure!(workflow.status == "SUCCEEDED", "demo: {}", workflow.status);
     let tries = workflow.task("lookup").context("demo")?.attempts.len();
@@ -51,10 +107,8 @@ pub(crate) fn test() -> anyhow::Result<String> {
     Ok("cargo xtask demo".to_owned())
 }
 
-/// Starts a server, runs the pipeline with a live view, saves its report and says where
-/// everything is.
-fn play(release: &Path, data_dir: &Path) -> anyhow::Result<(Server, Workflow)> {
-    let server = Server::start(release, &root().join(data_dir))?;
+/// Runs the pipeline with a live view, saves its report and says where everything is.
+fn play(server: &Server, data_dir: &Path) -> anyhow::Result<Workflow> {
     println!("server    {}", server.url());
     println!("pipeline  {PIPELINE}\n");
     let begun = Instant::now();
@@ -78,7 +132,7 @@ fn play(release: &Path, data_dir: &Path) -> anyhow::Result<(Server, Workflow)> {
         println!("report    {}", shown(&path).display());
     }
     println!("data      {}", shown(&root().join(data_dir)).display());
-    Ok((server, workflow))
+    Ok(workflow)
 }
 
 /// What a person can do while the server is there.

@@ -2,7 +2,7 @@
 
 use std::env::consts::ARCH;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
@@ -27,7 +27,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
 }
 
 /// Builds the runner so that it runs in any image, also one without a C library.
-pub(crate) fn pod() -> anyhow::Result<ExitCode> {
+pub(crate) fn pod() -> anyhow::Result<PathBuf> {
     let triple = format!("{ARCH}-unknown-linux-gnu");
     let mut build = cargo();
     build.args(["build", "--release", "-p", "ff-run", "--target", &triple]);
@@ -41,7 +41,7 @@ pub(crate) fn pod() -> anyhow::Result<ExitCode> {
     let loaded = content.windows(LOADER.len()).any(|window| window == LOADER);
     ensure!(!loaded, "{} is not linked statically", program.display());
     ensure!(bytes <= POD_BYTES, "{} has more than {POD_BYTES} bytes", program.display());
-    Ok(ExitCode::SUCCESS)
+    Ok(program)
 }
 
 /// Copies a program into a folder, whoever runs the one that is there. Returns its size in bytes.

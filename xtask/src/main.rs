@@ -47,7 +47,11 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Builds the binaries, starts a server, runs the example pipeline and shows its report
-    Demo,
+    Demo {
+        /// On a real Kubernetes on this machine, which is built first where that was never done
+        #[arg(long)]
+        cluster: bool,
+    },
     /// Runs the tests, tier by tier
     Test {
         /// Only this tier
@@ -172,13 +176,14 @@ impl ChaosArguments {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Demo => demo::run(),
+        Command::Demo { cluster: false } => demo::run(),
+        Command::Demo { cluster: true } => demo::on_cluster(),
         Command::Test { tier } => test::run(tier.as_deref()),
         Command::Ci => ci::run(),
         Command::CheckArch => check_arch::run(),
         Command::Tidy { bless } => tidy::run(bless),
         Command::Dist { pod: false } => dist::run(),
-        Command::Dist { pod: true } => dist::pod(),
+        Command::Dist { pod: true } => dist::pod().map(|_| ExitCode::SUCCESS),
         Command::Bench { suites, json } => bench::run(&suites, json.as_deref()),
         Command::Chaos(arguments) => arguments.run(),
         Command::Sim { arguments } => sim::run(&arguments),

@@ -68,6 +68,16 @@ impl Server {
         Self::spawn(command, release, data_dir)
     }
 
+    /// Starts what `command` began: a server of all roles, which says where it is in this directory.
+    pub(crate) fn start_all(
+        mut command: Command,
+        release: &Path,
+        data_dir: &Path,
+    ) -> anyhow::Result<Self> {
+        command.arg("all").arg("--listen").arg("127.0.0.1:0").arg("--data-dir").arg(data_dir);
+        Self::spawn(command, release, data_dir)
+    }
+
     fn spawn(mut command: Command, release: &Path, data_dir: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(data_dir).with_context(|| format!("create {}", data_dir.display()))?;
         // What an earlier server left must not be taken for the new one's.

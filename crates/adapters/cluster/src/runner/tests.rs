@@ -13,9 +13,9 @@ use kube::api::{DeleteParams, PostParams};
 use real::Real;
 
 use super::*;
+use crate::Bounds;
 use crate::pod::tests::process;
 use crate::project::Limits;
-use crate::{Bounds, namespace};
 
 const REPORTED: &str = "printf reported >/dev/termination-log";
 
