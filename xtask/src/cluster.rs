@@ -31,6 +31,10 @@ use place::Place;
 const ELSEWHERE: &str = "FLOWFORGE_TEST_KUBECONFIG";
 /// Names the directory of ours.
 const PLACE: &str = "FLOWFORGE_CLUSTER_DIR";
+/// Names the runner of the SDK's image.
+const RUNNER: &str = "FLOWFORGE_FF_RUN";
+/// What is said to us in the environment.
+pub(crate) const VARIABLES: [&str; 3] = [ELSEWHERE, PLACE, RUNNER];
 /// Where pods find this machine.
 pub(crate) const HOST: &str = "10.244.0.1";
 /// The image of the SDK.
@@ -73,7 +77,7 @@ pub(crate) struct UpArguments {
     #[arg(long)]
     python: bool,
     /// Also the image of the SDK, with this program, which must be linked statically
-    #[arg(long, value_name = "FILE", env = "FLOWFORGE_FF_RUN")]
+    #[arg(long, value_name = "FILE", env = RUNNER)]
     ff_run: Option<PathBuf>,
 }
 

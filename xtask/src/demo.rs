@@ -69,6 +69,10 @@ fn pods(
     let port = port.context("find a free port")?.port();
     let mut command = Command::new(release.join("flowforge"));
     command.env("FLOWFORGE_DATABASE_URL", database.url());
+    // A server takes what begins like its settings for one of them.
+    cluster::VARIABLES.into_iter().for_each(|ours| {
+        command.env_remove(ours);
+    });
     for (name, value) in [
         ("TASKS", "kubernetes".to_owned()),
         ("KUBECONFIG", kubeconfig.display().to_string()),
