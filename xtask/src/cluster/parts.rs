@@ -301,9 +301,15 @@ mod tests {
         let server = std::thread::spawn(move || {
             for answer in ["HTTP/1.0 200 OK\r\n\r\nok", "HTTP/1.0 503 Wait\r\n\r\n"] {
                 let (mut stream, _) = listener.accept().unwrap();
-                let mut head = [0; 256];
-                let read = stream.read(&mut head).unwrap();
-                assert!(head[..read].starts_with(b"GET /healthz "));
+                // It may come in pieces.
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut piece = [0; 256];
+                    let read = stream.read(&mut piece).unwrap();
+                    assert!(read > 0, "half a question");
+                    head.extend_from_slice(&piece[..read]);
+                }
+                assert!(head.starts_with(b"GET /healthz "));
                 stream.write_all(answer.as_bytes()).unwrap();
             }
         });
