@@ -75,13 +75,20 @@ fn of_status(status: &Status) -> Answer {
         }
         (403, _) if message.contains("exceeded quota") => again(false, false),
         // Somebody took our rights, and may give them back.
-        (403, _) if message.contains("cannot create resource") => again(false, true),
-        (403, _) if message.contains("cannot delete resource") => again(false, true),
+        (403, _) if lacks_a_right(message.as_str()) => again(false, true),
         (401, _) => again(false, true),
         (429, _) => again(false, true),
         (400..=499, _) => refused(Reason::PodRefused, "the cluster refused its pod"),
         _ => again(true, true),
     }
+}
+
+/// `User "..." cannot VERB resource "..."`
+fn lacks_a_right(message: &str) -> bool {
+    message
+        .split(" cannot ")
+        .skip(1)
+        .any(|rest| rest.split_once(' ').is_some_and(|(_, what)| what.starts_with("resource ")))
 }
 
 fn is_terminating(status: &Status) -> bool {
@@ -132,6 +139,7 @@ mod tests {
         let object = "Operation cannot be fulfilled on resourcequotas \"flowforge\"";
         let uid = "Precondition failed: UID in precondition: a, UID in object meta: b";
         let rights = "User \"x\" cannot create resource \"pods\" in API group \"\"";
+        let patch = "User \"x\" cannot patch resource \"namespaces\" in API group \"\"";
         let webhook = "admission webhook \"w\" denied the request: no";
         let rows = [
             (status(409, "AlreadyExists", "pods \"a\" already exists"), "Exists"),
@@ -142,6 +150,7 @@ mod tests {
             (going, "never namespace_unavailable"),
             (status(403, "Forbidden", quota), "again unknown=false ill=false None"),
             (status(403, "Forbidden", rights), "again unknown=false ill=true None"),
+            (status(403, "Forbidden", patch), "again unknown=false ill=true None"),
             (status(403, "Forbidden", "violates PodSecurity"), "never pod_refused"),
             (status(400, "BadRequest", webhook), "never pod_refused"),
             (status(422, "Invalid", "Pod \"a\" is invalid"), "never pod_refused"),

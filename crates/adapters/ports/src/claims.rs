@@ -13,12 +13,23 @@ use flowforge_model::time::Timestamp;
 use crate::handover::Order;
 use crate::store::StoreError;
 
+/// An attempt that an executor has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Which.
+    pub key: AttemptKey,
+    /// What it does.
+    pub order: Order,
+    /// A dead executor had it, and what that began may run still.
+    pub outlived: bool,
+}
+
 /// What an executor reads and writes. Every call is one transaction. Implementations: PostgreSQL,
 /// memory.
 pub trait Claims: Send + Sync + 'static {
     /// Takes attempts that are open, that nobody has claimed or wants stopped and whose gate is open,
     /// with their orders; also those that this executor has claimed before and whose end it has not
-    /// reported. Others are left out: they are somebody else's, over, or wait for their gate.
+    /// reported, and, if what it runs outlives it, those of dead ones of its kind. Others are left out: they are somebody else's, over, or wait for their gate.
     ///
     /// # Errors
     /// `Fenced` if the executor is buried; `Unavailable`, `Corrupt`.
@@ -27,7 +38,7 @@ pub trait Claims: Send + Sync + 'static {
         executor: InstanceId,
         at: Timestamp,
         keys: &[AttemptKey],
-    ) -> impl Future<Output = Result<Vec<(AttemptKey, Order)>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Claimed>, StoreError>> + Send;
 
     /// Keeps what happened for the controllers. Facts about attempts that have ended, or that others
     /// have claimed, are dropped; one that is told again is kept once or twice. Durable when this

@@ -7,7 +7,7 @@
 use std::future::Future;
 
 use flowforge_model::attempt::{AttemptKey, Report, WorkOrder};
-use flowforge_model::id::PodUid;
+use flowforge_model::id::{EntityId, InstanceId, PodUid};
 use flowforge_model::time::Timestamp;
 
 use crate::store::StoreError;
@@ -56,14 +56,14 @@ pub struct Cluster {
 /// The part of the database that pods read and write through API servers. Every call is one transaction.
 /// Implementations: PostgreSQL, memory.
 pub trait Pods: Send + Sync + 'static {
-    /// A pod asks whether it may begin an attempt. The first one may that asks while the attempt is open
-    /// and not to be stopped, and it may ask again. That it began is told to the controllers.
+    /// A pod of a project asks whether it may begin an attempt of it; of none if it is known to have begun. The
+    /// first one may that asks while the attempt is open and not to be stopped, and it may ask again. That it began is told to the controllers.
     ///
     /// # Errors
     /// `Unavailable`; `Corrupt` if the work order cannot be read.
     fn begin(
         &self,
-        pod: PodUid,
+        pod: (PodUid, Option<EntityId>),
         key: AttemptKey,
         at: Timestamp,
     ) -> impl Future<Output = Result<Begin, StoreError>> + Send;
@@ -99,6 +99,12 @@ pub trait Pods: Send + Sync + 'static {
     /// # Errors
     /// `Unavailable`.
     fn clusters(&self) -> impl Future<Output = Result<Vec<Cluster>, StoreError>> + Send;
+
+    /// Which installation this is, for ever: what is ours in a cluster that others use too.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn installation(&self) -> impl Future<Output = Result<InstanceId, StoreError>> + Send;
 
     /// What tokens of attempts are signed with: 32 bytes that all servers of this database share, and
     /// nobody else has.

@@ -67,10 +67,11 @@ pub(crate) fn run() -> ExitCode {
     };
     let report = run_contained(&order, &container, &warden);
     let until = Instant::now() + settings.report_wait;
-    shipper.settle(LINES.min(settings.report_wait / 2));
+    // The end is more than the last lines, if the pod is going down.
+    shipper.settle(LINES.min(settings.report_wait / 2), || warden.asked());
     let told = tell(&server.with_token(&token), &report, until);
     if told.is_ok() {
-        shipper.settle(LINES.min(until.saturating_duration_since(Instant::now())));
+        shipper.settle(LINES.min(until.saturating_duration_since(Instant::now())), || false);
     }
     last_word.told(&told);
     exit_code(&report)

@@ -160,6 +160,12 @@ impl EntityId {
     pub fn namespace(self) -> String {
         format!("flowforge-{}", self.0)
     }
+
+    /// The project whose namespace this is.
+    #[must_use]
+    pub fn of_namespace(name: &str) -> Option<Self> {
+        name.strip_prefix("flowforge-")?.parse().ok()
+    }
 }
 
 impl ScheduleId {

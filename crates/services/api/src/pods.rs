@@ -13,7 +13,7 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
 use flowforge_model::attempt::{AttemptKey, Report};
-use flowforge_model::id::{InstanceId, PodUid, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, PodUid, WorkflowId};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::logs::{Intake, Shipment};
 use flowforge_ports::pods::{Begin, Cluster, Finish, Pods};
@@ -27,6 +27,8 @@ pub(crate) use routes::routes;
 
 /// Lines being taken in at the same time: an aggregator that hangs must not stop anything else.
 const INTAKES: usize = 16;
+/// Ends of attempts being read at the same time: each may be as large as all outputs are.
+const REPORTS: usize = 32;
 
 /// What pods need of the layers below. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +41,7 @@ struct Access {
     keys: Keys,
     signing_key: OnceLock<[u8; 32]>,
     intakes: Arc<Semaphore>,
+    reports: Arc<Semaphore>,
 }
 
 impl fmt::Debug for PodAccess {
@@ -63,6 +66,7 @@ impl PodAccess {
             keys: Keys::default(),
             signing_key: OnceLock::new(),
             intakes: Arc::new(Semaphore::new(INTAKES)),
+            reports: Arc::new(Semaphore::new(REPORTS)),
         }))
     }
 
@@ -75,7 +79,12 @@ impl PodAccess {
         Ok(*self.0.signing_key.get_or_init(|| key))
     }
 
-    fn begin(&self, pod: PodUid, key: AttemptKey, at: Timestamp) -> Result<Begin, Failure> {
+    fn begin(
+        &self,
+        pod: (PodUid, Option<EntityId>),
+        key: AttemptKey,
+        at: Timestamp,
+    ) -> Result<Begin, Failure> {
         let begun = self.0.pods.begin(pod, key, at)?;
         if matches!(begun, Begin::Run(_)) {
             (self.0.told)(key.workflow);
@@ -100,7 +109,12 @@ impl PodAccess {
 
 /// Blocking calls on an object, as those of [`crate::backend::Backend`].
 trait Asked: Send + Sync {
-    fn begin(&self, pod: PodUid, key: AttemptKey, at: Timestamp) -> Answer<Begin>;
+    fn begin(
+        &self,
+        pod: (PodUid, Option<EntityId>),
+        key: AttemptKey,
+        at: Timestamp,
+    ) -> Answer<Begin>;
     fn finish(&self, pod: PodUid, key: AttemptKey, report: Report) -> Answer<Finish>;
     fn clusters(&self) -> Answer<Vec<Cluster>>;
     fn signing_key(&self) -> Answer<[u8; 32]>;
@@ -113,7 +127,12 @@ fn wait<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
 }
 
 impl<P: Pods> Asked for Of<P> {
-    fn begin(&self, pod: PodUid, key: AttemptKey, at: Timestamp) -> Answer<Begin> {
+    fn begin(
+        &self,
+        pod: (PodUid, Option<EntityId>),
+        key: AttemptKey,
+        at: Timestamp,
+    ) -> Answer<Begin> {
         wait(self.0.begin(pod, key, at))
     }
     fn finish(&self, pod: PodUid, key: AttemptKey, report: Report) -> Answer<Finish> {

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
+use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report, Work, WorkOrder};
 use flowforge_model::id::InstanceId;
 use flowforge_model::shard::ShardSet;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::claims::Claims;
+use flowforge_ports::claims::{Claimed, Claims};
 use flowforge_ports::clock::Clock;
 use flowforge_ports::runner::Runner;
 use flowforge_ports::store::StoreError;
@@ -58,16 +58,30 @@ impl<S: Claims, R: Runner, C: Clock> Station<S, R, C> {
         if all.is_empty() {
             return Ok(Vec::new());
         }
-        let claimed = self.store.claim(self.instance, self.executor.clock.now(), &all).await?;
+        let now = self.executor.clock.now();
+        let claimed = self.store.claim(self.instance, now, &all).await?;
+        let ends = claimed.into_iter().filter_map(|one| self.begin(one, now)).collect();
+        // Only now: a stop that is found meanwhile is for what has begun.
         self.unknown.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let mut ends = Vec::new();
-        for (key, order) in claimed {
-            match order {
-                Ok(order) => self.executor.start(Arc::new(order)),
-                Err(report) => ends.push(Fact { key, kind: FactKind::Finished(Box::new(report)) }),
-            }
-        }
         Ok(ends)
+    }
+
+    /// Begins an attempt, or says how it ends because it cannot.
+    fn begin(&self, claimed: Claimed, now: Timestamp) -> Option<Fact> {
+        let Claimed { key, order, outlived } = claimed;
+        let report = match order {
+            // Nothing tells a second request from the first: that one may have been answered.
+            Ok(WorkOrder { work: Work::Request(_), .. }) if outlived => {
+                let message = "the executor that sent the request is gone".to_owned();
+                Report::failed(now, FailureClass::Lost, Reason::Lost, message)
+            }
+            Ok(order) => {
+                self.executor.start(Arc::new(order));
+                return None;
+            }
+            Err(report) => report,
+        };
+        Some(Fact { key, kind: FactKind::Finished(Box::new(report)) })
     }
 
     fn not_here(&self, keys: &[AttemptKey]) -> Vec<AttemptKey> {
@@ -80,15 +94,22 @@ impl<S: Claims, R: Runner, C: Clock> Station<S, R, C> {
         unknown.retain(|key| !keys.contains(key));
     }
 
-    /// Claims attempts whose delivery was given up, and ends those that it gets: nobody has started
-    /// them. They are tried again as lost ones are.
+    /// Claims attempts whose delivery was given up, and ends those that it gets and that nobody has started.
+    /// They are tried again as lost ones are. What outlives a dead executor is carried on.
     ///
     /// # Errors
     /// The store's.
     pub async fn give_up(&self, keys: &[AttemptKey]) -> Result<(), StoreError> {
         let now = self.executor.clock.now();
         let keys = self.not_here(keys);
-        for (key, _) in self.store.claim(self.instance, now, &keys).await? {
+        for claimed in self.store.claim(self.instance, now, &keys).await? {
+            let key = claimed.key;
+            if claimed.outlived {
+                if let Some(end) = self.begin(claimed, now) {
+                    self.executor.deliver(end);
+                }
+                continue;
+            }
             // One that came another way meanwhile runs here.
             if self.executor.ledger.begin(key) {
                 let message = "executors took it again and again without starting it".to_owned();
@@ -120,7 +141,10 @@ impl<S: Claims, R: Runner, C: Clock> Station<S, R, C> {
     /// # Errors
     /// The store's.
     pub async fn look_for_stops(&self) -> Result<(), StoreError> {
-        for key in self.store.stops(self.instance).await? {
+        let stops = self.store.stops(self.instance).await?;
+        // What is being claimed may run already, and is looked at again when it is known.
+        let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for key in stops.into_iter().filter(|key| !unknown.contains(key)) {
             self.executor.stop(key);
         }
         Ok(())

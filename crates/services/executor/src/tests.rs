@@ -7,6 +7,7 @@ use flowforge_model::attempt::{Fact, FactKind, FailureClass, Process, Report, Wo
 use flowforge_model::id::{AttemptId, EntityId, NodeIx};
 use flowforge_model::resources::Resources;
 use flowforge_model::time::Timestamp;
+use flowforge_ports::claims::Claimed;
 use flowforge_ports::runner::FactSink;
 
 use super::*;
@@ -70,6 +71,10 @@ pub(crate) fn order(number: u32) -> Arc<WorkOrder> {
         outputs: Vec::new(),
         deadline: None,
     })
+}
+
+pub(crate) fn claimed(key: AttemptKey) -> Claimed {
+    Claimed { key, order: Ok((*order(key.number)).clone()), outlived: false }
 }
 
 pub(crate) fn finished(number: u32) -> Fact {

@@ -193,7 +193,7 @@ impl<S: Reservations + Organizations> Leader<S> {
             self.version = version;
         }
         for executor in self.store.bury(self.epoch, now).await? {
-            tracing::warn!(%executor, "executor is gone; what it ran is lost");
+            tracing::warn!(%executor, "executor is gone; what it ran is lost, unless it outlives it");
             decided.told = ShardSet::ALL;
         }
         let before = Timestamp(now.0.saturating_sub(i64::try_from(SEND_AGAIN.0).unwrap_or(0)));

@@ -21,8 +21,9 @@ use crate::project::{Limits, Project};
 
 /// The name of what there is one of.
 pub(super) const NAME: &str = "flowforge";
-/// Where clouds tell machines who they are, to whoever asks.
-const METADATA: [&str; 2] = ["169.254.169.254/32", "fd00:ec2::254/128"];
+/// Where clouds tell machines who they are, to whoever asks: link-local addresses, and those of some clouds.
+const METADATA: [&str; 4] =
+    ["169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32", "fd00:ec2::254/128"];
 
 pub(super) fn namespace(id: EntityId, project: &Project, config: &ClusterConfig) -> Namespace {
     let standard = project.security.as_str().to_owned();

@@ -1,4 +1,4 @@
-DROP TABLE signing_key;
+DROP TABLE installation;
 DROP TABLE cluster;
 ALTER TABLE member DROP COLUMN keeps;
 ALTER TABLE attempt DROP COLUMN pod;

@@ -15,10 +15,11 @@ CREATE TABLE cluster (
     keys   text NOT NULL -- a JSON Web Key Set
 );
 
--- What tokens of attempts are signed with: made here, once.
-CREATE TABLE signing_key (
+-- Who we are to clusters that others use too, and what tokens of attempts are signed with: made here, once.
+CREATE TABLE installation (
     one boolean PRIMARY KEY DEFAULT TRUE CHECK (one),
+    id  uuid    NOT NULL DEFAULT gen_random_uuid(),
     key bytea   NOT NULL CHECK (length(key) = 32)
 );
-INSERT INTO signing_key (key)
+INSERT INTO installation (key)
 SELECT uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid());

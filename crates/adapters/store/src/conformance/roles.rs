@@ -165,10 +165,10 @@ fn order(key: AttemptKey) -> WorkOrder {
 
 fn claim(store: &impl Claims, by: u128, keys: &[AttemptKey]) -> Vec<AttemptKey> {
     let claimed = now(store.claim(server(by), AT, keys)).unwrap();
-    for (key, made) in &claimed {
-        assert_eq!(made.as_ref().unwrap(), &order(*key));
+    for one in &claimed {
+        assert_eq!(one.order.as_ref().unwrap(), &order(one.key));
     }
-    claimed.into_iter().map(|(key, _)| key).collect()
+    claimed.into_iter().map(|one| one.key).collect()
 }
 
 fn end(key: AttemptKey) -> Fact {

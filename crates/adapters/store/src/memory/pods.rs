@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Report};
-use flowforge_model::id::PodUid;
+use flowforge_model::id::{EntityId, InstanceId, PodUid};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::handover::Tidings;
 use flowforge_ports::pods::{self, Begin, Cluster, Finish, Refusal};
@@ -22,12 +22,16 @@ pub(super) struct Pods {
 impl pods::Pods for MemoryStore {
     async fn begin(
         &self,
-        pod: PodUid,
+        (pod, project): (PodUid, Option<EntityId>),
         key: AttemptKey,
         at: Timestamp,
     ) -> Result<Begin, StoreError> {
         let mut rows = self.rows();
-        if rows.open(key).is_none() || rows.roles.has_ended(key) {
+        let of = rows.workflows.get(&key.workflow).map(|kept| kept.new.project);
+        if project.is_some_and(|project| of != Some(project))
+            || rows.open(key).is_none()
+            || rows.roles.has_ended(key)
+        {
             return Ok(Begin::Refused(Refusal::Over));
         }
         let began = rows.roles.pods.began.get(&key).copied();
@@ -76,6 +80,10 @@ impl pods::Pods for MemoryStore {
 
     async fn clusters(&self) -> Result<Vec<Cluster>, StoreError> {
         Ok(self.rows().roles.pods.clusters.values().cloned().collect())
+    }
+
+    async fn installation(&self) -> Result<InstanceId, StoreError> {
+        Ok(InstanceId(uuid::Uuid::from_u128(7)))
     }
 
     async fn signing_key(&self) -> Result<[u8; 32], StoreError> {

@@ -9,7 +9,7 @@ use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::status::{Reason, TaskStatus};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::{self, LockRequest, Ready, SlotChanges};
-use flowforge_ports::claims::Claims;
+use flowforge_ports::claims::{Claimed, Claims};
 use flowforge_ports::handover::{Call, Entry, Handover, News, Order, Tidings};
 use flowforge_ports::leases::{Attendance, Attended, Leader, Leaders, Lease, Leases, Role};
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
@@ -560,7 +560,7 @@ impl Claims for MemoryStore {
         executor: InstanceId,
         _at: Timestamp,
         keys: &[AttemptKey],
-    ) -> Result<Vec<(AttemptKey, Order)>, StoreError> {
+    ) -> Result<Vec<Claimed>, StoreError> {
         let mut rows = self.rows();
         rows.roles.lives(executor)?;
         let mut claimed = Vec::new();
@@ -581,11 +581,12 @@ impl Claims for MemoryStore {
             if !ours || over {
                 continue;
             }
+            let outlived = outlived && *by != Some(executor);
             *by = Some(executor);
             let order = rows.roles.orders.get(key).cloned();
             let order =
                 order.ok_or_else(|| StoreError::Corrupt(format!("{key:?} has no order")))?;
-            claimed.push((*key, order));
+            claimed.push(Claimed { key: *key, order, outlived });
         }
         Ok(claimed)
     }

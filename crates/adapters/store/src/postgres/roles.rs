@@ -7,13 +7,13 @@ mod pods;
 mod reservations;
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
-use flowforge_model::id::{InstanceId, NodeIx, PodUid, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, PodUid, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::SlotChanges;
-use flowforge_ports::claims::Claims;
-use flowforge_ports::handover::{Entry, News, Order, Tidings};
+use flowforge_ports::claims::{Claimed, Claims};
+use flowforge_ports::handover::{Entry, News, Tidings};
 use flowforge_ports::leases::{Attendance, Attended, Leader, Leaders, Leases, Role};
 use flowforge_ports::pods::{Begin, Cluster, Finish, Pods};
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
@@ -186,7 +186,7 @@ impl Claims for PostgresStore {
         executor: InstanceId,
         at: Timestamp,
         keys: &[AttemptKey],
-    ) -> Result<Vec<(AttemptKey, Order)>, StoreError> {
+    ) -> Result<Vec<Claimed>, StoreError> {
         let keys = keys.to_vec();
         self.write(move |tx| Box::pin(claims::claim(tx, executor, at, keys))).await
     }
@@ -204,7 +204,7 @@ impl Claims for PostgresStore {
 impl Pods for PostgresStore {
     async fn begin(
         &self,
-        pod: PodUid,
+        pod: (PodUid, Option<EntityId>),
         key: AttemptKey,
         at: Timestamp,
     ) -> Result<Begin, StoreError> {
@@ -231,6 +231,10 @@ impl Pods for PostgresStore {
 
     async fn clusters(&self) -> Result<Vec<Cluster>, StoreError> {
         self.read(Mode::Fresh, |tx| Box::pin(pods::clusters(tx))).await
+    }
+
+    async fn installation(&self) -> Result<InstanceId, StoreError> {
+        self.read(Mode::Fresh, |tx| Box::pin(pods::installation(tx))).await.map(InstanceId)
     }
 
     async fn signing_key(&self) -> Result<[u8; 32], StoreError> {

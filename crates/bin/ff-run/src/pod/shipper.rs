@@ -18,6 +18,8 @@ use super::backoff::Backoff;
 use super::server::{Server, Trouble};
 
 /// Bytes of lines that wait: they count against the task's own limit of memory.
+/// How often it is looked whether there is time left.
+const GLANCE: Duration = Duration::from_millis(200);
 const WAITING: usize = 8 * 1024 * 1024;
 /// A task that writes faster than a server takes is held up, but at most for this long at a time.
 const HELD_UP: Duration = Duration::from_secs(5);
@@ -65,14 +67,15 @@ impl Shipper {
         Ok(Self { shared })
     }
 
-    /// Waits until the server has everything, at most for `patience`.
-    pub(super) fn settle(&self, patience: Duration) {
+    /// Waits until the server has everything, at most for `patience`, and not when there is no time for it.
+    pub(super) fn settle(&self, patience: Duration, hurry: impl Fn() -> bool) {
         let until = Instant::now() + patience;
         let mut state = self.shared.lock();
         self.shared.own_up(&mut state);
         while !state.lines.is_empty() {
-            let Some(left) = until.checked_duration_since(Instant::now()) else { return };
-            state = self.shared.wait(state, left);
+            let left = until.checked_duration_since(Instant::now());
+            let Some(left) = left.filter(|_| !hurry()) else { return };
+            state = self.shared.wait(state, left.min(GLANCE));
         }
     }
 }

@@ -8,8 +8,8 @@ use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::SlotChanges;
-use flowforge_ports::claims::Claims;
-use flowforge_ports::handover::{Entry, News, Order};
+use flowforge_ports::claims::{Claimed, Claims};
+use flowforge_ports::handover::{Entry, News};
 use flowforge_ports::leases::{Attendance, Attended, Leases};
 use flowforge_ports::organization::{Edit, Edited, Organization, Organizations};
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
@@ -116,7 +116,7 @@ impl<S: Claims> Claims for FaultyStore<S> {
         executor: InstanceId,
         at: Timestamp,
         keys: &[AttemptKey],
-    ) -> Result<Vec<(AttemptKey, Order)>, StoreError> {
+    ) -> Result<Vec<Claimed>, StoreError> {
         self.around("claim", self.inner.claim(executor, at, keys)).await
     }
 

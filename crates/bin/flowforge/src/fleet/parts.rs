@@ -290,8 +290,8 @@ fn executor<Q: Shared>(
         AnyRunner::NoOp(NoOp::new(sink))
     } else if keeps {
         let made = pods::runner(&ground.store, settings, Arc::clone(&sink));
-        let (pods, cluster) = runtime.block_on(made)?;
-        let tidy = pods::tidy(Arc::clone(&ground.store), cluster, settings.cluster.clone());
+        let (pods, ours) = runtime.block_on(made)?;
+        let tidy = ours.tidy();
         let stop = ground.stop.clone();
         parts.spawn(async move {
             tokio::select! {

@@ -4,18 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use flowforge_cluster::{
     Access, Asked, Bounds, Cluster, ClusterConfig, ClusterPorts, ClusterRunner, Endpoints, Limits,
     Project, Projects, Sdk, Security, Stray,
 };
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::EntityId;
+use flowforge_model::id::{EntityId, InstanceId};
 use flowforge_model::quota::Dimension;
 use flowforge_model::time::Millis;
 use flowforge_ports::clock::SystemClock;
 use flowforge_ports::organization::Organizations;
-use flowforge_ports::pods::Pods;
+use flowforge_ports::pods::Pods as _;
 use flowforge_ports::queue::ClusterName;
 use flowforge_ports::runner::FactSink;
 use flowforge_store::PostgresStore;
@@ -29,6 +29,8 @@ const GRACE: Millis = Millis::from_secs(10);
 const REQUESTS: (u32, u32) = (200, 400);
 /// How often it is looked for pods that nobody needs any more, and for changed keys of the cluster.
 const TIDY: Duration = Duration::from_secs(60);
+/// Characters of a label's value.
+const LABEL: usize = 63;
 /// Attempts asked about at once.
 const ASKED: usize = 500;
 
@@ -75,7 +77,7 @@ pub(super) async fn runner(
     store: &Arc<PostgresStore>,
     settings: &Settings,
     sink: Arc<dyn FactSink>,
-) -> anyhow::Result<(ClusterRunner, Cluster)> {
+) -> anyhow::Result<(ClusterRunner, Pods)> {
     let kubernetes = &settings.kubernetes;
     for (value, path) in [
         (&kubernetes.sdk_image, "kubernetes.sdk_image"),
@@ -92,8 +94,10 @@ pub(super) async fn runner(
     let cluster = Cluster::connect(&access).await.context("kubernetes.kubeconfig")?;
     let keys = cluster.keys(settings.cluster.as_str()).await?;
     store.put_cluster(keys).await.context("write down the cluster's keys")?;
+    let installation = store.installation().await.context("read who we are")?;
+    let name = label(&settings.cluster, installation)?;
     let config = ClusterConfig {
-        name: settings.cluster.to_string(),
+        name: name.clone(),
         sdk: Sdk {
             image: kubernetes.sdk_image.clone(),
             command: ["/flowforge/ff-run", "install"].map(str::to_owned).into(),
@@ -109,40 +113,71 @@ pub(super) async fn runner(
         bounds: Bounds::default(),
         requests_per_second: REQUESTS.0,
         burst: REQUESTS.1,
-        forbidden: Vec::new(),
+        forbidden: kubernetes.forbidden.clone(),
     };
     let projects = Owners { store: Arc::clone(store), settings: kubernetes.clone() };
     let clock = Arc::new(SystemClock);
     let ports = ClusterPorts { facts: sink, clock, projects: Arc::new(projects) };
     let runner = ClusterRunner::new(cluster.clone(), config, ports, &Handle::current())?;
-    Ok((runner, cluster))
+    Ok((runner, Pods { store: Arc::clone(store), cluster, keys: settings.cluster.clone(), name }))
 }
 
-/// Deletes pods of attempts that are over, and writes down keys that changed, now and again.
-pub(super) async fn tidy(store: Arc<PostgresStore>, cluster: Cluster, name: ClusterName) {
-    loop {
-        tokio::time::sleep(TIDY).await;
-        if let Err(error) = tidy_once(&store, &cluster, &name).await {
-            tracing::warn!(error = format!("{error:#}"), "the cluster cannot be tidied");
-        }
-    }
+/// What pods of these executors are called by: others may use the cluster, and the queue's name, too.
+fn label(cluster: &ClusterName, installation: InstanceId) -> anyhow::Result<String> {
+    let number = installation.0.simple().to_string();
+    let number = number.get(..8).unwrap_or_default();
+    let name = format!("{cluster}-{number}");
+    ensure!(
+        name.len() <= LABEL,
+        "role.cluster: {cluster} has more than {} characters, too many for a label of Kubernetes",
+        LABEL - 9
+    );
+    Ok(name)
 }
 
-async fn tidy_once(
-    store: &PostgresStore,
-    cluster: &Cluster,
-    name: &ClusterName,
-) -> anyhow::Result<()> {
-    store.put_cluster(cluster.keys(name.as_str()).await?).await?;
-    let pods = cluster.pods(name.as_str()).await?;
-    for some in pods.chunks(ASKED) {
-        let keys: Vec<AttemptKey> = some.iter().map(|pod| pod.attempt).collect();
-        let over = store.over(&keys).await?;
-        let strays = some.iter().filter(|pod: &&Stray| over.contains(&pod.attempt));
-        for stray in strays {
-            tracing::info!(attempt = ?stray.attempt, "deletes a pod that nobody needs any more");
-            cluster.remove(stray).await?;
+/// The pods of a cluster that are ours.
+pub(super) struct Pods {
+    store: Arc<PostgresStore>,
+    cluster: Cluster,
+    /// Under which name its keys are written down.
+    keys: ClusterName,
+    /// What its pods are called by.
+    name: String,
+}
+
+impl Pods {
+    /// Deletes those of attempts that are over, and writes down keys that changed, now and again.
+    pub(super) async fn tidy(self) {
+        loop {
+            tokio::time::sleep(TIDY).await;
+            for done in [self.renew_keys().await, self.remove_strays().await] {
+                if let Err(error) = done {
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, "the cluster cannot be tidied");
+                }
+            }
         }
     }
-    Ok(())
+
+    async fn renew_keys(&self) -> anyhow::Result<()> {
+        let keys = self.cluster.keys(self.keys.as_str()).await?;
+        Ok(self.store.put_cluster(keys).await?)
+    }
+
+    async fn remove_strays(&self) -> anyhow::Result<()> {
+        let pods = self.cluster.pods(&self.name).await?;
+        for some in pods.chunks(ASKED) {
+            let keys: Vec<AttemptKey> = some.iter().map(|pod| pod.attempt).collect();
+            let over = self.store.over(&keys).await?;
+            for stray in some.iter().filter(|pod: &&Stray| over.contains(&pod.attempt)) {
+                let attempt = stray.attempt;
+                tracing::info!(?attempt, "deletes a pod that nobody needs any more");
+                // One that stays keeps none of the others.
+                if let Err(error) = self.cluster.remove(stray).await {
+                    tracing::warn!(%error, ?attempt, "a pod cannot be deleted");
+                }
+            }
+        }
+        Ok(())
+    }
 }

@@ -11,8 +11,8 @@ use flowforge_model::id::{EntityId, InstanceId, NodeIx, PodUid, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::SlotChanges;
-use flowforge_ports::claims::Claims;
-use flowforge_ports::handover::{Entry, News, Order};
+use flowforge_ports::claims::{Claimed, Claims};
+use flowforge_ports::handover::{Entry, News};
 use flowforge_ports::leases::{Attendance, Attended, Leases};
 use flowforge_ports::organization::{Edit, Edited, Organization, Organizations};
 use flowforge_ports::pods::{Begin, Cluster, Finish, Pods};
@@ -208,7 +208,7 @@ impl Claims for FaultyStore {
         executor: InstanceId,
         at: Timestamp,
         keys: &[AttemptKey],
-    ) -> Result<Vec<(AttemptKey, Order)>, StoreError> {
+    ) -> Result<Vec<Claimed>, StoreError> {
         self.faulty(self.rows.claim(executor, at, keys)).await
     }
 
@@ -224,7 +224,7 @@ impl Claims for FaultyStore {
 impl Pods for FaultyStore {
     async fn begin(
         &self,
-        pod: PodUid,
+        pod: (PodUid, Option<EntityId>),
         key: AttemptKey,
         at: Timestamp,
     ) -> Result<Begin, StoreError> {
@@ -250,6 +250,10 @@ impl Pods for FaultyStore {
 
     async fn clusters(&self) -> Result<Vec<Cluster>, StoreError> {
         self.rows.clusters().await
+    }
+
+    async fn installation(&self) -> Result<InstanceId, StoreError> {
+        self.rows.installation().await
     }
 
     async fn signing_key(&self) -> Result<[u8; 32], StoreError> {

@@ -10,14 +10,14 @@ use axum::http::header::AUTHORIZATION;
 use axum::routing::post;
 use axum::{Json, Router};
 use flowforge_model::attempt::{AttemptKey, Report, WorkOrder};
-use flowforge_model::id::PodUid;
+use flowforge_model::id::{EntityId, PodUid};
 use flowforge_model::limits;
+use flowforge_model::time::Timestamp;
 use flowforge_ports::logs::{LogLine, SHIPPED_LINES, Shipment};
 use flowforge_ports::pod_calls::{
     ATTEMPTS, LINES_BYTES, Outcome, REPORT_BYTES, StartRequest, Started, Told,
 };
 use flowforge_ports::pods::{Begin, Finish, Refusal};
-use flowforge_ports::store::StoreError;
 
 use super::keys::{Doubt, Pod};
 use super::{PodAccess, token};
@@ -54,19 +54,13 @@ async fn start(
     if pod.uid != asked.pod || !key.id().is_pod(&pod.name) {
         return Err(unauthorized());
     }
+    // Who makes pods in another namespace of the cluster can give them any name.
+    let project = EntityId::of_namespace(&pod.namespace).ok_or_else(unauthorized)?;
+    let asking = (pod.uid, Some(project));
     let at = shared.now();
-    let begin = move |backend: &dyn Backend| {
-        // Who makes pods in another namespace of the cluster can give them any name.
-        let project = match backend.workflow(key.workflow) {
-            Ok(workflow) => workflow.project,
-            Err(StoreError::NotFound) => return Err(refused(Refusal::Over)),
-            Err(error) => return Err(error.into()),
-        };
-        if pod.namespace != project.namespace() {
-            return Err(unauthorized());
-        }
+    let begin = move |_: &dyn Backend| {
         let token = token::sign(&access.signing_key()?, key, pod.uid);
-        let begun = access.begin(pod.uid, key, at)?;
+        let begun = access.begin(asking, key, at)?;
         let token = token.ok_or_else(|| Failure::new(Code::Internal, Code::Internal.text()))?;
         Ok::<_, Failure>((token, begun))
     };
@@ -85,12 +79,14 @@ async fn result(
 ) -> Result<Json<Told>, Failure> {
     let access = access(&shared)?;
     let pod = known(&shared, &access, key, &headers).await?;
+    let _room = Arc::clone(&access.0.reports).acquire_owned().await;
     let report: Report = body::json(&shared, &headers, body, REPORT_BYTES).await?;
     check(&report)?;
     let at = shared.now();
+    let report = in_time(report, at);
     let finish = move |_: &dyn Backend| {
         // The pod has begun: this only reads what it was told to do.
-        let Begin::Run(order) = access.0.pods.begin(pod, key, at)? else {
+        let Begin::Run(order) = access.0.pods.begin((pod, None), key, at)? else {
             return Ok(Finish::Late);
         };
         declared(&order, &report)?;
@@ -189,6 +185,15 @@ fn refused(refusal: Refusal) -> Failure {
         Refusal::Stopped => Code::AttemptStopped,
     };
     Failure::new(code, code.text())
+}
+
+/// A node's clock may be wrong, and a task may say what it likes: nothing ends before it began, or later than
+/// now.
+fn in_time(mut report: Report, now: Timestamp) -> Report {
+    report.finished_at = report.finished_at.clamp(Timestamp(0), now);
+    let until = report.finished_at;
+    report.started_at = report.started_at.map(|at| at.clamp(Timestamp(0), until));
+    report
 }
 
 /// What a runner may say.

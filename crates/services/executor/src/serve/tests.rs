@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use flowforge_model::attempt::WorkOrder;
 use flowforge_model::id::AttemptId;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::handover::Order;
+use flowforge_ports::claims::Claimed;
 use flowforge_ports::leases::Attended;
 use flowforge_ports::queue::{
     DeadLetter, DeadLetterId, Depth, Dispatch, QueueError, Receipt, Subscription,
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::Ledger;
-use crate::tests::{finished, key, order};
+use crate::tests::{claimed, finished, key};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,7 +49,7 @@ impl Claims for Sulking {
         _: InstanceId,
         _: Timestamp,
         keys: &[AttemptKey],
-    ) -> Result<Vec<(AttemptKey, Order)>, StoreError> {
+    ) -> Result<Vec<Claimed>, StoreError> {
         if keys.contains(&key(NONSENSE)) {
             return Err(StoreError::Corrupt("not a number".to_owned()));
         }
@@ -57,7 +57,7 @@ impl Claims for Sulking {
         if self.claims.fetch_add(1, Ordering::Relaxed) == 0 {
             return Err(StoreError::Unavailable("the answer was lost".to_owned()));
         }
-        Ok(keys.iter().map(|key| (*key, Ok((*order(key.number)).clone()))).collect())
+        Ok(keys.iter().map(|key| claimed(*key)).collect())
     }
 
     async fn report(&self, _: InstanceId, facts: &[Fact]) -> Result<(), StoreError> {

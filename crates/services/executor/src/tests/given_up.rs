@@ -7,18 +7,18 @@ use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass};
 use flowforge_model::id::InstanceId;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::claims::Claims;
-use flowforge_ports::handover::Order;
+use flowforge_ports::claims::{Claimed, Claims};
 use flowforge_ports::queue::{ClusterName, Dispatch, Dispatches};
 use flowforge_ports::store::StoreError;
 use flowforge_queue::LocalQueue;
 use uuid::Uuid;
 
-use super::{fixture, key, order};
+use super::{claimed, fixture, key, order};
 use crate::Station;
 use crate::given_up::GivenUp;
 
-/// Every attempt may be claimed but the second, which somebody else has; the fourth is unreadable.
+/// Every attempt may be claimed but the second, which somebody else has; the fourth is unreadable, the
+/// sixth outlived whoever had it.
 struct Rows;
 
 impl Claims for Rows {
@@ -27,12 +27,12 @@ impl Claims for Rows {
         _executor: InstanceId,
         _at: Timestamp,
         keys: &[AttemptKey],
-    ) -> Result<Vec<(AttemptKey, Order)>, StoreError> {
+    ) -> Result<Vec<Claimed>, StoreError> {
         if keys.iter().any(|key| key.number == 4) {
             return Err(StoreError::Corrupt("order".to_owned()));
         }
         let ours = keys.iter().filter(|key| key.number != 2);
-        Ok(ours.map(|key| (*key, Ok((*order(key.number)).clone()))).collect())
+        Ok(ours.map(|key| Claimed { outlived: key.number == 6, ..claimed(*key) }).collect())
     }
     async fn report(&self, _executor: InstanceId, _facts: &[Fact]) -> Result<(), StoreError> {
         Ok(())
@@ -51,7 +51,7 @@ async fn attempts_of_dead_letters_fail_once_unless_they_run_somewhere() {
     let (queue, cluster) = (LocalQueue::default(), ClusterName::default());
     let dispatch =
         |number| Dispatch { key: key(number), epoch: 1, sent_at: Timestamp(i64::from(number)) };
-    let sent: Vec<_> = (1..=5).map(dispatch).collect();
+    let sent: Vec<_> = (1..=6).map(dispatch).collect();
     queue.send(&cluster, &sent).await.unwrap();
     executor.start(order(3));
     assert_eq!(runner.take(), ["start 3"]);
@@ -73,5 +73,5 @@ async fn attempts_of_dead_letters_fail_once_unless_they_run_somewhere() {
         }
         assert_eq!(ended, [1, 5]);
     }
-    assert_eq!(runner.take(), [""; 0], "none of them was started");
+    assert_eq!(runner.take(), ["start 6"], "only what runs already is looked after");
 }

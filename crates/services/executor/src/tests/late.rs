@@ -1,6 +1,7 @@
+use flowforge_model::attempt::Request;
 use flowforge_model::id::InstanceId;
+use flowforge_model::time::Millis;
 use flowforge_ports::claims::Claims;
-use flowforge_ports::handover::Order;
 use flowforge_ports::store::StoreError;
 use tokio::sync::Notify;
 
@@ -19,8 +20,8 @@ impl Claims for Late {
         _: InstanceId,
         _: Timestamp,
         keys: &[AttemptKey],
-    ) -> Result<Vec<(AttemptKey, Order)>, StoreError> {
-        let claimed = keys.iter().map(|key| (*key, Ok((*order(key.number)).clone()))).collect();
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let claimed = keys.iter().map(|key| claimed(*key)).collect();
         self.asked.notify_one();
         self.answer.notified().await;
         Ok(claimed)
@@ -31,7 +32,7 @@ impl Claims for Late {
     }
 
     async fn stops(&self, _: InstanceId) -> Result<Vec<AttemptKey>, StoreError> {
-        Ok(Vec::new())
+        Ok(vec![key(1)])
     }
 }
 
@@ -60,4 +61,73 @@ async fn what_ends_while_it_is_claimed_once_more_does_not_begin_again() {
     let (again, ()) = tokio::join!(station.take(&once_more), ends);
     assert_eq!(again.unwrap(), []);
     assert_eq!(fake.take(), Vec::<String>::new());
+}
+
+/// It may run already, with the executor that had it before.
+#[tokio::test]
+async fn what_is_to_stop_while_it_is_claimed_is_stopped_once_it_is_known() {
+    let store = Arc::new(Late::default());
+    let (executor, fake, _, facts) = fixture();
+    let instance = InstanceId(key(1).workflow.0);
+    let station = Station::new(Arc::clone(&store), Arc::new(executor), instance);
+    let stops = async {
+        store.asked.notified().await;
+        station.look_for_stops().await.unwrap();
+        assert_eq!(fake.take(), [""; 0]);
+        store.answer.notify_one();
+    };
+    let wanted = [key(1)];
+    let (taken, ()) = tokio::join!(station.take(&wanted), stops);
+    assert_eq!(taken.unwrap(), []);
+    station.look_for_stops().await.unwrap();
+    assert_eq!(fake.take(), ["start 1", "stop"]);
+    assert_eq!(*facts.lock().unwrap(), [], "it ends when it has ended");
+}
+
+/// The one that was sent may have been answered.
+#[tokio::test]
+async fn a_request_that_outlived_its_executor_is_lost() {
+    let (store, fake) = (Arc::new(Rows), Fake::default());
+    let executor = Arc::new(Executor::new(fake.clone(), Arc::new(Ledger::new(|_| {})), Fixed));
+    let station = Station::new(store, executor, InstanceId(key(1).workflow.0));
+    let ends = station.take(&[key(1)]).await.unwrap();
+    let [Fact { kind: FactKind::Finished(report), .. }] = &ends[..] else { panic!("{ends:?}") };
+    assert_eq!(report.failure.as_ref().unwrap().class, FailureClass::Lost);
+    assert_eq!(fake.take(), [""; 0]);
+}
+
+/// Gives requests of executors that are gone.
+struct Rows;
+
+impl Claims for Rows {
+    async fn claim(
+        &self,
+        _: InstanceId,
+        _: Timestamp,
+        keys: &[AttemptKey],
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let request = Request {
+            method: "POST".to_owned(),
+            url: "http://a".to_owned(),
+            headers: Vec::new(),
+            body: String::new(),
+            timeout: Millis(1),
+            success: None,
+            insecure: false,
+        };
+        let sent = |key: &AttemptKey| {
+            let mut order = (*order(key.number)).clone();
+            order.work = Work::Request(Box::new(request.clone()));
+            Claimed { key: *key, order: Ok(order), outlived: true }
+        };
+        Ok(keys.iter().map(sent).collect())
+    }
+
+    async fn report(&self, _: InstanceId, _: &[Fact]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn stops(&self, _: InstanceId) -> Result<Vec<AttemptKey>, StoreError> {
+        Ok(Vec::new())
+    }
 }

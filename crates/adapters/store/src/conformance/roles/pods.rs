@@ -18,7 +18,7 @@ fn keeps(store: &impl Leases, number: u128, ttl: Millis) {
 }
 
 fn begin(store: &impl Pods, by: u128, key: AttemptKey) -> Begin {
-    now(store.begin(pod(by), key, AT)).unwrap()
+    now(store.begin((pod(by), Some(EntityId::DEFAULT_PROJECT)), key, AT)).unwrap()
 }
 
 fn finish(store: &impl Pods, by: u128, key: AttemptKey) -> Finish {
@@ -47,6 +47,8 @@ fn one_pod_begins_an_attempt_and_may_ask_again(store: &impl Podded) {
     let mut fleet = Fleet::begin(store);
     keeps(store, 7, LONG);
     let key = fleet.claimed(0, 7);
+    let stranger = (pod(1), Some(EntityId(Uuid::from_u128(9))));
+    assert_eq!(now(store.begin(stranger, key, AT)).unwrap(), refused(Refusal::Over));
     assert_eq!(begin(store, 1, key), run(key));
     assert_eq!(begin(store, 2, key), refused(Refusal::Another));
     assert_eq!(begin(store, 1, key), run(key));
@@ -116,7 +118,10 @@ fn what_outlives_its_executor_is_claimed_by_the_next(store: &impl Podded) {
     let found = now(store.unclaimed(Timestamp(AT.0 + 1), 9)).unwrap();
     assert!(found.contains(&runs), "{found:?}");
     assert_eq!(claim(store, 6, &[runs]), [], "its processes end with it: it can take over none");
-    assert_eq!(claim(store, 8, &[runs, over]), [runs]);
+    let taken = now(store.claim(server(8), AT, &[runs, over])).unwrap();
+    assert_eq!(taken.iter().map(|one| (one.key, one.outlived)).collect::<Vec<_>>(), [(runs, true)]);
+    let again = now(store.claim(server(8), AT, &[runs])).unwrap();
+    assert!(!again[0].outlived, "it is its own now");
     keeps(store, 9, LONG);
     assert_eq!(claim(store, 9, &[runs]), []);
     assert!(now(store.report(server(7), &[end(runs)])).is_err());
@@ -171,4 +176,5 @@ fn clusters_are_written_down_once_each(store: &impl Podded) {
     let key = now(store.signing_key()).unwrap();
     assert_ne!(key, [0; 32]);
     assert_eq!(now(store.signing_key()).unwrap(), key);
+    assert_eq!(now(store.installation()).unwrap(), now(store.installation()).unwrap());
 }

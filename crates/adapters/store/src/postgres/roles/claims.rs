@@ -6,7 +6,8 @@ use flowforge_model::attempt::{AttemptKey, Fact, FailureClass, Report};
 use flowforge_model::id::InstanceId;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::handover::{Order, Tidings};
+use flowforge_ports::claims::Claimed;
+use flowforge_ports::handover::Tidings;
 use flowforge_ports::store::StoreError;
 use uuid::Uuid;
 
@@ -31,7 +32,7 @@ const GATES: &str = "SELECT 1 FROM gate WHERE workflow = ANY ($1) ORDER BY workf
 /// all of the index of open attempts, and takes it; whoever joins the gates, all attempts of theirs.
 const CLAIM: &str = "UPDATE attempt a SET instance = $4 \
      FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
-     LEFT JOIN work_order o ON o.workflow = u.workflow AND o.node = u.node AND o.number = u.number \
+     JOIN attempt b USING (workflow, node, number) LEFT JOIN work_order o ON o.workflow = u.workflow AND o.node = u.node AND o.number = u.number \
      WHERE a.workflow = u.workflow AND a.node = u.node AND a.number = u.number \
      AND coalesce(a.ended_at, -1) = -1 AND CASE WHEN a.instance IS NULL \
      THEN NOT a.stop AND NOT (SELECT g.closed FROM gate g WHERE g.workflow = a.workflow) \
@@ -39,7 +40,15 @@ const CLAIM: &str = "UPDATE attempt a SET instance = $4 \
      WHERE m.role = 'executor' AND m.instance = $4 AND m.keeps AND d.instance = a.instance \
      AND d.buried)) AND NOT EXISTS (SELECT 1 FROM news n WHERE n.workflow = a.workflow \
      AND n.node = a.node AND n.number = a.number AND n.finished) END \
-     RETURNING a.workflow, a.node, a.number, o.body";
+     RETURNING a.workflow, a.node, a.number, o.body, coalesce(b.instance <> $4, FALSE)";
+
+/// Pods tell their ends too: whoever is second sees what the first one told. Nobody else tells the ends of
+/// what processes do, and nothing is locked for them.
+const LOCK: &str = "SELECT 1 FROM attempt a \
+     JOIN unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
+     USING (workflow, node, number) WHERE (SELECT m.keeps FROM member m \
+     WHERE m.role = 'executor' AND m.instance = $4) \
+     ORDER BY a.workflow, a.node, a.number FOR NO KEY UPDATE OF a";
 
 /// The first end that is told of an attempt counts: a pod may have told it before.
 const REPORT: &str = "INSERT INTO news (workflow, node, number, finished, body) \
@@ -59,7 +68,7 @@ pub(super) async fn claim(
     executor: InstanceId,
     at: Timestamp,
     keys: Vec<AttemptKey>,
-) -> Result<Vec<(AttemptKey, Order)>, StoreError> {
+) -> Result<Vec<Claimed>, StoreError> {
     let gates: BTreeSet<Uuid> = keys.iter().map(|key| key.workflow.0).collect();
     let (workflows, nodes, numbers) = columns(&keys)?;
     tx.send(ALIVE, binds![executor.0]).await;
@@ -81,9 +90,9 @@ pub(super) async fn claim(
                 Err(Report::failed(at, FailureClass::Lost, Reason::Lost, message))
             }
         };
-        Ok((key(row, 0)?, order))
+        Ok(Claimed { key: key(row, 0)?, order, outlived: codec::get(row, 4)? })
     })?;
-    claimed.sort_by_key(|(key, _): &(AttemptKey, Order)| *key);
+    claimed.sort_by_key(|one: &Claimed| one.key);
     Ok(claimed)
 }
 
@@ -99,11 +108,22 @@ pub(super) async fn report(
     let news: Vec<Tidings> = facts.into_iter().map(Tidings::Fact).collect();
     let mut values = columns_of_news(&news)?;
     values.extend(binds![executor.0]);
+    let keys: Vec<AttemptKey> = news.iter().filter_map(about).collect();
+    let (workflows, nodes, numbers) = columns(&keys)?;
     tx.send(ALIVE, binds![executor.0]).await;
+    tx.send(LOCK, binds![workflows, nodes, numbers, executor.0]).await;
     tx.send(REPORT, values).await;
     let alive = tx.answer().await?;
     tx.answer().await?;
+    tx.answer().await?;
     if alive.rows.is_empty() { Err(StoreError::Fenced) } else { Ok(()) }
+}
+
+fn about(news: &Tidings) -> Option<AttemptKey> {
+    match news {
+        Tidings::Fact(fact) => Some(fact.key),
+        Tidings::Granted { .. } | Tidings::Unread { .. } => None,
+    }
 }
 
 pub(super) async fn stops(

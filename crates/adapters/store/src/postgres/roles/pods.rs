@@ -1,7 +1,7 @@
 //! What pods read and write through API servers.
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Report, WorkOrder};
-use flowforge_model::id::PodUid;
+use flowforge_model::id::{EntityId, PodUid};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::handover::{Order, Tidings};
 use flowforge_ports::pods::{Begin, Cluster, Finish, Refusal};
@@ -14,11 +14,17 @@ use crate::postgres::codec::{self, get};
 use crate::postgres::load::read;
 use crate::postgres::transaction::Tx;
 
-/// Locked to the end of the transaction: of two that ask at the same time, one is the second.
+/// Locked to the end of the transaction, by a statement before the one that looks: of two that ask or tell at
+/// the same time, one is the second, and sees what the first one did.
+const LOCK: &str = "SELECT 1 FROM attempt WHERE workflow = $1 AND node = $2 AND number = $3 \
+     FOR NO KEY UPDATE";
+
 const OPEN: &str = "SELECT a.pod, a.stop, EXISTS (SELECT 1 FROM news n WHERE n.workflow = a.workflow \
      AND n.node = a.node AND n.number = a.number AND n.finished) \
      FROM attempt a WHERE a.workflow = $1 AND a.node = $2 AND a.number = $3 \
-     AND coalesce(a.ended_at, -1) = -1 FOR UPDATE OF a";
+     AND coalesce(a.ended_at, -1) = -1";
+
+const PROJECT: &str = "SELECT project FROM workflow WHERE id = $1";
 
 const BIND: &str = "UPDATE attempt SET pod = $4 WHERE workflow = $1 AND node = $2 AND number = $3";
 
@@ -35,7 +41,9 @@ const PUT_CLUSTER: &str = "INSERT INTO cluster (name, issuer, keys) VALUES ($1, 
 
 const CLUSTERS: &str = "SELECT name, issuer, keys FROM cluster ORDER BY name";
 
-const SIGNING_KEY: &str = "SELECT key FROM signing_key";
+const SIGNING_KEY: &str = "SELECT key FROM installation";
+
+const INSTALLATION: &str = "SELECT id FROM installation";
 
 /// An attempt that has not ended.
 struct Open {
@@ -46,8 +54,9 @@ struct Open {
 }
 
 async fn open(tx: &mut Tx<'_>, key: AttemptKey) -> Result<Option<Open>, StoreError> {
-    let values = binds![key.workflow.0, int(key.node.0)?, int(key.number)?];
-    let found = read(&tx.rows(OPEN, values).await?, |row| {
+    let place = || Ok::<_, StoreError>(binds![key.workflow.0, int(key.node.0)?, int(key.number)?]);
+    tx.rows(LOCK, place()?).await?;
+    let found = read(&tx.rows(OPEN, place()?).await?, |row| {
         Ok(Open { pod: get(row, 0)?, stop: get(row, 1)?, told: get(row, 2)? })
     })?;
     Ok(found.into_iter().next())
@@ -55,10 +64,17 @@ async fn open(tx: &mut Tx<'_>, key: AttemptKey) -> Result<Option<Open>, StoreErr
 
 pub(super) async fn begin(
     mut tx: Tx<'_>,
-    pod: PodUid,
+    (pod, project): (PodUid, Option<EntityId>),
     key: AttemptKey,
     at: Timestamp,
 ) -> Result<Begin, StoreError> {
+    if let Some(project) = project {
+        let rows = tx.rows(PROJECT, binds![key.workflow.0]).await?;
+        let of: Vec<Uuid> = read(&rows, |row| get(row, 0))?;
+        if of != [project.0] {
+            return Ok(Begin::Refused(Refusal::Over));
+        }
+    }
     let first = match open(&mut tx, key).await? {
         None | Some(Open { told: true, .. }) => return Ok(Begin::Refused(Refusal::Over)),
         Some(Open { pod: Some(other), .. }) if other != pod.0 => {
@@ -120,4 +136,9 @@ pub(super) async fn signing_key(mut tx: Tx<'_>) -> Result<[u8; 32], StoreError> 
     let keys: Vec<Vec<u8>> = read(&tx.rows(SIGNING_KEY, binds![]).await?, |row| get(row, 0))?;
     let key = keys.into_iter().next().and_then(|key| key.try_into().ok());
     key.ok_or_else(|| codec::corrupt("there is no signing key"))
+}
+
+pub(super) async fn installation(mut tx: Tx<'_>) -> Result<Uuid, StoreError> {
+    let ids: Vec<Uuid> = read(&tx.rows(INSTALLATION, binds![]).await?, |row| get(row, 0))?;
+    ids.into_iter().next().ok_or_else(|| codec::corrupt("the installation has no id"))
 }

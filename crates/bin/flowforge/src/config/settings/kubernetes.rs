@@ -36,6 +36,8 @@ pub(crate) struct KubernetesSettings {
     /// Secrets of the namespaces that images are pulled with.
     pub(crate) pull_secrets: Vec<String>,
     pub(crate) pull: Pull,
+    /// Networks that tasks must not reach.
+    pub(crate) forbidden: Vec<String>,
 }
 
 const RUNS: &[(&str, Runs)] = &[("processes", Runs::Processes), ("kubernetes", Runs::Pods)];
@@ -102,6 +104,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         set: |s, v| word(v, PULLS).map(|pull| s.kubernetes.pull = pull),
         get: |s| name(&s.kubernetes.pull, PULLS),
     },
+    Setting {
+        path: "kubernetes.forbidden",
+        secret: false,
+        set: |s, v| list(v).map(|networks| s.kubernetes.forbidden = networks),
+        get: |s| s.kubernetes.forbidden.join(", "),
+    },
 ];
 
 fn image(value: &str) -> Result<String, String> {
@@ -113,7 +121,9 @@ fn image(value: &str) -> Result<String, String> {
     }
 }
 
+/// Pods speak no TLS.
 fn endpoint(value: &str) -> Result<String, String> {
     server(value)
+        .filter(|url| !url.starts_with("https://"))
         .ok_or_else(|| "a URL such as http://flowforge.example:8081 that pods reach".to_owned())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flowforge_model::attempt::{AttemptKey, FailureClass, Report};
-use flowforge_model::id::{AttemptId, PodUid};
+use flowforge_model::id::{AttemptId, EntityId, PodUid};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::pods::{Begin, Pods as _};
@@ -103,14 +103,16 @@ impl Cluster {
             }
             let (uid, key) = (pod.uid, pod.key);
             pod.stage = match pod.stage.clone() {
-                Stage::Created => match block_on(store.begin(uid, key, now)) {
-                    Ok(Begin::Run(_)) => {
-                        begun.push(key);
-                        Stage::Runs
+                Stage::Created => {
+                    match block_on(store.begin((uid, Some(EntityId::DEFAULT_PROJECT)), key, now)) {
+                        Ok(Begin::Run(_)) => {
+                            begun.push(key);
+                            Stage::Runs
+                        }
+                        Ok(Begin::Refused(_)) => Stage::Ended(lost(now, "it was refused")),
+                        Err(_) => Stage::Created,
                     }
-                    Ok(Begin::Refused(_)) => Stage::Ended(lost(now, "it was refused")),
-                    Err(_) => Stage::Created,
-                },
+                }
                 Stage::Runs => Stage::Tells(ends_by_itself(dice, 10, now)),
                 Stage::Tells(report) => match block_on(store.finish(uid, key, report.clone())) {
                     Err(_) if !dice.chance(GIVE_UP) => Stage::Tells(report),
