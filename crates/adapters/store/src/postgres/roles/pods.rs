@@ -24,7 +24,8 @@ const OPEN: &str = "SELECT a.pod, a.stop, EXISTS (SELECT 1 FROM news n WHERE n.w
      FROM attempt a WHERE a.workflow = $1 AND a.node = $2 AND a.number = $3 \
      AND coalesce(a.ended_at, -1) = -1";
 
-const PROJECT: &str = "SELECT project FROM workflow WHERE id = $1";
+const PROJECT: &str =
+    "SELECT p.uid FROM workflow w JOIN project p ON p.id = w.project WHERE w.id = $1";
 
 const BIND: &str = "UPDATE attempt SET pod = $4 WHERE workflow = $1 AND node = $2 AND number = $3";
 
