@@ -1,7 +1,6 @@
 //! Pods that nobody looks after: whoever should have deleted them may have died.
 
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::NodeIx;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Preconditions};
@@ -70,16 +69,18 @@ fn failed(why: String) -> ClusterError {
 /// What says in its annotation for which attempt it is.
 fn stray(pod: ObjectMeta) -> Option<Stray> {
     let path = pod.annotations?.remove(labels::ATTEMPT_KEY)?;
-    let mut parts = path.split('/');
-    let workflow = parts.next()?.parse().ok()?;
-    let node = NodeIx(parts.next()?.parse().ok()?);
-    let number = parts.next()?.parse().ok()?;
-    let attempt = AttemptKey { workflow, node, number };
-    Some(Stray { attempt, namespace: pod.namespace?, name: pod.name?, uid: pod.uid? })
+    Some(Stray {
+        attempt: path.parse().ok()?,
+        namespace: pod.namespace?,
+        name: pod.name?,
+        uid: pod.uid?,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use flowforge_model::id::NodeIx;
+
     use super::*;
 
     #[test]

@@ -22,7 +22,7 @@ use crate::data_dir::DataDir;
 use crate::noop::NoOp;
 
 /// From the polite signal to the hard one, when a task is stopped.
-const GRACE: Millis = Millis::from_secs(10);
+pub(crate) const GRACE: Millis = Millis::from_secs(10);
 /// What a task sees of the server's environment: where programs are, and how people write.
 const INHERITED: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ"];
 

@@ -2,6 +2,9 @@
 //!
 //! Both are kept and sent as JSON for every attempt: what is empty is left out.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Artifact, Given, SecretVariables, StageIn, StageOut};
@@ -26,6 +29,33 @@ impl AttemptKey {
     #[must_use]
     pub fn id(self) -> AttemptId {
         self.workflow.attempt(self.node, self.number)
+    }
+}
+
+/// `WORKFLOW/NODE/NUMBER`, as pods are told it.
+impl fmt::Display for AttemptKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.workflow, self.node.0, self.number)
+    }
+}
+
+/// Not `WORKFLOW/NODE/NUMBER`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("WORKFLOW/NODE/NUMBER is wanted")]
+pub struct NoAttemptKey;
+
+impl FromStr for AttemptKey {
+    type Err = NoAttemptKey;
+
+    fn from_str(text: &str) -> Result<Self, NoAttemptKey> {
+        let mut parts = text.split('/');
+        let mut key = || {
+            let workflow = parts.next()?.parse().ok()?;
+            let node = NodeIx(parts.next()?.parse().ok()?);
+            let number = parts.next()?.parse().ok()?;
+            parts.next().is_none().then_some(Self { workflow, node, number })
+        };
+        key().ok_or(NoAttemptKey)
     }
 }
 

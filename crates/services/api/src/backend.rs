@@ -94,7 +94,7 @@ pub(crate) struct Joined<S, L> {
 }
 
 /// Stores answer from threads of their own, so waiting on a blocking thread is all there is to do.
-fn wait<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
+pub(crate) fn wait<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
     Handle::current().block_on(answer)
 }
 

@@ -232,6 +232,12 @@ impl Api {
     pub fn router(&self) -> axum::Router {
         router::build(Arc::clone(&self.0))
     }
+
+    /// What bounds a listener, and says that it closes.
+    fn around(&self) -> (Bounds, Closing) {
+        let Limits { connections, head_timeout, leave, drain, .. } = self.0.config.limits;
+        (Bounds { connections, head_timeout, leave, drain }, self.0.closing.clone())
+    }
 }
 
 /// Serves the API until `shutdown` is ready. Then it is not ready any more, for [`Limits::leave`]; then
@@ -245,10 +251,8 @@ pub async fn serve(
     api: Api,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let Limits { connections, head_timeout, leave, drain, .. } = api.0.config.limits;
-    let around = (Bounds { connections, head_timeout, leave, drain }, api.0.closing.clone());
     let reaper = tokio::spawn(organization::reap(Arc::clone(&api.0)));
-    let served = flowforge_listen::serve(listener, api.router(), around, shutdown).await;
+    let served = flowforge_listen::serve(listener, api.router(), api.around(), shutdown).await;
     reaper.abort();
     served
 }
@@ -263,10 +267,8 @@ pub async fn serve_pods(
     api: Api,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let Limits { connections, head_timeout, leave, drain, .. } = api.0.config.limits;
-    let around = (Bounds { connections, head_timeout, leave, drain }, api.0.closing.clone());
     let router = router::build_for_pods(Arc::clone(&api.0));
-    flowforge_listen::serve(listener, router, around, shutdown).await
+    flowforge_listen::serve(listener, router, api.around(), shutdown).await
 }
 
 /// What the handlers share.

@@ -9,7 +9,6 @@ mod routes;
 mod token;
 
 use std::fmt;
-use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
 use flowforge_model::attempt::{AttemptKey, Report};
@@ -17,10 +16,9 @@ use flowforge_model::id::{EntityId, InstanceId, PodUid, WorkflowId};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::logs::{Intake, Shipment};
 use flowforge_ports::pods::{Begin, Cluster, Finish, Pods};
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::backend::Answer;
+use crate::backend::{Answer, wait};
 use crate::problem::Failure;
 use keys::Keys;
 pub(crate) use routes::routes;
@@ -121,10 +119,6 @@ trait Asked: Send + Sync {
 }
 
 struct Of<P>(Arc<P>);
-
-fn wait<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
-    Handle::current().block_on(answer)
-}
 
 impl<P: Pods> Asked for Of<P> {
     fn begin(

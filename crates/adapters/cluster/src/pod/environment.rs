@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{
     EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, SecretEnvSource, SecretKeySelector,
 };
 
-use super::{image, labels};
+use super::image;
 use crate::placement::{Placement, Security};
 use crate::refusal::{error, not_possible};
 
@@ -106,7 +106,7 @@ fn ours(
         ("FLOWFORGE_LOG_ENDPOINT", endpoints.log.clone()),
         // The runner gets it when it begins, and gives it to what it starts.
         ("FLOWFORGE_AUTH_TOKEN", String::new()),
-        ("FLOWFORGE_ATTEMPT", labels::path(order.key)),
+        ("FLOWFORGE_ATTEMPT", order.key.to_string()),
         ("FLOWFORGE_GRACE", grace(placement.grace).to_string()),
     ]
     .map(|(name, value)| text(name, value))

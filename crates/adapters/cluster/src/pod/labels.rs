@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flowforge_model::attempt::{AttemptKey, WorkOrder};
+use flowforge_model::attempt::WorkOrder;
 use flowforge_model::time::Timestamp;
 
 use crate::labels::{ATTEMPT, ATTEMPT_KEY, CLUSTER, MANAGED_BY, PRODUCT, PROJECT, TENANT};
@@ -32,17 +32,12 @@ pub(super) fn annotations(order: &WorkOrder, now: Timestamp) -> BTreeMap<String,
     let first = |text: &str| text.chars().take(1024).collect::<String>();
     [
         ("flowforge.io/created-at", now.rfc3339()),
-        (ATTEMPT_KEY, path(order.key)),
+        (ATTEMPT_KEY, order.key.to_string()),
         ("flowforge.io/task-name", first(&order.task_name)),
         ("flowforge.io/workflow-name", first(&order.workflow_name)),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
-}
-
-/// The attempt as a path: `<workflow>/<node>/<number>`.
-pub(super) fn path(key: AttemptKey) -> String {
-    format!("{}/{}/{}", key.workflow, key.node.0, key.number)
 }
 
 /// A text as a label's value: what it may not hold becomes a hyphen, what is too long is cut. For people;

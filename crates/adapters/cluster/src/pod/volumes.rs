@@ -10,14 +10,14 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use flowforge_ports::pod_calls::AUDIENCE;
+
 use super::SDK;
 use crate::refusal::not_possible;
 
 /// Where the token is by which a pod is known: `token` in here.
 pub(super) const TOKEN_DIRECTORY: &str = "/var/run/secrets/flowforge";
 const TOKEN: &str = "flowforge-token";
-/// Whom the token is for.
-const AUDIENCE: &str = "flowforge";
 const TOKEN_SECONDS: i64 = 3600;
 /// The runner and the Python package take a few MiB, a script and its like little more.
 const SDK_SIZE: &str = "256Mi";

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use flowforge_model::attempt::AttemptKey;
 use flowforge_ports::pod_calls::ATTEMPTS;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -92,9 +91,8 @@ impl Server {
             .timeout_global(Some(ANSWER))
             .user_agent(concat!("ff-run/", env!("CARGO_PKG_VERSION")))
             .build();
-        let AttemptKey { workflow, node, number } = settings.key;
         let endpoint = settings.endpoint.trim_end_matches('/');
-        let url = format!("{endpoint}{ATTEMPTS}/{workflow}/{}/{number}", node.0);
+        let url = format!("{endpoint}{ATTEMPTS}/{}", settings.key);
         Self { agent: config.new_agent(), url, token: String::new() }
     }
 

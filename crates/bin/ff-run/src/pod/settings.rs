@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::{NodeIx, PodUid};
+use flowforge_model::id::PodUid;
 
 /// Where the termination message goes.
 pub(super) const TERMINATION_LOG: &str = "FLOWFORGE_TERMINATION_LOG";
@@ -140,21 +140,13 @@ pub(super) fn termination_log(set: Option<OsString>) -> PathBuf {
 
 /// Reads `WORKFLOW/NODE/NUMBER`.
 fn attempt(text: &str) -> Result<AttemptKey, String> {
-    let mut parts = text.split('/');
-    let (workflow, node, number, rest) = (parts.next(), parts.next(), parts.next(), parts.next());
-    let key = || {
-        Some(AttemptKey {
-            workflow: workflow?.parse().ok()?,
-            node: NodeIx(node?.parse().ok()?),
-            number: number?.parse().ok()?,
-        })
-    };
-    let key = if rest.is_none() { key() } else { None };
-    key.ok_or_else(|| format!("{ATTEMPT} is {text:?}: WORKFLOW/NODE/NUMBER is wanted"))
+    text.parse().map_err(|wanted| format!("{ATTEMPT} is {text:?}: {wanted}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use flowforge_model::id::NodeIx;
+
     use super::*;
 
     const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";

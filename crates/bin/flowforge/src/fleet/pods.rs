@@ -12,7 +12,6 @@ use flowforge_cluster::{
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, InstanceId};
 use flowforge_model::quota::Dimension;
-use flowforge_model::time::Millis;
 use flowforge_ports::clock::SystemClock;
 use flowforge_ports::organization::Organizations;
 use flowforge_ports::pods::Pods as _;
@@ -22,9 +21,8 @@ use flowforge_store::PostgresStore;
 use tokio::runtime::Handle;
 
 use crate::config::{KubernetesSettings, Settings};
+use crate::executors::GRACE;
 
-/// From the polite signal to the hard one, when a task is stopped.
-const GRACE: Millis = Millis::from_secs(10);
 /// Pods made and deleted, a second and at once.
 const REQUESTS: (u32, u32) = (200, 400);
 /// How often it is looked for pods that nobody needs any more, and for changed keys of the cluster.

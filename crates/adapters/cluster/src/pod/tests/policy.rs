@@ -197,7 +197,7 @@ proptest! {
         let of = |name: &str| env.iter().filter(|v| v.name == name).collect::<Vec<_>>();
         let attempt = of("FLOWFORGE_ATTEMPT");
         prop_assert_eq!(attempt.len(), 1);
-        let path = labels::path(order.key);
+        let path = order.key.to_string();
         prop_assert_eq!(attempt[0].value.as_deref(), Some(path.as_str()));
         let uid = of("FLOWFORGE_POD_UID");
         prop_assert!(uid.len() == 1 && uid[0].value.is_none());
