@@ -160,6 +160,7 @@ fn changes(rows: &MemoryStore, id: WorkflowId, change: &Change) -> RunChanges {
     tasks.dedup_by_key(|(node, _)| *node);
     let (set, cleared) = change.timers.iter().partition::<Vec<_>, _>(|(_, _, set)| *set);
     let reason = Some(Reason::ExitCode);
+    let admitted = rows.attempts(id);
     RunChanges {
         workflow: Some(id),
         state: change.state.map(|(status, generation)| state(status, generation)),
@@ -172,7 +173,13 @@ fn changes(rows: &MemoryStore, id: WorkflowId, change: &Change) -> RunChanges {
             })
             .collect(),
         seq_before: seq + u64::from(change.wrong_seq),
-        runnable: keys(&change.runnable),
+        // What was admitted before is never made runnable again: a retry has a number of its own.
+        runnable: keys(&change.runnable)
+            .into_iter()
+            .filter(|key| {
+                admitted.iter().all(|one| (one.node, one.number) != (key.node, key.number))
+            })
+            .collect(),
         unrunnable: keys(&change.unrunnable),
         started: keys(&change.started).into_iter().map(|key| (key, AT)).collect(),
         ended: keys(&change.ended).into_iter().map(|key| (key, report(reason))).collect(),

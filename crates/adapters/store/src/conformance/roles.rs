@@ -1,6 +1,7 @@
 //! Roles that are servers of their own: who may write, what is handed over, and what comes back.
 
 mod pods;
+mod races;
 
 use std::collections::BTreeSet;
 

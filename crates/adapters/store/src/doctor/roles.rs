@@ -13,7 +13,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         id: "ORDERS",
         title: "what may start or runs has its work order, and no other order is left",
-        queries: &[ORDER_FOR_NOTHING, RUNNABLE_WITHOUT_ORDER, OPEN_WITHOUT_ORDER],
+        queries: &[ORDER_FOR_NOTHING, OPEN_WITHOUT_ORDER],
         postgres: None,
         reach: Reach::Workflows,
     },
@@ -71,14 +71,6 @@ const ORDER_FOR_NOTHING: &str = "
         WHERE r.workflow = o.workflow AND r.node = o.node AND r.number = o.number)
     AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.workflow = o.workflow AND a.node = o.node
         AND a.number = o.number AND a.ended_at IS NULL)";
-
-/// A controller that has the other roles in its own process writes no orders, and holds no shard.
-const RUNNABLE_WITHOUT_ORDER: &str = "
-    SELECT r.workflow, 'attempt ' || r.number || ' of task ' || r.node
-        || ' is runnable without a work order: nobody will admit it'
-    FROM runnable r JOIN holding h ON h.role = 'controller' AND h.slot = r.shard
-    WHERE h.until > clock_timestamp() AND NOT EXISTS (SELECT 1 FROM work_order o
-        WHERE o.workflow = r.workflow AND o.node = r.node AND o.number = r.number)";
 
 const OPEN_WITHOUT_ORDER: &str = "
     SELECT a.workflow, 'attempt ' || a.number || ' of task ' || a.node

@@ -43,6 +43,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!("0007_slots", 7),
     migration!("0008_urls", 7),
     migration!("0009_pods", 7),
+    migration!("0010_ready", 10),
 ];
 
 /// Taken by whoever changes the schema; "FLOW", as in the header of SQLite's file.

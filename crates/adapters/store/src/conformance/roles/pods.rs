@@ -12,16 +12,16 @@ fn pod(number: u128) -> PodUid {
     PodUid(Uuid::from_u128(number))
 }
 
-fn keeps(store: &impl Leases, number: u128, ttl: Millis) {
+pub(super) fn keeps(store: &impl Leases, number: u128, ttl: Millis) {
     let said = Attendance { keeps: true, ..says(Role::Executor, number, ttl) };
     now(store.attend(said)).unwrap();
 }
 
-fn begin(store: &impl Pods, by: u128, key: AttemptKey) -> Begin {
+pub(super) fn begin(store: &impl Pods, by: u128, key: AttemptKey) -> Begin {
     now(store.begin((pod(by), Some(EntityId::DEFAULT_PROJECT)), key, AT)).unwrap()
 }
 
-fn finish(store: &impl Pods, by: u128, key: AttemptKey) -> Finish {
+pub(super) fn finish(store: &impl Pods, by: u128, key: AttemptKey) -> Finish {
     now(store.finish(pod(by), key, report(None))).unwrap()
 }
 

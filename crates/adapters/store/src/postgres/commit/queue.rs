@@ -9,32 +9,37 @@ use uuid::Uuid;
 use super::tasks::living;
 use super::{Expect, Step};
 use crate::postgres::bind::{binds, int, text};
+use crate::postgres::roles::handover;
 
-const INSERT: &str = "INSERT INTO runnable (workflow, node, number) \
+/// What nobody was told of has no order to go by: this controller runs it itself.
+const INSERT: &str = "INSERT INTO work_order (workflow, node, number) \
      SELECT * FROM unnest($1::uuid[], $2::integer[], $3::integer[]) ON CONFLICT DO NOTHING";
 
-const DELETE: &str = "DELETE FROM runnable r \
+const DELETE: &str = "DELETE FROM work_order r \
      USING unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
-     WHERE r.workflow = u.workflow AND r.node = u.node AND r.number = u.number";
+     WHERE r.workflow = u.workflow AND r.node = u.node AND r.number = u.number \
+     AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.workflow = r.workflow AND a.node = r.node \
+     AND a.number = r.number)";
 
 const GATES: &str = "SELECT workflow, closed FROM gate WHERE workflow = ANY ($1)";
 
 /// Runnable and wanted by this very commit, but behind a gate that is closed: it stays runnable.
 /// The last line is looked at once, and nothing else where all gates are open.
-const KEEP: &str = "INSERT INTO runnable (workflow, node, number) \
+const KEEP: &str = "INSERT INTO work_order (workflow, node, number) \
      SELECT u.workflow, u.node, u.number \
      FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
      JOIN gate g ON g.workflow = u.workflow WHERE g.closed \
      AND (SELECT bool_or(closed) FROM gate WHERE workflow = ANY ($1)) \
      ON CONFLICT DO NOTHING";
 
-/// Opens the attempts that were runnable before: taking the row away is what entitles to open one.
-/// A unique index refuses a second open attempt of a task.
-const ADMIT: &str = "WITH gone AS (DELETE FROM runnable r \
+/// Opens the attempts that were runnable before: taking the row away is what entitles to open one, which
+/// is run here. A unique index refuses a second open attempt of a task.
+const ADMIT: &str = "WITH gone AS (DELETE FROM work_order r \
      USING unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number), gate g \
      WHERE g.workflow = u.workflow AND NOT g.closed \
      AND r.workflow = u.workflow AND r.node = u.node AND r.number = u.number \
-     RETURNING r.workflow, r.node, r.number) \
+     AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.workflow = r.workflow AND a.node = r.node \
+     AND a.number = r.number) RETURNING r.workflow, r.node, r.number) \
      INSERT INTO attempt (workflow, node, number, instance, admitted_at) \
      SELECT workflow, node, number, $4, $5 FROM gone";
 
@@ -44,7 +49,7 @@ const ADMIT_FRESH: &str = "INSERT INTO attempt (workflow, node, number, instance
      FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
      JOIN gate g ON g.workflow = u.workflow WHERE NOT g.closed";
 
-const DELETE_FRESH: &str = "DELETE FROM runnable r \
+const DELETE_FRESH: &str = "DELETE FROM work_order r \
      USING unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number), gate g \
      WHERE g.workflow = u.workflow AND NOT g.closed \
      AND r.workflow = u.workflow AND r.node = u.node AND r.number = u.number";
@@ -92,7 +97,8 @@ impl Queue {
         commit: &'a Commit,
     ) -> Result<(), StoreError> {
         let runnable = living(commit).flat_map(|(_, run)| &run.runnable);
-        let waiting = runnable.filter(|key| !self.wanted.contains(key));
+        let told = commit.handover.as_deref().map(handover::told).unwrap_or_default();
+        let waiting = runnable.filter(|key| !self.wanted.contains(key) && !told.contains_key(key));
         let unrunnable = living(commit).flat_map(|(_, run)| &run.unrunnable);
         keyed(steps, INSERT, waiting)?;
         keyed(steps, DELETE, unrunnable)

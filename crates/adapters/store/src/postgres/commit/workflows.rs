@@ -44,10 +44,9 @@ const GATE: &str = "UPDATE gate g SET closed = (u.closed \
 const NOT_THERE: &str = "a workflow is gone, has ended, or is at another record";
 
 /// Everything below a workflow, and the workflow last.
-const DELETE: [&str; 13] = [
+const DELETE: [&str; 12] = [
     "DELETE FROM lock WHERE workflow = ANY ($1)",
     "DELETE FROM slot WHERE workflow = ANY ($1)",
-    "DELETE FROM runnable WHERE workflow = ANY ($1)",
     "DELETE FROM work_order WHERE workflow = ANY ($1)",
     "DELETE FROM attempt WHERE workflow = ANY ($1)",
     "DELETE FROM news WHERE workflow = ANY ($1)",
@@ -65,9 +64,10 @@ pub(super) fn id(run: &RunChanges) -> Uuid {
 }
 
 /// Locks the gates that matter to this commit: of workflows that change their status or their gate,
-/// and of those whose attempts are admitted.
+/// of those whose attempts are admitted, and of those that take back what a scheduler may be admitting.
 pub(super) fn lock_gates<'a>(steps: &mut Vec<Step<'a>>, commit: &'a Commit) {
-    let writes = |run: &RunChanges| run.gate_closed.is_some() || run.delete;
+    let withdraws = |run: &RunChanges| commit.handover.is_some() && !run.unrunnable.is_empty();
+    let writes = |run: &RunChanges| run.gate_closed.is_some() || run.delete || withdraws(run);
     let concerned = commit.runs.iter().filter(|run| writes(run) || run.state.is_some()).map(id);
     let admitted = commit.admissions.iter().map(|key| key.workflow.0);
     let ids: BTreeSet<Uuid> = concerned.chain(admitted).collect();

@@ -26,21 +26,30 @@ const LIVING: &str =
 
 const GATES: &str = "SELECT 1 FROM gate WHERE workflow = ANY ($1) ORDER BY workflow FOR SHARE";
 
-/// What is claimed now, what was claimed by earlier transactions of the same executor whose answers
-/// may have been lost, and what outlives a dead one of its kind, but for what is reported to have ended. The gates are locked by an earlier
-/// statement, so that this one sees what closed them. Whoever asks for `ended_at IS NULL` is offered
-/// all of the index of open attempts, and takes it; whoever joins the gates, all attempts of theirs.
+/// What nobody has claimed. The gates are locked by an earlier statement, so that this one sees what closed
+/// them. Whoever asks for `ended_at IS NULL` is offered all of the index of open attempts, and takes it;
+/// whoever joins the gates, all attempts of theirs.
 const CLAIM: &str = "UPDATE attempt a SET instance = $4 \
      FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
-     JOIN attempt b USING (workflow, node, number) LEFT JOIN work_order o ON o.workflow = u.workflow AND o.node = u.node AND o.number = u.number \
+     LEFT JOIN work_order o USING (workflow, node, number) \
      WHERE a.workflow = u.workflow AND a.node = u.node AND a.number = u.number \
-     AND coalesce(a.ended_at, -1) = -1 AND CASE WHEN a.instance IS NULL \
-     THEN NOT a.stop AND NOT (SELECT g.closed FROM gate g WHERE g.workflow = a.workflow) \
-     ELSE (a.instance = $4 OR EXISTS (SELECT 1 FROM member d JOIN member m USING (role, keeps) \
+     AND coalesce(a.ended_at, -1) = -1 AND a.instance IS NULL AND NOT a.stop \
+     AND NOT (SELECT g.closed FROM gate g WHERE g.workflow = a.workflow) \
+     RETURNING a.workflow, a.node, a.number, o.body, FALSE";
+
+/// Of the others, what was claimed by earlier transactions of the same executor whose answers may have been
+/// lost, and what outlives a dead one of its kind, but for what is reported to have ended.
+const CLAIM_AGAIN: &str = "UPDATE attempt a SET instance = $4 \
+     FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
+     JOIN attempt b USING (workflow, node, number) \
+     LEFT JOIN work_order o USING (workflow, node, number) \
+     WHERE a.workflow = u.workflow AND a.node = u.node AND a.number = u.number \
+     AND coalesce(a.ended_at, -1) = -1 AND b.instance IS NOT NULL \
+     AND (a.instance = $4 OR EXISTS (SELECT 1 FROM member d JOIN member m USING (role, keeps) \
      WHERE m.role = 'executor' AND m.instance = $4 AND m.keeps AND d.instance = a.instance \
      AND d.buried)) AND NOT EXISTS (SELECT 1 FROM news n WHERE n.workflow = a.workflow \
-     AND n.node = a.node AND n.number = a.number AND n.finished) END \
-     RETURNING a.workflow, a.node, a.number, o.body, coalesce(b.instance <> $4, FALSE)";
+     AND n.node = a.node AND n.number = a.number AND n.finished) \
+     RETURNING a.workflow, a.node, a.number, o.body, b.instance <> $4";
 
 /// Pods tell their ends too: whoever is second sees what the first one told. Nobody else tells the ends of
 /// what processes do, and nothing is locked for them.
@@ -76,11 +85,17 @@ pub(super) async fn claim(
     tx.send(CLAIM, binds![workflows, nodes, numbers, executor.0]).await;
     let alive = tx.answer().await?;
     tx.answer().await?;
-    let claimed = tx.answer().await?;
+    let mut rows = tx.answer().await?.rows;
     if alive.rows.is_empty() {
         return Err(StoreError::Fenced);
     }
-    let mut claimed = read(&claimed.rows, |row| {
+    let new = read(&rows, |row| key(row, 0))?.into_iter().collect::<BTreeSet<_>>();
+    let others: Vec<AttemptKey> = keys.into_iter().filter(|key| !new.contains(key)).collect();
+    if !others.is_empty() {
+        let (workflows, nodes, numbers) = columns(&others)?;
+        rows.extend(tx.rows(CLAIM_AGAIN, binds![workflows, nodes, numbers, executor.0]).await?);
+    }
+    let mut claimed = read(&rows, |row| {
         let read = codec::json(row, 3).and_then(|order| order.ok_or_else(missing));
         // It ends here and is tried again, perhaps by an executor that can read it.
         let order = match read {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flowforge_model::attempt::{AttemptKey, FailureClass};
 use flowforge_ports::admission::Ready;
-use flowforge_ports::handover::{Call, Handover};
+use flowforge_ports::handover::{Call, Handover, Order};
 use flowforge_ports::store::{Commit, StoreError};
 
 use super::{columns, columns_of_news, ended};
@@ -91,30 +91,29 @@ pub(in crate::postgres) fn steps<'a>(
     calls(steps, handover)
 }
 
+/// What a scheduler is told of, and an executor will read: each is a row of the queue.
+pub(in crate::postgres) fn told(handover: &Handover) -> BTreeMap<AttemptKey, (&Ready, &Order)> {
+    let offers = handover.calls.iter().filter_map(|call| match call {
+        Call::Offer(one) => Some((one.key, one)),
+        _ => None,
+    });
+    let offers: BTreeMap<AttemptKey, &Ready> = offers.collect();
+    let orders = handover.orders.iter();
+    orders.filter_map(|(key, order)| Some((*key, (*offers.get(key)?, order)))).collect()
+}
+
 fn orders<'a>(steps: &mut Vec<Step<'a>>, handover: &'a Handover) -> Result<(), StoreError> {
-    let mut ready: BTreeMap<AttemptKey, &Ready> = BTreeMap::new();
-    let mut over = Vec::new();
-    for call in &handover.calls {
-        match call {
-            Call::Offer(one) => {
-                ready.insert(one.key, one);
-            }
-            Call::Withdraw(key) | Call::Release(key) => over.push(*key),
-            Call::Gate { .. }
-            | Call::EndWorkflow(_)
-            | Call::Suspend { .. }
-            | Call::WantLocks(_)
-            | Call::HoldLocks(_)
-            | Call::ReleaseLocks { .. } => {}
-        }
-    }
+    let over = handover.calls.iter().filter_map(|call| match call {
+        Call::Withdraw(key) | Call::Release(key) => Some(*key),
+        _ => None,
+    });
+    let over: Vec<AttemptKey> = over.collect();
     let (mut workflows, mut nodes, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
     let (mut priorities, mut since, mut parallelism) = (Vec::new(), Vec::new(), Vec::new());
     let (mut cpu, mut memory, mut gpu) = (Vec::new(), Vec::new(), Vec::new());
     let (mut cpu_limit, mut memory_limit) = (Vec::new(), Vec::new());
     let mut bodies = Vec::new();
-    for (key, order) in &handover.orders {
-        let Some(one) = ready.get(key) else { continue };
+    for (key, (one, order)) in told(handover) {
         workflows.push(key.workflow.0);
         nodes.push(int(key.node.0)?);
         numbers.push(int(key.number)?);

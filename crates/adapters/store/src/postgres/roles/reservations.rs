@@ -42,9 +42,10 @@ macro_rules! project {
 
 const READY: &str = concat!(
     ready!(),
-    " FROM runnable r JOIN work_order o USING (workflow, node, number) ",
+    " FROM work_order o ",
     project!(),
-    " ORDER BY 1, 2, 3"
+    " WHERE NOT EXISTS (SELECT 1 FROM attempt a WHERE a.workflow = o.workflow AND a.node = o.node \
+     AND a.number = o.number) ORDER BY 1, 2, 3"
 );
 const OPEN: &str = concat!(
     ready!(),
@@ -80,18 +81,15 @@ const FORGET: &str = "DELETE FROM call c USING unnest($1::smallint[], $2::bigint
 const GATES: &str =
     "SELECT workflow, closed FROM gate WHERE workflow = ANY ($1) ORDER BY workflow FOR SHARE";
 
-/// Taking the runnable row away is what entitles to open an attempt. Rows are locked in order first:
-/// a controller may be taking some of them off the queue. The gates are locked by an earlier statement,
-/// so that this one sees what closed them.
-const RESERVE: &str = "WITH mine AS MATERIALIZED (SELECT r.workflow, r.node, r.number \
-     FROM runnable r JOIN unnest($1::uuid[], $2::integer[], $3::integer[]) \
-     AS u (workflow, node, number) USING (workflow, node, number) \
-     WHERE NOT (SELECT g.closed FROM gate g WHERE g.workflow = r.workflow) \
-     ORDER BY r.workflow, r.node, r.number FOR UPDATE OF r), \
-     gone AS (DELETE FROM runnable r USING mine m WHERE r.workflow = m.workflow \
-     AND r.node = m.node AND r.number = m.number RETURNING r.workflow, r.node, r.number) \
-     INSERT INTO attempt (workflow, node, number, admitted_at) \
-     SELECT workflow, node, number, $4 FROM gone RETURNING workflow, node, number";
+/// Whoever takes an order back locks the gate alone, whoever admits locks it with others, both by an earlier
+/// statement: this one sees what closed it and what was taken back.
+const RESERVE: &str = "INSERT INTO attempt (workflow, node, number, admitted_at) \
+     SELECT o.workflow, o.node, o.number, $4 \
+     FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
+     JOIN work_order o USING (workflow, node, number) \
+     WHERE NOT (SELECT g.closed FROM gate g WHERE g.workflow = o.workflow) \
+     AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.workflow = o.workflow AND a.node = o.node \
+     AND a.number = o.number) RETURNING workflow, node, number";
 
 const HOLD: &str = "UPDATE lock l SET held = TRUE \
      FROM unnest($1::uuid[], $2::integer[]) AS u (workflow, node) \

@@ -39,7 +39,6 @@ const ROLE_PLANTS: &[(&str, &str, &str)] = &[
         "neither runnable nor open",
         "INSERT INTO work_order VALUES (W1, 0, 1, 0, 1, NULL, 0, 0, 0, '{}')",
     ),
-    ("ORDERS", "nobody will admit it", "UPDATE holding SET holder = W1, until = H"),
     ("ORDERS", "waits for an executor", "UPDATE attempt SET instance = NULL WHERE workflow = W1"),
     (
         "CLAIMS",
@@ -173,8 +172,6 @@ fn news_that_are_taken_in_meanwhile_are_no_finding() {
         "INSERT INTO member VALUES ('controller', '{instance}', now() + interval '1 hour', 1, FALSE);
          UPDATE holding SET holder = '{instance}', until = now() + interval '1 hour'
          WHERE role = 'controller';
-         INSERT INTO work_order SELECT workflow, node, number, 0, 1, NULL, 0, 0, 0, '{{}}'
-         FROM runnable;
          INSERT INTO news (workflow, node, number, finished, body)
          SELECT workflow, node, number, TRUE, '{{}}' FROM attempt WHERE ended_at IS NOT NULL",
     ));

@@ -1,0 +1,73 @@
+//! What two servers do at the same moment: one of them is first, as if it had come a second before.
+
+use std::sync::Barrier;
+
+use flowforge_ports::pods::{Finish, Pods};
+
+use super::pods::{begin, finish, keeps};
+use super::*;
+
+trait Raced: Shared + Pods + Sync {}
+impl<T: Shared + Pods + Sync> Raced for T {}
+
+shared_cases! {
+    what_is_taken_back_while_it_is_admitted_is_one_of_both
+    of_two_ends_that_are_told_at_once_one_counts
+}
+
+/// Often enough that both come first now and then.
+const TIMES: u32 = 40;
+
+fn at_once<A: Send, B>(one: impl FnOnce() -> A + Send, other: impl FnOnce() -> B) -> (A, B) {
+    let start = Barrier::new(2);
+    std::thread::scope(|scope| {
+        let one = scope.spawn(|| {
+            start.wait();
+            one()
+        });
+        start.wait();
+        let other = other();
+        (one.join().unwrap(), other)
+    })
+}
+
+fn what_is_taken_back_while_it_is_admitted_is_one_of_both(store: &impl Raced) {
+    let mut fleet = Fleet::begin(store);
+    for node in 0..TIMES {
+        let key = fleet.offer(node).key;
+        let mut commit = fleet.commit();
+        commit.runs[0].unrunnable = vec![key];
+        commit.handover.as_deref_mut().unwrap().calls.push(Call::Withdraw(key));
+        let epoch = fleet.epoch;
+        let reserve = || now(store.reserve(epoch, AT, &[key], &SlotChanges::new())).unwrap();
+        let (reserved, taken) = at_once(reserve, || fleet.write(commit));
+        match taken {
+            Ok(()) => assert_eq!((reserved.admitted, reserved.gone), (vec![], vec![key])),
+            Err(StoreError::Overtaken(ids)) => {
+                assert_eq!((reserved.admitted, ids), (vec![key], vec![fleet.id]));
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+fn of_two_ends_that_are_told_at_once_one_counts(store: &impl Raced) {
+    let mut fleet = Fleet::begin(store);
+    keeps(store, 7, LONG);
+    for node in 0..TIMES {
+        let key = fleet.claimed(node, 7);
+        begin(store, 1, key);
+        let report = || now(store.report(server(7), &[end(key)])).unwrap();
+        let ((), pod) = at_once(report, || finish(store, 1, key));
+        assert!(matches!(pod, Finish::Taken | Finish::Late), "{pod:?}");
+        let ends = fleet.news().into_iter().filter(
+            |news| matches!(news, Tidings::Fact(Fact { key: of, kind: FactKind::Finished(_) }) if *of == key),
+        );
+        assert_eq!(ends.count(), 1, "{pod:?}");
+        let news = now(store.news(ShardSet::ALL, 99)).unwrap();
+        let mut commit = fleet.commit();
+        commit.handover.as_deref_mut().unwrap().news_done =
+            news.iter().map(|news| news.id).collect();
+        fleet.write(commit).unwrap();
+    }
+}
