@@ -1,10 +1,15 @@
 //! The accept loop: bounded connections, a time limit for heads, a drain at the end.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,6 +32,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Bounds {
     /// Open connections; more wait to be accepted.
     pub connections: usize,
+    /// Open connections from one address; more are closed at once, so that nobody holds all of them.
+    pub of_one_address: usize,
     /// A request's head must arrive within this time, and a connection may be idle for as long.
     pub head_timeout: Duration,
     /// After a shutdown began, requests are taken for so long: whoever sends them learns meanwhile
@@ -40,6 +47,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             connections: 1024,
+            of_one_address: usize::MAX,
             head_timeout: Duration::from_secs(10),
             leave: Duration::ZERO,
             drain: Duration::from_secs(30),
@@ -94,6 +102,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let room = Arc::new(Semaphore::new(bounds.connections));
+    let peers = Arc::new(Peers::default());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(async {
         shutdown.await;
@@ -109,11 +118,15 @@ pub async fn serve(
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             (accepted, permit) = next => match accepted {
-                Ok((socket, _)) => {
+                Ok((socket, peer)) => {
+                    let Some(guest) = Guest::of(&peers, peer.ip(), bounds.of_one_address) else {
+                        tracing::debug!(%peer, "closed a connection: its address has too many");
+                        continue;
+                    };
                     let one = connection(socket, router.clone(), bounds, closing.watch());
                     connections.spawn(async move {
                         one.await;
-                        drop(permit);
+                        drop((guest, permit));
                     });
                 }
                 Err(error) => {
@@ -130,6 +143,40 @@ pub async fn serve(
         tracing::warn!(left = connections.len(), "cut connections that did not end in time");
     }
     Ok(())
+}
+
+/// How many connections each address has open.
+type Peers = Mutex<HashMap<IpAddr, usize>>;
+
+/// A connection that is counted until it is dropped.
+struct Guest {
+    peers: Arc<Peers>,
+    address: IpAddr,
+}
+
+impl Guest {
+    /// None if its address has as many as it may have.
+    fn of(peers: &Arc<Peers>, address: IpAddr, most: usize) -> Option<Self> {
+        let mut counts = peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count = count.saturating_add(1);
+        Some(Self { peers: Arc::clone(peers), address })
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut counts = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
 }
 
 async fn connection(

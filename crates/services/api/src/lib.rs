@@ -236,7 +236,8 @@ impl Api {
     /// What bounds a listener, and says that it closes.
     fn around(&self) -> (Bounds, Closing) {
         let Limits { connections, head_timeout, leave, drain, .. } = self.0.config.limits;
-        (Bounds { connections, head_timeout, leave, drain }, self.0.closing.clone())
+        let bounds = Bounds { connections, head_timeout, leave, drain, ..Bounds::default() };
+        (bounds, self.0.closing.clone())
     }
 }
 
@@ -257,8 +258,8 @@ pub async fn serve(
     served
 }
 
-/// Serves what pods ask, and nothing else, where others may reach it: with the bounds of [`serve()`], whose
-/// connections are counted apart.
+/// Serves what pods ask, and nothing else, where others may reach it: with the bounds of [`serve()`] in time, and
+/// more connections, but not for one address alone.
 ///
 /// # Errors
 /// None at present; a broken connection ends alone.
@@ -268,8 +269,14 @@ pub async fn serve_pods(
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let router = router::build_for_pods(Arc::clone(&api.0));
-    flowforge_listen::serve(listener, router, api.around(), shutdown).await
+    let (bounds, closing) = api.around();
+    let bounds = Bounds { connections: PODS, of_one_address: PODS / 8, ..bounds };
+    flowforge_listen::serve(listener, router, (bounds, closing), shutdown).await
 }
+
+/// Connections of pods, of which no address has more than an eighth: a pod has one of its own, but those of
+/// a node may come from one, and a node has some hundred pods.
+const PODS: usize = 4096;
 
 /// What the handlers share.
 pub(crate) struct Shared {
