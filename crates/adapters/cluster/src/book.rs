@@ -173,7 +173,7 @@ impl Book {
         let verdict = last.map(|pod| look(&held.order, pod, &mut held.memory, &bounds, now));
         let report = match verdict.map(|verdict| verdict.next) {
             Some(Next::Ended(report)) => *report,
-            Some(Next::Wait(_)) | None => gone(last, held.memory, now),
+            Some(Next::Wait(_)) | None => gone(&held.order, last, held.memory, now),
         };
         self.end(id, report)
     }

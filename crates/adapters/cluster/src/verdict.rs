@@ -5,18 +5,19 @@
 //! what is found out here is then of no use to anybody but frees the place. Without a word the status of
 //! the container decides, [`Bounds::silence`] after the end was first seen.
 
+mod end;
 mod ended;
+mod seen;
 mod waiting;
 mod word;
 
 use flowforge_model::attempt::{Failure, FailureClass, Report, WorkOrder};
 use flowforge_model::status::Reason;
 use flowforge_model::time::{Millis, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::api::core::v1::Pod;
 
-use crate::pod::{INIT, MAIN};
 use crate::refusal::lost;
+use seen::Seen;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub struct Memory {
     pub stopped: bool,
     /// When it was first seen in the trouble it is in.
     pub trouble: Option<(Trouble, Timestamp)>,
-    /// When its main container was first seen ended.
+    /// When all of it was first seen ended.
     pub ended_at: Option<Timestamp>,
 }
 
@@ -69,7 +70,7 @@ pub enum Trouble {
 /// What a look at a pod says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// When the user's container began, if it did.
+    /// When the first of the user's containers began, if one did.
     pub started_at: Option<Timestamp>,
     /// What comes next.
     pub next: Next,
@@ -93,7 +94,7 @@ pub fn look(
     bounds: &Bounds,
     now: Timestamp,
 ) -> Verdict {
-    let seen = Seen::of(pod);
+    let seen = Seen::of(pod, order);
     let started_at = seen.started_at();
     let next = ended::look(order, &seen, memory, bounds, now)
         .or_else(|| waiting::look(&seen, memory, bounds, now))
@@ -107,8 +108,8 @@ pub fn look(
 
 /// A pod that is not there any more, and whose end nobody saw.
 #[must_use]
-pub fn gone(last: Option<&Pod>, memory: Memory, now: Timestamp) -> Report {
-    let seen = last.map(Seen::of);
+pub fn gone(order: &WorkOrder, last: Option<&Pod>, memory: Memory, now: Timestamp) -> Report {
+    let seen = last.map(|pod| Seen::of(pod, order));
     let disrupted = seen.as_ref().and_then(Seen::disruption);
     let failure = match disrupted {
         _ if memory.stopped => stopped(),
@@ -154,77 +155,6 @@ fn failed(
 ) -> Report {
     let Failure { class, reason, message } = failure;
     Report { started_at, exit_code, ..Report::failed(finished_at, class, reason, message) }
-}
-
-/// The parts of a pod that something depends on. None of them need be there.
-struct Seen<'p> {
-    status: Option<&'p PodStatus>,
-    main: Option<&'p ContainerStatus>,
-    init: Option<&'p ContainerStatus>,
-    created: Option<Timestamp>,
-    deletion: Option<Timestamp>,
-}
-
-impl<'p> Seen<'p> {
-    fn of(pod: &'p Pod) -> Self {
-        let status = pod.status.as_ref();
-        let named = |all: Option<&'p Vec<ContainerStatus>>, name: &str| {
-            all.into_iter().flatten().find(|container| container.name == name)
-        };
-        Self {
-            status,
-            main: named(status.and_then(|status| status.container_statuses.as_ref()), MAIN),
-            init: named(status.and_then(|status| status.init_container_statuses.as_ref()), INIT),
-            created: pod.metadata.creation_timestamp.as_ref().map(instant),
-            deletion: pod.metadata.deletion_timestamp.as_ref().map(instant),
-        }
-    }
-
-    fn phase(&self) -> &str {
-        self.status.and_then(|status| status.phase.as_deref()).unwrap_or_default()
-    }
-
-    fn reason(&self) -> &str {
-        self.status.and_then(|status| status.reason.as_deref()).unwrap_or_default()
-    }
-
-    fn message(&self) -> &str {
-        self.status.and_then(|status| status.message.as_deref()).unwrap_or_default()
-    }
-
-    fn started_at(&self) -> Option<Timestamp> {
-        let state = state(self.main)?;
-        let running = state.running.as_ref().and_then(|running| running.started_at.as_ref());
-        let terminated = state.terminated.as_ref().and_then(|ended| ended.started_at.as_ref());
-        running.or(terminated).map(instant)
-    }
-
-    /// What the cluster did to the pod for reasons of its own.
-    fn disruption(&self) -> Option<String> {
-        let conditions = self.status.and_then(|status| status.conditions.as_ref());
-        let target = |condition: &&k8s_openapi::api::core::v1::PodCondition| {
-            condition.type_ == "DisruptionTarget" && condition.status == "True"
-        };
-        let condition = conditions.into_iter().flatten().find(target);
-        if let Some(condition) = condition {
-            let why = condition.reason.as_deref().unwrap_or("disrupted");
-            let message = condition.message.as_deref().unwrap_or_default();
-            return Some(format!("the cluster took its pod away: {why}: {message}"));
-        }
-        let by_node =
-            ["Evicted", "Preempting", "NodeLost", "NodeShutdown", "Shutdown", "Terminated"];
-        by_node
-            .contains(&self.reason())
-            .then(|| format!("its node gave its pod up: {}: {}", self.reason(), self.message()))
-    }
-}
-
-fn state(container: Option<&ContainerStatus>) -> Option<&ContainerState> {
-    container?.state.as_ref()
-}
-
-fn instant(time: &Time) -> Timestamp {
-    Timestamp(time.0.as_millisecond())
 }
 
 #[cfg(test)]

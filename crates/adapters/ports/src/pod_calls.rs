@@ -1,8 +1,10 @@
 //! What a pod and an API server say to each other, as JSON.
 
 use flowforge_model::attempt::WorkOrder;
-use flowforge_model::id::PodUid;
+use flowforge_model::id::{PodUid, WorkflowId};
 use serde::{Deserialize, Serialize};
+
+use crate::logs::{LogLine, Shipment};
 
 /// Where pods find their routes: `{ATTEMPTS}/WORKFLOW/NODE/NUMBER/start`, `result` and `logs`.
 pub const ATTEMPTS: &str = "/internal/v1/attempts";
@@ -30,6 +32,26 @@ pub struct Started {
     pub token: String,
     /// What it does.
     pub order: WorkOrder,
+}
+
+/// Lines of one container of a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lines {
+    /// Which of the pod's containers numbers them: 0 where only one runs the attempt. Each numbers its own.
+    #[serde(default)]
+    pub container: u8,
+    /// As [`Shipment::workflow`].
+    pub workflow: WorkflowId,
+    /// As [`Shipment::seq`].
+    pub seq: u64,
+    /// As [`Shipment::lines`].
+    pub lines: Vec<LogLine>,
+}
+
+impl From<Lines> for Shipment {
+    fn from(Lines { workflow, seq, lines, .. }: Lines) -> Self {
+        Self { workflow, seq, lines }
+    }
 }
 
 /// What becomes of a report.

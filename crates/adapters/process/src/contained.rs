@@ -29,6 +29,9 @@ use crate::{directory, mapping, outputs, variables};
 use oom::Kills;
 pub use warden::Warden;
 
+/// Names a container of an attempt that several run: the attempt's id and its own name.
+const CONTAINER: &str = "FLOWFORGE_CONTAINER_ID";
+
 /// What an attempt finds in its container.
 pub struct Container<'a> {
     /// A script is put here.
@@ -43,6 +46,8 @@ pub struct Container<'a> {
     pub logs: &'a dyn LogStore,
     /// What time it is.
     pub clock: &'a dyn Clock,
+    /// Its name, where several run the attempt. What it leaves is then found by this.
+    pub name: Option<&'a str>,
 }
 
 impl std::fmt::Debug for Container<'_> {
@@ -133,7 +138,8 @@ impl Begun<'_> {
         let ended = running.watch(warden.control(), &bounds, &mut capture);
         let finished_at = clock.now();
         let captured = capture.finish(finished_at);
-        end_marked(&mark(order));
+        let (name, value) = mark(order, container);
+        end_marked(&format!("{name}={value}"));
         let ended = match ended {
             Ok(ended) => ended,
             Err(error) => {
@@ -175,6 +181,7 @@ impl<'a> Prepared<'a> {
             return Err(told_to_end());
         }
         let kills = Kills::before();
+        warden.watches_nothing();
         let running = Running::spawn(self.command())
             .map_err(|error| refused(&error, &self.argv, &self.path))?;
         warden.watches(running.pid());
@@ -187,10 +194,12 @@ impl<'a> Prepared<'a> {
             command.arg0(name).args(arguments);
         }
         let environment = self.container.environment.iter();
+        let (name, value) = mark(self.order, self.container);
         command
             .env_clear()
             .envs(environment.map(|(name, value)| (name, value)))
             .env(ATTEMPT, self.order.attempt.to_string())
+            .env(name, value)
             .current_dir(&self.cwd)
             .stdin(Stdio::null())
             .process_group(0);
@@ -198,9 +207,12 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// By what processes of the attempt are found that left its group.
-fn mark(order: &WorkOrder) -> String {
-    format!("{ATTEMPT}={}", order.attempt)
+/// By what processes of the attempt are found that left its group: a variable of theirs.
+fn mark(order: &WorkOrder, container: &Container<'_>) -> (&'static str, String) {
+    match container.name {
+        None => (ATTEMPT, order.attempt.to_string()),
+        Some(name) => (CONTAINER, format!("{}/{name}", order.attempt)),
+    }
 }
 
 /// The only process of an order, if that is all there is to do.
@@ -209,10 +221,10 @@ fn only(order: &WorkOrder) -> Result<&Process, Failure> {
         return Err(not_possible("a pod sends no HTTP request: those are for the server"));
     };
     let Main::One(process) = &program.main else {
-        return Err(not_possible("a container set cannot run in a pod yet"));
+        return Err(not_possible("this container of a container set was not told which one it is"));
     };
     if let Some(init) = program.init.first() {
-        let why = format!("the init container {} cannot run in a pod yet", init.name);
+        let why = format!("this container was not told whether it is {}", init.name);
         return Err(not_possible(&why));
     }
     let taken = order.artifacts_in.iter().map(|artifact| &artifact.name);

@@ -6,6 +6,7 @@
 
 mod backoff;
 mod last_word;
+mod place;
 mod server;
 mod settings;
 mod shipper;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flowforge_model::attempt::Report;
+use flowforge_model::attempt::{Report, WorkOrder};
 use flowforge_model::status::Reason;
 use flowforge_ports::clock::SystemClock;
 use flowforge_ports::pod_calls::{StartRequest, Started, Told};
@@ -23,12 +24,15 @@ use flowforge_process::{Container, Warden, run_contained};
 
 use backoff::{Backoff, FATAL};
 use last_word::LastWord;
+use place::{Place, With, Word};
 use server::{Server, Trouble};
 use settings::Settings;
 use shipper::Shipper;
 
 /// The exit code of a pod that ran nothing because it may not. No shell and no signal gives it.
 const REFUSED: u8 = 88;
+/// The exit code where nothing could be started.
+const UNSTARTED: u8 = 126;
 /// After the task has ended its lines are waited for so long, then it is told without them, and they have
 /// as long again: what one log server lacks must not hold up a workflow.
 const LINES: Duration = Duration::from_secs(60);
@@ -47,34 +51,51 @@ pub(crate) fn run() -> ExitCode {
     if let Err(error) = signals::listen(&warden) {
         return last_word.refused("no_resources", &error.to_string());
     }
+    let place = match Place::take(&settings) {
+        Ok(place) => place,
+        Err((code, why)) => return last_word.refused(code, &why),
+    };
     let server = Server::new(&settings);
     let Started { token, order } = match start(&server, &settings, &warden) {
         Ok(started) => started,
         Err((code, why)) => return last_word.refused(&code, &why),
     };
-    let shipper = match Shipper::start(server.with_token(&token), settings.key) {
-        Ok(shipper) => shipper,
-        Err(error) => return last_word.refused("no_resources", &error.to_string()),
-    };
-    let environment = settings.environment(&token);
+    let shipper =
+        match Shipper::start(server.with_token(&token), settings.key, place.number(&order)) {
+            Ok(shipper) => shipper,
+            Err(error) => return last_word.refused("no_resources", &error.to_string()),
+        };
+    let (environment, scratch) = (settings.environment(&token), place.scratch(&settings.directory));
     let container = Container {
-        scratch: &settings.directory,
+        scratch: &scratch,
         entrypoint: &settings.entrypoint,
         environment: &environment,
         grace: settings.grace,
         logs: &shipper,
         clock: &SystemClock,
+        name: place.name(),
     };
-    let report = run_contained(&order, &container, &warden);
-    let until = Instant::now() + settings.report_wait;
+    let run = |order: &WorkOrder| run_contained(order, &container, &warden);
     // The end is more than the last lines, if the pod is going down.
-    shipper.settle(LINES.min(settings.report_wait / 2), || warden.asked());
+    let hurry = || warden.asked() && !place.stopped();
+    let settle = || shipper.settle(LINES.min(settings.report_wait / 2), hurry);
+    let ended = place.run(&With { order: &order, run: &run, settle: &settle, warden: &warden });
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(error) => return last_word.unreported("no_resources", &error.to_string()),
+    };
+    let report = match ended.word {
+        Word::Tell(report) => report,
+        Word::Done => return last_word.left("done", ended.code),
+        Word::Stopped => return last_word.left("stopped", ended.code),
+    };
+    let until = ended.at + settings.report_wait;
     let told = tell(&server.with_token(&token), &report, until);
     if told.is_ok() {
         shipper.settle(LINES.min(until.saturating_duration_since(Instant::now())), || false);
     }
     last_word.told(&told);
-    exit_code(&report)
+    ended.code
 }
 
 /// Asks until there is an answer. Fails with a code and why.
@@ -125,7 +146,7 @@ fn exit_code(report: &Report) -> ExitCode {
     let code = match (report.exit_code, &report.failure) {
         (Some(code), _) => u8::try_from(code).unwrap_or(1),
         (None, Some(failure)) if failure.reason == Reason::CommandNotFound => 127,
-        (None, Some(_)) => 126,
+        (None, Some(_)) => UNSTARTED,
         (None, None) => 0,
     };
     ExitCode::from(code)

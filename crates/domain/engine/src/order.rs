@@ -77,28 +77,31 @@ fn work(template: &Template, view: &View<'_>) -> Valued<Work> {
         }
     };
     let init = template.init.iter();
-    let init = init.map(|one| process(&one.name, &one.container, None, view));
+    let init = init.map(|one| shared(&one.name, &one.container, view));
     Ok(Work::Run(Box::new(Program { init: init.collect::<Valued<_>>()?, main })))
 }
 
 fn resources(body: &Body) -> Resources {
     match body {
         Body::Container(container) | Body::Script(container, _) => container.resources,
-        Body::ContainerSet(_)
-        | Body::Http(_)
-        | Body::Dag(_)
-        | Body::Steps(_)
-        | Body::Suspend(_) => Resources::default(),
+        Body::ContainerSet(_) => body.resources(),
+        Body::Http(_) | Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) => Resources::default(),
     }
 }
 
 fn container_set(set: &ContainerSet, view: &View<'_>) -> Valued<Main> {
     let mut members = Vec::with_capacity(set.members.len());
     for (member, after) in set.members.iter().zip(&set.after) {
-        let process = process(&member.name, &member.container, None, view)?;
+        let process = shared(&member.name, &member.container, view)?;
         members.push(Member { process, after: after.to_vec() });
     }
     Ok(Main::Set { members, retries: set.retries, wait: set.wait })
+}
+
+/// One of several processes of an attempt.
+fn shared(name: &str, container: &Container, view: &View<'_>) -> Valued<Process> {
+    let resources = Some(Box::new(container.resources));
+    Ok(Process { resources, ..process(name, container, None, view)? })
 }
 
 fn process(
@@ -118,6 +121,7 @@ fn process(
         working_dir: container.working_dir.as_ref().map(|dir| text(dir, view)).transpose()?,
         mounts: container.mounts.iter().map(|mount| mounted(mount, view)).collect::<Valued<_>>()?,
         variables: container.variables,
+        resources: None,
     })
 }
 

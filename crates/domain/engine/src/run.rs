@@ -106,11 +106,11 @@ impl Run {
         self.nodes.get(node.index()).map_or(0, |node| node.attempt)
     }
 
-    /// What a leaf asks for and may use, all of its containers together.
+    /// What a leaf asks for and may use at a time.
     #[must_use]
     pub fn resources(&self, plan: &Plan, node: NodeIx) -> Resources {
         let template = self.nodes.get(node.index()).and_then(|node| plan.template(node.template));
-        template.map_or(Resources::NONE, |template| template.body.resources())
+        template.map_or(Resources::NONE, Template::resources)
     }
 
     /// Whether the workflow comes to its end around a node, so that what runs there is to be stopped.

@@ -177,6 +177,9 @@ pub struct Process {
     /// `$(NAME)` in command, arguments and environment stands for a variable, and `$$` for `$`, as
     /// in Kubernetes. Values that were put into them hold no `$` but doubled ones.
     pub variables: bool,
+    /// What it asks for itself, where several share an attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Box<Resources>>,
 }
 
 /// A volume of an attempt.
@@ -349,6 +352,18 @@ impl Work {
     #[must_use]
     pub fn one(process: Process) -> Self {
         Self::Run(Box::new(Program { init: Vec::new(), main: Main::One(process) }))
+    }
+}
+
+impl Program {
+    /// All its processes: those of `init`, then the main one or the members.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        let (one, members) = match &self.main {
+            Main::One(process) => (Some(process), [].as_slice()),
+            Main::Set { members, .. } => (None, members.as_slice()),
+        };
+        let members = members.iter().map(|member| &member.process);
+        self.init.iter().chain(one).chain(members)
     }
 }
 

@@ -199,6 +199,16 @@ pub enum Body {
     Http(Box<Http>),
 }
 
+impl Template {
+    /// What a leaf asks for and may use at a time: its containers together, or one that runs before
+    /// them if that asks for more, as clusters count it; nothing for anything else.
+    #[must_use]
+    pub fn resources(&self) -> Resources {
+        let init = self.init.iter().map(|init| init.container.resources);
+        init.fold(self.body.resources(), Resources::max)
+    }
+}
+
 impl Body {
     /// What a leaf asks for and may use, all of its containers together; nothing for anything else.
     #[must_use]

@@ -37,11 +37,25 @@ pub struct Resources {
 impl Resources {
     /// Nothing at all.
     pub const NONE: Self = Self { requests: ResourceList::NONE, limits: ResourceList::NONE };
+
+    /// Of each kind the larger amount.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self { requests: self.requests.max(other.requests), limits: self.limits.max(other.limits) }
+    }
 }
 
 impl ResourceList {
     /// Nothing at all.
     pub const NONE: Self = Self { cpu: MilliCpu(0), memory: Bytes(0), gpu: 0 };
+
+    fn max(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu.max(other.cpu),
+            memory: self.memory.max(other.memory),
+            gpu: self.gpu.max(other.gpu),
+        }
+    }
 
     fn plus(self, other: Self) -> Self {
         Self {

@@ -17,6 +17,7 @@ use flowforge_model::time::Timestamp;
 use flowforge_ports::logs::{Intake, Shipment};
 use flowforge_ports::pods::{Begin, Cluster, Finish, Pods};
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use crate::backend::{Answer, wait};
 use crate::problem::Failure;
@@ -98,11 +99,16 @@ impl PodAccess {
         Ok(finished)
     }
 
-    /// A pod numbers its own lines.
-    fn take_in(&self, pod: PodUid, shipment: &Shipment) -> Result<(), Failure> {
-        let taken = self.0.logs.take_in(InstanceId(pod.0), shipment);
+    /// Each container of a pod numbers its own lines.
+    fn take_in(&self, (pod, container): (PodUid, u8), shipment: &Shipment) -> Result<(), Failure> {
+        let taken = self.0.logs.take_in(source(pod, container), shipment);
         taken.map_err(|error| Failure::of_intake(&error))
     }
+}
+
+/// By what a container's lines are known. UIDs are random: nobody else's is as near.
+fn source(pod: PodUid, container: u8) -> InstanceId {
+    InstanceId(Uuid::from_u128(pod.0.as_u128() ^ u128::from(container)))
 }
 
 /// Blocking calls on an object, as those of [`crate::backend::Backend`].

@@ -1,4 +1,4 @@
-//! The variables of the main container.
+//! The variables of a container.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -164,9 +164,9 @@ fn check_value(name: &str, value: &str) -> Result<(), Failure> {
 }
 
 /// Substituted values are larger than the document's; a pod has to fit into the cluster's database.
-fn check_size(all: &[EnvVar]) -> Result<(), Failure> {
+pub(super) fn check_size<'a>(all: impl IntoIterator<Item = &'a EnvVar>) -> Result<(), Failure> {
     let bytes: usize =
-        all.iter().map(|var| var.name.len() + var.value.as_ref().map_or(0, String::len)).sum();
+        all.into_iter().map(|var| var.name.len() + var.value.as_ref().map_or(0, String::len)).sum();
     if bytes > MOST_BYTES {
         let message = format!(
             "its environment variables have {bytes} bytes together, a pod takes {MOST_BYTES}: pass them \

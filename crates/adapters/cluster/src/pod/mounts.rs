@@ -1,4 +1,4 @@
-//! Where the main container sees its volumes.
+//! Where a container sees its volumes.
 
 use std::collections::BTreeSet;
 

@@ -4,7 +4,9 @@ mod policy;
 
 use flowforge_model::artifact::{Given, SecretKey, SecretVariables};
 use flowforge_model::attempt::VolumeSource;
-use flowforge_model::attempt::{AttemptKey, Member, Mount, Program, Request, Volume as Asked};
+use flowforge_model::attempt::{
+    AttemptKey, Main, Member, Mount, Program, Request, Volume as Asked,
+};
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::resources::{Bytes, MilliCpu, ResourceList, Resources};
 use flowforge_model::status::Reason;
@@ -136,6 +138,39 @@ fn a_pod_with_everything() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&pod).expect("text"));
 }
 
+/// A process of several.
+fn one(name: &str, cpu: u64) -> Process {
+    let mut own = Resources::NONE;
+    own.requests.cpu = MilliCpu(cpu);
+    Process { name: name.to_owned(), resources: Some(Box::new(own)), ..process() }
+}
+
+#[test]
+fn a_pod_of_several_containers() {
+    let mount = |read_only| Mount {
+        volume: "v".to_owned(),
+        path: "/v".to_owned(),
+        sub_path: None,
+        read_only,
+    };
+    let init = vec![
+        Process { image: "alpine:3".to_owned(), mounts: vec![mount(false)], ..one("fetch", 50) },
+        one("unpack", 70),
+    ];
+    let first = Process { mounts: vec![mount(true)], ..one("db", 100) };
+    let members = vec![
+        Member { process: first, after: Vec::new() },
+        Member { process: one("main", 200), after: vec![0] },
+    ];
+    let main = Main::Set { members, retries: 1, wait: Millis(1) };
+    let mut order = order(process());
+    order.work = Work::Run(Box::new(Program { init, main }));
+    order.resources.requests.cpu = MilliCpu(300);
+    order.volumes = vec![Asked { name: "v".to_owned(), source: VolumeSource::Empty }];
+    let pod = build(&order, &placement(), Timestamp(0)).expect("a pod");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&pod).expect("text"));
+}
+
 #[test]
 fn what_cannot_be_had_is_named() {
     let told = |change: &dyn Fn(&mut WorkOrder)| {
@@ -155,8 +190,9 @@ fn what_cannot_be_had_is_named() {
         })
     };
     let program = |init: Vec<Process>, main: Main| Work::Run(Box::new(Program { init, main }));
-    let set = || {
-        let member = Member { process: process(), after: Vec::new() };
+    let set = |name: &str| {
+        let member = Process { name: name.to_owned(), ..process() };
+        let member = Member { process: member, after: Vec::new() };
         Main::Set { members: vec![member], retries: 0, wait: Millis(0) }
     };
     let with = |change: &dyn Fn(&mut Process)| {
@@ -167,7 +203,12 @@ fn what_cannot_be_had_is_named() {
     let big = "x".repeat(200_000);
     let all = [
         told(&|order| order.work = program(vec![process()], Main::One(process()))),
-        told(&|order| order.work = program(Vec::new(), set())),
+        told(&|order| order.work = program(Vec::new(), set("A_b"))),
+        told(&|order| order.work = program(Vec::new(), set("flowforge-sdk-init"))),
+        told(&|order| {
+            let many = (0..255).map(|at| Process { name: format!("i{at}"), ..process() });
+            order.work = program(many.collect(), Main::One(process()));
+        }),
         told(&|order| {
             order.work = Work::Request(Box::new(Request {
                 method: "GET".to_owned(),

@@ -34,16 +34,17 @@ pub(super) struct Content<'o> {
     pub(super) annotations: BTreeMap<String, String>,
 }
 
-/// Those that the process mounts. Their names are numbers: documents take names that clusters do not.
+/// Those that any of the processes mounts. Their names are numbers: documents take names that clusters do not.
 pub(super) fn build<'o>(
     order: &'o WorkOrder,
-    process: &Process,
+    processes: &[&Process],
     claims: &BTreeMap<String, String>,
 ) -> Result<Content<'o>, Failure> {
     let mut content =
         Content { volumes: Vec::new(), names: Vec::new(), annotations: BTreeMap::new() };
     for (at, volume) in order.volumes.iter().enumerate() {
-        if !process.mounts.iter().any(|mount| mount.volume == volume.name) {
+        let mut mounts = processes.iter().flat_map(|process| &process.mounts);
+        if !mounts.any(|mount| mount.volume == volume.name) {
             continue;
         }
         let name = format!("volume-{at}");

@@ -5,8 +5,10 @@ use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use k8s_openapi::api::core::v1::ContainerStateTerminated;
 
+use super::end::{self, End};
+use super::seen::{Seen, instant, state};
 use super::word::{Word, shown};
-use super::{Bounds, Memory, Next, Seen, failed, instant, state, stopped};
+use super::{Bounds, Memory, Next, failed, stopped};
 use crate::refusal::{error, lost};
 
 /// Exit codes that are known to pass: killed, terminated, and what shells and remote ends say of a lost
@@ -21,13 +23,9 @@ pub(super) fn look(
     bounds: &Bounds,
     now: Timestamp,
 ) -> Option<Next> {
-    let main = state(seen.main).and_then(|state| state.terminated.as_ref());
-    // So a node speaks of containers that it never started, or lost sight of.
-    let known = main.filter(|ended| ended.reason.as_deref() != Some("ContainerStatusUnknown"));
-    let Some(ended) = known else {
+    let Some(End { name, ended, word }) = end::of(order, seen) else {
         return never_ran(seen, *memory, now).map(|report| Next::Ended(Box::new(report)));
     };
-    let word = ended.message.as_deref().and_then(Word::parse);
     if word.is_none() {
         let ended_at = *memory.ended_at.get_or_insert(now);
         let due = ended_at.plus(bounds.silence);
@@ -40,11 +38,12 @@ pub(super) fn look(
         Some(Word::Refused(why)) => {
             Some(lost(Reason::Lost, format!("its pod was not allowed to begin: {why}")))
         }
-        Some(Word::Reported) => by_code(ended, *memory),
+        Some(Word::Reported | Word::Beside { .. }) => by_code(ended, *memory),
         Some(Word::Unreported(why)) => by_status(order, seen, ended, *memory)
             .map(|failure| with(failure, &format!("its pod could not report: {why}"))),
         None => by_status(order, seen, ended, *memory),
     };
+    let outcome = outcome.map(|failure| named(name, failure));
     Some(Next::Ended(Box::new(report(order, seen, ended, outcome, now))))
 }
 
@@ -65,6 +64,16 @@ fn report(
         failure,
         artifacts: Vec::new(),
         result: None,
+    }
+}
+
+/// Says which of several containers it was.
+fn named(name: Option<&str>, failure: Failure) -> Failure {
+    match (name, failure.class) {
+        (None, _) | (_, FailureClass::Stopped | FailureClass::Lost) => failure,
+        (Some(name), _) => {
+            Failure { message: format!("container {name}: {}", failure.message), ..failure }
+        }
     }
 }
 
@@ -147,9 +156,9 @@ fn deadline() -> Failure {
     }
 }
 
-/// The pod has ended and its main container has not run, as far as anybody knows.
+/// The pod has ended and its main containers have not run, as far as anybody knows.
 fn never_ran(seen: &Seen<'_>, memory: Memory, now: Timestamp) -> Option<Report> {
-    let init = state(seen.init).and_then(|state| state.terminated.as_ref());
+    let init = seen.sdk.and_then(state).and_then(|state| state.terminated.as_ref());
     let init = init.filter(|ended| ended.exit_code != 0);
     if init.is_none() && !["Failed", "Succeeded"].contains(&seen.phase()) {
         return None;

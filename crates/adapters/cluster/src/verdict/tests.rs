@@ -1,6 +1,6 @@
 //! Statuses as clusters write them, and what they mean.
 
-use flowforge_model::attempt::OutputFile;
+use flowforge_model::attempt::{Main, Member, OutputFile, Process, Program, Work};
 use serde_json::{Value, json};
 
 use super::*;
@@ -196,6 +196,71 @@ fn a_pull_that_is_tried_again_is_the_same_trouble() {
     assert!(matches!(last.next, Next::Ended(_)), "{last:?}");
 }
 
+/// An order of several containers: `init` before `main`, or a set of `main` and `b`.
+fn several(set: bool) -> WorkOrder {
+    let one = |name: &str| Process { name: name.to_owned(), ..process() };
+    let members = ["main", "b"].map(|name| Member { process: one(name), after: Vec::new() });
+    let set_of = Main::Set { members: members.into(), retries: 0, wait: Millis(0) };
+    let main = if set { set_of } else { Main::One(one("main")) };
+    let mut order = order(process());
+    order.work = Work::Run(Box::new(Program { init: vec![one("init")], main }));
+    order
+}
+
+/// Its status from states of containers.
+fn of_states(phase: &str, init: &Value, main: &[(&str, &Value)]) -> Pod {
+    let main: Vec<_> = main.iter().map(|(name, state)| status(name, state)).collect();
+    let sdk = status("flowforge-sdk-init", &terminated(0, "Completed", None));
+    let init = [sdk, status("init", init)];
+    let all = json!({ "phase": phase, "initContainerStatuses": init, "containerStatuses": main });
+    pod(&all, None)
+}
+
+#[test]
+fn several_containers() {
+    let state = |code, word: &str| terminated(code, "Error", (!word.is_empty()).then_some(word));
+    let waits = json!({ "waiting": { "reason": "PodInitializing" } });
+    let creating = json!({ "waiting": { "reason": "ContainerCreating" } });
+    let pull = json!({ "waiting": { "reason": "ImagePullBackOff", "message": "no" } });
+    let runs = json!({ "running": { "startedAt": "2023-11-14T22:13:10Z" } });
+    let done = state(0, "done");
+    let later = |mut state: Value| {
+        state["terminated"]["finishedAt"] = json!("2023-11-14T22:13:17Z");
+        state
+    };
+    let before = |phase: &str, init: &Value, main: &Value, after| {
+        told_of(&several(false), &of_states(phase, init, &[("main", main)]), false, after)
+    };
+    let set = |phase: &str, main: &Value, b: &Value, after| {
+        let pod = of_states(phase, &done, &[("main", main), ("b", b)]);
+        told_of(&several(true), &pod, false, after)
+    };
+    let late = 3_600_000;
+    let rows = [
+        ("before runs long", before("Pending", &runs, &waits, late)),
+        ("before pulls long", before("Pending", &pull, &waits, late)),
+        ("main pulls long", before("Pending", &done, &pull, 300_000)),
+        ("main is made long", before("Pending", &done, &creating, 615_000)),
+        ("before failed, told", before("Failed", &state(3, "reported"), &waits, 0)),
+        ("before failed, silent", before("Failed", &state(3, ""), &waits, 0)),
+        ("before failed, silent later", before("Failed", &state(3, ""), &waits, SILENCE)),
+        ("before refused", before("Failed", &state(88, "refused: attempt_taken"), &waits, 0)),
+        ("main failed", before("Failed", &done, &state(3, "reported"), 0)),
+        ("main done", before("Succeeded", &done, &state(0, "reported"), 0)),
+        ("one of two ended", set("Running", &runs, &state(0, "done"), late)),
+        ("one of two pulls", set("Pending", &creating, &pull, 300_000)),
+        ("both done", set("Succeeded", &state(0, "done"), &state(0, "reported"), 0)),
+        ("b failed first", set("Failed", &later(state(4, "reported")), &state(3, "done"), 0)),
+        ("b failed, main stopped", set("Failed", &state(143, "stopped"), &state(3, "reported"), 0)),
+        ("both silent", set("Failed", &state(143, ""), &later(state(3, "")), SILENCE)),
+        ("b killed", set("Failed", &state(143, "stopped"), &state(137, ""), 0)),
+        ("b killed, later", set("Failed", &state(143, "stopped"), &state(137, ""), SILENCE)),
+        ("b refused", set("Failed", &state(126, "stopped"), &state(88, "refused: no_token"), 0)),
+        ("unreported", set("Failed", &state(0, "done"), &state(3, "unreported: no route"), 0)),
+    ];
+    insta::assert_snapshot!(lines(&rows));
+}
+
 #[test]
 fn what_nobody_heard_is_missing_unless_it_has_a_default() {
     let done = pod(&main(&terminated(0, "Completed", None)), None);
@@ -221,7 +286,8 @@ fn what_nobody_heard_is_missing_unless_it_has_a_default() {
 #[test]
 fn a_pod_that_vanished() {
     let running = pod(&main(&json!({ "running": { "startedAt": "2023-11-14T22:13:10Z" } })), None);
-    let by = |stopped, last| gone(last, Memory { stopped, ..Memory::default() }, NOW);
+    let by =
+        |stopped, last| gone(&order(process()), last, Memory { stopped, ..Memory::default() }, NOW);
     let report = by(false, Some(&running));
     assert_eq!(report.started_at, Some(Timestamp(1_699_999_990_000)));
     assert_eq!(report_line(&report), "Lost pod_deleted -: its pod was deleted before it had ended");

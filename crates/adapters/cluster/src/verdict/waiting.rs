@@ -3,10 +3,15 @@
 use flowforge_model::attempt::Failure;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
+use k8s_openapi::api::core::v1::ContainerStateWaiting;
 
+use super::seen::{Seen, ended, instant, state};
 use super::word::shown;
-use super::{Bounds, Memory, Next, Seen, Trouble, failed, state};
+use super::{Bounds, Memory, Next, Trouble, failed};
 use crate::refusal::error;
+
+/// Reasons to wait that are no trouble: it is others' turn, or it is being made.
+const QUIET: [&str; 3] = ["ContainerCreating", "PodInitializing", ""];
 
 /// What keeps a pod from starting, and how long it may; nothing if it runs.
 pub(super) fn look(
@@ -20,8 +25,16 @@ pub(super) fn look(
         memory.trouble = None;
         return None;
     }
-    let waiting =
-        [seen.init, seen.main].into_iter().find_map(|container| state(container)?.waiting.as_ref());
+    // What comes before the main containers takes the time that it takes.
+    if seen.init.iter().any(|one| state(one).is_some_and(|state| state.running.is_some())) {
+        memory.trouble = None;
+        return None;
+    }
+    let waiting: Vec<_> = seen.all().filter_map(|one| state(one)?.waiting.as_ref()).collect();
+    let quiet = |waiting: &ContainerStateWaiting| {
+        QUIET.contains(&waiting.reason.as_deref().unwrap_or_default())
+    };
+    let waiting = waiting.iter().find(|one| !quiet(one)).or(waiting.first());
     let reason = waiting.and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default();
     let message = shown(waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default());
     let trouble = match reason {
@@ -41,10 +54,12 @@ pub(super) fn look(
             Some(Trouble::Config)
         }
         // A pull that is tried again is in the same trouble as before.
-        "ContainerCreating" | "PodInitializing" | "" => memory.trouble.map(|(kind, _)| kind),
+        quiet if QUIET.contains(&quiet) => memory.trouble.map(|(kind, _)| kind),
         _ => None,
     };
-    let start = seen.created.map(|created| created.plus(bounds.start));
+    let done = seen.init.iter().filter_map(|one| ended(one)?.finished_at.as_ref().map(instant));
+    let since = seen.created.into_iter().chain(done).max();
+    let start = since.map(|since| since.plus(bounds.start));
     let Some(trouble) = trouble else {
         memory.trouble = None;
         return bounded(start, now, || unscheduled(seen, reason, &message));

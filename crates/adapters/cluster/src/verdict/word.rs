@@ -9,6 +9,11 @@ pub(super) enum Word {
     Unreported(String),
     /// It was not allowed to begin, and has not.
     Refused(String),
+    /// Another container tells.
+    Beside {
+        /// It ended because of that one.
+        stopped: bool,
+    },
 }
 
 /// Characters of a reason that are shown; a container may write 4 KiB of anything.
@@ -21,10 +26,23 @@ impl Word {
             let rest = message.strip_prefix(word)?.strip_prefix(':')?;
             Some(shown(rest.trim()))
         };
-        if message == "reported" {
-            return Some(Self::Reported);
+        match message {
+            "reported" => return Some(Self::Reported),
+            "done" => return Some(Self::Beside { stopped: false }),
+            "stopped" => return Some(Self::Beside { stopped: true }),
+            _ => {}
         }
         rest("unreported").map(Self::Unreported).or_else(|| rest("refused").map(Self::Refused))
+    }
+
+    /// Of the words of several containers the one that counts has the greatest.
+    pub(super) fn weight(&self) -> u8 {
+        match self {
+            Self::Beside { .. } => 0,
+            Self::Unreported(_) => 1,
+            Self::Refused(_) => 2,
+            Self::Reported => 3,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a container's first process owes the others: signals passed on, orphans waited for.
 
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -14,8 +14,8 @@ use crate::supervise::{Ask, Control};
 #[derive(Debug)]
 pub struct Warden {
     control: Control,
-    /// The task's first process. Until there is one there are no orphans.
-    watched: OnceLock<Pid>,
+    /// The task's first process. Until there is one there are no orphans. Held while orphans are waited for.
+    watched: Mutex<Option<Pid>>,
 }
 
 impl Warden {
@@ -27,7 +27,7 @@ impl Warden {
     pub fn new() -> io::Result<Self> {
         // Any process will do as the argument: it means yes.
         set_child_subreaper(Some(rustix::process::getpid()))?;
-        Ok(Self { control: Control::new()?, watched: OnceLock::new() })
+        Ok(Self { control: Control::new()?, watched: Mutex::new(None) })
     }
 
     /// Asks the task to end, as `SIGTERM` does. After its grace it is killed.
@@ -56,7 +56,8 @@ impl Warden {
 
     /// Waits for all orphans that have ended, so that they are gone. Call it on every `SIGCHLD`.
     pub fn reap(&self) {
-        let Some(watched) = self.watched.get() else {
+        let held = self.watched();
+        let Some(watched) = *held else {
             return;
         };
         // Looked at without being waited for: the task itself is somebody else's.
@@ -77,9 +78,18 @@ impl Warden {
         &self.control
     }
 
+    /// A process is about to start that is no orphan.
+    pub(super) fn watches_nothing(&self) {
+        *self.watched() = None;
+    }
+
     /// The task runs.
     pub(super) fn watches(&self, pid: Pid) {
-        self.watched.set(pid).ok();
+        *self.watched() = Some(pid);
         self.reap();
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Option<Pid>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

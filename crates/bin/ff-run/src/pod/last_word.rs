@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use flowforge_ports::pod_calls::Told;
 
-use super::REFUSED;
 use super::server::Trouble;
 use super::settings::{TERMINATION_LOG, termination_log};
+use super::{REFUSED, UNSTARTED};
 
 /// Characters of an explanation: a termination message has at most 4096 bytes.
 const SHOWN: usize = 500;
@@ -45,6 +45,18 @@ impl LastWord {
                 self.write(&format!("unreported: {code}: {why}"));
             }
         }
+    }
+
+    /// Another container tells the end.
+    pub(super) fn left(&self, word: &str, code: ExitCode) -> ExitCode {
+        self.write(word);
+        code
+    }
+
+    /// The containers of the pod cannot tell each other.
+    pub(super) fn unreported(&self, code: &str, why: &str) -> ExitCode {
+        self.told(&Err(Trouble::away(code, why.to_owned())));
+        ExitCode::from(UNSTARTED)
     }
 
     /// One that cannot be written changes nothing else.

@@ -16,6 +16,7 @@ const POD: &str = "FLOWFORGE_POD_UID";
 const TOKEN_FILE: &str = "FLOWFORGE_TOKEN_FILE";
 const DIRECTORY: &str = "FLOWFORGE_DIR";
 const ENTRYPOINT: &str = "FLOWFORGE_ENTRYPOINT";
+const CONTAINER: &str = "FLOWFORGE_CONTAINER";
 const START_WAIT: &str = "FLOWFORGE_START_WAIT";
 const REPORT_WAIT: &str = "FLOWFORGE_REPORT_WAIT";
 const GRACE: &str = "FLOWFORGE_GRACE";
@@ -23,11 +24,12 @@ const GRACE: &str = "FLOWFORGE_GRACE";
 const AUTH_TOKEN: &str = "FLOWFORGE_AUTH_TOKEN";
 
 /// For this program only: tasks do not see them.
-const INTERNAL: [&str; 9] = [
+const INTERNAL: [&str; 10] = [
     POD,
     TOKEN_FILE,
     DIRECTORY,
     ENTRYPOINT,
+    CONTAINER,
     START_WAIT,
     REPORT_WAIT,
     GRACE,
@@ -46,6 +48,8 @@ pub(super) struct Settings {
     pub(super) pod: PodUid,
     pub(super) directory: PathBuf,
     pub(super) entrypoint: Vec<String>,
+    /// The container's name, if its pod has several.
+    pub(super) container: Option<String>,
     pub(super) termination_log: PathBuf,
     pub(super) start_wait: Duration,
     pub(super) report_wait: Duration,
@@ -99,6 +103,7 @@ impl Settings {
             pod,
             directory: path(DIRECTORY, "/flowforge"),
             entrypoint,
+            container: text(CONTAINER)?,
             termination_log: termination_log(get(TERMINATION_LOG)),
             start_wait: seconds(START_WAIT, 300)?,
             report_wait: seconds(REPORT_WAIT, 600)?,

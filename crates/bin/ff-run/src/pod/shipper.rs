@@ -10,16 +10,16 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::WorkflowId;
 use flowforge_ports::clock::{Clock as _, SystemClock};
 use flowforge_ports::logs::{
-    LogCursor, LogLine, LogPage, LogQuery, LogStore, SHIPPED_LINES, Shipment, Stream,
+    LogCursor, LogLine, LogPage, LogQuery, LogStore, SHIPPED_LINES, Stream,
 };
-use flowforge_ports::pod_calls::LINES_TEXT_BYTES;
+use flowforge_ports::pod_calls::{LINES_TEXT_BYTES, Lines};
 
 use super::backoff::Backoff;
 use super::server::{Server, Trouble};
 
-/// Bytes of lines that wait: they count against the task's own limit of memory.
 /// How often it is looked whether there is time left.
 const GLANCE: Duration = Duration::from_millis(200);
+/// Bytes of lines that wait: they count against the task's own limit of memory.
 const WAITING: usize = 8 * 1024 * 1024;
 /// A task that writes faster than a server takes is held up, but at most for this long at a time.
 const HELD_UP: Duration = Duration::from_secs(5);
@@ -38,6 +38,7 @@ pub(super) struct Shipper {
 struct Shared {
     server: Server,
     key: AttemptKey,
+    container: u8,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -56,11 +57,11 @@ struct State {
 }
 
 impl Shipper {
-    /// Ships from a thread of its own until the process ends.
-    pub(super) fn start(server: Server, key: AttemptKey) -> io::Result<Self> {
+    /// Ships lines of a container of an attempt from a thread of its own until the process ends.
+    pub(super) fn start(server: Server, key: AttemptKey, container: u8) -> io::Result<Self> {
         let state = State { lines: VecDeque::new(), bytes: 0, seq: 1, lost: 0, away: false };
         let state = Mutex::new(state);
-        let shared = Arc::new(Shared { server, key, state, changed: Condvar::new() });
+        let shared = Arc::new(Shared { server, key, container, state, changed: Condvar::new() });
         let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("log-shipper".to_owned());
         thread.spawn(move || theirs.ship())?;
@@ -147,7 +148,7 @@ impl Shared {
             while state.lines.is_empty() {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            let shipment = state.first(self.key.workflow);
+            let shipment = state.first(self.container, self.key.workflow);
             drop(state);
             match self.send(&shipment) {
                 Ok(()) => {
@@ -166,14 +167,14 @@ impl Shared {
         }
     }
 
-    fn send(&self, shipment: &Shipment) -> Result<(), Trouble> {
+    fn send(&self, shipment: &Lines) -> Result<(), Trouble> {
         let body = serde_json::to_vec(shipment)
             .map_err(|error| Trouble::away("bad_request", error.to_string()))?;
         self.server.lines(&body)
     }
 
     /// These lines are the server's, or `refused` by it.
-    fn done(&self, shipment: &Shipment, refused: bool) {
+    fn done(&self, shipment: &Lines, refused: bool) {
         let mut state = self.lock();
         state.away = false;
         for line in &shipment.lines {
@@ -196,14 +197,14 @@ impl State {
     }
 
     /// As many of the first lines as are sent at once.
-    fn first(&self, workflow: WorkflowId) -> Shipment {
+    fn first(&self, container: u8, workflow: WorkflowId) -> Lines {
         let mut bytes = 0;
         let fits = |line: &&LogLine| {
             bytes += line.text.len();
             bytes <= LINES_TEXT_BYTES
         };
         let lines = self.lines.iter().take(SHIPPED_LINES).take_while(fits).cloned().collect();
-        Shipment { workflow, seq: self.seq, lines }
+        Lines { container, workflow, seq: self.seq, lines }
     }
 }
 

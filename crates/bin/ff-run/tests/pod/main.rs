@@ -11,4 +11,5 @@ mod ending;
 mod refusing;
 mod rig;
 mod running;
+mod several;
 mod tokens;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -245,6 +245,29 @@ impl Rig {
     pub(crate) fn pod_with(&self, key: AttemptKey, uid: PodUid, token: &str) -> Pod {
         let dir = self.path(&uid.to_string());
         std::fs::create_dir(&dir).unwrap();
+        self.container(key, (uid, token), (&dir, &dir))
+    }
+
+    /// The containers of a pod, none of which is started yet: they share the volume `/flowforge`.
+    pub(crate) fn containers(&self, key: AttemptKey, names: &[&str]) -> Vec<Pod> {
+        let uid = PodUid(Uuid::now_v7());
+        let shared = self.path(&uid.to_string());
+        std::fs::create_dir(&shared).unwrap();
+        let token = tokens::token(key, uid);
+        let one = |name: &&str| {
+            let dir = self.path(&format!("{uid}-{name}"));
+            std::fs::create_dir(&dir).unwrap();
+            self.container(key, (uid, &token), (&dir, &shared)).env("FLOWFORGE_CONTAINER", name)
+        };
+        names.iter().map(one).collect()
+    }
+
+    fn container(
+        &self,
+        key: AttemptKey,
+        (uid, token): (PodUid, &str),
+        (dir, shared): (&Path, &Path),
+    ) -> Pod {
         std::fs::write(dir.join("token"), format!("{token}\n")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_ff-run"));
         let attempt = format!("{}/{}/{}", key.workflow, key.node.0, key.number);
@@ -256,16 +279,16 @@ impl Rig {
             .env("FLOWFORGE_ATTEMPT", attempt)
             .env("FLOWFORGE_POD_UID", uid.to_string())
             .env("FLOWFORGE_TOKEN_FILE", dir.join("token"))
-            .env("FLOWFORGE_DIR", &dir)
+            .env("FLOWFORGE_DIR", shared)
             .env("FLOWFORGE_TERMINATION_LOG", dir.join("end"))
             .env("FLOWFORGE_START_WAIT", "60")
             .env("FLOWFORGE_REPORT_WAIT", "60")
-            .current_dir(&dir)
+            .current_dir(dir)
             .stdin(Stdio::null())
             // As a runtime does, these take whatever comes.
             .stdout(File::create(dir.join("stdout")).unwrap())
             .stderr(File::create(dir.join("stderr")).unwrap());
-        Pod { command, dir }
+        Pod { command, dir: dir.to_owned() }
     }
 
     /// Runs an attempt in a pod to its end.

@@ -15,7 +15,7 @@ use flowforge_model::limits;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::logs::{LogLine, SHIPPED_LINES, Shipment};
 use flowforge_ports::pod_calls::{
-    ATTEMPTS, LINES_BYTES, Outcome, REPORT_BYTES, StartRequest, Started, Told,
+    ATTEMPTS, LINES_BYTES, Lines, Outcome, REPORT_BYTES, StartRequest, Started, Told,
 };
 use flowforge_ports::pods::{Begin, Finish, Refusal};
 
@@ -108,10 +108,12 @@ async fn lines(
 ) -> Result<Json<Told>, Failure> {
     let access = access(&shared)?;
     let pod = known(&shared, &access, key, &headers).await?;
-    let shipment: Shipment = body::json(&shared, &headers, body, LINES_BYTES).await?;
+    let lines: Lines = body::json(&shared, &headers, body, LINES_BYTES).await?;
+    let from = (pod, lines.container);
+    let shipment = Shipment::from(lines);
     check_lines(key, &shipment)?;
     let room = Arc::clone(&access.0.intakes);
-    blocking(&room, move || access.take_in(pod, &shipment)).await??;
+    blocking(&room, move || access.take_in(from, &shipment)).await??;
     Ok(Json(Told { outcome: Outcome::Taken }))
 }
 

@@ -44,7 +44,14 @@ fn mostly<T: Clone + std::fmt::Debug + 'static>(
 }
 
 fn names() -> impl Strategy<Value = String> {
-    let known = ["A", "HOME", "LD_PRELOAD", "FLOWFORGE_POD_UID", "FLOWFORGE_ATTEMPT"];
+    let known = [
+        "A",
+        "HOME",
+        "LD_PRELOAD",
+        "FLOWFORGE_POD_UID",
+        "FLOWFORGE_ATTEMPT",
+        "FLOWFORGE_CONTAINER",
+    ];
     mostly(known.map(str::to_owned).to_vec(), text())
 }
 
@@ -106,15 +113,39 @@ prop_compose! {
     }
 }
 
+/// One process, or several.
+fn program() -> impl Strategy<Value = Program> {
+    let name = || mostly(["a", "b-1", "main", "x"].map(str::to_owned).to_vec(), text());
+    let named = || {
+        let own = prop::option::of(any::<(u64, u32)>());
+        (asked(), name(), own).prop_map(|(process, name, own)| {
+            let resources = own.map(|(cpu, gpu)| {
+                let mut own = Resources::NONE;
+                (own.requests.cpu, own.limits.gpu) = (MilliCpu(cpu), gpu);
+                Box::new(own)
+            });
+            Process { name, resources, ..process }
+        })
+    };
+    let members = prop::collection::vec(named(), 1..3).prop_map(|members| {
+        let member = |process| Member { process, after: Vec::new() };
+        let members = members.into_iter().map(member).collect();
+        Main::Set { members, retries: 0, wait: Millis(0) }
+    });
+    let main = prop_oneof![asked().prop_map(Main::One), members];
+    (prop::collection::vec(named(), 0..2), main).prop_map(|(init, main)| Program { init, main })
+}
+
 prop_compose! {
     fn orders()(
-        process in asked(),
+        program in program(),
         names in (text(), text()),
         sources in prop::collection::vec(source(), 3),
         numbers in any::<(u64, u64, u32, u32)>(),
         deadline in prop::option::of(any::<u64>()),
     ) -> WorkOrder {
-        let mut order = order(process);
+        let mut order = order(process());
+        order.work = Work::Run(Box::new(program));
         (order.workflow_name, order.task_name) = names;
         let volume = |(at, source)| Asked { name: format!("v{at}"), source };
         order.volumes = sources.into_iter().enumerate().map(volume).collect();
@@ -155,6 +186,37 @@ fn only(object: &serde_json::Value, allowed: &str) -> bool {
     object.as_object().is_some_and(|o| o.keys().all(|key| allowed.contains(&key.as_str())))
 }
 
+/// A container of the user's is started through the runner, which knows for what.
+fn users(
+    container: &Container,
+    name: Option<&str>,
+    order: &WorkOrder,
+) -> Result<(), TestCaseError> {
+    prop_assert!(legal_name(&container.name), "{}", container.name);
+    prop_assert_eq!(container.command.clone().unwrap_or_default(), ["/flowforge/ff-run", "pod"]);
+    prop_assert!(container.args.is_none() && container.restart_policy.is_none());
+    let env = container.env.clone().unwrap_or_default();
+    let of = |name: &str| env.iter().filter(|v| v.name == name).collect::<Vec<_>>();
+    let attempt = of("FLOWFORGE_ATTEMPT");
+    prop_assert_eq!(attempt.len(), 1);
+    let path = order.key.to_string();
+    prop_assert_eq!(attempt[0].value.as_deref(), Some(path.as_str()));
+    let uid = of("FLOWFORGE_POD_UID");
+    prop_assert!(uid.len() == 1 && uid[0].value.is_none());
+    if let Some(name) = name {
+        let told = of("FLOWFORGE_CONTAINER");
+        prop_assert!(told.len() == 1 && told[0].value.as_deref() == Some(name));
+    }
+    for mount in container.volume_mounts.iter().flatten() {
+        let ours = ["flowforge-sdk", "flowforge-token"].contains(&mount.name.as_str());
+        let kept = ["/proc", "/dev", "/sys", "/flowforge", "/var/run/secrets/flowforge"];
+        let plain = mount.mount_path.replace("//", "/").replace("//", "/");
+        prop_assert!(ours || !kept.iter().any(|kept| plain.starts_with(kept)), "{plain}");
+        prop_assert!(!mount.sub_path.iter().any(|path| path.split('/').any(|p| p == "..")));
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -191,22 +253,12 @@ proptest! {
             prop_assert!(context["privileged"].is_null() && context["procMount"].is_null());
             prop_assert!(container["ports"].is_null() && container["lifecycle"].is_null());
         }
-        let main = &spec.containers[0];
-        prop_assert_eq!(main.command.clone().unwrap_or_default(), ["/flowforge/ff-run", "pod"]);
-        let env = main.env.clone().unwrap_or_default();
-        let of = |name: &str| env.iter().filter(|v| v.name == name).collect::<Vec<_>>();
-        let attempt = of("FLOWFORGE_ATTEMPT");
-        prop_assert_eq!(attempt.len(), 1);
-        let path = order.key.to_string();
-        prop_assert_eq!(attempt[0].value.as_deref(), Some(path.as_str()));
-        let uid = of("FLOWFORGE_POD_UID");
-        prop_assert!(uid.len() == 1 && uid[0].value.is_none());
-        for mount in main.volume_mounts.iter().flatten() {
-            let ours = ["flowforge-sdk", "flowforge-token"].contains(&mount.name.as_str());
-            let kept = ["/proc", "/dev", "/sys", "/flowforge", "/var/run/secrets/flowforge"];
-            let plain = mount.mount_path.replace("//", "/").replace("//", "/");
-            prop_assert!(ours || !kept.iter().any(|kept| plain.starts_with(kept)), "{plain}");
-            prop_assert!(!mount.sub_path.iter().any(|path| path.split('/').any(|p| p == "..")));
+        let inits = spec.init_containers.iter().flatten();
+        let ours = inits.clone().filter(|container| container.name == INIT).count();
+        prop_assert_eq!(ours, 1);
+        let several = spec.containers.len() + inits.clone().count() > 2;
+        for container in spec.containers.iter().chain(inits.filter(|one| one.name != INIT)) {
+            users(container, several.then_some(&*container.name), &order)?;
         }
     }
 }

@@ -1,0 +1,115 @@
+//! The containers of a pod that run what a user wrote.
+
+use std::collections::BTreeSet;
+
+use flowforge_model::attempt::{Failure, Main, Process, Program, WorkOrder};
+use k8s_openapi::api::core::v1::{Container, EnvVar};
+
+use super::volumes::token_mount;
+use super::{INIT, MAIN, SDK, SDK_PATH, environment, image, mount, mounts, resources, security};
+use crate::placement::Placement;
+use crate::refusal::not_possible;
+
+/// Containers of a pod, beside the one that brings the runner: their runners number them in a byte.
+const MOST: usize = 255;
+/// Tells a runner which of several containers it is in.
+const CONTAINER: &str = "FLOWFORGE_CONTAINER";
+
+/// What they are built from.
+#[derive(Clone, Copy)]
+pub(super) struct Builder<'a> {
+    pub(super) order: &'a WorkOrder,
+    pub(super) placement: &'a Placement,
+    /// The volumes of the document with their names in the pod.
+    pub(super) volumes: &'a [(&'a str, String)],
+}
+
+/// Those before the main ones, and the main ones.
+pub(super) struct Containers {
+    pub(super) init: Vec<Container>,
+    pub(super) main: Vec<Container>,
+}
+
+impl Builder<'_> {
+    pub(super) fn all(&self, program: &Program) -> Result<Containers, Failure> {
+        if let (Main::One(process), []) = (&program.main, program.init.as_slice()) {
+            let main = vec![self.container(process)?];
+            return Ok(Containers { init: Vec::new(), main });
+        }
+        check(program)?;
+        let named = |process| self.named(process);
+        let init = program.init.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+        let main = match &program.main {
+            Main::One(process) => vec![self.named(process)?],
+            Main::Set { members, .. } => {
+                let members = members.iter().map(|member| self.named(&member.process));
+                members.collect::<Result<_, _>>()?
+            }
+        };
+        let all = init.iter().chain(&main).flat_map(|container| container.env.iter().flatten());
+        environment::check_size(all)?;
+        Ok(Containers { init, main })
+    }
+
+    /// One of several. What it asks for is its own.
+    fn named(&self, process: &Process) -> Result<Container, Failure> {
+        let mut container = self.container(process)?;
+        container.name.clone_from(&process.name);
+        let env = container.env.get_or_insert_default();
+        env.retain(|variable| variable.name != CONTAINER);
+        let (name, value) = (CONTAINER.to_owned(), Some(process.name.clone()));
+        env.push(EnvVar { name, value, value_from: None });
+        if let Some(own) = &process.resources {
+            container.resources = Some(resources::of(**own));
+        }
+        Ok(container)
+    }
+
+    fn container(&self, process: &Process) -> Result<Container, Failure> {
+        let Self { order, placement, volumes } = *self;
+        image::check(&process.image, &placement.registries)?;
+        let mut mounts = mounts::build(process, volumes)?;
+        mounts.extend([mount(SDK, SDK_PATH), token_mount()]);
+        Ok(Container {
+            name: MAIN.to_owned(),
+            image: Some(process.image.clone()),
+            image_pull_policy: placement.pull.as_policy().map(str::to_owned),
+            command: Some(vec![format!("{SDK_PATH}/ff-run"), "pod".to_owned()]),
+            env: Some(environment::build(order, process, placement)?),
+            env_from: environment::secrets(process)?,
+            resources: Some(resources::of(order.resources)),
+            security_context: security::container(placement.security),
+            volume_mounts: Some(mounts),
+            ..Container::default()
+        })
+    }
+}
+
+/// Whether a cluster takes the names.
+fn check(program: &Program) -> Result<(), Failure> {
+    let mut seen = BTreeSet::from([INIT]);
+    for process in program.processes() {
+        let name = process.name.as_str();
+        let fault = |why: &str| not_possible(format!("the container {name:.80?}: {why}"));
+        if !is_name(name) {
+            return Err(fault("in a pod names have a-z, 0-9 and - inside, at most 63 characters"));
+        }
+        if !seen.insert(name) {
+            return Err(fault("another one of its pod has this name"));
+        }
+    }
+    let count = program.processes().count();
+    if count > MOST {
+        let message = format!("{count} containers: a pod has at most {MOST}");
+        return Err(not_possible(message));
+    }
+    Ok(())
+}
+
+fn is_name(name: &str) -> bool {
+    let inside = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    (1..=63).contains(&name.len())
+        && name.bytes().all(inside)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}

@@ -1,0 +1,120 @@
+//! The parts of a pod's status that something depends on. None of them need be there.
+
+use flowforge_model::attempt::{Main, Work, WorkOrder};
+use flowforge_model::time::Timestamp;
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::pod::{INIT, MAIN};
+
+pub(super) struct Seen<'p> {
+    pub(super) status: Option<&'p PodStatus>,
+    /// The container that brings the runner.
+    pub(super) sdk: Option<&'p ContainerStatus>,
+    /// The user's before the main ones.
+    pub(super) init: Vec<&'p ContainerStatus>,
+    /// The main ones that are known of; those that a cluster put beside them are not.
+    pub(super) main: Vec<&'p ContainerStatus>,
+    /// How many main ones there are.
+    pub(super) mains: usize,
+    pub(super) created: Option<Timestamp>,
+    pub(super) deletion: Option<Timestamp>,
+}
+
+impl<'p> Seen<'p> {
+    pub(super) fn of(pod: &'p Pod, order: &WorkOrder) -> Self {
+        let status = pod.status.as_ref();
+        let (init, main) = names(order);
+        let named = |all: Option<&'p Vec<ContainerStatus>>, names: &[&str]| {
+            let all = all.into_iter().flatten();
+            all.filter(|one| names.contains(&one.name.as_str())).collect::<Vec<_>>()
+        };
+        let before = status.and_then(|status| status.init_container_statuses.as_ref());
+        Self {
+            status,
+            sdk: named(before, &[INIT]).into_iter().next(),
+            init: named(before, &init),
+            main: named(status.and_then(|status| status.container_statuses.as_ref()), &main),
+            mains: main.len(),
+            created: pod.metadata.creation_timestamp.as_ref().map(instant),
+            deletion: pod.metadata.deletion_timestamp.as_ref().map(instant),
+        }
+    }
+
+    pub(super) fn phase(&self) -> &str {
+        self.status.and_then(|status| status.phase.as_deref()).unwrap_or_default()
+    }
+
+    pub(super) fn reason(&self) -> &str {
+        self.status.and_then(|status| status.reason.as_deref()).unwrap_or_default()
+    }
+
+    pub(super) fn message(&self) -> &str {
+        self.status.and_then(|status| status.message.as_deref()).unwrap_or_default()
+    }
+
+    /// All containers in the order in which they begin.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'p ContainerStatus> {
+        self.sdk.into_iter().chain(self.init.iter().copied()).chain(self.main.iter().copied())
+    }
+
+    /// When the first of the user's containers began.
+    pub(super) fn started_at(&self) -> Option<Timestamp> {
+        let users = self.init.iter().chain(&self.main);
+        let started = |one: &&ContainerStatus| {
+            let state = state(one)?;
+            let running = state.running.as_ref().and_then(|running| running.started_at.as_ref());
+            let ended = state.terminated.as_ref().and_then(|ended| ended.started_at.as_ref());
+            running.or(ended).map(instant)
+        };
+        users.filter_map(started).min()
+    }
+
+    /// What the cluster did to the pod for reasons of its own.
+    pub(super) fn disruption(&self) -> Option<String> {
+        let conditions = self.status.and_then(|status| status.conditions.as_ref());
+        let target = |condition: &&k8s_openapi::api::core::v1::PodCondition| {
+            condition.type_ == "DisruptionTarget" && condition.status == "True"
+        };
+        let condition = conditions.into_iter().flatten().find(target);
+        if let Some(condition) = condition {
+            let why = condition.reason.as_deref().unwrap_or("disrupted");
+            let message = condition.message.as_deref().unwrap_or_default();
+            return Some(format!("the cluster took its pod away: {why}: {message}"));
+        }
+        let by_node =
+            ["Evicted", "Preempting", "NodeLost", "NodeShutdown", "Shutdown", "Terminated"];
+        by_node
+            .contains(&self.reason())
+            .then(|| format!("its node gave its pod up: {}: {}", self.reason(), self.message()))
+    }
+}
+
+/// The names of the user's containers: those before the main ones, and the main ones.
+fn names(order: &WorkOrder) -> (Vec<&str>, Vec<&str>) {
+    let Work::Run(program) = &order.work else { return (Vec::new(), vec![MAIN]) };
+    let init: Vec<&str> = program.init.iter().map(|process| &*process.name).collect();
+    let main = match &program.main {
+        Main::One(_) if init.is_empty() => vec![MAIN],
+        Main::One(process) => vec![&*process.name],
+        Main::Set { members, .. } => members.iter().map(|member| &*member.process.name).collect(),
+    };
+    (init, main)
+}
+
+pub(super) fn state(container: &ContainerStatus) -> Option<&ContainerState> {
+    container.state.as_ref()
+}
+
+/// How a container ended, if its node knows.
+pub(super) fn ended(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    let ended = state(container)?.terminated.as_ref()?;
+    // So a node speaks of containers that it never started, or lost sight of.
+    (ended.reason.as_deref() != Some("ContainerStatusUnknown")).then_some(ended)
+}
+
+pub(super) fn instant(time: &Time) -> Timestamp {
+    Timestamp(time.0.as_millisecond())
+}
