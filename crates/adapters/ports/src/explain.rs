@@ -1,6 +1,7 @@
 //! Questions to the scheduler that decides: why does this wait, who uses what. Answers are of the
 //! moment: nothing is decided by them.
 
+mod simulation;
 mod why;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -11,6 +12,7 @@ use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::{Amounts, Dimension};
 use serde::{Deserialize, Serialize};
 
+pub use simulation::{CHANGED, GROUPS, Group, SIMULATED, Simulated, Simulation};
 pub use why::{Cure, Holding, Member, Points, Raise, Rank, Rival, Short, Side, Why};
 
 /// Entities that are asked about at a time.
@@ -30,6 +32,8 @@ pub enum Question {
     WhyWorkflow(WorkflowId),
     /// What these entities use, at most [`ENTITIES`], and the installation.
     Usage(Vec<EntityId>),
+    /// What would start at once, if.
+    Simulate(Box<Simulation>),
 }
 
 /// Why it is not answered.
@@ -117,4 +121,6 @@ pub enum Answer {
     WhyWorkflow(Vec<Why>),
     /// To [`Question::Usage`]: the installation first; whom it does not know is left out.
     Usage(Vec<Usage>),
+    /// To [`Question::Simulate`]; or why such changes cannot be.
+    Simulate(Result<Box<Simulated>, String>),
 }

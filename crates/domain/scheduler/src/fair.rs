@@ -14,6 +14,7 @@ mod indexed;
 mod lane;
 mod pick;
 mod points;
+mod preview;
 mod queue;
 mod shape;
 mod simulate;

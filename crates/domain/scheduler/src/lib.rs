@@ -20,7 +20,7 @@ use flowforge_model::time::Timestamp;
 pub use fair::{FairShare, Precedence, Settings};
 pub use flowforge_quota::Blocked;
 pub use locks::{Holder, LockClaim, LockTable};
-pub use what_if::{Change, Start, WhatIf};
+pub use what_if::{Batch, Change, Preview, Start, WhatIf};
 pub use why::{Claimed, Code, Cure, Holding, Member, Points, Raise, Rank, Rival, Side, Usage, Why};
 
 /// An attempt that may start.

@@ -2,6 +2,7 @@
 
 mod rows;
 mod show;
+pub(crate) mod simulate;
 mod usage;
 mod words;
 mod workflow;

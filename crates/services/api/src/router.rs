@@ -64,6 +64,7 @@ fn all() -> (Router<Arc<Shared>>, OpenApi) {
         .routes(routes!(explain::named))
         .routes(routes!(explain::workflow))
         .routes(routes!(explain::installation))
+        .routes(routes!(explain::simulate::simulate))
         .routes(routes!(tenants::usage))
         .routes(routes!(departments::usage))
         .routes(routes!(groups::usage))

@@ -105,6 +105,7 @@ POST /api/v1/lint
 POST /api/v1/projects
 POST /api/v1/quotas
 POST /api/v1/schedules
+POST /api/v1/simulate
 POST /api/v1/templates
 POST /api/v1/tenants
 POST /api/v1/workflows
