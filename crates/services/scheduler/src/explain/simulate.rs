@@ -108,7 +108,8 @@ mod tests {
         }
         assert_eq!(admission.admit(NOW, 2).len(), 2);
         let before = format!("{admission:?}");
-        let groups = vec![group(3, 0), group(4, 90)];
+        let narrow = Group { parallelism: Some(1), ..group(4, 90) };
+        let groups = vec![group(3, 0), narrow];
         let simulation = Simulation { entities: entities(6).to_vec(), slots: Some(5), groups };
         let said = asked(&admission, simulation).unwrap();
         assert_eq!(format!("{admission:?}"), before, "nothing changes");
@@ -118,7 +119,8 @@ mod tests {
         let real = [id(2), id(3)];
         for (at, (count, priority)) in [(3, 0), (4, 90)].into_iter().enumerate() {
             for node in 0..count {
-                admission.offer(ready(real[at], node, priority));
+                let parallelism = (at == 1).then_some(1);
+                admission.offer(Ready { parallelism, ..ready(real[at], node, priority) });
             }
         }
         let named = |key: &AttemptKey| match Simulation::group(key.workflow) {
@@ -129,7 +131,7 @@ mod tests {
         assert_eq!(starts, admission.admit(NOW, 100));
         assert_eq!((starts.len(), said.complete), (3, true));
         let codes: Vec<_> = said.waits.iter().flatten().map(|why| &*why.code).collect();
-        assert_eq!(codes, ["CAPACITY_FULL", "CAPACITY_FULL"]);
+        assert_eq!(codes, ["CAPACITY_FULL", "WORKFLOW_LIMIT"]);
     }
 
     #[test]
