@@ -1,6 +1,7 @@
 //! Questions to the scheduler that decides: why does this wait, who uses what. Answers are of the
 //! moment: nothing is decided by them.
 
+mod metrics;
 mod simulation;
 mod why;
 
@@ -12,6 +13,7 @@ use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::{Amounts, Dimension};
 use serde::{Deserialize, Serialize};
 
+pub use metrics::{Family, FamilyKind, Sample};
 pub use simulation::{CHANGED, GROUPS, Group, SIMULATED, Simulated, Simulation};
 pub use why::{Cure, Holding, Member, Points, Raise, Rank, Rival, Short, Side, Why};
 
@@ -34,6 +36,8 @@ pub enum Question {
     Usage(Vec<EntityId>),
     /// What would start at once, if.
     Simulate(Box<Simulation>),
+    /// How it goes, in numbers.
+    Metrics,
 }
 
 /// Why it is not answered.
@@ -123,4 +127,6 @@ pub enum Answer {
     Usage(Vec<Usage>),
     /// To [`Question::Simulate`]; or why such changes cannot be.
     Simulate(Result<Box<Simulated>, String>),
+    /// To [`Question::Metrics`].
+    Metrics(Vec<Family>),
 }

@@ -1,5 +1,6 @@
 //! Why something waits, and who uses what: from the rows where they say it, else from the scheduler.
 
+pub(crate) mod metrics;
 mod rows;
 mod show;
 pub(crate) mod simulate;

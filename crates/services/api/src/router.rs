@@ -83,6 +83,7 @@ fn all() -> (Router<Arc<Shared>>, OpenApi) {
         .routes(routes!(projects::quota, projects::set_quota))
         .routes(routes!(quotas::create, quotas::list))
         .routes(routes!(quotas::get, quotas::update, quotas::delete))
+        .routes(routes!(explain::metrics::metrics))
         .routes(routes!(meta::alive))
         .routes(routes!(meta::livez))
         .routes(routes!(meta::readyz))

@@ -82,7 +82,7 @@ fn bounded(question: &Question) -> bool {
     match question {
         Question::Usage(of) => of.len() <= ENTITIES,
         Question::Simulate(simulation) => simulation.bounded(),
-        Question::Why(_) | Question::WhyWorkflow(_) => true,
+        Question::Why(_) | Question::WhyWorkflow(_) | Question::Metrics => true,
     }
 }
 

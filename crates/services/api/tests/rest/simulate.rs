@@ -1,15 +1,16 @@
-//! What would start, if; the scheduler is one that says what the test wants.
+//! What would start, if, and how it goes; the scheduler is one that says what the test wants.
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, NodeIx};
 use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_ports::explain::{
-    Answer, Group, Holding, Member, Question, Rival, Side, Simulated, Simulation,
+    Answer, Family, FamilyKind, Group, Holding, Member, Question, Rival, Sample, Side, Simulated,
+    Simulation,
 };
 use serde_json::{Value, json};
 
 use crate::explain::{full, with};
-use crate::server::{Server, post};
+use crate::server::{Server, get, post};
 
 const PATH: &str = "/api/v1/simulate";
 
@@ -103,7 +104,7 @@ async fn tasks_and_quotas_are_asked_about_and_shown_in_order() {
     assert_eq!(tenant.quota.unwrap().limit(Dimension::Pods), Some(3));
     // Nothing was changed.
     let path = "/api/v1/tenants/default/quota";
-    let quota = server.send(crate::server::get(path)).await.json();
+    let quota = server.send(get(path)).await.json();
     assert_eq!(quota["max_concurrent_pods"], Value::Null);
 }
 
@@ -178,4 +179,24 @@ async fn what_is_wrong_is_refused_whole_with_its_place() {
     assert_eq!(server.send(post(PATH, "{}")).await.status, 200);
     let (away, _) = with(None);
     away.send(post(PATH, "{}")).await.is_problem(503, "scheduler_unavailable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_lines_for_those_who_carry_the_token() {
+    let labels = vec![("level".to_owned(), "none".to_owned())];
+    let samples = vec![Sample { suffix: String::new(), labels, value: 2.5 }];
+    let (name, help, kind) = ("pending".to_owned(), "Who waits.".to_owned(), FamilyKind::Gauge);
+    let says = Answer::Metrics(vec![Family { name, help, kind, samples }]);
+    let (server, oracle) = with(Some(says));
+    let answer = server.send(get("/metrics")).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    let lines = "# HELP pending Who waits.\n# TYPE pending gauge\npending{level=\"none\"} 2.5\n";
+    assert_eq!(answer.text(), lines);
+    assert_eq!(*oracle.asked.lock().unwrap(), [Question::Metrics]);
+    let mut nobody = get("/metrics");
+    nobody.headers_mut().remove("authorization");
+    server.send(nobody).await.is_problem(401, "unauthorized");
+    let (strange, _) = with(Some(nothing()));
+    strange.send(get("/metrics")).await.is_problem(503, "scheduler_unavailable");
 }
