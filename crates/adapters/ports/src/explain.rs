@@ -1,6 +1,8 @@
 //! Questions to the scheduler that decides: why does this wait, who uses what. Answers are of the
 //! moment: nothing is decided by them.
 
+mod metrics;
+mod simulation;
 mod why;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -11,6 +13,8 @@ use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::{Amounts, Dimension};
 use serde::{Deserialize, Serialize};
 
+pub use metrics::{Family, FamilyKind, Sample};
+pub use simulation::{CHANGED, GROUPS, Group, SIMULATED, Simulated, Simulation};
 pub use why::{Cure, Holding, Member, Points, Raise, Rank, Rival, Short, Side, Why};
 
 /// Entities that are asked about at a time.
@@ -30,6 +34,10 @@ pub enum Question {
     WhyWorkflow(WorkflowId),
     /// What these entities use, at most [`ENTITIES`], and the installation.
     Usage(Vec<EntityId>),
+    /// What would start at once, if.
+    Simulate(Box<Simulation>),
+    /// How it goes, in numbers.
+    Metrics,
 }
 
 /// Why it is not answered.
@@ -117,4 +125,8 @@ pub enum Answer {
     WhyWorkflow(Vec<Why>),
     /// To [`Question::Usage`]: the installation first; whom it does not know is left out.
     Usage(Vec<Usage>),
+    /// To [`Question::Simulate`]; or why such changes cannot be.
+    Simulate(Result<Box<Simulated>, String>),
+    /// To [`Question::Metrics`].
+    Metrics(Vec<Family>),
 }

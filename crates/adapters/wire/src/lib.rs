@@ -13,6 +13,7 @@ pub mod meta;
 pub mod organization;
 pub mod problem;
 pub mod schedule;
+pub mod simulation;
 pub mod submit;
 pub mod task;
 pub mod template;
@@ -31,6 +32,10 @@ pub use meta::{Endpoint, Health, Readiness, Version};
 pub use organization::{Clamped, Entity, EntityPatch, NewEntity, Quota, QuotaInput};
 pub use problem::{Finding, LintReport, Problem};
 pub use schedule::{Schedule, ScheduleRun};
+pub use simulation::{
+    SimulatedGroup, SimulatedQuota, SimulatedStart, SimulatedTasks, SimulatedWhy, Simulation,
+    SimulationInput,
+};
 pub use submit::{ParameterValue, Resubmit, Resume, Submit};
 pub use task::{Attempt, Task, TaskArtifact};
 pub use template::{Applied, AppliedTemplate, Template, TemplateRef};

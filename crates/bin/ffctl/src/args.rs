@@ -4,6 +4,7 @@ pub(crate) mod cron;
 pub(crate) mod fleet;
 pub(crate) mod kept;
 pub(crate) mod organization;
+pub(crate) mod simulate;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -101,6 +102,9 @@ pub(crate) enum Command {
         /// Its path from the tenant down, its id, or its name if only one has it
         entity: Option<String>,
     },
+    /// Say what would start now, and why the rest would wait, if tasks were submitted, limits set or
+    /// executors added; changes nothing
+    Simulate(simulate::Simulate),
     /// Print what tasks wrote
     Logs(Logs),
     /// End workflows now, as CANCELLED, without exit handlers

@@ -28,6 +28,7 @@ mod resolve;
 mod run;
 mod screen;
 mod server;
+mod simulate;
 mod source;
 mod sse;
 mod submit;
@@ -93,6 +94,7 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<Exit, Failure> {
         Command::Watch(args) => watch::run(context, args),
         Command::Why(args) => why::run(context, args),
         Command::Usage { entity } => usage::run(context, entity.as_deref()),
+        Command::Simulate(args) => simulate::run(context, args),
         Command::Logs(args) => logs::run(context, args),
         Command::Cancel(args) => actions::ask(context, "cancel", args),
         Command::Pause(args) => actions::ask(context, "pause", args),

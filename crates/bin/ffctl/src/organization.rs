@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::Context;
 use crate::paint::{shown, span};
 
-pub(crate) use quotas::{entity_of, run as quota};
+pub(crate) use quotas::{entity_of, run as quota, said};
 pub(crate) use tree::run as tree;
 
 pub(crate) fn run(

@@ -109,6 +109,15 @@ fn detail(context: &mut Context, why: &TaskWhy) -> Result<(), Failure> {
     if let Some(queue) = &why.queue {
         lines.extend(queued(queue));
     }
+    labelled(context, lines)
+}
+
+/// What the scheduler says, a line each.
+pub(crate) fn queue(context: &mut Context, why: &QueueWhy) -> Result<(), Failure> {
+    labelled(context, queued(why))
+}
+
+fn labelled(context: &mut Context, lines: Vec<(&str, String)>) -> Result<(), Failure> {
     for (label, text) in lines {
         let label = context.out.paint.text(Colour::Dim, &format!("{label:LABEL$}"));
         context.out.line(&format!("  {label}{}", shown(&text)))?;

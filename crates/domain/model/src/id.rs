@@ -121,7 +121,22 @@ impl WorkflowId {
     pub fn attempt(self, node: NodeIx, number: u32) -> AttemptId {
         AttemptId(derive(self.0, [2, u64::from(node.0), u64::from(number)]))
     }
+
+    /// A workflow that is only thought of. It stands behind all that were ever submitted, as one would
+    /// that is submitted now: the version in its id would be 15.
+    #[must_use]
+    pub fn simulated(number: u16) -> Self {
+        Self(Uuid::from_u128(FIRST_SIMULATED | u128::from(number)))
+    }
+
+    /// Its number, if this is one that is only thought of.
+    #[must_use]
+    pub fn simulation(self) -> Option<u16> {
+        self.0.as_u128().checked_sub(FIRST_SIMULATED).and_then(|number| u16::try_from(number).ok())
+    }
 }
+
+const FIRST_SIMULATED: u128 = u128::MAX << 16;
 
 impl AttemptId {
     /// The name of the attempt's pod: `ff-<task>-<13 characters of a hash of this id>`, of at most 57

@@ -12,8 +12,10 @@ mod hierarchy;
 mod holding;
 mod indexed;
 mod lane;
+mod metrics;
 mod pick;
 mod points;
+mod preview;
 mod queue;
 mod shape;
 mod simulate;
@@ -37,6 +39,7 @@ use climb::Touched;
 use contention::Cooling;
 pub use entry::Precedence;
 use lane::Lanes;
+use metrics::Tally;
 use points::FULL_WAIT;
 use queue::{QueueIx, Queues};
 use shape::Shapes;
@@ -100,6 +103,7 @@ pub struct FairShare {
     cooling: Cooling,
     claims: Claims,
     touched: Touched,
+    tally: Tally,
     /// Workflows whose slots were taken (or given back) since this was last asked for.
     slots: BTreeMap<WorkflowId, bool>,
 }
@@ -123,6 +127,7 @@ impl FairShare {
             cooling: Cooling::default(),
             claims: Claims::default(),
             touched: Touched::default(),
+            tally: Tally::default(),
             slots: BTreeMap::new(),
         };
         fair.branches.grow(&fair.tree);
@@ -185,6 +190,7 @@ impl FairShare {
     pub fn roll_back(&mut self, key: AttemptKey) {
         let Some((at, task)) = self.tasks.find(key) else { return };
         let State::Held { took_slot, .. } = task.state else { return };
+        self.tally.undo();
         self.unhold(&task);
         self.enqueue(at, &task);
         if took_slot {
@@ -219,6 +225,7 @@ impl FairShare {
                 break;
             };
             self.dequeue(at, &task);
+            self.tally.admit(&self.shapes.need(task.shape), task.since, self.now);
             self.hold(at);
             self.finish();
             admitted.push(task.key);

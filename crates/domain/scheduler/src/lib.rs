@@ -9,6 +9,7 @@
 
 mod fair;
 mod locks;
+mod metrics;
 mod what_if;
 mod why;
 
@@ -20,7 +21,8 @@ use flowforge_model::time::Timestamp;
 pub use fair::{FairShare, Precedence, Settings};
 pub use flowforge_quota::Blocked;
 pub use locks::{Holder, LockClaim, LockTable};
-pub use what_if::{Change, Start, WhatIf};
+pub use metrics::{Metrics, Pools, Size, Waits, Where};
+pub use what_if::{Batch, Change, Preview, Start, WhatIf};
 pub use why::{Claimed, Code, Cure, Holding, Member, Points, Raise, Rank, Rival, Side, Usage, Why};
 
 /// An attempt that may start.

@@ -1,12 +1,15 @@
-//! What is asked with "what if": [`FairShare::simulate`](crate::FairShare::simulate).
+//! What is asked with "what if": [`FairShare::simulate`](crate::FairShare::simulate) and
+//! [`FairShare::preview`](crate::FairShare::preview).
 
 use std::collections::BTreeMap;
 
 use flowforge_model::attempt::AttemptKey;
+use flowforge_model::id::NodeIx;
 use flowforge_model::quota::{Dimension, Entity};
 use flowforge_model::time::{Millis, Timestamp};
 
 use crate::Candidate;
+use crate::why::Why;
 
 /// What would be otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub struct WhatIf {
 pub enum Change {
     /// An entity is new, or becomes what is said: elsewhere, with other limits, another weight.
     Entity(Entity),
+    /// There are so many slots for attempts, and of everything else what there is.
+    Slots(u32),
     /// There is so much.
     Capacity([Option<u64>; Dimension::COUNT]),
 }
@@ -41,4 +46,35 @@ pub struct Start {
     pub key: AttemptKey,
     /// When.
     pub at: Timestamp,
+}
+
+/// Attempts of a workflow that are all alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The first of them; the others have the nodes behind its own.
+    pub first: Candidate,
+    /// How many there are.
+    pub count: u32,
+}
+
+impl Batch {
+    /// All of them, in order.
+    pub fn candidates(&self) -> impl Iterator<Item = Candidate> + use<> {
+        let Self { first, count } = *self;
+        (0..count).map(move |at| {
+            let node = NodeIx(first.key.node.0.saturating_add(at));
+            Candidate { key: AttemptKey { node, ..first.key }, ..first }
+        })
+    }
+}
+
+/// What would start at once: [`FairShare::preview`](crate::FairShare::preview).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preview {
+    /// Attempts that would start, in order, those that wait already among them.
+    pub starts: Vec<AttemptKey>,
+    /// Nothing else would start.
+    pub complete: bool,
+    /// Of each batch the first attempt that would not start, and why.
+    pub waits: Vec<Option<(AttemptKey, Why)>>,
 }

@@ -72,6 +72,7 @@ pub use inspect::{
 pub use library::DocumentKind;
 pub use problem::{Problem, Problems};
 pub use reference_page::reference_page;
+pub use resources::{Given, settled};
 pub use split::{Part, split};
 
 /// What a submission adds to its document.

@@ -10,11 +10,32 @@ use crate::quantity::Quantity;
 const GPU: &str = "nvidia.com/gpu";
 
 /// One side as it was written.
-#[derive(Clone, Copy, Default)]
-struct Given {
-    cpu: Option<MilliCpu>,
-    memory: Option<Bytes>,
-    gpu: Option<u32>,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Thousandths of a core.
+    pub cpu: Option<MilliCpu>,
+    /// Bytes.
+    pub memory: Option<Bytes>,
+    /// Whole devices.
+    pub gpu: Option<u32>,
+}
+
+/// Requests and limits from what was given of either: a limit alone is the request too, a request
+/// above the default limit raises that limit. What was given on both sides stays, also if a request
+/// is above its limit.
+#[must_use]
+pub fn settled(requests: Given, limits: Given) -> Resources {
+    let defaults = Resources::default();
+    let cpu = settle((requests.cpu, limits.cpu), (defaults.requests.cpu, defaults.limits.cpu));
+    let memory = settle(
+        (requests.memory, limits.memory),
+        (defaults.requests.memory, defaults.limits.memory),
+    );
+    let gpu = requests.gpu.or(limits.gpu).unwrap_or(0);
+    Resources {
+        requests: ResourceList { cpu: cpu.0, memory: memory.0, gpu },
+        limits: ResourceList { cpu: cpu.1, memory: memory.1, gpu },
+    }
 }
 
 impl<'a> Doc<'a> {
@@ -54,14 +75,10 @@ impl<'a> Doc<'a> {
 
     /// Fills in what was not given and compares the sides.
     fn settle(&self, node: &'a Node, requests: Given, limits: Given) -> Resources {
-        let defaults = Resources::default();
-        let cpu = settle((requests.cpu, limits.cpu), (defaults.requests.cpu, defaults.limits.cpu));
-        let memory = settle(
-            (requests.memory, limits.memory),
-            (defaults.requests.memory, defaults.limits.memory),
-        );
-        let gpu = requests.gpu.or(limits.gpu).unwrap_or(0);
-        for (what, over) in [("cpu", cpu.0 > cpu.1), ("memory", memory.0 > memory.1)] {
+        let Resources { requests: asked, limits: most } = settled(requests, limits);
+        let gpu = asked.gpu;
+        let over = [("cpu", asked.cpu > most.cpu), ("memory", asked.memory > most.memory)];
+        for (what, over) in over {
             if over {
                 let message = format!("{what} requests more than its limit");
                 let hint = "raise the limit or lower the request";
@@ -73,10 +90,7 @@ impl<'a> Doc<'a> {
             let hint = "devices are not shared: give both the same number";
             self.report.error("request_over_limit", node, message, hint);
         }
-        Resources {
-            requests: ResourceList { cpu: cpu.0, memory: memory.0, gpu },
-            limits: ResourceList { cpu: cpu.1, memory: memory.1, gpu },
-        }
+        Resources { requests: asked, limits: most }
     }
 
     fn given(&self, node: &'a Node) -> Given {

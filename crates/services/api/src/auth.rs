@@ -1,4 +1,4 @@
-//! Who is asking: one bearer token for everything under `/api`.
+//! Who is asking: one bearer token for everything under `/api`, and for `/metrics`.
 
 use axum::extract::{Request, State};
 use axum::http::header::{HeaderValue, WWW_AUTHENTICATE};
@@ -10,15 +10,16 @@ use std::sync::Arc;
 use crate::Shared;
 use crate::problem::{Code, Failure};
 
-/// Lets a request pass that carries the token, or that wants nothing of `/api`. Routes match the
-/// raw path, so what does not begin with `/api` cannot reach one of them by another spelling.
+/// Lets a request pass that carries the token, or that wants nothing of these. Routes match the
+/// raw path, so what does not begin so cannot reach one of them by another spelling.
 pub(crate) async fn require(
     State(shared): State<Arc<Shared>>,
     request: Request,
     next: Next,
 ) -> Response {
-    if request.uri().path().starts_with("/api") && !carries(request.headers(), &shared.config.token)
-    {
+    let path = request.uri().path();
+    let closed = path.starts_with("/api") || path.starts_with("/metrics");
+    if closed && !carries(request.headers(), &shared.config.token) {
         let failure = Failure::new(Code::Unauthorized, "the bearer token is missing or wrong");
         let mut response = failure.into_response();
         let challenge = HeaderValue::from_static("Bearer");

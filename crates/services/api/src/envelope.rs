@@ -19,6 +19,8 @@ pub(crate) type Pairs = Vec<(String, String)>;
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
     text: &'a str,
+    /// Of the object itself: empty for a whole body.
+    pointer: String,
     entries: Vec<(Cow<'a, str>, &'a RawValue)>,
     known: Vec<&'static str>,
     /// With the byte each begins at.
@@ -37,12 +39,72 @@ impl<'a> Fields<'a> {
         let Ok(Entries(entries)) = serde_json::from_str(text) else {
             return Err(no_object(text));
         };
-        Ok(Self { text, entries, known: Vec::new(), errors: Vec::new(), omitted: 0 })
+        Ok(Self::of(text, String::new(), entries))
+    }
+
+    fn of(text: &'a str, pointer: String, entries: Vec<(Cow<'a, str>, &'a RawValue)>) -> Self {
+        Self { text, pointer, entries, known: Vec::new(), errors: Vec::new(), omitted: 0 }
+    }
+
+    /// The pointer to a field.
+    pub(crate) fn pointer(&self, name: &str) -> String {
+        child(&self.pointer, name)
+    }
+
+    /// A field that is an object; its faults come back with [`Fields::absorb`].
+    pub(crate) fn object(&mut self, name: &'static str) -> Option<Fields<'a>> {
+        let raw = self.take(name)?;
+        self.inside(raw, self.pointer(name))
+    }
+
+    /// A field that is a list of at most `most` objects.
+    pub(crate) fn objects(&mut self, name: &'static str, most: usize) -> Vec<Fields<'a>> {
+        let Some(raw) = self.take(name) else { return Vec::new() };
+        let pointer = self.pointer(name);
+        let Ok(items) = serde_json::from_str::<Vec<&'a RawValue>>(raw.get()) else {
+            self.fault(&pointer, raw, &format!("`{name}` is not a list"));
+            return Vec::new();
+        };
+        if items.len() > most {
+            let many = format!("`{name}` has {} entries, of at most {most}", items.len());
+            self.fault(&pointer, raw, &many);
+            return Vec::new();
+        }
+        let each = items.into_iter().enumerate();
+        each.filter_map(|(at, raw)| self.inside(raw, format!("{pointer}/{at}"))).collect()
+    }
+
+    fn inside(&mut self, raw: &'a RawValue, pointer: String) -> Option<Fields<'a>> {
+        match serde_json::from_str(raw.get()) {
+            Ok(Entries(entries)) => Some(Self::of(self.text, pointer, entries)),
+            Err(_) => {
+                self.fault(&pointer, raw, "this is not an object");
+                None
+            }
+        }
+    }
+
+    /// All fields of an object inside were taken: what was wrong with it is wrong here.
+    pub(crate) fn absorb(&mut self, mut inside: Fields<'a>) {
+        inside.refuse_the_rest();
+        self.omitted += inside.omitted;
+        for fault in inside.errors {
+            if self.errors.len() < REPORTED_ERRORS {
+                self.errors.push(fault);
+            } else {
+                self.omitted += 1;
+            }
+        }
     }
 
     /// Whether there is a field.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|(key, _)| key == name)
+    }
+
+    /// Whether there is a field with a value other than `null`.
+    pub(crate) fn says(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, value)| key == name && value.get() != "null")
     }
 
     /// A field as it was written; `null` is like none.
@@ -62,7 +124,7 @@ impl<'a> Fields<'a> {
         let raw = self.take(name)?;
         let value = serde_json::from_str(raw.get()).ok();
         if value.is_none() {
-            self.fault(&child("", name), raw, &format!("`{name}` is not {wanted}"));
+            self.fault(&self.pointer(name), raw, &format!("`{name}` is not {wanted}"));
         }
         value
     }
@@ -78,7 +140,7 @@ impl<'a> Fields<'a> {
         let Some(raw) = self.take(name) else {
             return Pairs::new();
         };
-        let pointer = child("", name);
+        let pointer = self.pointer(name);
         let Ok(Entries(entries)) = serde_json::from_str(raw.get()) else {
             self.fault(&pointer, raw, &format!("`{name}` is not an object"));
             return Pairs::new();
@@ -127,13 +189,17 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// All fields were taken: fails with everything that was wrong.
-    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+    fn refuse_the_rest(&mut self) {
         for (key, value) in std::mem::take(&mut self.entries) {
             let known = self.known.join(", ");
             let detail = format!("unknown field `{}`; known: {known}", shown(&key));
-            self.fault(&child("", &key), value, &detail);
+            self.fault(&self.pointer(&key), value, &detail);
         }
+    }
+
+    /// All fields were taken: fails with everything that was wrong.
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
+        self.refuse_the_rest();
         if self.errors.is_empty() {
             return Ok(());
         }
@@ -161,7 +227,7 @@ fn no_object(text: &str) -> Failure {
 }
 
 /// A scalar's text; none for other values.
-fn scalar(raw: &str, any: bool) -> Option<String> {
+pub(crate) fn scalar(raw: &str, any: bool) -> Option<String> {
     match raw.as_bytes().first()? {
         b'"' => serde_json::from_str(raw).ok(),
         b't' | b'f' | b'-' | b'0'..=b'9' if any => Some(raw.to_owned()),

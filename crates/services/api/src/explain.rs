@@ -1,7 +1,9 @@
 //! Why something waits, and who uses what: from the rows where they say it, else from the scheduler.
 
+pub(crate) mod metrics;
 mod rows;
 mod show;
+pub(crate) mod simulate;
 mod usage;
 mod words;
 mod workflow;

@@ -1,8 +1,8 @@
 //! Tenants, departments, groups, projects and quotas: requests to edits, and what came of them.
 
 mod entities;
-mod input;
-mod quotas;
+pub(crate) mod input;
+pub(crate) mod quotas;
 pub(crate) mod routes;
 mod show;
 
@@ -73,7 +73,7 @@ fn etag(version: u64) -> String {
 }
 
 /// The one table from what is not done to what a client is told.
-fn refused(refusal: &Refusal) -> Failure {
+pub(crate) fn refused(refusal: &Refusal) -> Failure {
     let (code, pointer) = match refusal {
         Refusal::Missing("parent") => (Code::UnknownReference, "/parent_id"),
         Refusal::Missing("quota") => (Code::UnknownReference, "/quota_id"),

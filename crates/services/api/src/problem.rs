@@ -149,6 +149,19 @@ impl Failure {
         Self { code, detail, errors, omitted }
     }
 
+    /// The same of a part of a body, which stands at `pointer`. Places are those of the body.
+    pub(crate) fn within(mut self, pointer: &str) -> Self {
+        for found in &mut self.errors {
+            if !found.pointer.starts_with(pointer) {
+                found.pointer.insert_str(0, pointer);
+            }
+        }
+        if self.errors.is_empty() {
+            self.errors = vec![finding(self.code.slug(), pointer, self.detail.clone())];
+        }
+        self
+    }
+
     /// What is wrong, if places are known.
     pub(crate) fn into_errors(self) -> (Vec<Finding>, u64) {
         if self.errors.is_empty() {

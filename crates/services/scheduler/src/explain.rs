@@ -1,5 +1,8 @@
 //! Explanations of the domain as they go to those who asked.
 
+mod metrics;
+mod simulate;
+
 use std::collections::BTreeSet;
 
 use flowforge_model::attempt::AttemptKey;
@@ -23,6 +26,10 @@ pub(crate) fn answer(fair: &FairShare, question: &Question, now: Timestamp) -> A
             let wanted: BTreeSet<_> = entities.iter().take(ENTITIES).copied().collect();
             let found = fair.usage().filter(|one| one.entity.is_none_or(|id| wanted.contains(&id)));
             Answer::Usage(found.map(usage).collect())
+        }
+        Question::Metrics => Answer::Metrics(metrics::metrics(fair, now)),
+        Question::Simulate(simulation) => {
+            Answer::Simulate(simulate::simulate(fair, simulation, now).map(Box::new))
         }
     }
 }

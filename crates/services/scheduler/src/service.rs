@@ -19,8 +19,8 @@ use crate::Desk;
 
 /// The path of questions.
 pub(crate) const PATH: &str = "/v1/explain";
-/// Bytes of a question: a thousand ids have 40 KB.
-const BODY_BYTES: usize = 128 * 1024;
+/// Bytes of a question: a thousand entities that are simulated have some 400 KB.
+const BODY_BYTES: usize = 1024 * 1024;
 /// Questions at the same time; more wait.
 const CALLS: usize = 16;
 
@@ -78,6 +78,14 @@ impl ExplainService {
 /// Why nothing is answered, in words for the log of who asked.
 type Refused = (StatusCode, String);
 
+fn bounded(question: &Question) -> bool {
+    match question {
+        Question::Usage(of) => of.len() <= ENTITIES,
+        Question::Simulate(simulation) => simulation.bounded(),
+        Question::Why(_) | Question::WhyWorkflow(_) | Question::Metrics => true,
+    }
+}
+
 async fn explain(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
@@ -92,7 +100,7 @@ async fn explain(
     let bytes = bytes.map_err(|_| refused(StatusCode::PAYLOAD_TOO_LARGE, "too much is asked"))?;
     let posed: Posed = serde_json::from_slice(&bytes)
         .map_err(|error| (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
-    if matches!(&posed.question, Question::Usage(of) if of.len() > ENTITIES) {
+    if !bounded(&posed.question) {
         return Err(refused(StatusCode::UNPROCESSABLE_ENTITY, "too much is asked"));
     }
     let gone = || refused(StatusCode::SERVICE_UNAVAILABLE, "it is going down");

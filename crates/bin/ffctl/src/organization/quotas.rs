@@ -26,7 +26,7 @@ pub(crate) fn run(context: &mut Context, command: &Quotas) -> Result<Exit, Failu
             show(context, &client.get(&format!("{}/quota", path(level, &id)), &[])?)
         }
         Quotas::Set { entity, limits, clamp } => {
-            let input = said(limits, QuotaInput::default())?;
+            let input = said(limits)?;
             let (level, id) = entity_of(&client, entity)?;
             let path = format!("{}/quota", path(level, &id));
             show(context, &client.put_json(&path, &clamps(*clamp), &input)?)
@@ -38,8 +38,8 @@ pub(crate) fn run(context: &mut Context, command: &Quotas) -> Result<Exit, Failu
             show(context, &client.post("/api/v1/quotas", Some(&input), None)?)
         }
         Quotas::Update { quota, name, limits, clamp } => {
-            let named = QuotaInput { name: name.clone(), ..QuotaInput::default() };
-            let input = said(limits, named)?;
+            let input = QuotaInput { name: name.clone(), ..input(limits) };
+            let input = something(input)?;
             show(context, &client.patch(&one(quota), &clamps(*clamp), &input)?)
         }
         Quotas::Delete { quotas } => {
@@ -75,9 +75,12 @@ pub(crate) fn entity_of(client: &Client, text: &str) -> Result<(Level, String), 
     Err(failed.unwrap_or_else(|| Failure::new(Exit::NotFound, what)))
 }
 
-/// Limits that were named, at least one of them or a name.
-fn said(limits: &Limits, named: QuotaInput) -> Result<QuotaInput, Failure> {
-    let input = QuotaInput { name: named.name, ..input(limits) };
+/// Limits that were named, at least one of them.
+pub(crate) fn said(limits: &Limits) -> Result<QuotaInput, Failure> {
+    something(input(limits))
+}
+
+fn something(input: QuotaInput) -> Result<QuotaInput, Failure> {
     if input == QuotaInput::default() {
         let what = "nothing is to change";
         return Err(Failure::usage(what).hint("name limits, as --cpu-limit 4 --memory-limit 8Gi"));

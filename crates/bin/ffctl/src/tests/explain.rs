@@ -1,4 +1,4 @@
-//! `why` and `usage`.
+//! `why`, `usage` and `simulate`.
 
 use serde_json::{Value, json};
 
@@ -103,4 +103,48 @@ fn usage_is_a_table_and_says_when_nobody_can_be_asked() {
     assert_eq!(words[3][0], "acme");
     let (exit, out, err) = ffctl(&server.url, "usage");
     assert_eq!((exit, &*out), (8, ""), "{err}");
+}
+
+#[test]
+fn a_simulation_says_what_starts_in_which_order_and_why_the_rest_waits() {
+    let said = json!({
+        "starts": [{"group": 0, "count": 2}, {"workflow_id": ID, "task_id": TASK, "count": 1}],
+        "complete": false,
+        "tasks": [{
+            "project": place("project", "acme/etl"), "starting": 2, "waiting": 8,
+            "why": {"code": "PARENT_FULL", "text": "Tenant acme has no room for it.", "queue": why()["queue"]},
+        }],
+    });
+    let entity = json!({
+        "id": ID, "level": "tenant", "name": "acme", "path": "acme", "tenant_id": ID,
+        "parent_id": null, "quota_id": null, "status": "ACTIVE",
+        "created_at": "2026-01-31T12:00:00.000Z", "version": 1,
+    });
+    let server = Fake::new([Say::Json(200, entity), Say::Json(200, said.clone())]);
+    let line = "simulate --count 10 --project acme/etl --cpu 500m --gpu 1 --priority -3 --quota-of acme \
+                --max-concurrent-pods none --capacity 7 --clamp";
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (exit, out, err) = ffctl(&server.url, &line);
+    assert_eq!(exit, 0, "{err}");
+    assert!(out.starts_with("3 tasks would start now, and more after them\n"), "{out}");
+    for part in [
+        "0       acme/etl   2          8         PARENT_FULL\n",
+        "group 0: Tenant acme has no room for it.",
+        "blocked at",
+        "  2 of group 0\n",
+        &format!("  task {TASK} of workflow {ID}, which waits\n"),
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    let asked = server.asked();
+    assert!(asked[1].line.starts_with("POST /api/v1/simulate?clamp=true "), "{}", asked[1].line);
+    let body: Value = serde_json::from_str(&asked[1].body).unwrap();
+    let tasks = json!([{"project_id": "acme/etl", "count": 10, "priority": -3,
+        "requests": {"cpu": "500m", "nvidia.com/gpu": "1"}}]);
+    let quotas = json!([{"level": "tenant", "id": ID, "max_concurrent_pods": null}]);
+    assert_eq!(body, json!({"tasks": tasks, "quotas": quotas, "capacity": 7}));
+
+    let (exit, _, err) = ffctl("http://127.0.0.1:1", "simulate --gpu-limit 3");
+    assert_eq!(exit, 2);
+    assert!(err.contains("--quota-of"), "{err}");
 }

@@ -24,9 +24,10 @@ fn main() -> ExitCode {
         "million" => churn::run("million", 10_000, 1_000_000, 200_000),
         "small" => churn::run("small", 100, 10_000, 400_000),
         "why" => why::run("why", 10_000, 100_000, 10_000),
+        "why_small" => why::run("why_small", 100, 20_000, 10_000),
         "fair" => fair::run(),
         _ => {
-            println!("name one of: churn, million, small, why, fair");
+            println!("name one of: churn, million, small, why, why_small, fair");
             return ExitCode::FAILURE;
         }
     }

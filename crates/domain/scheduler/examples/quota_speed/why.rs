@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use flowforge_model::time::Millis;
-use flowforge_scheduler::{Code, Usage, WhatIf};
+use flowforge_model::attempt::AttemptKey;
+use flowforge_model::id::NodeIx;
+use flowforge_model::quota::Dimension;
+use flowforge_model::time::{Millis, Timestamp};
+use flowforge_scheduler::{Batch, Change, Code, Usage, WhatIf};
 
 use crate::churn::Churn;
+use crate::installation::workflow_id;
 use crate::meter::{nanos, processor, quantile, real, row};
 
 /// Explains `count` attempts that wait, from all over the installation.
@@ -56,8 +60,28 @@ pub(crate) fn run(case: &str, tenants: u64, pending: usize, count: usize) {
     let starts = churn.all.fair.simulate(now, &what_if).map_or(0, |starts| starts.len());
     row(case, "what if, 10,000 starts", "ms", f64::from(nanos(from)) / 1e6);
     assert!(starts == what_if.most, "there is enough to start");
+    preview(case, &mut churn, now);
     let from = Instant::now();
     let waiting: u64 = churn.all.fair.usage().map(|Usage { waiting, .. }| waiting).sum();
     row(case, "usage of all", "ms", f64::from(nanos(from)) / 1e6);
     assert!(waiting >= u64::try_from(pending).unwrap_or(0), "they are counted");
+}
+
+/// A hundred groups of a hundred tasks all over an installation that has room for all of them.
+fn preview(case: &str, churn: &mut Churn, now: Timestamp) {
+    let mut batches = Vec::new();
+    for group in 0..100_u32 {
+        let mut first = churn.all.arrival(now);
+        // Behind all that were submitted.
+        first.root = workflow_id(1 << 40 | u64::from(group));
+        first.key = AttemptKey { workflow: first.root, node: NodeIx(0), number: 1 };
+        batches.push(Batch { first, count: 100 });
+    }
+    let changes = [Change::Capacity([None; Dimension::COUNT])];
+    let (from, used) = (Instant::now(), processor());
+    let said = churn.all.fair.preview(now, &changes, &batches, 10_000);
+    let used = processor().saturating_sub(used).as_secs_f64() * 1e3;
+    row(case, "simulate, 10,000 starts", "ms", f64::from(nanos(from)) / 1e6);
+    row(case, "simulate, 10,000 starts, processor", "ms", used);
+    assert!(said.is_ok_and(|said| said.starts.len() == 10_000), "there is enough to start");
 }

@@ -63,6 +63,10 @@ impl Queue {
         self.tasks.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
     /// Adds a task, which learns its place from `me`.
     pub(crate) fn push(&mut self, me: QueueIx, task: TaskIx, tasks: &mut Tasks) {
         self.tasks.push(task);

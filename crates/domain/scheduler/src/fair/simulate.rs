@@ -28,14 +28,21 @@ impl FairShare {
     /// # Errors
     /// As [`FairShare::upsert`], for the changes.
     pub fn simulate(&self, now: Timestamp, what_if: &WhatIf) -> Result<Vec<Start>, TreeError> {
+        let fork = self.changed(&what_if.changes)?;
+        Ok(Simulation::new(fork, self.now.max(now), what_if).run())
+    }
+
+    /// A fork after changes.
+    pub(super) fn changed(&self, changes: &[Change]) -> Result<Self, TreeError> {
         let mut fork = self.fork();
-        for change in &what_if.changes {
+        for change in changes {
             match change {
                 Change::Entity(entity) => fork.upsert(entity)?,
+                Change::Slots(slots) => fork.resize(*slots),
                 Change::Capacity(capacity) => fork.capacity(*capacity),
             }
         }
-        Ok(Simulation::new(fork, self.now.max(now), what_if).run())
+        Ok(fork)
     }
 
     fn ended(&mut self, key: AttemptKey) {

@@ -1,6 +1,8 @@
 mod acceptance;
 mod claims;
 mod machine;
+mod metrics;
+mod preview;
 mod what_if;
 mod why;
 

@@ -25,11 +25,11 @@ use crate::why::{Code, Points, Why};
 const RUNNING: usize = 1000;
 
 /// An attempt that waits, and all it takes to start it.
-struct Waiter {
-    at: TaskIx,
-    task: Task,
-    need: Amounts,
-    now: Timestamp,
+pub(super) struct Waiter {
+    pub(super) at: TaskIx,
+    pub(super) task: Task,
+    pub(super) need: Amounts,
+    pub(super) now: Timestamp,
 }
 
 impl FairShare {
@@ -75,14 +75,14 @@ impl FairShare {
     }
 
     /// What it takes to start a task: of one that runs, what it holds.
-    fn whole_need(&self, task: &Task) -> Amounts {
+    pub(super) fn whole_need(&self, task: &Task) -> Amounts {
         let need = self.shapes.need(task.shape);
         let waits = matches!(task.state, State::Waiting(..));
         let slot = self.lanes.root(task.lane).filter(|root| waits && root.slot.is_none());
         slot.map_or(need, |root| sum(&need, &root.slot_need))
     }
 
-    fn code(&self, waiter: &Waiter) -> (Code, Option<Blocked>) {
+    pub(super) fn code(&self, waiter: &Waiter) -> (Code, Option<Blocked>) {
         let Waiter { at, task, need, .. } = waiter;
         if matches!(task.state, State::Held { .. }) {
             return (Code::Running, None);

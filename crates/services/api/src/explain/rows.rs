@@ -47,7 +47,9 @@ pub(super) fn why(
     match ask(shared, &Question::Why(key))? {
         Answer::Why(Some(why)) => Ok(show::queued(&*backend.organization()?, &view, row, &why)),
         Answer::Why(None) => Ok(on_its_way(&view, row)),
-        Answer::WhyWorkflow(_) | Answer::Usage(_) => Err(beside_the_point()),
+        Answer::WhyWorkflow(_) | Answer::Usage(_) | Answer::Simulate(_) | Answer::Metrics(_) => {
+            Err(beside_the_point())
+        }
     }
 }
 

@@ -21,7 +21,14 @@ pub(super) fn queued(
     row: &TaskRow,
     why: &ports::Why,
 ) -> TaskWhy {
-    let queue = QueueWhy {
+    let queue = queue(all, why);
+    let text = sentence(&why.code, &queue);
+    TaskWhy { queue: Some(queue), ..base(view, row, &why.code, text) }
+}
+
+/// What the scheduler says of it.
+pub(super) fn queue(all: &Organization, why: &ports::Why) -> QueueWhy {
+    QueueWhy {
         short: why.short.as_ref().map(|one| short(all, one)),
         holders: why.holders.iter().map(|one| holder(all, one)).collect(),
         need: amounts(why),
@@ -29,9 +36,7 @@ pub(super) fn queued(
         rival: why.rival.as_ref().map(|one| rival(all, one)),
         priority: priority(why.priority),
         cures: why.cures.iter().map(|one| cure(all, one)).collect(),
-    };
-    let text = sentence(&why.code, &queue);
-    TaskWhy { queue: Some(queue), ..base(view, row, &why.code, text) }
+    }
 }
 
 /// An entity in few words; one that is gone by its id.

@@ -35,7 +35,7 @@ pub(super) fn standard() -> Quota {
 
 /// Limits and weight over those of `before`; what is missing stays. The other fields of the body
 /// were taken before.
-pub(super) fn quota(mut fields: Fields<'_>, before: Quota) -> Result<Quota, Failure> {
+pub(crate) fn quota(mut fields: Fields<'_>, before: Quota) -> Result<Quota, Failure> {
     let mut after = before;
     let mut errors: Vec<Finding> = Vec::new();
     for (dimension, limit) in Dimension::ALL.into_iter().zip(&mut after.limits) {
@@ -70,7 +70,7 @@ pub(super) fn quota(mut fields: Fields<'_>, before: Quota) -> Result<Quota, Fail
 }
 
 fn fault(fields: &Fields<'_>, name: &str, raw: &serde_json::value::RawValue, why: &str) -> Finding {
-    let mut found = finding(Code::InvalidQuota.slug(), format!("/{name}"), why);
+    let mut found = finding(Code::InvalidQuota.slug(), fields.pointer(name), why);
     let (line, column) = fields.place(raw);
     (found.line, found.column) = (Some(line), Some(column));
     found

@@ -74,6 +74,12 @@ pub(super) async fn set(
     Ok(([(ETAG, etag(set.version))], Json(set)).into_response())
 }
 
+/// What an entity may use, and what it would where nothing is said: as a new quota, as far as ancestors
+/// have it.
+pub(crate) fn standing(all: &Organization, node: &Node) -> Limits {
+    all.quota_of(node).map_or_else(|| fitting(all, node), |one| one.quota)
+}
+
 /// What a new quota allows where nothing is said, as far as ancestors have it.
 fn fitting(all: &Organization, node: &Node) -> Limits {
     let mut quota = input::standard();

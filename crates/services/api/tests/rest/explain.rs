@@ -18,9 +18,9 @@ use crate::server::{Server, get};
 
 /// Answers with what was put in, and keeps what it was asked.
 #[derive(Clone, Default)]
-struct Oracle {
-    says: Arc<Mutex<Option<Answer>>>,
-    asked: Arc<Mutex<Vec<Question>>>,
+pub(crate) struct Oracle {
+    pub(crate) says: Arc<Mutex<Option<Answer>>>,
+    pub(crate) asked: Arc<Mutex<Vec<Question>>>,
 }
 
 impl Explains for Oracle {
@@ -31,13 +31,13 @@ impl Explains for Oracle {
     }
 }
 
-fn with(says: Option<Answer>) -> (Server, Oracle) {
+pub(crate) fn with(says: Option<Answer>) -> (Server, Oracle) {
     let oracle = Oracle { says: Arc::new(Mutex::new(says)), asked: Arc::default() };
     let explains = Arc::new(oracle.clone());
     (Server::with(|config| config.explains = Some(explains)), oracle)
 }
 
-fn full(key: AttemptKey) -> Why {
+pub(crate) fn full(key: AttemptKey) -> Why {
     let tenant = Some(EntityId::DEFAULT_TENANT);
     Why {
         key,

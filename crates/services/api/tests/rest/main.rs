@@ -18,6 +18,7 @@ mod resolving;
 mod routes;
 mod schedules;
 mod server;
+mod simulate;
 mod streams;
 mod submitting;
 mod templates;

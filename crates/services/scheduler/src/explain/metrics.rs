@@ -1,0 +1,152 @@
+//! What the scheduler measures of itself, as samples.
+
+use flowforge_model::time::Timestamp;
+use flowforge_ports::explain::{Family, FamilyKind, Sample};
+use flowforge_scheduler::{FairShare, Metrics, Size, Waits, Where};
+
+/// How it goes.
+pub(super) fn metrics(fair: &FairShare, now: Timestamp) -> Vec<Family> {
+    let Metrics { pending, running, admitted, undone, waits, drift, pools } = fair.metrics(now);
+    let drift = u64::try_from(drift).unwrap_or(u64::MAX);
+    let mut families = vec![
+        family(
+            ("pending_tasks", FamilyKind::Gauge),
+            "Tasks that wait, by what holds them back and the level at which there is too little.",
+            pending.iter().map(|((code, at), count)| {
+                let level = at.map_or("none", Where::as_str);
+                sample("", &[("reason", code.as_str()), ("level", level)], number(*count))
+            }),
+        ),
+        one(("running_tasks", FamilyKind::Gauge), "Tasks that hold what they asked for.", running),
+        one(("admissions_total", FamilyKind::Counter), "Tasks that were admitted.", admitted),
+        one(
+            ("admissions_undone_total", FamilyKind::Counter),
+            "Admissions that came to nothing: the task was taken back, or its workflow paused.",
+            undone,
+        ),
+        family(
+            ("admission_wait_seconds", FamilyKind::Histogram),
+            "How long tasks that were admitted had been ready, by their size.",
+            Size::ALL.into_iter().zip(&waits).flat_map(|(size, waits)| histogram(size, waits)),
+        ),
+        one(
+            ("drift", FamilyKind::Gauge),
+            "Amounts that are counted otherwise than what is held adds up to: 0, always.",
+            drift,
+        ),
+    ];
+    let pool = |name, help, value: fn(&flowforge_scheduler::Pools) -> f64| {
+        let each = pools.iter().map(move |((at, dimension), pool)| {
+            let labels = [("level", at.as_str()), ("dimension", dimension.as_str())];
+            sample("", &labels, value(pool))
+        });
+        family((name, FamilyKind::Gauge), help, each)
+    };
+    families.extend([
+        pool(
+            "contended_pools",
+            "Entities of a level of whose children at least two want more of what is contended there, and may have it.",
+            |pool| number(pool.count),
+        ),
+        pool(
+            "share_error_ratio",
+            "The largest difference between what such a child uses and its weighted part, in the worst pool.",
+            |pool| pool.error,
+        ),
+        pool(
+            "jain_index",
+            "Jain's index of what such children use over their weights, in the worst pool; 1 is fair.",
+            |pool| pool.jain,
+        ),
+    ]);
+    families
+}
+
+fn family(
+    (name, kind): (&str, FamilyKind),
+    help: &str,
+    samples: impl Iterator<Item = Sample>,
+) -> Family {
+    let name = format!("flowforge_scheduler_{name}");
+    Family { name, help: help.to_owned(), kind, samples: samples.collect() }
+}
+
+fn one(of: (&str, FamilyKind), help: &str, value: u64) -> Family {
+    family(of, help, std::iter::once(sample("", &[], number(value))))
+}
+
+fn sample(suffix: &str, labels: &[(&str, &str)], value: f64) -> Sample {
+    let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Sample { suffix: suffix.to_owned(), labels: labels.collect(), value }
+}
+
+/// Each bound counts what is at most as long.
+fn histogram(size: Size, waits: &Waits) -> Vec<Sample> {
+    let size = ("size", size.as_str());
+    let bounds = Waits::BOUNDS.iter().map(|bound| seconds(bound.0).to_string());
+    let bounds = bounds.chain(std::iter::once("+Inf".to_owned()));
+    let mut sum = 0_u64;
+    let mut samples = Vec::new();
+    for (bound, count) in bounds.zip(waits.counts) {
+        sum = sum.saturating_add(count);
+        samples.push(sample("_bucket", &[size, ("le", &bound)], number(sum)));
+    }
+    samples.push(sample("_sum", &[size], seconds(waits.total)));
+    samples.push(sample("_count", &[size], number(sum)));
+    samples
+}
+
+fn seconds(milliseconds: u64) -> f64 {
+    number(milliseconds) / 1000.0
+}
+
+#[expect(clippy::cast_precision_loss, reason = "collectors keep 53 bits, too")]
+fn number(value: u64) -> f64 {
+    value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flowforge_model::attempt::AttemptKey;
+    use flowforge_model::id::{EntityId, NodeIx};
+    use flowforge_model::quota::{Amounts, Dimension};
+    use flowforge_scheduler::{Candidate, Settings};
+
+    #[test]
+    fn buckets_add_up_and_what_waits_has_a_reason_and_a_level() {
+        let mut fair = FairShare::new(2, Settings::default());
+        let workflow = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+        fair.offer(Candidate {
+            key: AttemptKey { workflow, node: NodeIx(0), number: 1 },
+            priority: 0,
+            since: Timestamp(0),
+            parallelism: None,
+            project: EntityId::DEFAULT_PROJECT,
+            need: Amounts::ZERO.with(Dimension::Pods, 1),
+            root: workflow,
+            storage: 0,
+        });
+        let families = metrics(&fair, Timestamp(1000));
+        let find = |name: &str| {
+            let name = format!("flowforge_scheduler_{name}");
+            families.iter().find(|family| family.name == name).unwrap()
+        };
+        let labels = [("reason", "NO_SUCH_QUEUE"), ("level", "unknown")];
+        assert_eq!(find("pending_tasks").samples, [sample("", &labels, 1.0)]);
+        assert_eq!(find("drift").samples, [sample("", &[], 0.0)]);
+
+        let mut waits = Waits { total: 1500, ..Waits::default() };
+        waits.counts[0] = 1;
+        waits.counts[8] = 2;
+        let shown: Vec<_> = histogram(Size::Large, &waits)
+            .into_iter()
+            .map(|one| (one.suffix, one.labels.last().unwrap().1.clone(), one.value))
+            .collect();
+        let line = |suffix: &str, last: &str, value| (suffix.to_owned(), last.to_owned(), value);
+        assert_eq!(shown[0], line("_bucket", "0.01", 1.0));
+        assert_eq!(shown[7], line("_bucket", "3600", 1.0));
+        assert_eq!(shown[8], line("_bucket", "+Inf", 3.0));
+        assert_eq!(shown[9..], [line("_sum", "large", 1.5), line("_count", "large", 3.0)]);
+    }
+}
