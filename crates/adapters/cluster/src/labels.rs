@@ -13,6 +13,8 @@ pub(crate) const CLUSTER: &str = "flowforge.io/cluster";
 pub(crate) const ATTEMPT: &str = "flowforge.io/attempt-id";
 /// The annotation with the attempt in the words of the engine, `<workflow>/<node>/<number>`.
 pub(crate) const ATTEMPT_KEY: &str = "flowforge.io/attempt";
+/// Of which workflow.
+pub(crate) const WORKFLOW: &str = "flowforge.io/workflow-id";
 /// Of which project.
 pub(crate) const PROJECT: &str = "flowforge.io/project-id";
 /// Of which tenant.

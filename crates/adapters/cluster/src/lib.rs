@@ -9,6 +9,7 @@ mod access;
 mod answer;
 mod backoff;
 mod book;
+mod claims;
 mod config;
 mod keys;
 mod labels;
@@ -24,6 +25,7 @@ mod verdict;
 mod watch;
 
 pub use access::{Access, Cluster};
+pub use claims::Claimed;
 pub use config::ClusterConfig;
 pub use placement::{Endpoints, Placement, Pull, Sdk, Security};
 pub use pod::{INIT, MAIN, build};

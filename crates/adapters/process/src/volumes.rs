@@ -99,8 +99,8 @@ fn source(
     match &volume.source {
         VolumeSource::Empty => below(scratch.path.clone(), &volume.name),
         VolumeSource::Claim(name) => below(config.volumes_dir.join(&config.project_id), name),
-        VolumeSource::WorkflowClaim(name) => {
-            below(workflow_volumes(&config.volumes_dir, order.key.workflow), name)
+        VolumeSource::WorkflowClaim(claim) => {
+            below(workflow_volumes(&config.volumes_dir, order.key.workflow), &claim.name)
         }
         VolumeSource::Files(files) => Ok(Content::Files(
             files.iter().map(|(path, text)| (path.clone(), text.clone().into_bytes())).collect(),

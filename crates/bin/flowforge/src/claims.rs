@@ -4,6 +4,9 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use flowforge_model::id::WorkflowId;
+use flowforge_model::status::WorkflowStatus;
+use flowforge_ports::catalog::Catalog;
+use flowforge_ports::store::StoreError;
 use flowforge_process::{volumes_of_workflows, workflow_volumes};
 
 /// How a workflow stands, as far as its claims care.
@@ -15,6 +18,17 @@ pub(crate) enum Stands {
     Succeeded,
     /// It runs, or a user may retry it.
     Needed,
+}
+
+impl Stands {
+    /// What is known of it; of one that cannot be read, that it is needed.
+    pub(crate) async fn of(catalog: &impl Catalog, workflow: WorkflowId) -> Self {
+        match catalog.workflow(workflow).await {
+            Ok(view) if view.state.status == WorkflowStatus::Succeeded => Self::Succeeded,
+            Err(StoreError::NotFound) => Self::Gone,
+            Ok(_) | Err(_) => Self::Needed,
+        }
+    }
 }
 
 /// The folders of claims.

@@ -10,10 +10,8 @@ use std::thread::JoinHandle;
 
 use anyhow::Context;
 use flowforge_model::id::{InstanceId, WorkflowId};
-use flowforge_model::status::WorkflowStatus;
 use flowforge_ports::catalog::Catalog;
 use flowforge_ports::logs::{Intake, LogCursor, LogLine, LogPage, LogQuery, LogStore, Shipment};
-use flowforge_ports::store::StoreError;
 
 use crate::claims::{Claims, Stands};
 
@@ -90,11 +88,7 @@ impl Keeper {
     ) -> anyhow::Result<(Self, JoinHandle<()>)> {
         let (sender, receiver) = sync_channel(CHORES);
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        let stands = move |id| match runtime.block_on(catalog.workflow(id)) {
-            Ok(view) if view.state.status == WorkflowStatus::Succeeded => Stands::Succeeded,
-            Err(StoreError::NotFound) => Stands::Gone,
-            Ok(_) | Err(_) => Stands::Needed,
-        };
+        let stands = move |id| runtime.block_on(Stands::of(&*catalog, id));
         let thread = std::thread::Builder::new()
             .name("logs".to_owned())
             .spawn(move || work(&*logs, &claims, &receiver, &stands))

@@ -8,6 +8,7 @@ use flowforge_model::attempt::{
     AttemptKey, Failure, FailureClass, Main, Member, Mount, OutputFile, Process, Program, Request,
     Volume, VolumeSource, Work, WorkOrder,
 };
+use flowforge_model::claim::Claim;
 use flowforge_model::id::NodeIx;
 use flowforge_model::limits;
 use flowforge_model::plan::{
@@ -145,8 +146,9 @@ fn volumes(plan: &Plan, template: &Template, view: &View<'_>) -> Valued<Vec<Volu
         let source = match &volume.source {
             plan::VolumeSource::Empty => VolumeSource::Empty,
             plan::VolumeSource::Claim(name) => VolumeSource::Claim(text(name, view)?),
-            plan::VolumeSource::WorkflowClaim => {
-                VolumeSource::WorkflowClaim(volume.name.to_string())
+            plan::VolumeSource::WorkflowClaim(template) => {
+                let (name, template) = (volume.name.to_string(), template.clone());
+                VolumeSource::WorkflowClaim(Claim { name, template })
             }
             plan::VolumeSource::Files(files) => VolumeSource::Files(pairs(files)),
             plan::VolumeSource::Secret { name, items, optional } => VolumeSource::Secret {

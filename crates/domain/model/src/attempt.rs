@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Artifact, Given, SecretVariables, StageIn, StageOut};
+use crate::claim::Claim;
 use crate::id::{AttemptId, EntityId, NodeIx, TaskId, WorkflowId};
 use crate::resources::Resources;
 use crate::status::Reason;
@@ -199,7 +200,7 @@ pub enum VolumeSource {
     /// A claim that is there already and outlives workflows; shared by all of its project.
     Claim(String),
     /// A claim made for this workflow, shared by its tasks, gone with it.
-    WorkflowClaim(String),
+    WorkflowClaim(Claim),
     /// Fixed files: path below the volume, content.
     Files(Vec<(String, String)>),
     /// The keys of a secret as files.

@@ -11,6 +11,7 @@
 
 pub mod artifact;
 pub mod attempt;
+pub mod claim;
 pub mod event;
 pub mod id;
 pub mod limits;

@@ -133,7 +133,7 @@ impl<'a> Doc<'a> {
         self.report.error("unsupported", entry, message, "remove it");
     }
 
-    fn quantity(&self, node: &'a Node) -> Option<Quantity> {
+    pub(crate) fn quantity(&self, node: &'a Node) -> Option<Quantity> {
         self.report.string(node)?;
         let text = &*self.settled(node)?;
         match Quantity::parse(text) {

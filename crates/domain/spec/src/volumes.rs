@@ -2,13 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use flowforge_model::claim::ClaimTemplate;
 use flowforge_model::plan::{Mount, Volume, VolumeSource};
+use flowforge_model::resources::Bytes;
 
 use crate::grammar;
 use crate::located::{Node, quote};
 use crate::names::is_dns_label;
 use crate::outline::Doc;
 use crate::references::Names;
+
+/// How a claim may be used.
+const ACCESS_MODES: [&str; 4] =
+    ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
 
 /// Volumes of one list: each mount is looked up among them.
 const VOLUMES: usize = 256;
@@ -41,7 +47,45 @@ impl<'a> Doc<'a> {
         }
         let name = self.report.required(metadata, &grammar::CLAIM_METADATA, "name")?;
         let name = self.volume_name(name)?;
-        Some(Volume { name: name.into(), source: VolumeSource::WorkflowClaim })
+        let spec = item.field("spec").and_then(|spec| self.claim_spec(spec));
+        let source = VolumeSource::WorkflowClaim(spec.unwrap_or_default());
+        Some(Volume { name: name.into(), source })
+    }
+
+    /// What a claim asks for.
+    fn claim_spec(&self, spec: &'a Node) -> Option<ClaimTemplate> {
+        if !self.report.fields(spec, &grammar::CLAIM_SPEC) {
+            return None;
+        }
+        let mut modes = Vec::new();
+        for node in self.report.list_field(spec, "accessModes", "access modes") {
+            let Some(mode) = self.report.string(node) else { continue };
+            if !ACCESS_MODES.contains(&mode) {
+                let message = format!("{} is no access mode", quote(mode));
+                self.report.error(
+                    "bad_value",
+                    node,
+                    message,
+                    "write ReadWriteOnce or ReadWriteMany",
+                );
+            }
+            modes.push(mode.to_owned());
+        }
+        let class = spec.field("storageClassName").and_then(|node| self.report.string(node));
+        let storage = spec.field("resources").and_then(|node| self.storage(node));
+        let (class, storage) = (class.map(str::to_owned), storage.unwrap_or_default());
+        Some(ClaimTemplate { modes, storage, class })
+    }
+
+    fn storage(&self, resources: &'a Node) -> Option<Bytes> {
+        if !self.report.fields(resources, &grammar::CLAIM_RESOURCES) {
+            return None;
+        }
+        let requests = resources.field("requests")?;
+        if !self.report.fields(requests, &grammar::CLAIM_REQUESTS) {
+            return None;
+        }
+        Some(self.quantity(requests.field("storage")?)?.bytes())
     }
 
     /// The list `volumes` of a spec or template.

@@ -1,10 +1,12 @@
 //! What stands inside the templates of Argo manifests: bodies, volumes, artifacts, locks.
 
 use flowforge_model::artifact::{Archive, SecretKey, SecretVariables};
+use flowforge_model::claim::ClaimTemplate;
 use flowforge_model::plan::{
     ArtifactRef, ArtifactSource, Body, Container, Lock, OutputArtifactSource, Place, PlaceKind,
     RetryPolicy, Template, Value, VolumeSource,
 };
+use flowforge_model::resources::Bytes;
 use flowforge_model::text::{Reference, Segment, Text};
 use flowforge_model::time::Millis;
 use flowforge_spec::{Compiled, Options, compile};
@@ -169,7 +171,7 @@ fn volumes_are_mounted_where_they_are_declared() {
     )
     .replace(
         "spec:\n",
-        "spec:\n  volumes:\n  - name: shared\n    persistentVolumeClaim: {claimName: data}\n  - name: keys\n    secret: {secretName: s, items: [{key: k, path: p/q}]}\n  volumeClaimTemplates:\n  - metadata: {name: made}\n    spec: {accessModes: [ReadWriteOnce]}\n",
+        "spec:\n  volumes:\n  - name: shared\n    persistentVolumeClaim: {claimName: data}\n  - name: keys\n    secret: {secretName: s, items: [{key: k, path: p/q}]}\n  volumeClaimTemplates:\n  - metadata: {name: made}\n    spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}, storageClassName: fast}\n",
     );
     let compiled = ok(&source);
     let Body::Container(container) = &compiled.plan.templates[0].body else { panic!() };
@@ -190,7 +192,11 @@ fn volumes_are_mounted_where_they_are_declared() {
         [
             &VolumeSource::Claim(Text::plain("data")),
             &VolumeSource::Secret { name: "s".into(), items, optional: false },
-            &VolumeSource::WorkflowClaim,
+            &VolumeSource::WorkflowClaim(ClaimTemplate {
+                modes: vec!["ReadWriteOnce".to_owned()],
+                storage: Bytes(1 << 30),
+                class: Some("fast".to_owned()),
+            }),
         ]
     );
     assert_eq!(compiled.plan.templates[0].volumes[0].source, VolumeSource::Empty);

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use flowforge_model::attempt::WorkOrder;
 use flowforge_model::time::Timestamp;
 
-use crate::labels::{ATTEMPT, ATTEMPT_KEY, CLUSTER, MANAGED_BY, PRODUCT, PROJECT, TENANT};
+use crate::labels::{
+    ATTEMPT, ATTEMPT_KEY, CLUSTER, MANAGED_BY, PRODUCT, PROJECT, TENANT, WORKFLOW,
+};
 use crate::placement::Placement;
 
 /// Characters of a label's value.
@@ -16,7 +18,7 @@ pub(super) fn labels(order: &WorkOrder, placement: &Placement) -> BTreeMap<Strin
         (MANAGED_BY, PRODUCT.to_owned()),
         (CLUSTER, placement.cluster.clone()),
         (ATTEMPT, order.attempt.to_string()),
-        ("flowforge.io/workflow-id", order.key.workflow.to_string()),
+        (WORKFLOW, order.key.workflow.to_string()),
         ("flowforge.io/task-id", order.task.to_string()),
         ("flowforge.io/task-name", value(&order.task_name)),
         (TENANT, placement.tenant.to_string()),

@@ -7,6 +7,7 @@ use flowforge_model::attempt::VolumeSource;
 use flowforge_model::attempt::{
     AttemptKey, Main, Member, Mount, Program, Request, Volume as Asked,
 };
+use flowforge_model::claim::Claim;
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::resources::{Bytes, MilliCpu, ResourceList, Resources};
 use flowforge_model::status::Reason;
@@ -123,7 +124,7 @@ fn a_pod_with_everything() {
         volume("Config", VolumeSource::Files(vec![("a.ini".to_owned(), "[a]\n".to_owned())])),
         volume("keys", VolumeSource::Secret { name: "tls".to_owned(), items, optional: true }),
         volume("shared", VolumeSource::Claim("data".to_owned())),
-        volume("own", VolumeSource::WorkflowClaim("scratch".to_owned())),
+        volume("own", VolumeSource::WorkflowClaim(Claim::named("scratch"))),
     ];
     order.deadline = Some(Millis(90_001));
     order.resources.limits.gpu = 2;
@@ -238,7 +239,7 @@ fn what_cannot_be_had_is_named() {
         mounted("//flowforge/", None, Some(VolumeSource::Empty)),
         mounted("/var/run/secrets/flowforge/x", None, Some(VolumeSource::Empty)),
         mounted("/work", Some("a/../../b"), Some(VolumeSource::Empty)),
-        mounted("/work", None, Some(VolumeSource::WorkflowClaim("scratch".to_owned()))),
+        mounted("/work", None, Some(VolumeSource::WorkflowClaim(Claim::named("scratch")))),
         mounted("/w", None, Some(VolumeSource::Files(vec![("../a".to_owned(), String::new())]))),
         mounted("/w", None, Some(VolumeSource::Files(vec![("a".to_owned(), big.clone())]))),
     ];

@@ -54,8 +54,8 @@ pub(super) fn build<'o>(
             VolumeSource::Empty => built.empty_dir = Some(EmptyDirVolumeSource::default()),
             VolumeSource::Claim(claim) => built.persistent_volume_claim = Some(claimed(claim)),
             VolumeSource::WorkflowClaim(claim) => {
-                let made = claims.get(claim).ok_or_else(|| {
-                    fault(format!("no claim {claim} was made in the cluster for its workflow"))
+                let made = claims.get(&claim.name).ok_or_else(|| {
+                    fault(format!("no claim {} was made for its workflow", claim.name))
                 })?;
                 built.persistent_volume_claim = Some(claimed(made));
             }

@@ -12,6 +12,7 @@ use super::desk::Desk;
 use crate::access::PATIENCE;
 use crate::answer::{self, Again, Answer};
 use crate::backoff::Backoff;
+use crate::claims;
 use crate::namespaces::SERVICE_ACCOUNT;
 use crate::pace::Kind;
 use crate::placement::{Endpoints, Placement};
@@ -81,6 +82,7 @@ impl Desk {
         let project = project.ok_or_else(gone)?;
         let placement = self.placement(order, &project);
         let built = crate::pod::build(order, &placement, self.now()).map_err(Answer::Never)?;
+        let claims = claims::build(order, &placement).map_err(Answer::Never)?;
         #[cfg(test)]
         let built = {
             let mut built = built;
@@ -94,6 +96,9 @@ impl Desk {
             _ = given_up.wait_for(|given_up| *given_up) => {
                 return Err(later("given up".to_owned()));
             }
+        }
+        for claim in &claims {
+            claims::make(&self.cluster, claim).await?;
         }
         let api = self.pods(&placement.namespace);
         match timeout(PATIENCE, api.create(&PostParams::default(), &built)).await {
@@ -118,7 +123,7 @@ impl Desk {
             pull_secrets: project.pull_secrets.clone(),
             pull: config.pull,
             entrypoints: config.entrypoints.clone(),
-            workflow_claims: std::collections::BTreeMap::new(),
+            workflow_claims: claims::names(order),
             grace: config.grace,
             // The time that a pod has to start counts for the cluster, and not for the deadline.
             slack: Millis(bounds.start.0.saturating_add(config.grace.0).saturating_add(SLACK.0)),

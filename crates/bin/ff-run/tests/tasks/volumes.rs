@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use flowforge_model::attempt::{Mount, Volume, VolumeSource, WorkOrder};
+use flowforge_model::claim::Claim;
 use flowforge_model::status::Reason;
 use flowforge_ports::runner::Runner;
 
@@ -68,7 +69,7 @@ fn two_attempts_write_one_claim_at_the_same_time() {
 #[test]
 fn a_claim_of_a_workflow_is_that_workflows_own() {
     let mut rig = Rig::new(1);
-    let source = VolumeSource::WorkflowClaim("scratch".to_owned());
+    let source = VolumeSource::WorkflowClaim(Claim::named("scratch"));
     let mounts = vec![mount("v", "/mnt/vol")];
     let order = with(&mut rig, "echo w > /mnt/vol/file; echo x > /tmp/out", source, mounts);
     assert_eq!(value(&rig.run(&order)), "x");

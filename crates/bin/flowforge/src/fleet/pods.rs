@@ -1,5 +1,7 @@
 //! Executors whose tasks are pods of a cluster.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use flowforge_ports::runner::FactSink;
 use flowforge_store::PostgresStore;
 use tokio::runtime::Handle;
 
+use crate::claims::Stands;
 use crate::config::{KubernetesSettings, Settings};
 use crate::executors::GRACE;
 
@@ -144,11 +147,14 @@ pub(super) struct Pods {
 }
 
 impl Pods {
-    /// Deletes those of attempts that are over, and writes down keys that changed, now and again.
+    /// Deletes those of attempts that are over and claims of workflows that are, and writes down keys that
+    /// changed, now and again.
     pub(super) async fn tidy(self) {
         loop {
             tokio::time::sleep(TIDY).await;
-            for done in [self.renew_keys().await, self.remove_strays().await] {
+            let all =
+                [self.renew_keys().await, self.remove_strays().await, self.remove_claims().await];
+            for done in all {
                 if let Err(error) = done {
                     let error = format!("{error:#}");
                     tracing::warn!(error, "the cluster cannot be tidied");
@@ -174,6 +180,27 @@ impl Pods {
                 if let Err(error) = self.cluster.remove(stray).await {
                     tracing::warn!(%error, ?attempt, "a pod cannot be deleted");
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes claims of workflows that succeeded or were deleted, as local ones are.
+    async fn remove_claims(&self) -> anyhow::Result<()> {
+        let claims = self.cluster.claims(&self.name).await?;
+        let mut stands = HashMap::new();
+        for claim in claims {
+            let workflow = claim.workflow;
+            let stands = match stands.entry(workflow) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => *new.insert(Stands::of(&*self.store, workflow).await),
+            };
+            if stands == Stands::Needed {
+                continue;
+            }
+            tracing::info!(%workflow, "deletes a claim that its workflow does not need any more");
+            if let Err(error) = self.cluster.remove_claim(&claim).await {
+                tracing::warn!(%error, %workflow, "a claim cannot be deleted");
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{SecretKey, SecretVariables};
+use crate::claim::ClaimTemplate;
 use crate::resources::Resources;
 use crate::text::Text;
 use crate::time::Millis;
@@ -33,7 +34,7 @@ pub enum VolumeSource {
     /// A claim that is there already.
     Claim(Text),
     /// A claim made for each workflow.
-    WorkflowClaim,
+    WorkflowClaim(ClaimTemplate),
     /// Fixed files, from a `ConfigMap` of the document: path, content.
     Files(Vec<(Box<str>, Box<str>)>),
     /// The keys of a secret as files.

@@ -97,8 +97,10 @@ pub(crate) static MOUNT: Kind = kind(
     ],
 );
 
-/// Why the size and class of a claim change nothing.
+/// Why other things of a claim change nothing.
 const DIRECTORY: &str = "a claim is a directory of the machine";
+/// Why it cannot be chosen what a claim is made of.
+const EMPTY: &str = "a claim is made empty, from whatever volume fits";
 
 pub(crate) static CLAIM_TEMPLATE: Kind = kind(
     "a volumeClaimTemplate",
@@ -106,10 +108,33 @@ pub(crate) static CLAIM_TEMPLATE: Kind = kind(
         full("metadata").map(&CLAIM_METADATA),
         no_effect("apiVersion", DIRECTORY),
         no_effect("kind", DIRECTORY),
-        no_effect("spec", DIRECTORY),
+        full("spec").map(&CLAIM_SPEC),
         no_effect("status", DIRECTORY),
     ],
 );
+
+/// Local processes need nothing of it, pods all.
+pub(crate) static CLAIM_SPEC: Kind = kind(
+    "spec of a claim",
+    &[
+        full("accessModes"),
+        full("resources").map(&CLAIM_RESOURCES),
+        full("storageClassName"),
+        no_effect("volumeMode", EMPTY),
+        no_effect("volumeName", EMPTY),
+        no_effect("selector", EMPTY),
+        no_effect("dataSource", EMPTY),
+        no_effect("dataSourceRef", EMPTY),
+        no_effect("volumeAttributesClassName", EMPTY),
+    ],
+);
+
+pub(crate) static CLAIM_RESOURCES: Kind = kind(
+    "resources of a claim",
+    &[full("requests").map(&CLAIM_REQUESTS), no_effect("limits", EMPTY)],
+);
+
+pub(crate) static CLAIM_REQUESTS: Kind = kind("requests of a claim", &[full("storage")]);
 
 pub(crate) static CLAIM_METADATA: Kind = kind(
     "metadata of a claim",

@@ -194,6 +194,9 @@ fn users(
 ) -> Result<(), TestCaseError> {
     prop_assert!(legal_name(&container.name), "{}", container.name);
     prop_assert_eq!(container.command.clone().unwrap_or_default(), ["/flowforge/ff-run", "pod"]);
+    let image = container.image.clone().unwrap_or_default();
+    let allowed = ["docker.io/library".to_owned()];
+    prop_assert!(image::check(&image, &allowed).is_ok(), "{image}");
     prop_assert!(container.args.is_none() && container.restart_policy.is_none());
     let env = container.env.clone().unwrap_or_default();
     let of = |name: &str| env.iter().filter(|v| v.name == name).collect::<Vec<_>>();
