@@ -40,6 +40,17 @@ pub enum Question {
     Metrics,
 }
 
+impl Question {
+    /// It may take as long as some turns of whoever decides: one at a time is answered.
+    #[must_use]
+    pub fn takes_long(&self) -> bool {
+        match self {
+            Self::Simulate(_) | Self::Metrics => true,
+            Self::Why(_) | Self::WhyWorkflow(_) | Self::Usage(_) => false,
+        }
+    }
+}
+
 /// Why it is not answered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExplainError {

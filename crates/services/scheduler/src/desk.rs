@@ -49,8 +49,50 @@ impl Questions {
         }
     }
 
-    /// The next question, if one is there.
-    pub(crate) fn waiting(&mut self) -> Option<(u64, Asked)> {
+    /// Questions that are there, behind this one: at most so many, and nothing after one that takes
+    /// long.
+    pub(crate) fn batch(&mut self, first: Option<(u64, Asked)>, most: usize) -> Vec<(u64, Asked)> {
+        let mut batch: Vec<(u64, Asked)> = Vec::new();
+        let mut next = first.or_else(|| self.waiting());
+        while let Some(one) = next {
+            let long = one.1.question.takes_long();
+            batch.push(one);
+            let full = long || batch.len() >= most;
+            next = if full { None } else { self.waiting() };
+        }
+        batch
+    }
+
+    fn waiting(&mut self) -> Option<(u64, Asked)> {
         self.0.try_recv().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flowforge_ports::explain::Simulation;
+
+    #[test]
+    fn nothing_is_answered_in_a_turn_after_what_takes_long() {
+        let (desk, mut questions) = desk();
+        let usage = || Question::Usage(Vec::new());
+        let simulate = || Question::Simulate(Box::<Simulation>::default());
+        let mut replies = Vec::new();
+        for question in [usage(), simulate(), usage(), usage(), usage(), Question::Metrics] {
+            let (asked, reply) = Asked::new(question);
+            desk.0.try_send((7, asked)).unwrap();
+            replies.push(reply);
+        }
+        let mut batch = |first| -> Vec<Question> {
+            let batch = questions.batch(first, 2);
+            batch.into_iter().map(|(_, asked)| asked.question).collect()
+        };
+        let (first, _reply) = Asked::new(simulate());
+        assert_eq!(batch(Some((7, first))), [simulate()]);
+        assert_eq!(batch(None), [usage(), simulate()]);
+        assert_eq!(batch(None), [usage(), usage()]);
+        assert_eq!(batch(None), [usage(), Question::Metrics]);
+        assert_eq!(batch(None), []);
     }
 }

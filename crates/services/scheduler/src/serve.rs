@@ -9,7 +9,6 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::InstanceId;
 use flowforge_model::time::Millis;
 use flowforge_ports::clock::Clock;
-use flowforge_ports::explain::Asked;
 use flowforge_ports::leases::{Attendance, Attended, Leases, Role};
 use flowforge_ports::organization::Organizations;
 use flowforge_ports::queue::{
@@ -75,7 +74,7 @@ where
         let mut attend_at = Instant::now();
         let mut asked = None;
         loop {
-            for (epoch, asked) in asked.take().into_iter().chain(self.asked()) {
+            for (epoch, asked) in self.questions.batch(asked.take(), ANSWERED) {
                 if let Some(led) = term.as_ref().filter(|led| led.epoch == epoch) {
                     let answer = led.leader.explain(&asked.question, self.clock.now());
                     asked.tell(answer);
@@ -119,11 +118,6 @@ where
         if let Err(error) = self.attend(true).await {
             tracing::warn!(%error, "the lease is not given back; it runs out by itself");
         }
-    }
-
-    /// Questions that wait, a few at a time: others wait for what is decided.
-    fn asked(&mut self) -> Vec<(u64, Asked)> {
-        std::iter::from_fn(|| self.questions.waiting()).take(ANSWERED).collect()
     }
 
     async fn attend(&self, leaving: bool) -> Result<Attended, StoreError> {

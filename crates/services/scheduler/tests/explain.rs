@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use flowforge_listen::Bounds;
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
+use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::clock::SystemClock;
-use flowforge_ports::explain::{Answer, ExplainError, Explains as _, Question};
+use flowforge_ports::explain::{Answer, ExplainError, Explains as _, Group, Question, Simulation};
 use flowforge_ports::leases::{Attendance, Leases as _, Role};
 use flowforge_ports::queue::ClusterName;
 use flowforge_queue::LocalQueue;
@@ -86,6 +87,23 @@ async fn the_one_that_leads_answers_those_who_carry_the_token() {
     assert_eq!((rows.len(), rows[0].entity), (1, None), "the installation");
     let key = AttemptKey { workflow: WorkflowId(Uuid::now_v7()), node: NodeIx(1), number: 1 };
     assert_eq!(ask(&right, Question::Why(key)).await, Ok(Answer::Why(None)));
+    let group = Group {
+        project: EntityId::DEFAULT_PROJECT,
+        count: 2,
+        need: Amounts::ZERO.with(Dimension::Pods, 1),
+        priority: 0,
+        parallelism: None,
+    };
+    let simulate = |groups| {
+        Question::Simulate(Box::new(Simulation { groups, slots: Some(1), ..Simulation::default() }))
+    };
+    let said = ask(&right, simulate(vec![group.clone()])).await.unwrap();
+    let Answer::Simulate(Ok(said)) = said else { panic!("{said:?}") };
+    assert_eq!(said.starts.len(), 1);
+    assert_eq!(said.waits[0].as_ref().unwrap().code, "CAPACITY_FULL");
+    away(ask(&right, simulate(vec![group; 101])).await, "422");
+    let numbers = ask(&right, Question::Metrics).await.unwrap();
+    assert!(matches!(numbers, Answer::Metrics(families) if !families.is_empty()));
     // Without a token the one in this process is asked, and nobody else.
     assert_eq!(ask(&route(&store, Some(desk), None), usage()).await, Ok(answer));
     away(ask(&route(&store, None, None), usage()).await, "set scheduler.token_file");

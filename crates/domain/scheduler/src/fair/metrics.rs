@@ -60,13 +60,14 @@ impl FairShare {
             let sum = pending.entry(key).or_default();
             *sum = sum.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         };
+        let next = self.pick();
         for (_, queue) in self.queues.iter() {
             let Some((at, task)) = queue.first().and_then(|at| Some((at, *self.tasks.get(at)?)))
             else {
                 continue;
             };
             let need = self.whole_need(&task);
-            let (code, short) = self.code(&Waiter { at, task, need, now });
+            let (code, short) = self.code(&Waiter { at, task, need, now, next });
             let at = short.map(|short| match (short.entity, short.level) {
                 (None, _) => Where::Installation,
                 (Some(_), None) => Where::Unknown,

@@ -30,6 +30,8 @@ pub(super) struct Waiter {
     pub(super) task: Task,
     pub(super) need: Amounts,
     pub(super) now: Timestamp,
+    /// The one that would be admitted next.
+    pub(super) next: Option<TaskIx>,
 }
 
 impl FairShare {
@@ -42,7 +44,7 @@ impl FairShare {
     pub fn why(&self, key: AttemptKey, now: Timestamp) -> Option<Why> {
         let (at, task) = self.tasks.find(key)?;
         let need = self.whole_need(&task);
-        let waiter = Waiter { at, task, need, now: self.now.max(now) };
+        let waiter = Waiter { at, task, need, now: self.now.max(now), next: self.pick() };
         let (code, short) = self.code(&waiter);
         let waits = !matches!(code, Code::Running);
         let holders = short.as_ref().filter(|_| code != Code::NoSuchQueue).and_then(|short| {
@@ -113,7 +115,7 @@ impl FairShare {
         if self.ahead_by_claim(waiter).is_some() {
             return (Code::BehindClaim, None);
         }
-        let code = match self.pick().and_then(|first| Some((first, self.tasks.get(first)?))) {
+        let code = match waiter.next.and_then(|first| Some((first, self.tasks.get(first)?))) {
             Some((first, _)) if first == *at => Code::Next,
             Some((_, first))
                 if first.place != task.place
@@ -130,7 +132,7 @@ impl FairShare {
     fn ahead_by_claim(&self, waiter: &Waiter) -> Option<(Place, &Claim)> {
         let own = self.front_of(waiter.at);
         self.behind(waiter.task.place, &waiter.need, own).or_else(|| {
-            let next = self.pick().filter(|next| *next != waiter.at)?;
+            let next = waiter.next.filter(|next| *next != waiter.at)?;
             let front = self.front_of(next)?;
             let front = self.tree.path(waiter.task.place).find(|at| *at == front)?;
             Some((front, self.claims.at(front)?))

@@ -50,6 +50,7 @@ proptest! {
         script in prop::collection::vec(calls(), 0..80),
         batches in prop::collection::vec((5..12u32, 0..8u32, -1..3i32, 0..3u64, 0..4u64), 1..4),
         slots in prop::option::of(0..30u32),
+        later in 0..8_000_000i64,
         step in prop_oneof![1..5usize, Just(1000)],
     ) {
         let mut fair = fresh(Precedence::Share);
@@ -60,7 +61,7 @@ proptest! {
         for call in &script {
             play(&mut fair, call, &mut now);
         }
-        let now = Timestamp(now);
+        let now = Timestamp(now + later);
         let batch = |(at, (project, count, priority, gpu, cpu))| {
             let need = pods(1).with(Dimension::Gpu, gpu).with(Dimension::CpuRequest, cpu * 300);
             // As of workflows that are submitted last.
