@@ -96,7 +96,7 @@ pub(crate) const ARROWS: &[Arrows] = &[
         &[TESTKIT],
     ),
     // In a pod it speaks to API servers, in words of the ports; it is tried with a real one.
-    arrows("ff-run", &[MODEL, PORTS, PROCESS], &[API, LOGSTORE, STORE]),
+    arrows("ff-run", &[MODEL, PORTS, PROCESS, ARTIFACTS], &[API, LOGSTORE, STORE]),
     arrows("ffctl", &[MODEL, SPEC, WIRE], &[TESTKIT]),
     arrows(
         TESTKIT,

@@ -2,6 +2,7 @@
 
 use std::io;
 
+#[cfg(feature = "places")]
 use flowforge_http::HttpError;
 use flowforge_model::status::Reason;
 use flowforge_ports::artifacts::ArtifactError;
@@ -22,6 +23,7 @@ pub(crate) fn store(message: impl Into<String>) -> ArtifactError {
 }
 
 /// A server did not answer.
+#[cfg(feature = "places")]
 pub(crate) fn unreachable(place: &str, error: &HttpError) -> ArtifactError {
     let mut fault = store(format!("{place}: {error}"));
     fault.transient = error.transient();
@@ -29,6 +31,7 @@ pub(crate) fn unreachable(place: &str, error: &HttpError) -> ArtifactError {
 }
 
 /// A secret, or its key, is not there.
+#[cfg(feature = "places")]
 pub(crate) fn secret_missing(message: String) -> ArtifactError {
     ArtifactError { reason: Reason::SecretMissing, transient: false, message }
 }

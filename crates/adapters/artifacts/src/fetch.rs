@@ -14,7 +14,7 @@ use crate::fault::{damaged, disk, missing};
 use crate::meter::Meter;
 use crate::objects::Objects;
 use crate::path::{clean_key, clean_path};
-use crate::stores::{Place, Stores};
+use crate::place::{Place, Places};
 use crate::unpack::{Permissions, Top, Unpacker};
 
 /// The name of a file until it is in its place.
@@ -22,7 +22,7 @@ const ALONE: &[u8] = b"file";
 
 /// One artifact on its way in.
 pub(crate) struct Fetch<'a> {
-    pub(crate) stores: &'a Stores,
+    pub(crate) places: &'a dyn Places,
     pub(crate) input: &'a StageIn,
     pub(crate) to: &'a Path,
     pub(crate) meter: &'a Meter<'a>,
@@ -55,11 +55,12 @@ impl Fetch<'_> {
     /// False if there is none.
     fn put(&self, artifact: &Artifact) -> Result<bool, ArtifactError> {
         let sub = artifact.sub_path.as_deref().filter(|sub| !sub.is_empty());
-        let (objects, key) = match self.stores.place(&artifact.location)? {
+        let (objects, key) = match self.places.place(&artifact.location)? {
             Place::Objects(objects, key) => (objects, key),
             // Argo, too, has no parts of a text.
             Place::Text(_) if sub.is_some() => return Ok(false),
             Place::Text(text) => return self.as_it_is(&mut Cursor::new(text)),
+            #[cfg(feature = "places")]
             Place::Web(web) => {
                 return match web.get(sub)? {
                     Some(object) => self.unpack(object, artifact.archive, None),
@@ -74,6 +75,10 @@ impl Fetch<'_> {
             let part = clean_key(&part)?;
             if self.object_or_folder(objects, part, artifact.archive)? {
                 return Ok(true);
+            }
+            // Behind a URL a part has a URL of its own, or is none.
+            if matches!(artifact.location, Location::Http(_)) {
+                return Ok(false);
             }
             let sub = clean_path(sub.as_bytes())?;
             let Some(object) = objects.get(key)? else {
@@ -165,7 +170,7 @@ impl Fetch<'_> {
     /// Writes it to a file without a name.
     fn put_down(&self, object: &mut dyn Read) -> Result<File, ArtifactError> {
         let cannot = |error: io::Error| disk("cannot put it down", &error);
-        let mut file = nameless(&self.stores.scratch).map_err(cannot)?;
+        let mut file = nameless(self.places.scratch()).map_err(cannot)?;
         let mut chunk = vec![0; 64 * 1024];
         loop {
             let count = match object.read(&mut chunk) {
@@ -191,7 +196,7 @@ impl Fetch<'_> {
         };
         let place = match &artifact.location {
             Location::Repository { key } => {
-                format!("\"{key}\" in {}", self.stores.repository.name())
+                format!("\"{key}\" in {}", self.places.repository())
             }
             Location::S3(place) => {
                 format!("\"{}\" in the bucket {} at {}", place.key, place.bucket, place.endpoint)

@@ -1,6 +1,7 @@
 //! From the local disk to a place of artifacts.
 
 use std::ffi::OsString;
+#[cfg(feature = "places")]
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,16 +13,17 @@ use rustix::io::Errno;
 
 use crate::archive::pack::{self, Found, Source};
 use crate::fault::{disk, invalid, missing};
+#[cfg(feature = "places")]
 use crate::fetch::nameless;
 use crate::meter::Meter;
 use crate::objects::{Objects, Upload};
 use crate::path::clean_key;
-use crate::stores::{Place, Stores};
+use crate::place::{Place, Places};
 use crate::tree::{self, Standing, Tree};
 
 /// One artifact on its way out.
 pub(crate) struct Keep<'a> {
-    pub(crate) stores: &'a Stores,
+    pub(crate) places: &'a dyn Places,
     pub(crate) output: &'a StageOut,
     pub(crate) from: &'a Path,
     pub(crate) meter: &'a Meter<'a>,
@@ -52,12 +54,13 @@ impl Keep<'_> {
             name: name.unwrap_or_else(|| OsString::from("artifact")),
             meter: self.meter,
         };
-        match self.stores.place(&self.output.location)? {
+        match self.places.place(&self.output.location)? {
             Place::Objects(objects, key) => match self.output.archive {
                 Archive::None => self.as_it_is(&source, &*objects, key)?,
                 Archive::TarGz => pack::tar_gz(&source, objects.create(key)?)?.finish()?,
                 Archive::Zip => pack::zip(&source, objects.create(key)?)?.finish()?,
             },
+            #[cfg(feature = "places")]
             Place::Web(web) => web.put(self.put_down(&source)?)?,
             Place::Text(_) => {
                 return Err(invalid("an output cannot be kept in the document: name a place"));
@@ -114,10 +117,11 @@ impl Keep<'_> {
         disk(&format!("cannot read {}", self.output.path), error)
     }
 
+    #[cfg(feature = "places")]
     /// The whole in a file without a name: its size is sent before it.
     fn put_down(&self, source: &Source<'_>) -> Result<File, ArtifactError> {
         let cannot = |error: io::Error| disk("cannot put it down", &error);
-        let mut file = nameless(&self.stores.scratch).map_err(cannot)?;
+        let mut file = nameless(self.places.scratch()).map_err(cannot)?;
         match self.output.archive {
             Archive::TarGz => pack::tar_gz(source, file),
             Archive::Zip => pack::zip(source, file),

@@ -1,17 +1,24 @@
 //! A place of objects: keys, and the bytes at each.
 
+#[cfg(feature = "places")]
 mod directory;
+#[cfg(feature = "places")]
 mod memory;
+#[cfg(feature = "places")]
 mod s3;
 
+#[cfg(feature = "places")]
 pub(crate) use directory::Directory;
+#[cfg(feature = "places")]
 pub(crate) use memory::Memory;
+#[cfg(feature = "places")]
 pub use s3::{Bucket, Keys};
+#[cfg(feature = "places")]
 pub(crate) use s3::{Received, S3};
 
 use std::io::{Read, Write};
 
-use flowforge_ports::artifacts::ArtifactError;
+use flowforge_ports::artifacts::{ArtifactError, Each};
 
 /// A place of objects. Keys are clean (see [`crate::path::clean_key`]); one that ends with a slash
 /// marks an empty folder.
@@ -28,14 +35,15 @@ pub(crate) trait Objects: Send + Sync {
     fn list(&self, key: &str, each: &mut Each<'_>) -> Result<(), ArtifactError>;
 
     /// What people call it.
+    #[cfg(feature = "places")]
     fn name(&self) -> String;
 }
 
-/// Takes one key.
-pub(crate) type Each<'a> = dyn FnMut(&str) -> Result<(), ArtifactError> + 'a;
-
 /// An object on its way in.
-pub(crate) trait Upload: Write {
+pub trait Upload: Write {
     /// Makes it appear. Durable when it returns.
+    ///
+    /// # Errors
+    /// The store's own.
     fn finish(self: Box<Self>) -> Result<(), ArtifactError>;
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use flowforge_http::{Allow, Client, secret_value};
 use flowforge_model::artifact::{Artifact, Location, S3Location, SecretKey, StageIn, StageOut};
-use flowforge_model::status::Reason;
 use flowforge_ports::artifacts::{ArtifactError, Artifacts};
 use flowforge_ports::secrets::Secrets;
 
@@ -18,6 +17,7 @@ use crate::keep::Keep;
 use crate::meter::{Bounds, Meter};
 use crate::objects::{Bucket, Directory, Keys, Memory, Objects, S3};
 use crate::path::clean_key;
+use crate::place::{Place, Places, about};
 use crate::web::Web;
 
 /// Where the project keeps its artifacts.
@@ -94,26 +94,6 @@ impl Stores {
         Ok(Self { repository, scratch, client, secrets, bounds: Bounds::default() })
     }
 
-    /// What a location is.
-    pub(crate) fn place<'a>(&'a self, location: &'a Location) -> Result<Place<'a>, ArtifactError> {
-        Ok(match location {
-            Location::Repository { key } => {
-                Place::Objects(Arc::clone(&self.repository), clean_key(key)?)
-            }
-            Location::S3(place) => {
-                let bucket = self.bucket(place)?;
-                Place::Objects(
-                    Arc::new(S3::new(bucket, self.client.clone())),
-                    clean_key(&place.key)?,
-                )
-            }
-            Location::Http(place) => {
-                Place::Web(Web { client: &self.client, secrets: &*self.secrets, place })
-            }
-            Location::Raw { data } => Place::Text(data),
-        })
-    }
-
     fn bucket(&self, place: &S3Location) -> Result<Bucket, ArtifactError> {
         let read = |key: &SecretKey| {
             let value = secret_value(key, &*self.secrets).map_err(secret_missing)?;
@@ -138,14 +118,33 @@ impl Stores {
     }
 }
 
-/// What a location is.
-pub(crate) enum Place<'a> {
-    /// Among these, with this key.
-    Objects(Arc<dyn Objects>, &'a str),
-    /// Behind a URL.
-    Web(Web<'a>),
-    /// In the document.
-    Text(&'a str),
+impl Places for Stores {
+    fn place<'a>(&'a self, location: &'a Location) -> Result<Place<'a>, ArtifactError> {
+        Ok(match location {
+            Location::Repository { key } => {
+                Place::Objects(Arc::clone(&self.repository), clean_key(key)?)
+            }
+            Location::S3(place) => {
+                let bucket = self.bucket(place)?;
+                Place::Objects(
+                    Arc::new(S3::new(bucket, self.client.clone())),
+                    clean_key(&place.key)?,
+                )
+            }
+            Location::Http(place) => {
+                Place::Web(Web { client: &self.client, secrets: &*self.secrets, place })
+            }
+            Location::Raw { data } => Place::Text(data),
+        })
+    }
+
+    fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    fn repository(&self) -> String {
+        self.repository.name()
+    }
 }
 
 impl Artifacts for Stores {
@@ -156,7 +155,7 @@ impl Artifacts for Stores {
         stopped: &dyn Fn() -> bool,
     ) -> Result<bool, ArtifactError> {
         let meter = Meter::new(self.bounds, stopped);
-        Fetch { stores: self, input, to, meter: &meter }
+        Fetch { places: self, input, to, meter: &meter }
             .run()
             .map_err(|error| about("input", &input.name, error))
     }
@@ -168,18 +167,10 @@ impl Artifacts for Stores {
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Artifact>, ArtifactError> {
         let meter = Meter::new(self.bounds, stopped);
-        Keep { stores: self, output, from, meter: &meter }
+        Keep { places: self, output, from, meter: &meter }
             .run()
             .map_err(|error| about("output", &output.name, error))
     }
-}
-
-/// Says which artifact it is about.
-fn about(side: &str, name: &str, mut error: ArtifactError) -> ArtifactError {
-    if error.reason != Reason::Stopped {
-        error.message = format!("{side} artifact {name}: {}", error.message);
-    }
-    error
 }
 
 impl fmt::Debug for Stores {

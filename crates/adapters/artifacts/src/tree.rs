@@ -175,6 +175,7 @@ impl Tree {
         Ok(rustix::fs::renameat(&parent, file_name(path), CWD, to)?)
     }
 
+    #[cfg(feature = "places")]
     /// Puts a file in place of another of this folder, and makes that durable.
     pub(crate) fn move_over(&self, path: &Path, to: &Path) -> io::Result<()> {
         let from = self.parent(path)?;
@@ -185,6 +186,7 @@ impl Tree {
         Ok(rustix::fs::fsync(&into)?)
     }
 
+    #[cfg(feature = "places")]
     /// Removes a file.
     pub(crate) fn remove_file(&self, path: &Path) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(self.parent(path)?, file_name(path), AtFlags::empty())?)

@@ -28,7 +28,7 @@ pub use access::{Access, Cluster};
 pub use claims::Claimed;
 pub use config::ClusterConfig;
 pub use placement::{Endpoints, Placement, Pull, Sdk, Security};
-pub use pod::{INIT, MAIN, build};
+pub use pod::{INIT, INPUTS, MAIN, build};
 pub use project::{Asked, Limits, Project, Projects};
 pub use runner::{ClusterPorts, ClusterRunner};
 pub use strays::Stray;

@@ -7,6 +7,7 @@
 mod containers;
 mod environment;
 mod image;
+mod inputs;
 mod labels;
 mod mounts;
 mod resources;
@@ -30,6 +31,8 @@ use crate::refusal::not_possible;
 pub const MAIN: &str = "main";
 /// The container that brings the runner.
 pub const INIT: &str = "flowforge-sdk-init";
+/// The container that fetches input artifacts, if there are any.
+pub const INPUTS: &str = "flowforge-inputs";
 /// The volume that the runner is in.
 const SDK: &str = "flowforge-sdk";
 /// Where the main container sees it.
@@ -51,14 +54,18 @@ pub fn build(order: &WorkOrder, placement: &Placement, now: Timestamp) -> Result
     };
     let processes: Vec<&Process> = program.processes().collect();
     let content = volumes::build(order, &processes, &placement.workflow_claims)?;
-    let containers = Builder { order, placement, volumes: &content.names }.all(program)?;
+    let inputs = inputs::build(order, &content.names, placement)?;
+    let seen = &*inputs.mounts;
+    let containers =
+        Builder { order, placement, volumes: &content.names, inputs: seen }.all(program)?;
     let mut volumes = content.volumes;
     volumes.extend([volumes::sdk(), volumes::token()]);
+    volumes.extend(inputs.volume);
     let mut annotations = labels::annotations(order, now);
     annotations.extend(content.annotations);
     Ok(Pod {
         metadata: metadata(order, placement, annotations),
-        spec: Some(spec(order, placement, containers, volumes)),
+        spec: Some(spec(order, placement, (inputs.container, containers), volumes)),
         status: None,
     })
 }
@@ -80,10 +87,11 @@ fn metadata(
 fn spec(
     order: &WorkOrder,
     placement: &Placement,
-    containers: Containers,
+    (fetch, containers): (Option<Container>, Containers),
     volumes: Vec<Volume>,
 ) -> PodSpec {
     let mut init = vec![init(order, placement)];
+    init.extend(fetch);
     init.extend(containers.init);
     let secret = |name: &String| LocalObjectReference { name: name.clone() };
     let pull_secrets: Vec<_> = placement.pull_secrets.iter().map(secret).collect();

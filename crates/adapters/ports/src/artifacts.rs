@@ -1,8 +1,9 @@
 //! Where artifacts are kept: a directory or an object store, and whatever a document names.
 
+use std::io::Read;
 use std::path::Path;
 
-use flowforge_model::artifact::{Artifact, StageIn, StageOut};
+use flowforge_model::artifact::{Artifact, Location, StageIn, StageOut};
 use flowforge_model::status::Reason;
 
 /// Why an artifact could not be moved.
@@ -55,4 +56,47 @@ pub trait Artifacts: Send + Sync + 'static {
         output: &StageOut,
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Artifact>, ArtifactError>;
+}
+
+/// Takes one key.
+pub type Each<'a> = dyn FnMut(&str) -> Result<(), ArtifactError> + 'a;
+
+/// Artifacts as they are kept, for machines that have no stores and pack and unpack for themselves. `below`
+/// is a part of what is at a location: empty, or a path with a slash before it; it never leads elsewhere.
+/// Calls block; nothing is held in memory as a whole.
+pub trait ArtifactBytes: Send + Sync + 'static {
+    /// The bytes of an object; none if nothing is there, or a folder. The reader fails with an
+    /// [`ArtifactError`] inside if the store breaks off.
+    ///
+    /// # Errors
+    /// See [`ArtifactError`].
+    fn read(
+        &self,
+        location: &Location,
+        below: &str,
+    ) -> Result<Option<Box<dyn Read>>, ArtifactError>;
+
+    /// Tells the key of every object of a folder, relative to it; of an empty folder with a slash at its
+    /// end, of the folder itself, if it is empty, the empty string.
+    ///
+    /// # Errors
+    /// See [`ArtifactError`], and those of `each`.
+    fn list(
+        &self,
+        location: &Location,
+        below: &str,
+        each: &mut Each<'_>,
+    ) -> Result<(), ArtifactError>;
+
+    /// Keeps an object, which appears, whole and durable, when `data` has ended, in place of an older one.
+    /// Where `data` fails nothing appears. `below` with a slash at its end marks an empty folder.
+    ///
+    /// # Errors
+    /// See [`ArtifactError`].
+    fn write(
+        &self,
+        location: &Location,
+        below: &str,
+        data: &mut dyn Read,
+    ) -> Result<(), ArtifactError>;
 }

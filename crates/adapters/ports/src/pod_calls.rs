@@ -2,11 +2,14 @@
 
 use flowforge_model::attempt::WorkOrder;
 use flowforge_model::id::{PodUid, WorkflowId};
+use flowforge_model::status::Reason;
 use serde::{Deserialize, Serialize};
 
 use crate::logs::{LogLine, Shipment};
 
-/// Where pods find their routes: `{ATTEMPTS}/WORKFLOW/NODE/NUMBER/start`, `result` and `logs`.
+/// Where pods find their routes: `{ATTEMPTS}/WORKFLOW/NODE/NUMBER/start`, `result`, `logs`,
+/// `artifacts/NAME` (PUT), `inputs/NAME` and `lists/NAME` (GET; one JSON string a line). These three take
+/// a query `below`: a part of the artifact, with a slash before it.
 pub const ATTEMPTS: &str = "/internal/v1/attempts";
 /// Whom the service-account token of a pod is for.
 pub const AUDIENCE: &str = "flowforge";
@@ -69,4 +72,15 @@ pub enum Outcome {
 pub struct Told {
     /// What became of it.
     pub outcome: Outcome,
+}
+
+/// Why a server could not move an artifact, with status 422: what its stores said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unmoved {
+    /// As in [`crate::artifacts::ArtifactError`].
+    pub reason: Reason,
+    /// As there.
+    pub transient: bool,
+    /// As there, without the artifact's name.
+    pub message: String,
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 
 use flowforge_model::artifact::{Artifact, StageIn, StageOut};
 use flowforge_model::attempt::{Failure, FailureClass};
@@ -106,6 +107,23 @@ pub(crate) fn keep(
         kept.extend(artifact.map(|artifact| (output.name.clone(), artifact)));
     }
     Ok(kept)
+}
+
+/// Keeps what a process that failed has left; what is missing or cannot be kept is left out.
+pub(crate) fn keep_some(
+    artifacts: &dyn Artifacts,
+    (places, control): (&Places, &Control),
+    outputs: &[StageOut],
+    paths: &[PathBuf],
+) -> Vec<(String, Artifact)> {
+    let mut all = Vec::new();
+    for (output, path) in outputs.iter().zip(paths) {
+        match keep(artifacts, (places, control), from_ref(output), from_ref(path)) {
+            Ok(kept) => all.extend(kept),
+            Err(failure) => tracing::debug!(why = failure.message, "an artifact is not kept"),
+        }
+    }
+    all
 }
 
 fn invalid(output: &StageOut, why: &str) -> Failure {

@@ -4,7 +4,6 @@ use std::cell::OnceCell;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::slice::from_ref;
 
 use flowforge_model::attempt::{Fact, FactKind, Failure, FailureClass, Report, Work, WorkOrder};
 use flowforge_model::status::Reason;
@@ -140,13 +139,9 @@ fn collect_some(setting: &Setting<'_>, main: &Ran<'_>, report: &mut Report, cont
     };
     let paths = &main.launch.paths;
     report.outputs = outputs::collect_some(places, &order.outputs, &paths.parameters);
-    for (output, path) in order.artifacts_out.iter().zip(&paths.artifacts) {
-        let (from, artifacts) = ((places, control), &*context.artifacts);
-        match artifacts::keep(artifacts, from, from_ref(output), from_ref(path)) {
-            Ok(kept) => report.artifacts.extend(kept),
-            Err(failure) => tracing::debug!(why = failure.message, "an artifact is not kept"),
-        }
-    }
+    let (from, artifacts) = ((places, control), &*context.artifacts);
+    report.artifacts =
+        artifacts::keep_some(artifacts, from, &order.artifacts_out, &paths.artifacts);
 }
 
 pub(crate) fn exit_code(status: ExitStatus) -> Option<i32> {

@@ -3,6 +3,7 @@
 //! The same capture, outputs and verdicts as for a local process. What a container has already is not
 //! made again: there are no mounts, no roots and no limits here.
 
+mod inputs;
 mod oom;
 mod warden;
 
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use flowforge_model::attempt::{Failure, FailureClass, Main, Process, Report, Work, WorkOrder};
 use flowforge_model::status::Reason;
+use flowforge_ports::artifacts::Artifacts;
 use flowforge_ports::clock::Clock;
 use flowforge_ports::logs::LogStore;
 
@@ -24,8 +26,9 @@ use crate::environment::{ATTEMPT, DEFAULT_PATH};
 use crate::outputs::Places;
 use crate::supervise::{Bounds, Cause, Ended, Running};
 use crate::survivors::end_marked;
-use crate::{directory, mapping, outputs, variables};
+use crate::{artifacts, directory, mapping, outputs, variables};
 
+pub use inputs::fetch_inputs;
 use oom::Kills;
 pub use warden::Warden;
 
@@ -48,6 +51,8 @@ pub struct Container<'a> {
     pub clock: &'a dyn Clock,
     /// Its name, where several run the attempt. What it leaves is then found by this.
     pub name: Option<&'a str>,
+    /// Where its artifacts go.
+    pub artifacts: &'a dyn Artifacts,
 }
 
 impl std::fmt::Debug for Container<'_> {
@@ -79,6 +84,7 @@ struct Prepared<'a> {
     cwd: PathBuf,
     places: Places,
     outputs: Vec<PathBuf>,
+    artifacts: Vec<PathBuf>,
 }
 
 /// A process that runs.
@@ -95,6 +101,8 @@ impl Begun<'_> {
     ) -> Result<Prepared<'a>, Failure> {
         let process = only(order)?;
         outputs::check(&order.outputs)?;
+        artifacts::check_outputs(&order.artifacts_out)?;
+        inputs::check(&order.artifacts_in)?;
         let known = known(container.environment);
         let process = &*variables::in_command(process, &known);
         let cwd = working_directory(process, container.scratch)
@@ -114,7 +122,7 @@ impl Begun<'_> {
             cwd: cwd.clone(),
             ..CommandLine::default()
         };
-        let settle = |output: &String| mapping::settle(Path::new(output), &[]);
+        let settle = |path: &String| mapping::settle(Path::new(path), &[]);
         Ok(Prepared {
             order,
             container,
@@ -123,13 +131,14 @@ impl Begun<'_> {
             places: Places::shared(&cwd)?,
             cwd,
             outputs: order.outputs.iter().map(|output| settle(&output.path)).collect(),
+            artifacts: order.artifacts_out.iter().map(|output| settle(&output.path)).collect(),
         })
     }
 
     /// Watches the process to its end and collects what it left.
     fn end(self, warden: &Warden) -> Report {
-        let Self { prepared: Prepared { order, container, places, outputs, .. }, running, kills } =
-            self;
+        let Self { prepared, running, kills } = self;
+        let Prepared { order, container, .. } = prepared;
         let clock = container.clock;
         let started_at = clock.now();
         let deadline = order.deadline.and_then(|span| Instant::now().checked_add(span.into()));
@@ -160,17 +169,7 @@ impl Begun<'_> {
             artifacts: Vec::new(),
             result: captured.result,
         };
-        match &report.failure {
-            None => match outputs::collect(&places, &order.outputs, &outputs) {
-                Ok(all) => report.outputs = all,
-                Err(failure) => report.failure = Some(failure),
-            },
-            // As in Argo: what a process left is there for who goes on in spite of its failure.
-            Some(failure) if matches!(failure.reason, Reason::ExitCode | Reason::OomKilled) => {
-                report.outputs = outputs::collect_some(&places, &order.outputs, &outputs);
-            }
-            Some(_) => {}
-        }
+        prepared.collect(&mut report, warden);
         report
     }
 }
@@ -186,6 +185,34 @@ impl<'a> Prepared<'a> {
             .map_err(|error| refused(&error, &self.argv, &self.path))?;
         warden.watches(running.pid());
         Ok(Begun { prepared: self, running, kills })
+    }
+
+    /// Takes what the process has left. As in Argo, what one that failed has left is there, too, for who
+    /// goes on in spite of its failure.
+    fn collect(&self, report: &mut Report, warden: &Warden) {
+        let Self { order, container, places, .. } = self;
+        let from = (places, warden.control());
+        let outputs = (&*order.artifacts_out, &*self.artifacts);
+        match &report.failure {
+            None => {
+                let collected = outputs::collect(places, &order.outputs, &self.outputs);
+                let kept = collected.and_then(|all| {
+                    report.outputs = all;
+                    artifacts::keep(container.artifacts, from, outputs.0, outputs.1)
+                });
+                match kept {
+                    Ok(all) => report.artifacts = all,
+                    Err(_) if warden.asked() => report.failure = Some(told_to_end()),
+                    Err(failure) => report.failure = Some(failure),
+                }
+            }
+            Some(failure) if matches!(failure.reason, Reason::ExitCode | Reason::OomKilled) => {
+                report.outputs = outputs::collect_some(places, &order.outputs, &self.outputs);
+                report.artifacts =
+                    artifacts::keep_some(container.artifacts, from, outputs.0, outputs.1);
+            }
+            Some(_) => {}
+        }
     }
 
     fn command(&self) -> Command {
@@ -226,11 +253,6 @@ fn only(order: &WorkOrder) -> Result<&Process, Failure> {
     if let Some(init) = program.init.first() {
         let why = format!("this container was not told whether it is {}", init.name);
         return Err(not_possible(&why));
-    }
-    let taken = order.artifacts_in.iter().map(|artifact| &artifact.name);
-    let given = order.artifacts_out.iter().map(|artifact| &artifact.name);
-    if let Some(name) = taken.chain(given).next() {
-        return Err(not_possible(&format!("the artifact {name} cannot be used in a pod yet")));
     }
     Ok(process)
 }

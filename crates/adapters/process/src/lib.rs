@@ -36,7 +36,7 @@ mod tests;
 
 pub use config::ProcessConfig;
 pub use confine::exec_task;
-pub use contained::{Container, Warden, run_contained};
+pub use contained::{Container, Warden, fetch_inputs, run_contained};
 pub use runner::{ProcessPorts, ProcessRunner};
 pub use secrets::DirectorySecrets;
 pub use survivors::end_survivors;

@@ -4,8 +4,11 @@
 //! lines are kept; at the end the report is sent until it is taken, and the exit code of the task is
 //! that of the container whatever comes of that.
 
+mod artifacts;
 mod backoff;
+mod inputs;
 mod last_word;
+mod line;
 mod place;
 mod server;
 mod settings;
@@ -22,7 +25,9 @@ use flowforge_ports::clock::SystemClock;
 use flowforge_ports::pod_calls::{StartRequest, Started, Told};
 use flowforge_process::{Container, Warden, run_contained};
 
+use artifacts::Patient;
 use backoff::{Backoff, FATAL};
+pub(crate) use inputs::fetch;
 use last_word::LastWord;
 use place::{Place, With, Word};
 use server::{Server, Trouble};
@@ -66,6 +71,12 @@ pub(crate) fn run() -> ExitCode {
             Err(error) => return last_word.refused("no_resources", &error.to_string()),
         };
     let (environment, scratch) = (settings.environment(&token), place.scratch(&settings.directory));
+    let artifacts = Patient::new(
+        &server.with_token(&token),
+        &warden,
+        settings.report_wait,
+        &settings.directory,
+    );
     let container = Container {
         scratch: &scratch,
         entrypoint: &settings.entrypoint,
@@ -74,6 +85,7 @@ pub(crate) fn run() -> ExitCode {
         logs: &shipper,
         clock: &SystemClock,
         name: place.name(),
+        artifacts: &artifacts,
     };
     let run = |order: &WorkOrder| run_contained(order, &container, &warden);
     // The end is more than the last lines, if the pod is going down.

@@ -51,6 +51,7 @@ use flowforge_listen::{Bounds, Closing};
 use flowforge_model::id::ScheduleId;
 use flowforge_model::plan::RetryStrategy;
 use flowforge_model::time::Timestamp;
+use flowforge_ports::artifacts::ArtifactBytes;
 use flowforge_ports::catalog::Catalog;
 use flowforge_ports::clock::{Clock, SystemClock};
 use flowforge_ports::explain::Explains;
@@ -83,6 +84,10 @@ pub struct Limits {
     pub compiles: usize,
     /// Artifacts fetched or sent at the same time; more wait.
     pub downloads: usize,
+    /// Artifacts that pods fetch or send at the same time; more wait.
+    pub transfers: usize,
+    /// Bytes of one artifact, or of one file of it where it is kept as one object a file.
+    pub artifact_bytes: u64,
     /// Calls into the store at the same time.
     pub calls: usize,
     /// Reads of logs at the same time: an aggregator that hangs must not stop the others.
@@ -115,6 +120,8 @@ impl Default for Limits {
             streams: 256,
             compiles: 2,
             downloads: 8,
+            transfers: 16,
+            artifact_bytes: flowforge_model::limits::ARTIFACT_BYTES,
             calls: 32,
             log_calls: 16,
             head_timeout: Duration::from_secs(10),
@@ -143,6 +150,8 @@ pub struct ApiConfig {
     pub default_retry: Option<RetryStrategy>,
     /// Where artifacts are downloaded from; none if nothing keeps any.
     pub downloads: Option<Downloads>,
+    /// Where the artifacts of pods are; none if nothing keeps any.
+    pub artifacts: Option<Arc<dyn ArtifactBytes>>,
     /// Where work and signs of life of servers are looked at; none if this is the only one.
     pub queue: Option<QueueAccess>,
     /// What pods begin and tell; none if there are no pods, and no routes for them then.
@@ -169,6 +178,7 @@ impl ApiConfig {
             default_project: "default".to_owned(),
             default_retry: None,
             downloads: None,
+            artifacts: None,
             queue: None,
             pods: None,
             explains: None,
@@ -222,6 +232,7 @@ impl Api {
             compiles: Arc::new(Semaphore::new(config.limits.compiles)),
             questions: Arc::new(Semaphore::new(QUESTIONS)),
             downloads: Arc::new(Semaphore::new(config.limits.downloads)),
+            transfers: Arc::new(Semaphore::new(config.limits.transfers)),
             streams: Arc::new(Semaphore::new(config.limits.streams)),
             closing: Closing::default(),
             config,
@@ -288,6 +299,7 @@ pub(crate) struct Shared {
     compiles: Arc<Semaphore>,
     questions: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
+    transfers: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     closing: Closing,
 }

@@ -107,3 +107,19 @@ pub(crate) fn workflow_id(text: &str) -> Option<WorkflowId> {
     let id: WorkflowId = text.parse().ok()?;
     (id.to_string() == text).then_some(id)
 }
+
+/// An artifact of the attempt that a path names, by the artifact's name.
+#[derive(Debug)]
+pub(crate) struct AttemptArtifactPath(pub(crate) AttemptKey, pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for AttemptArtifactPath {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let AttemptPath(key) = AttemptPath::from_request_parts(parts, state).await?;
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| Failure::new(Code::NotFound, Code::NotFound.text()))?;
+        let name = params.iter().nth(3).map(|(_, value)| value.to_owned()).unwrap_or_default();
+        Ok(Self(key, name))
+    }
+}

@@ -4,9 +4,11 @@
 //! the token of `/api` does not count here. A pod shows who it is with a token of its cluster, and gets
 //! one for its attempt.
 
+mod artifacts;
 mod keys;
 mod routes;
 mod token;
+mod transfer;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flowforge_ports::artifacts::ArtifactError;
+use flowforge_ports::artifacts::{ArtifactError, Each};
 use rustix::fs::FileType;
 
-use super::{Each, Objects, Upload};
+use super::{Objects, Upload};
 use crate::fault::{disk, invalid};
 use crate::tree::Tree;
 

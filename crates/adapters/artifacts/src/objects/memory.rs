@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flowforge_ports::artifacts::ArtifactError;
+use flowforge_ports::artifacts::{ArtifactError, Each};
 
-use super::{Each, Objects, Upload};
+use super::{Objects, Upload};
 
 type Map = BTreeMap<String, Arc<[u8]>>;
 

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowforge_http::{Answer, Call, Client, Header, HttpError, Payload};
-use flowforge_ports::artifacts::ArtifactError;
+use flowforge_ports::artifacts::{ArtifactError, Each};
 
-use super::{Each, Objects, Upload};
+use super::{Objects, Upload};
 use crate::fault::{store, through, unreachable};
 use sign::{Signing, encode};
 use upload::Sending;

@@ -1,6 +1,8 @@
 //! What every place of objects does, asked through the port.
 
-use std::io::Read;
+use std::io::{self, Read};
+
+use flowforge_ports::artifacts::ArtifactBytes as _;
 
 use super::*;
 use crate::objects::Objects;
@@ -14,6 +16,7 @@ pub(super) fn conforms(bench: &Bench) {
     what_is_missing_is_said(bench);
     a_newer_one_replaces(bench);
     half_an_object_is_never_seen(&*bench.stores.repository);
+    bytes_go_for_others(&bench.stores);
     large_ones_pass(bench);
 }
 
@@ -154,4 +157,56 @@ fn the_memory_conforms() {
 fn a_small_stack_is_enough() {
     let small = std::thread::Builder::new().stack_size(256 * 1024);
     small.spawn(|| conforms(&Bench::new())).unwrap().join().unwrap();
+}
+
+/// What a machine without stores has of these.
+fn bytes_go_for_others(stores: &Stores) {
+    let place = Location::Repository { key: "others/x".to_owned() };
+    let read = |below: &str| {
+        let found = stores.read(&place, below).unwrap();
+        found.map(|mut object| {
+            let mut text = String::new();
+            object.read_to_string(&mut text).unwrap();
+            text
+        })
+    };
+    let list = || {
+        let mut keys = Vec::new();
+        let mut each = |key: &str| {
+            keys.push(key.to_owned());
+            Ok(())
+        };
+        stores.list(&place, "", &mut each).unwrap();
+        keys.sort();
+        keys
+    };
+    let broken = &mut "half".as_bytes().chain(Broken);
+    assert!(stores.write(&place, "/a/b", broken).is_err());
+    // A directory keeps the folders that were made for it.
+    assert!(read("/a/b").is_none() && list().iter().all(|key| key.ends_with('/')));
+    stores.write(&place, "/a/b", &mut "whole".as_bytes()).unwrap();
+    stores.write(&place, "/a/b", &mut "again".as_bytes()).unwrap();
+    stores.write(&place, "/none/", &mut io::empty()).unwrap();
+    assert_eq!((read(""), read("/a"), read("/a/b")), (None, None, Some("again".to_owned())));
+    assert_eq!(list(), ["a/b", "none/"]);
+    for out in ["/../y", "/a/../../y", "//y", "y", "/.", "/%2e%2e/y"] {
+        let refused = [
+            stores.read(&place, out).map(|_| ()),
+            stores.list(&place, out, &mut |_| Ok(())),
+            stores.write(&place, out, &mut io::empty()),
+        ];
+        for refused in refused {
+            assert_eq!(refused.unwrap_err().reason, Reason::ArtifactInvalid, "{out}");
+        }
+    }
+    let text = Location::Raw { data: "x".to_owned() };
+    assert!(stores.read(&text, "").is_err() && stores.write(&text, "", &mut io::empty()).is_err());
+}
+
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("cut"))
+    }
 }

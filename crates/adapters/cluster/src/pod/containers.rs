@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use flowforge_model::attempt::{Failure, Main, Process, Program, WorkOrder};
-use k8s_openapi::api::core::v1::{Container, EnvVar};
+use k8s_openapi::api::core::v1::{Container, EnvVar, VolumeMount};
 
 use super::volumes::token_mount;
-use super::{INIT, MAIN, SDK, SDK_PATH, environment, image, mount, mounts, resources, security};
+use super::{
+    INIT, INPUTS, MAIN, SDK, SDK_PATH, environment, image, mount, mounts, resources, security,
+};
 use crate::placement::Placement;
 use crate::refusal::not_possible;
 
@@ -22,6 +24,8 @@ pub(super) struct Builder<'a> {
     pub(super) placement: &'a Placement,
     /// The volumes of the document with their names in the pod.
     pub(super) volumes: &'a [(&'a str, String)],
+    /// The input artifacts, for the one container that they are of.
+    pub(super) inputs: &'a [VolumeMount],
 }
 
 /// Those before the main ones, and the main ones.
@@ -33,7 +37,7 @@ pub(super) struct Containers {
 impl Builder<'_> {
     pub(super) fn all(&self, program: &Program) -> Result<Containers, Failure> {
         if let (Main::One(process), []) = (&program.main, program.init.as_slice()) {
-            let main = vec![self.container(process)?];
+            let main = vec![self.container(process, self.inputs)?];
             return Ok(Containers { init: Vec::new(), main });
         }
         check(program)?;
@@ -53,7 +57,8 @@ impl Builder<'_> {
 
     /// One of several. What it asks for is its own.
     fn named(&self, process: &Process) -> Result<Container, Failure> {
-        let mut container = self.container(process)?;
+        let inputs = if process.name == MAIN { self.inputs } else { &[] };
+        let mut container = self.container(process, inputs)?;
         container.name.clone_from(&process.name);
         let env = container.env.get_or_insert_default();
         env.retain(|variable| variable.name != CONTAINER);
@@ -65,10 +70,11 @@ impl Builder<'_> {
         Ok(container)
     }
 
-    fn container(&self, process: &Process) -> Result<Container, Failure> {
-        let Self { order, placement, volumes } = *self;
+    fn container(&self, process: &Process, inputs: &[VolumeMount]) -> Result<Container, Failure> {
+        let Self { order, placement, volumes, .. } = *self;
         image::check(&process.image, &placement.registries)?;
         let mut mounts = mounts::build(process, volumes)?;
+        mounts.extend_from_slice(inputs);
         mounts.extend([mount(SDK, SDK_PATH), token_mount()]);
         Ok(Container {
             name: MAIN.to_owned(),
@@ -87,7 +93,7 @@ impl Builder<'_> {
 
 /// Whether a cluster takes the names.
 fn check(program: &Program) -> Result<(), Failure> {
-    let mut seen = BTreeSet::from([INIT]);
+    let mut seen = BTreeSet::from([INIT, INPUTS]);
     for process in program.processes() {
         let name = process.name.as_str();
         let fault = |why: &str| not_possible(format!("the container {name:.80?}: {why}"));

@@ -111,10 +111,7 @@ fn ours(
     ]
     .map(|(name, value)| text(name, value))
     .into();
-    let field = ObjectFieldSelector { api_version: None, field_path: "metadata.uid".to_owned() };
-    let source = EnvVarSource { field_ref: Some(field), ..EnvVarSource::default() };
-    let name = "FLOWFORGE_POD_UID".to_owned();
-    all.push(EnvVar { name, value: None, value_from: Some(source) });
+    all.push(pod_uid());
     if process.command.is_empty() {
         let Some(words) = image::entrypoint(&process.image, &placement.entrypoints) else {
             return Err(not_possible(format!(
@@ -126,6 +123,23 @@ fn ours(
         all.push(text("FLOWFORGE_ENTRYPOINT", words.replace('$', "$$")));
     }
     Ok(all)
+}
+
+/// What a runner needs to know, whatever it does in the pod.
+pub(super) fn runners(order: &WorkOrder, placement: &Placement) -> Vec<EnvVar> {
+    vec![
+        text("FLOWFORGE_API_ENDPOINT", placement.endpoints.api.clone()),
+        text("FLOWFORGE_ATTEMPT", order.key.to_string()),
+        text("FLOWFORGE_GRACE", grace(placement.grace).to_string()),
+        pod_uid(),
+    ]
+}
+
+fn pod_uid() -> EnvVar {
+    let field = ObjectFieldSelector { api_version: None, field_path: "metadata.uid".to_owned() };
+    let source = EnvVarSource { field_ref: Some(field), ..EnvVarSource::default() };
+    let name = "FLOWFORGE_POD_UID".to_owned();
+    EnvVar { name, value: None, value_from: Some(source) }
 }
 
 /// Seconds that the runner gives to what it runs: after that it needs some to tell the end.

@@ -41,7 +41,18 @@ pub(super) fn build(
 }
 
 fn check(mount: &Mount) -> Result<(), &'static str> {
-    let path = mount.path.as_str();
+    check_path(&mount.path)?;
+    match &mount.sub_path {
+        Some(sub) if sub.starts_with('/') || sub.split('/').any(|part| part == "..") => {
+            Err("its subPath leads out of the volume")
+        }
+        Some(sub) if sub.contains('\0') => Err("its subPath holds a NUL byte"),
+        _ => Ok(()),
+    }
+}
+
+/// Whether something may be mounted there.
+pub(super) fn check_path(path: &str) -> Result<(), &'static str> {
     if !path.starts_with('/') {
         return Err("is not absolute");
     }
@@ -60,11 +71,5 @@ fn check(mount: &Mount) -> Result<(), &'static str> {
     if KEPT.iter().any(|kept| plain.starts_with(&format!("{kept}/"))) {
         return Err("is kept for the system and the runner");
     }
-    match &mount.sub_path {
-        Some(sub) if sub.starts_with('/') || sub.split('/').any(|part| part == "..") => {
-            Err("its subPath leads out of the volume")
-        }
-        Some(sub) if sub.contains('\0') => Err("its subPath holds a NUL byte"),
-        _ => Ok(()),
-    }
+    Ok(())
 }

@@ -2,7 +2,9 @@
 
 mod policy;
 
-use flowforge_model::artifact::{Given, SecretKey, SecretVariables};
+use flowforge_model::artifact::{
+    Archive, Artifact, Given, Location, SecretKey, SecretVariables, StageIn,
+};
 use flowforge_model::attempt::VolumeSource;
 use flowforge_model::attempt::{
     AttemptKey, Main, Member, Mount, Program, Request, Volume as Asked,
@@ -71,6 +73,18 @@ pub(crate) fn process() -> Process {
         image: "busybox".to_owned(),
         command: vec!["true".to_owned()],
         ..Process::default()
+    }
+}
+
+fn input(path: &str) -> StageIn {
+    let location = Location::Repository { key: "k".to_owned() };
+    StageIn {
+        name: "a".to_owned(),
+        path: path.to_owned(),
+        artifact: Some(Artifact { location, archive: Archive::TarGz, sub_path: None }),
+        optional: false,
+        mode: None,
+        recurse: false,
     }
 }
 
@@ -170,6 +184,60 @@ fn a_pod_of_several_containers() {
     order.volumes = vec![Asked { name: "v".to_owned(), source: VolumeSource::Empty }];
     let pod = build(&order, &placement(), Timestamp(0)).expect("a pod");
     insta::assert_snapshot!(serde_json::to_string_pretty(&pod).expect("text"));
+}
+
+#[test]
+fn artifacts_are_mounted_where_they_are_asked_for() {
+    let mount = |volume: &str, path: &str, read_only| Mount {
+        volume: volume.to_owned(),
+        path: path.to_owned(),
+        sub_path: Some("s".to_owned()),
+        read_only,
+    };
+    let mut order = order(Process {
+        mounts: vec![mount("v", "/work/", true), mount("w", "/work/in", false)],
+        ..process()
+    });
+    let source = || VolumeSource::Empty;
+    let volume = |name: &str| Asked { name: name.to_owned(), source: source() };
+    order.volumes = vec![volume("v"), volume("w")];
+    let nothing = StageIn { artifact: None, optional: true, ..input("/none") };
+    order.artifacts_in = vec![
+        input("/work/a"),
+        input("/my-artifact"),
+        nothing,
+        input("//work//in/deep/b"),
+        input("/usr/local/bin/tool/"),
+        input("/worker"),
+    ];
+    let pod = build(&order, &placement(), Timestamp(0)).expect("a pod");
+    let mut spec = pod.spec.expect("a spec");
+    let main = spec.containers.pop().and_then(|main| main.volume_mounts);
+    let fetch = spec.init_containers.and_then(|mut all| all.pop());
+    insta::assert_snapshot!(serde_json::to_string_pretty(&(main, fetch)).expect("text"));
+}
+
+#[test]
+fn where_an_artifact_cannot_be_is_named() {
+    let told = |paths: &[&str]| {
+        let (volume, path) = ("v".to_owned(), "/work".to_owned());
+        let mounts = vec![Mount { volume: volume.clone(), path, sub_path: None, read_only: false }];
+        let mut order = order(Process { mounts, ..process() });
+        order.volumes = vec![Asked { name: volume, source: VolumeSource::Empty }];
+        order.artifacts_in = paths.iter().map(|path| input(path)).collect();
+        let (reason, message) = refused(&order, &placement());
+        format!("{}: {message}", reason.as_str())
+    };
+    let all = [
+        told(&["a"]),
+        told(&["/a/../proc"]),
+        told(&["/flowforge/ff-run"]),
+        told(&["/flowforge-inputs/0"]),
+        told(&["/"]),
+        told(&["//work/"]),
+        told(&["/a", "//a/"]),
+    ];
+    insta::assert_snapshot!(all.join("\n"));
 }
 
 #[test]

@@ -160,7 +160,9 @@ fn deadline() -> Failure {
 fn never_ran(seen: &Seen<'_>, memory: Memory, now: Timestamp) -> Option<Report> {
     let init = seen.sdk.and_then(state).and_then(|state| state.terminated.as_ref());
     let init = init.filter(|ended| ended.exit_code != 0);
-    if init.is_none() && !["Failed", "Succeeded"].contains(&seen.phase()) {
+    let inputs = seen.inputs.and_then(state).and_then(|state| state.terminated.as_ref());
+    let inputs = inputs.filter(|ended| ended.exit_code != 0);
+    if init.is_none() && inputs.is_none() && !["Failed", "Succeeded"].contains(&seen.phase()) {
         return None;
     }
     let failure = if memory.stopped {
@@ -171,6 +173,8 @@ fn never_ran(seen: &Seen<'_>, memory: Memory, now: Timestamp) -> Option<Report> 
         deadline()
     } else if seen.deletion.is_some() {
         lost(Reason::PodDeleted, "its pod was deleted before it began")
+    } else if let Some(inputs) = inputs {
+        unfetched(inputs)
     } else if let Some(init) = init {
         let why = shown(init.message.as_deref().or(init.reason.as_deref()).unwrap_or_default());
         let code = init.exit_code;
@@ -182,4 +186,23 @@ fn never_ran(seen: &Seen<'_>, memory: Memory, now: Timestamp) -> Option<Report> 
         lost(Reason::Lost, format!("its node did not run its pod: {reason}: {message}"))
     };
     Some(failed(seen.started_at(), now, None, failure))
+}
+
+/// Its input artifacts could not be fetched. If the runner told why, that is known already.
+fn unfetched(ended: &ContainerStateTerminated) -> Failure {
+    let message = ended.message.as_deref().unwrap_or_default();
+    match Word::parse(message) {
+        Some(Word::Refused(why)) => {
+            lost(Reason::Lost, format!("its pod was not allowed to begin: {why}"))
+        }
+        word => {
+            let why = match word {
+                Some(Word::Unreported(why)) => format!("; its pod could not report: {why}"),
+                _ => String::new(),
+            };
+            let code = ended.exit_code;
+            let message = format!("its input artifacts were not fetched: exit code {code}{why}");
+            error(Reason::InitFailed, message)
+        }
+    }
 }

@@ -7,12 +7,14 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::pod::{INIT, MAIN};
+use crate::pod::{INIT, INPUTS, MAIN};
 
 pub(super) struct Seen<'p> {
     pub(super) status: Option<&'p PodStatus>,
     /// The container that brings the runner.
     pub(super) sdk: Option<&'p ContainerStatus>,
+    /// The one that fetches artifacts.
+    pub(super) inputs: Option<&'p ContainerStatus>,
     /// The user's before the main ones.
     pub(super) init: Vec<&'p ContainerStatus>,
     /// The main ones that are known of; those that a cluster put beside them are not.
@@ -35,6 +37,7 @@ impl<'p> Seen<'p> {
         Self {
             status,
             sdk: named(before, &[INIT]).into_iter().next(),
+            inputs: named(before, &[INPUTS]).into_iter().next(),
             init: named(before, &init),
             main: named(status.and_then(|status| status.container_statuses.as_ref()), &main),
             mains: main.len(),
@@ -57,7 +60,8 @@ impl<'p> Seen<'p> {
 
     /// All containers in the order in which they begin.
     pub(super) fn all(&self) -> impl Iterator<Item = &'p ContainerStatus> {
-        self.sdk.into_iter().chain(self.init.iter().copied()).chain(self.main.iter().copied())
+        let ours = self.sdk.into_iter().chain(self.inputs);
+        ours.chain(self.init.iter().copied()).chain(self.main.iter().copied())
     }
 
     /// When the first of the user's containers began.

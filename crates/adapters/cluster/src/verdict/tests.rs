@@ -181,6 +181,39 @@ fn waits() {
     insta::assert_snapshot!(lines(&rows));
 }
 
+/// A pod whose artifacts are fetched, or were.
+fn fetching(state: &Value, main: Option<&Value>) -> Pod {
+    let mut all = json!({ "phase": "Pending",
+        "initContainerStatuses": [status("flowforge-inputs", state)] });
+    if let Some(main) = main {
+        all["containerStatuses"] = json!([status("main", main)]);
+    }
+    pod(&all, None)
+}
+
+#[test]
+fn artifacts_are_fetched_before() {
+    let running = json!({ "running": { "startedAt": "2023-11-14T22:13:10Z" } });
+    let pull = json!({ "waiting": { "reason": "ErrImagePull", "message": "no such image" } });
+    let creating = json!({ "waiting": { "reason": "PodInitializing", "message": "" } });
+    let hours = 3 * 3_600_000;
+    let ended = |code, message| fetching(&terminated(code, "Error", message), None);
+    let done = json!({ "terminated": { "exitCode": 0, "finishedAt": "2023-11-14T23:13:00Z" } });
+    let first = |pod: &Pod, stopped| told(pod, stopped, 0);
+    let rows = [
+        ("for hours", told(&fetching(&running, None), false, hours)),
+        ("no image", told(&fetching(&pull, None), false, 300_000)),
+        ("done after an hour", told(&fetching(&done, Some(&creating)), false, 3_600_000)),
+        ("done, and nothing came", told(&fetching(&done, Some(&creating)), false, hours)),
+        ("told", first(&ended(1, Some("reported")), false)),
+        ("unreported", first(&ended(1, Some("unreported: server_away: no route")), false)),
+        ("killed", first(&ended(137, None), false)),
+        ("refused", first(&ended(88, Some("refused: attempt_taken")), false)),
+        ("refused, stopped", first(&ended(88, Some("refused: attempt_stopped")), true)),
+    ];
+    insta::assert_snapshot!(lines(&rows));
+}
+
 #[test]
 fn a_pull_that_is_tried_again_is_the_same_trouble() {
     let bounds = Bounds::default();

@@ -26,7 +26,8 @@ pub(super) fn look(
         return None;
     }
     // What comes before the main containers takes the time that it takes.
-    if seen.init.iter().any(|one| state(one).is_some_and(|state| state.running.is_some())) {
+    let timed = || seen.inputs.into_iter().chain(seen.init.iter().copied());
+    if timed().any(|one| state(one).is_some_and(|state| state.running.is_some())) {
         memory.trouble = None;
         return None;
     }
@@ -57,7 +58,7 @@ pub(super) fn look(
         quiet if QUIET.contains(&quiet) => memory.trouble.map(|(kind, _)| kind),
         _ => None,
     };
-    let done = seen.init.iter().filter_map(|one| ended(one)?.finished_at.as_ref().map(instant));
+    let done = timed().filter_map(|one| ended(one)?.finished_at.as_ref().map(instant));
     let since = seen.created.into_iter().chain(done).max();
     let start = since.map(|since| since.plus(bounds.start));
     let Some(trouble) = trouble else {

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use flowforge_ports::pod_calls::ATTEMPTS;
+use flowforge_ports::pod_calls::{ATTEMPTS, Unmoved};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use ureq::Agent;
+use ureq::{Agent, Body, SendBody};
 
 use super::FATAL;
 use super::settings::Settings;
@@ -15,6 +15,8 @@ use super::settings::Settings;
 const CONNECT: Duration = Duration::from_secs(5);
 /// And has answered within this, also to the largest report.
 const ANSWER: Duration = Duration::from_secs(60);
+/// Bytes of an artifact flow, or come to be durable, within this: a transfer takes as long as it takes.
+const SILENCE: Duration = Duration::from_secs(60);
 /// Bytes of an answer: a work order of the largest document.
 const ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 /// Characters shown of an answer that is no problem document.
@@ -50,6 +52,14 @@ pub(super) struct Trouble {
     pub(super) why: String,
     /// Of an answer.
     status: Option<u16>,
+}
+
+/// Why an artifact did not move.
+pub(super) enum Unsent {
+    /// The server did not do it.
+    Trouble(Trouble),
+    /// It says what its stores say.
+    Said(Unmoved),
 }
 
 impl Trouble {
@@ -122,29 +132,75 @@ impl Server {
     }
 
     fn send(&self, what: &str, body: &[u8]) -> Result<Vec<u8>, Trouble> {
-        let away =
-            |error: ureq::Error| Trouble::away("server_away", format!("{}: {error}", self.url));
         let answer = self
             .agent
             .post(format!("{}/{what}", self.url))
             .header("authorization", format!("Bearer {}", self.token))
             .content_type("application/json")
             .send(body)
-            .map_err(away)?;
+            .map_err(|error| self.away(&error))?;
         let status = answer.status().as_u16();
-        let mut answer = answer.into_body();
-        let bytes = answer.with_config().limit(ANSWER_BYTES).read_to_vec().map_err(away)?;
-        if (200..300).contains(&status) {
-            return Ok(bytes);
+        let bytes = self.whole(answer.into_body())?;
+        if (200..300).contains(&status) { Ok(bytes) } else { Err(self.refusal(status, &bytes)) }
+    }
+
+    /// What is at `path` of this attempt; none if nothing is.
+    pub(super) fn get(&self, path: &str) -> Result<Option<Body>, Unsent> {
+        let request = self.agent.get(format!("{}/{path}", self.url));
+        let request = request.header("authorization", format!("Bearer {}", self.token));
+        let request = request.config().timeout_global(None).timeout_per_read(Some(SILENCE));
+        let answer = request.build().call().map_err(|error| Unsent::Trouble(self.away(&error)))?;
+        match answer.status().as_u16() {
+            204 => Ok(None),
+            200 => Ok(Some(answer.into_body())),
+            status => Err(self.unsent(status, answer.into_body())),
         }
-        let (code, why) = match serde_json::from_slice::<Problem>(&bytes) {
+    }
+
+    /// Sends a body to `path` of this attempt. The server is asked first whether it wants it.
+    pub(super) fn put(&self, path: &str, body: SendBody<'_>) -> Result<(), Unsent> {
+        let request = self.agent.put(format!("{}/{path}", self.url));
+        let request = request.header("authorization", format!("Bearer {}", self.token));
+        let request = request.header("expect", "100-continue");
+        let request = request.config().timeout_global(None);
+        let request = request.timeout_per_read(Some(SILENCE)).timeout_per_write(Some(SILENCE));
+        let answer = request.build().send(body);
+        let answer = answer.map_err(|error| Unsent::Trouble(self.away(&error)))?;
+        match answer.status().as_u16() {
+            200..300 => Ok(()),
+            status => Err(self.unsent(status, answer.into_body())),
+        }
+    }
+
+    fn unsent(&self, status: u16, body: Body) -> Unsent {
+        let bytes = match self.whole(body) {
+            Ok(bytes) => bytes,
+            Err(trouble) => return Unsent::Trouble(trouble),
+        };
+        match serde_json::from_slice::<Unmoved>(&bytes) {
+            Ok(said) if status == 422 => Unsent::Said(said),
+            _ => Unsent::Trouble(self.refusal(status, &bytes)),
+        }
+    }
+
+    fn away(&self, error: &ureq::Error) -> Trouble {
+        Trouble::away("server_away", format!("{}: {error}", self.url))
+    }
+
+    fn whole(&self, mut body: Body) -> Result<Vec<u8>, Trouble> {
+        let read = body.with_config().limit(ANSWER_BYTES).read_to_vec();
+        read.map_err(|error| self.away(&error))
+    }
+
+    fn refusal(&self, status: u16, bytes: &[u8]) -> Trouble {
+        let (code, why) = match serde_json::from_slice::<Problem>(bytes) {
             Ok(Problem { code, detail }) => (code, detail),
             Err(_) => {
-                let text = String::from_utf8_lossy(&bytes);
+                let text = String::from_utf8_lossy(bytes);
                 ("bad_answer".to_owned(), text.chars().take(SHOWN).collect())
             }
         };
         let why = format!("{} answers with status {status}: {why}", self.url);
-        Err(Trouble { code, why, status: Some(status) })
+        Trouble { code, why, status: Some(status) }
     }
 }

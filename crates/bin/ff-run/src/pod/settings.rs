@@ -15,6 +15,8 @@ const ATTEMPT: &str = "FLOWFORGE_ATTEMPT";
 const POD: &str = "FLOWFORGE_POD_UID";
 const TOKEN_FILE: &str = "FLOWFORGE_TOKEN_FILE";
 const DIRECTORY: &str = "FLOWFORGE_DIR";
+/// Where input artifacts are put that no volume is around.
+const INPUTS: &str = "FLOWFORGE_INPUTS";
 const ENTRYPOINT: &str = "FLOWFORGE_ENTRYPOINT";
 const CONTAINER: &str = "FLOWFORGE_CONTAINER";
 const START_WAIT: &str = "FLOWFORGE_START_WAIT";
@@ -47,6 +49,7 @@ pub(super) struct Settings {
     pub(super) key: AttemptKey,
     pub(super) pod: PodUid,
     pub(super) directory: PathBuf,
+    pub(super) inputs: PathBuf,
     pub(super) entrypoint: Vec<String>,
     /// The container's name, if its pod has several.
     pub(super) container: Option<String>,
@@ -102,6 +105,7 @@ impl Settings {
             key: attempt(&needed(ATTEMPT)?)?,
             pod,
             directory: path(DIRECTORY, "/flowforge"),
+            inputs: path(INPUTS, "/flowforge-inputs"),
             entrypoint,
             container: text(CONTAINER)?,
             termination_log: termination_log(get(TERMINATION_LOG)),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use flowforge_artifacts::{Repository, Setup, Stores};
 use flowforge_logstore::MemoryLogs;
 use flowforge_model::attempt::{AttemptKey, FactKind, Process, Report, Work, WorkOrder};
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, PodUid, WorkflowId};
@@ -122,6 +123,7 @@ impl Rig {
         let mut config = ApiConfig::new("the-token".to_owned());
         config.limits.drain = Duration::from_millis(50);
         config.limits.body_timeout = Duration::from_millis(300);
+        config.limits.artifact_bytes = MOST;
         let tell = Arc::clone(&self.told);
         let pods = PodAccess::new(
             Arc::clone(&self.store),
@@ -131,6 +133,9 @@ impl Rig {
             },
         );
         config.pods = Some(pods);
+        let repository = Repository::Directory(self.kept(""));
+        let setup = Setup::alone(repository, self.path("scratch"));
+        config.artifacts = Some(Arc::new(Stores::open(setup).unwrap()));
         let rest = Arc::new(SqliteStore::open(&self.path("flowforge.db")).unwrap());
         Api::new(rest, Arc::clone(&self.logs), Hub::default(), config)
     }
@@ -236,6 +241,26 @@ impl Rig {
         self.dir.path().join(name)
     }
 
+    /// Where the server keeps what has a key.
+    pub(crate) fn kept(&self, key: &str) -> PathBuf {
+        self.path("kept").join(key)
+    }
+
+    /// A pod of an attempt in two containers: one fetches, then the other runs.
+    pub(crate) fn pod_with_inputs(&self, key: AttemptKey) -> (Pod, Pod) {
+        let main = self.pod(key);
+        let mut fetch = Command::new(env!("CARGO_BIN_EXE_ff-run"));
+        let env = main.command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        fetch.arg("fetch").env_clear().envs(env).current_dir(&main.dir);
+        let dir = main.dir.join("fetch");
+        std::fs::create_dir(&dir).unwrap();
+        fetch.env("FLOWFORGE_INPUTS", main.dir.join("inputs"));
+        fetch.env("FLOWFORGE_TERMINATION_LOG", dir.join("end"));
+        fetch.stdin(Stdio::null()).stdout(File::create(dir.join("stdout")).unwrap());
+        fetch.stderr(File::create(dir.join("stderr")).unwrap());
+        (Pod { command: fetch, dir }, main)
+    }
+
     /// A pod of an attempt, which is not started yet.
     pub(crate) fn pod(&self, key: AttemptKey) -> Pod {
         let uid = PodUid(Uuid::now_v7());
@@ -314,11 +339,7 @@ impl Rig {
         token: &str,
         body: &[u8],
     ) -> (u16, Value) {
-        let AttemptKey { workflow, node, number } = key;
-        let url = format!(
-            "http://{}/internal/v1/attempts/{workflow}/{}/{number}/{what}",
-            self.address, node.0
-        );
+        let url = self.url(key, what);
         let config = ureq::Agent::config_builder().http_status_as_error(false).build();
         let request = config.new_agent().post(url).content_type("application/json");
         let request = request.header("authorization", format!("Bearer {token}"));
@@ -326,6 +347,52 @@ impl Rig {
         let status = answer.status().as_u16();
         let text = answer.into_body().read_to_string().unwrap();
         (status, serde_json::from_str(&text).unwrap())
+    }
+}
+
+/// Bytes that the server takes of one artifact.
+pub(crate) const MOST: u64 = 300 * 1024 * 1024;
+
+impl Rig {
+    pub(crate) fn url(&self, key: AttemptKey, what: &str) -> String {
+        let AttemptKey { workflow, node, number } = key;
+        let (address, node) = (self.address, node.0);
+        format!("http://{address}/internal/v1/attempts/{workflow}/{node}/{number}/{what}")
+    }
+
+    /// Begins as a pod does. Gives the attempt's token.
+    pub(crate) fn begin(&self, key: AttemptKey) -> String {
+        let uid = PodUid(Uuid::now_v7());
+        let asked = serde_json::json!({ "pod": uid });
+        let (status, started) = self.ask(key, "start", &tokens::token(key, uid), &asked);
+        assert_eq!(status, 200, "{started}");
+        started["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends an artifact. The status, and the code of a problem.
+    pub(crate) fn put(
+        &self,
+        key: AttemptKey,
+        what: &str,
+        token: &str,
+        body: &[u8],
+    ) -> (u16, Option<String>) {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let request = config.new_agent().put(self.url(key, what));
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let answer = request.header("expect", "100-continue").send(body).unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.into_body().read_to_string().unwrap();
+        let problem: Value = serde_json::from_str(&text).unwrap_or_default();
+        (status, problem["code"].as_str().map(str::to_owned))
+    }
+
+    /// Fetches an artifact.
+    pub(crate) fn get(&self, key: AttemptKey, what: &str, token: &str) -> (u16, Vec<u8>) {
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let request = config.new_agent().get(self.url(key, what));
+        let answer = request.header("authorization", format!("Bearer {token}")).call().unwrap();
+        (answer.status().as_u16(), answer.into_body().read_to_vec().unwrap())
     }
 }
 

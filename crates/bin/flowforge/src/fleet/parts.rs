@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use flowforge_artifacts::Stores;
 use flowforge_model::attempt::Fact;
 use flowforge_model::id::InstanceId;
 use flowforge_ports::clock::SystemClock;
@@ -153,6 +154,7 @@ fn api<Q: Shared>(
     let artifacts = Arc::new(artifacts::open(settings, &ground.data)?);
     let mut config = ApiConfig::new(token.clone());
     config.default_retry = settings.default_retry();
+    config.artifacts = Some(Arc::<Stores>::clone(&artifacts));
     config.downloads = Some(Downloads { artifacts, scratch: ground.data.work() });
     config.queue = Some(QueueAccess::new(ground.queue.clone(), settings.cluster.clone()));
     let told = facts(around_queue("api", ground.queue.clone()));

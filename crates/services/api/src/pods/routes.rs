@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use axum::routing::post;
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use flowforge_model::attempt::{AttemptKey, Report, WorkOrder};
 use flowforge_model::id::{EntityId, PodUid};
@@ -20,7 +20,7 @@ use flowforge_ports::pod_calls::{
 use flowforge_ports::pods::{Begin, Finish, Refusal};
 
 use super::keys::{Doubt, Pod};
-use super::{PodAccess, token};
+use super::{PodAccess, artifacts, token};
 use crate::backend::Backend;
 use crate::path::AttemptPath;
 use crate::problem::{Code, Failure};
@@ -38,6 +38,9 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route(&of("start"), post(start))
         .route(&of("result"), post(result))
         .route(&of("logs"), post(lines))
+        .route(&of("artifacts/{name}"), put(artifacts::keep))
+        .route(&of("inputs/{name}"), get(artifacts::fetch))
+        .route(&of("lists/{name}"), get(artifacts::list))
 }
 
 /// Lets the first pod begin that asks, and no other. It must be one that an executor made for this
@@ -115,6 +118,23 @@ async fn lines(
     let room = Arc::clone(&access.0.intakes);
     blocking(&room, move || access.take_in(from, &shipment)).await??;
     Ok(Json(Told { outcome: Outcome::Taken }))
+}
+
+/// The order of an attempt that is open, for the pod that has begun it.
+pub(super) async fn order(
+    shared: &Shared,
+    key: AttemptKey,
+    headers: &HeaderMap,
+) -> Result<WorkOrder, Failure> {
+    let access = access(shared)?;
+    let pod = known(shared, &access, key, headers).await?;
+    let at = shared.now();
+    // The pod has begun: this only reads.
+    let begin = move |_: &dyn Backend| access.0.pods.begin((pod, None), key, at);
+    match shared.call(begin).await? {
+        Begin::Run(order) => Ok(*order),
+        Begin::Refused(refusal) => Err(refused(refusal)),
+    }
 }
 
 fn access(shared: &Shared) -> Result<PodAccess, Failure> {
@@ -233,11 +253,7 @@ fn declared(order: &WorkOrder, report: &Report) -> Result<(), Failure> {
         let detail = format!("the order names no output {name:.64}, or it is given twice");
         return Err(Failure::at(Code::InvalidRequest, "/outputs", detail));
     }
-    if !report.artifacts.is_empty() {
-        let detail = "a pod keeps no artifacts";
-        return Err(Failure::at(Code::InvalidRequest, "/artifacts", detail));
-    }
-    Ok(())
+    artifacts::declared(order, report)
 }
 
 fn check_lines(key: AttemptKey, shipment: &Shipment) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! Whatever an order says, its pod is inside the policy.
 
+use k8s_openapi::api::core::v1::EnvVar;
 use proptest::prelude::*;
 
 use super::*;
@@ -143,6 +144,7 @@ prop_compose! {
         sources in prop::collection::vec(source(), 3),
         numbers in any::<(u64, u64, u32, u32)>(),
         deadline in prop::option::of(any::<u64>()),
+        inputs in prop::collection::vec((paths(), any::<bool>()), 0..3),
     ) -> WorkOrder {
         let mut order = order(process());
         order.work = Work::Run(Box::new(program));
@@ -155,6 +157,12 @@ prop_compose! {
         order.resources.requests.gpu = asked;
         order.resources.limits.gpu = gpu;
         order.deadline = deadline.map(Millis);
+        let input = |(path, given): (String, bool)| {
+            let mut input = input(&path);
+            input.artifact = input.artifact.filter(|_| given);
+            input
+        };
+        order.artifacts_in = inputs.into_iter().map(input).collect();
         order
     }
 }
@@ -220,6 +228,18 @@ fn users(
     Ok(())
 }
 
+/// What is not the task's is ours: nothing of the order is in its command or its variables.
+fn runners(container: &Container) -> Result<(), TestCaseError> {
+    let command = container.command.clone().unwrap_or_default().join(" ");
+    let install = "/flowforge/ff-run install /flowforge-sdk";
+    prop_assert!([install, "/flowforge-sdk/ff-run fetch"].contains(&&*command), "{command}");
+    prop_assert_eq!(container.image.as_deref(), Some("flowforge/sdk:0.1.0"));
+    prop_assert!(container.env_from.is_none());
+    let ours = |env: &EnvVar| env.name.starts_with("FLOWFORGE_");
+    prop_assert!(container.env.iter().flatten().all(ours));
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -259,8 +279,13 @@ proptest! {
         let inits = spec.init_containers.iter().flatten();
         let ours = inits.clone().filter(|container| container.name == INIT).count();
         prop_assert_eq!(ours, 1);
-        let several = spec.containers.len() + inits.clone().count() > 2;
-        for container in spec.containers.iter().chain(inits.filter(|one| one.name != INIT)) {
+        let (ours, users_inits): (Vec<_>, Vec<_>) =
+            inits.partition(|one| [INIT, INPUTS].contains(&&*one.name));
+        for container in ours {
+            runners(container)?;
+        }
+        let several = spec.containers.len() + users_inits.len() > 1;
+        for container in spec.containers.iter().chain(users_inits) {
             users(container, several.then_some(&*container.name), &order)?;
         }
     }
