@@ -8,9 +8,11 @@
 
 mod artifacts;
 mod away;
+mod cutting;
 mod ending;
 mod refusing;
 mod rig;
 mod running;
 mod several;
 mod tokens;
+mod transfers;
