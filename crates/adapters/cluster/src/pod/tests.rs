@@ -195,7 +195,7 @@ fn artifacts_are_mounted_where_they_are_asked_for() {
         read_only,
     };
     let mut order = order(Process {
-        mounts: vec![mount("v", "/work/", true), mount("w", "/work/in", false)],
+        mounts: vec![mount("v", "/vol/", true), mount("w", "/vol/in", false)],
         ..process()
     });
     let source = || VolumeSource::Empty;
@@ -203,12 +203,12 @@ fn artifacts_are_mounted_where_they_are_asked_for() {
     order.volumes = vec![volume("v"), volume("w")];
     let nothing = StageIn { artifact: None, optional: true, ..input("/none") };
     order.artifacts_in = vec![
-        input("/work/a"),
+        input("/vol/a"),
         input("/my-artifact"),
         nothing,
-        input("//work//in/deep/b"),
+        input("//vol//in/deep/b"),
         input("/usr/local/bin/tool/"),
-        input("/worker"),
+        input("/voler"),
     ];
     let pod = build(&order, &placement(), Timestamp(0)).expect("a pod");
     let mut spec = pod.spec.expect("a spec");
@@ -218,9 +218,42 @@ fn artifacts_are_mounted_where_they_are_asked_for() {
 }
 
 #[test]
+fn of_several_containers_the_main_one_has_the_artifacts() {
+    let named = |name: &str| Process { name: name.to_owned(), ..process() };
+    let member = |name: &str| Member { process: named(name), after: Vec::new() };
+    let seen = |init: Vec<Process>, main: Main| {
+        let mut order = order(process());
+        order.work = Work::Run(Box::new(Program { init, main }));
+        order.artifacts_in = vec![input("/a")];
+        let spec = build(&order, &placement(), Timestamp(0)).expect("a pod").spec.expect("a spec");
+        let all = spec.init_containers.into_iter().flatten().chain(spec.containers);
+        all.map(|container| {
+            let mounts = container.volume_mounts.unwrap_or_default();
+            (container.name, mounts.iter().any(|mount| mount.name == INPUTS))
+        })
+        .collect::<Vec<_>>()
+    };
+    let told = |expected: &[(&str, bool)]| {
+        expected.iter().map(|(name, has)| ((*name).to_owned(), *has)).collect::<Vec<_>>()
+    };
+    let set = |members| Main::Set { members, retries: 0, wait: Millis(0) };
+    let (sdk, fetch) = ((INIT, false), (INPUTS, true));
+    assert_eq!(
+        seen(vec![named("first")], Main::One(named("main"))),
+        told(&[sdk, fetch, ("first", false), ("main", true)])
+    );
+    assert_eq!(
+        seen(Vec::new(), set(vec![member("a"), member("main")])),
+        told(&[sdk, fetch, ("a", false), ("main", true)])
+    );
+    let nobody = seen(Vec::new(), set(vec![member("a"), member("b")]));
+    assert_eq!(nobody, told(&[sdk, ("a", false), ("b", false)]));
+}
+
+#[test]
 fn where_an_artifact_cannot_be_is_named() {
     let told = |paths: &[&str]| {
-        let (volume, path) = ("v".to_owned(), "/work".to_owned());
+        let (volume, path) = ("v".to_owned(), "/vol".to_owned());
         let mounts = vec![Mount { volume: volume.clone(), path, sub_path: None, read_only: false }];
         let mut order = order(Process { mounts, ..process() });
         order.volumes = vec![Asked { name: volume, source: VolumeSource::Empty }];
@@ -234,7 +267,7 @@ fn where_an_artifact_cannot_be_is_named() {
         told(&["/flowforge/ff-run"]),
         told(&["/flowforge-inputs/0"]),
         told(&["/"]),
-        told(&["//work/"]),
+        told(&["//vol/"]),
         told(&["/a", "//a/"]),
     ];
     insta::assert_snapshot!(all.join("\n"));
