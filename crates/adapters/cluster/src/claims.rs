@@ -188,7 +188,7 @@ mod tests {
     use super::*;
     use crate::pod::tests::{order, placement, process};
 
-    fn order_with(template: ClaimTemplate) -> WorkOrder {
+    fn order_with(template: &ClaimTemplate) -> WorkOrder {
         let mut process = process();
         let (volume, path) = ("scratch".to_owned(), "/work".to_owned());
         process.mounts = vec![Mount { volume, path, sub_path: None, read_only: false }];
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_claim_that_is_mounted_is_made_under_one_name() {
-        let order = order_with(ClaimTemplate {
+        let order = order_with(&ClaimTemplate {
             modes: vec!["ReadWriteOnce".to_owned()],
             storage: Bytes(1 << 30),
             class: Some("fast".to_owned()),
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_claim_of_which_too_little_is_known_is_refused() {
-        let told = |template| build(&order_with(template), &placement()).expect_err("no").message;
+        let told = |template| build(&order_with(&template), &placement()).expect_err("no").message;
         let sized = ClaimTemplate { storage: Bytes(1), ..ClaimTemplate::default() };
         let wanted = [
             "the claim scratch: a cluster wants to know its size: write spec.resources.requests.storage",
