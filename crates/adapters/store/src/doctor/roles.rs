@@ -79,11 +79,12 @@ const OPEN_WITHOUT_ORDER: &str = "
     AND NOT EXISTS (SELECT 1 FROM work_order o
         WHERE o.workflow = a.workflow AND o.node = a.node AND o.number = a.number)";
 
+/// What outlives its executor waits for the next one of its kind, however long there is none.
 const CLAIMED_BY_DEAD: &str = "
     SELECT a.workflow, 'attempt ' || a.number || ' of task ' || a.node || ' is claimed by executor '
         || a.instance || ', which is buried, and nobody is told'
     FROM attempt a JOIN member m ON m.role = 'executor' AND m.instance = a.instance AND m.buried
-    WHERE a.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM news n
+    WHERE a.ended_at IS NULL AND NOT m.keeps AND NOT EXISTS (SELECT 1 FROM news n
         WHERE n.workflow = a.workflow AND n.node = a.node AND n.number = a.number AND n.finished)";
 
 /// The second of two reports of an end is such news until the controller's next turn.

@@ -137,6 +137,11 @@ fn what_roles_share_is_examined_too() {
         let found = findings.iter().find(|finding| finding.id == *id).unwrap();
         assert!(found.detail.iter().any(|line| line.contains(says)), "{says}: {findings:#?}");
     }
+    let outlives = "INSERT INTO member (role, instance, until, capacity, buried, keeps)
+         VALUES ('executor', W2, H, 1, TRUE, TRUE);
+         UPDATE attempt SET instance = W2 WHERE workflow = W1 AND node = 1";
+    let findings = damaged(&healthy, outlives);
+    assert!(broken(&findings).is_empty(), "it waits for the next one: {findings:#?}");
 }
 
 /// Orphans lie between the workflows, before the first and behind the last.
