@@ -20,7 +20,10 @@ impl ArtifactBytes for Stores {
     ) -> Result<Option<Box<dyn Read>>, ArtifactError> {
         match self.place(location)? {
             Place::Objects(objects, key) => objects.get(clean_key(&joined(key, below)?)?),
-            Place::Web(web) => web.get(below.strip_prefix('/').filter(|sub| !sub.is_empty())),
+            Place::Web(web) => match below.strip_prefix('/').filter(|sub| !sub.is_empty()) {
+                None => web.get(None),
+                Some(sub) => web.get(Some(part(sub)?)),
+            },
             Place::Text(_) => Err(in_the_document()),
         }
     }
@@ -74,6 +77,15 @@ impl Stores {
         io::copy(data, &mut file).map_err(cannot)?;
         Ok(file)
     }
+}
+
+/// Of what is behind a URL nothing is fetched beside it: its headers may be secrets that whoever names the part
+/// does not know.
+fn part(sub: &str) -> Result<&str, ArtifactError> {
+    if sub.contains(['?', '#']) {
+        return Err(invalid("a part of what is behind a URL has no `?` and no `#`"));
+    }
+    clean_key(sub)
 }
 
 fn joined(key: &str, below: &str) -> Result<String, ArtifactError> {

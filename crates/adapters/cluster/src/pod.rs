@@ -84,6 +84,16 @@ fn metadata(
     }
 }
 
+/// When the cluster ends the pod if nobody else does. How long artifacts are under way nobody knows, and that is
+/// not the task's time.
+fn last_moment(order: &WorkOrder, placement: &Placement) -> Option<i64> {
+    if !(order.artifacts_in.is_empty() && order.artifacts_out.is_empty()) {
+        return None;
+    }
+    let deadline = order.deadline?;
+    Some(seconds(Millis(deadline.0.saturating_add(placement.slack.0))).max(1))
+}
+
 fn spec(
     order: &WorkOrder,
     placement: &Placement,
@@ -96,9 +106,7 @@ fn spec(
     let secret = |name: &String| LocalObjectReference { name: name.clone() };
     let pull_secrets: Vec<_> = placement.pull_secrets.iter().map(secret).collect();
     PodSpec {
-        active_deadline_seconds: order
-            .deadline
-            .map(|deadline| seconds(Millis(deadline.0.saturating_add(placement.slack.0))).max(1)),
+        active_deadline_seconds: last_moment(order, placement),
         automount_service_account_token: Some(false),
         containers: containers.main,
         enable_service_links: Some(false),

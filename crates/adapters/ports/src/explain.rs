@@ -6,7 +6,7 @@ mod simulation;
 mod why;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, WorkflowId};
@@ -74,6 +74,7 @@ pub trait Explains: Send + Sync + 'static {
 pub struct Asked {
     /// What is asked.
     pub question: Question,
+    asked_at: Instant,
     answer: SyncSender<Answer>,
 }
 
@@ -82,7 +83,13 @@ impl Asked {
     #[must_use]
     pub fn new(question: Question) -> (Self, Reply) {
         let (answer, reply) = sync_channel(1);
-        (Self { question, answer }, Reply(reply))
+        (Self { question, asked_at: Instant::now(), answer }, Reply(reply))
+    }
+
+    /// Somebody may still wait for the answer. Otherwise it is not worth working out.
+    #[must_use]
+    pub fn is_waited_for(&self) -> bool {
+        self.asked_at.elapsed() < PATIENCE
     }
 
     /// Answers it. Never blocks.

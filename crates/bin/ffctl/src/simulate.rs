@@ -24,6 +24,10 @@ pub(crate) fn run(context: &mut Context, args: &Simulate) -> Result<Exit, Failur
     let client = context.client()?;
     let path = format!("/api/v1/simulate{}", if args.clamp { "?clamp=true" } else { "" });
     let simulation: Simulation = match &args.file {
+        Some(_) if said(&args.limits).is_ok() => {
+            let what = "limits beside a file";
+            return Err(Failure::usage(what).hint("name them in the file, under `quotas`"));
+        }
         Some(file) => {
             let text = source::read(file)?;
             let body: Value = serde_json::from_str(&text)

@@ -232,7 +232,7 @@ impl Api {
             compiles: Arc::new(Semaphore::new(config.limits.compiles)),
             questions: Arc::new(Semaphore::new(QUESTIONS)),
             downloads: Arc::new(Semaphore::new(config.limits.downloads)),
-            transfers: Arc::new(Semaphore::new(config.limits.transfers)),
+            transfers: pods::Turns::new(config.limits.transfers),
             streams: Arc::new(Semaphore::new(config.limits.streams)),
             closing: Closing::default(),
             config,
@@ -299,7 +299,7 @@ pub(crate) struct Shared {
     compiles: Arc<Semaphore>,
     questions: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
-    transfers: Arc<Semaphore>,
+    transfers: pods::Turns,
     streams: Arc<Semaphore>,
     closing: Closing,
 }

@@ -9,6 +9,7 @@ mod keys;
 mod routes;
 mod token;
 mod transfer;
+mod turns;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -25,6 +26,7 @@ use crate::backend::{Answer, wait};
 use crate::problem::Failure;
 use keys::Keys;
 pub(crate) use routes::routes;
+pub(crate) use turns::Turns;
 
 /// Lines being taken in at the same time: an aggregator that hangs must not stop anything else.
 const INTAKES: usize = 16;

@@ -105,6 +105,8 @@ codes! {
         "The Idempotency-Key was used with another request. Use a new key for a new request.";
     TooManyStreams = "too_many_streams", TOO_MANY_REQUESTS, "Too many streams",
         "Too many event or log streams are open. Close some, or read pages.";
+    TooManyTransfers = "too_many_transfers", TOO_MANY_REQUESTS, "Too many transfers",
+        "An attempt moves at most 4 artifacts at a time. Wait for one of them.";
     Internal = "internal", INTERNAL_SERVER_ERROR, "Internal error",
         "The server failed. Its log has the details under the request's id.";
     Corrupt = "corrupt", INTERNAL_SERVER_ERROR, "Unreadable row",

@@ -27,6 +27,8 @@ const BATCH: usize = 1024;
 const NUDGES: usize = 256;
 /// Questions that wait.
 const QUESTIONS: usize = 64;
+/// Questions that are answered between two turns, none after one that takes long.
+const QUESTIONS_A_TURN: usize = 8;
 /// How long a report that a process began may wait for another reason to commit. It saves a
 /// commit for every task that is shorter, and is not seen by a person.
 const RIDE: Duration = Duration::from_millis(50);
@@ -108,8 +110,17 @@ impl Inbox {
         if self.shares.has_changed().unwrap_or(false) {
             batch.push(Message::Shares(Arc::clone(&self.shares.borrow_and_update())));
         }
-        while let Ok(asked) = self.questions.try_recv() {
+        // The others stay for the next turn.
+        for _ in 0..QUESTIONS_A_TURN {
+            let Ok(asked) = self.questions.try_recv() else { break };
+            if !asked.is_waited_for() {
+                continue;
+            }
+            let long = asked.question.takes_long();
             batch.push(Message::Asked(asked));
+            if long {
+                break;
+            }
         }
         while batch.len() < BATCH {
             if let Ok(fact) = self.facts.try_recv() {

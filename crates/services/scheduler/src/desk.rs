@@ -64,7 +64,12 @@ impl Questions {
     }
 
     fn waiting(&mut self) -> Option<(u64, Asked)> {
-        self.0.try_recv().ok()
+        loop {
+            let one = self.0.try_recv().ok()?;
+            if one.1.is_waited_for() {
+                return Some(one);
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Artifacts behind URLs, and servers of buckets that do not do what they should.
 
 use flowforge_model::artifact::{Given, HttpLocation, S3Location, SecretKey};
+use flowforge_ports::artifacts::ArtifactBytes as _;
 
 use super::server::{Server, reply};
 use super::*;
@@ -71,6 +72,12 @@ fn what_is_put_behind_a_url_comes_back() {
     let part = Artifact { sub_path: Some("p/q".to_owned()), ..whole(behind(&server, "/x/?a=b")) };
     bench.fetch(part, "gone").unwrap_err();
     assert!(server.requests().pop().unwrap().head.starts_with("get /x/p/q?a=b http/1.1"));
+    // Whoever asks for bytes gets none from beside it.
+    let asked = server.requests().len();
+    for beside in ["/../y", "/p/../../y", "/%2e%2e/y", "/p?c=d", "/p#f", "//host/y"] {
+        assert!(bench.stores.read(&behind(&server, "/x"), beside).is_err(), "{beside}");
+    }
+    assert_eq!(server.requests().len(), asked);
 }
 
 #[test]

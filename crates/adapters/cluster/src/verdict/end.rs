@@ -23,8 +23,15 @@ struct One<'p> {
     word: Option<Word>,
 }
 
-/// Nothing if it has not ended: it ends with the first container before the main ones that fails, or when
-/// all main ones have ended.
+impl One<'_> {
+    /// It may not even have told the others that it was there: they would wait for it for ever.
+    fn unheard(&self) -> bool {
+        self.ended.exit_code != 0 && matches!(self.word, None | Some(Word::Refused(_)))
+    }
+}
+
+/// Nothing if it has not ended: it ends with the first container before the main ones that fails, when all main
+/// ones have ended, or when one of them is gone that could say nothing.
 pub(super) fn of<'p>(order: &WorkOrder, seen: &Seen<'p>) -> Option<End<'p>> {
     let one = |status: &&'p ContainerStatus| {
         let ended = ended(status)?;
@@ -37,7 +44,11 @@ pub(super) fn of<'p>(order: &WorkOrder, seen: &Seen<'p>) -> Option<End<'p>> {
     }
     let main: Vec<One<'p>> = seen.main.iter().filter_map(one).collect();
     if main.len() < seen.mains {
-        return None;
+        return main.into_iter().find(One::unheard).map(|One { status, ended, word }| End {
+            name: Some(&status.name),
+            ended,
+            word,
+        });
     }
     let word = main.iter().filter_map(|one| one.word.as_ref()).max_by_key(|word| word.weight());
     let word = word.filter(|word| !matches!(word, Word::Beside { .. })).cloned();

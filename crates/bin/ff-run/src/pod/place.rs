@@ -179,6 +179,8 @@ impl Seat {
         report.started_at = self.board.started()?;
         (with.settle)();
         let failed = report.failure.is_some();
+        // What comes after it must not begin, whatever it made of its stop.
+        let code = if failed && code == ExitCode::SUCCESS { ExitCode::FAILURE } else { code };
         let word = if failed { Word::Tell(Box::new(report)) } else { Word::Done };
         Ok(Ended { code, at, word })
     }

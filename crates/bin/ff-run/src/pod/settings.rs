@@ -26,8 +26,9 @@ const GRACE: &str = "FLOWFORGE_GRACE";
 const AUTH_TOKEN: &str = "FLOWFORGE_AUTH_TOKEN";
 
 /// For this program only: tasks do not see them.
-const INTERNAL: [&str; 10] = [
+const INTERNAL: [&str; 11] = [
     POD,
+    INPUTS,
     TOKEN_FILE,
     DIRECTORY,
     ENTRYPOINT,

@@ -11,10 +11,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use flowforge_model::artifact::{Archive, Location, StageOut};
-use flowforge_model::attempt::{Report, WorkOrder};
+use flowforge_model::attempt::{AttemptKey, Report, WorkOrder};
 use flowforge_ports::artifacts::{ArtifactBytes, ArtifactError};
 use flowforge_ports::pod_calls::Unmoved;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::routes::order;
 use super::transfer::{self, Inlet, Outlet};
@@ -28,33 +27,33 @@ type Service = State<Arc<Shared>>;
 /// Sends what is at an input, as it is kept: 204 if nothing is, or a folder.
 pub(super) async fn fetch(
     State(shared): Service,
-    path: AttemptArtifactPath,
+    AttemptArtifactPath(key, name): AttemptArtifactPath,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Failure> {
-    let (stores, location, below) = input(&shared, path, &headers, &uri).await?;
+    let (stores, location, below) = input(&shared, (key, name), &headers, &uri).await?;
     let work = move |outlet: &mut Outlet| match stores.read(&location, &below)? {
         Some(mut bytes) => outlet.pour(&mut *bytes),
         None => Ok(()),
     };
-    send(&shared, work).await
+    send((&shared, key), work).await
 }
 
 /// Sends the keys below an input: 204 if there are none.
 pub(super) async fn list(
     State(shared): Service,
-    path: AttemptArtifactPath,
+    AttemptArtifactPath(key, name): AttemptArtifactPath,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Failure> {
-    let (stores, location, below) = input(&shared, path, &headers, &uri).await?;
+    let (stores, location, below) = input(&shared, (key, name), &headers, &uri).await?;
     let work = move |outlet: &mut Outlet| {
         stores.list(&location, &below, &mut |key| {
             let line = serde_json::Value::from(key).to_string();
             outlet.write(format!("{line}\n").as_bytes())
         })
     };
-    send(&shared, work).await
+    send((&shared, key), work).await
 }
 
 /// Keeps an output, whole or not at all; the same again replaces it. Answers when it is durable.
@@ -73,10 +72,10 @@ pub(super) async fn keep(
     if !below.is_empty() && output.archive != Archive::None {
         return Err(bad("below", "an archive is one object: it has nothing below it"));
     }
-    let permit = permit(&shared).await?;
+    let turn = shared.transfers.take(key).await?;
     let (feed, inlet) = transfer::pipe();
     let keeping = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
+        let _turn = turn;
         stores.write(&output.location, &below, &mut Inlet::new(inlet))
     });
     let fed = transfer::feed(&shared.config.limits, body, feed).await;
@@ -115,7 +114,7 @@ pub(super) fn declared(order: &WorkOrder, report: &Report) -> Result<(), Failure
 
 async fn input(
     shared: &Shared,
-    AttemptArtifactPath(key, name): AttemptArtifactPath,
+    (key, name): (AttemptKey, String),
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<(Arc<dyn ArtifactBytes>, Location, String), Failure> {
@@ -129,14 +128,14 @@ async fn input(
 
 /// Says yes when the first bytes are there: until then `work` may fail with an answer of its own.
 async fn send(
-    shared: &Shared,
+    (shared, key): (&Shared, AttemptKey),
     work: impl FnOnce(&mut Outlet) -> Result<(), ArtifactError> + Send + 'static,
 ) -> Result<Response, Failure> {
-    let permit = permit(shared).await?;
+    let turn = shared.transfers.take(key).await?;
     let (mut outlet, opened, body) =
         Outlet::new(shared.config.limits.body_timeout, shared.closing.watch());
     tokio::task::spawn_blocking(move || {
-        let _permit = permit;
+        let _turn = turn;
         let done = work(&mut outlet);
         outlet.close(done);
     });
@@ -151,11 +150,6 @@ async fn send(
 fn stores(shared: &Shared) -> Result<Arc<dyn ArtifactBytes>, Failure> {
     let none = || Failure::new(Code::Refused, "this server keeps no artifacts");
     shared.config.artifacts.clone().ok_or_else(none)
-}
-
-async fn permit(shared: &Shared) -> Result<OwnedSemaphorePermit, Failure> {
-    let permit = Arc::clone(&shared.transfers).acquire_owned().await;
-    permit.map_err(|_| Failure::new(Code::Unavailable, "the server is going down"))
 }
 
 /// Empty, or a path with a slash before it.

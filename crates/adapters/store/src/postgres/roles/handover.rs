@@ -1,6 +1,6 @@
 //! What a controller hands over with a commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::attempt::{AttemptKey, FailureClass};
 use flowforge_ports::admission::Ready;
@@ -75,7 +75,7 @@ pub(in crate::postgres) fn steps<'a>(
         let step = Step::new(OVERTAKEN, binds![workflows, nodes, numbers]);
         steps.push(step.expect(Expect::NotOvertaken));
     }
-    orders(steps, handover)?;
+    orders(steps, handover, &taken)?;
     if !handover.stops.is_empty() {
         let stopped = |key| ended(key, commit.at, FailureClass::Stopped, rules::STOPPED_UNCLAIMED);
         let mut keys = handover.stops.clone();
@@ -102,9 +102,16 @@ pub(in crate::postgres) fn told(handover: &Handover) -> BTreeMap<AttemptKey, (&R
     orders.filter_map(|(key, order)| Some((*key, (*offers.get(key)?, order)))).collect()
 }
 
-fn orders<'a>(steps: &mut Vec<Step<'a>>, handover: &'a Handover) -> Result<(), StoreError> {
+/// A withdrawal whose workflow is not written takes nothing away but what this very commit offers.
+fn orders<'a>(
+    steps: &mut Vec<Step<'a>>,
+    handover: &'a Handover,
+    taken: &[AttemptKey],
+) -> Result<(), StoreError> {
+    let (told, taken) = (told(handover), taken.iter().collect::<BTreeSet<_>>());
     let over = handover.calls.iter().filter_map(|call| match call {
-        Call::Withdraw(key) | Call::Release(key) => Some(*key),
+        Call::Release(key) => Some(*key),
+        Call::Withdraw(key) if taken.contains(key) || told.contains_key(key) => Some(*key),
         _ => None,
     });
     let over: Vec<AttemptKey> = over.collect();
@@ -113,7 +120,7 @@ fn orders<'a>(steps: &mut Vec<Step<'a>>, handover: &'a Handover) -> Result<(), S
     let (mut cpu, mut memory, mut gpu) = (Vec::new(), Vec::new(), Vec::new());
     let (mut cpu_limit, mut memory_limit) = (Vec::new(), Vec::new());
     let mut bodies = Vec::new();
-    for (key, (one, order)) in told(handover) {
+    for (key, (one, order)) in told {
         workflows.push(key.workflow.0);
         nodes.push(int(key.node.0)?);
         numbers.push(int(key.number)?);

@@ -89,6 +89,9 @@ fn damaged(healthy: &Fresh, plant: &str) -> Vec<Finding> {
     let copy = healthy.copy();
     copy.run(NO_GUARDS);
     let mut sql = plant.replace("zeroblob(16)", "'00000000-0000-0000-0000-000000000000'");
+    // What is runnable is shown by a view here.
+    sql =
+        sql.replace("INTO runnable", "INTO work_order").replace("FROM runnable", "FROM work_order");
     sql = sql.replace("x''", "''").replace(" H", " now() + interval '1 hour'");
     for number in 1..=4 {
         sql = sql.replace(&format!("W{number}"), &format!("'{}'", workflow(number).0));

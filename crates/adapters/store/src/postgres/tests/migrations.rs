@@ -1,6 +1,7 @@
 //! Up, down and up again.
 
 use flowforge_ports::store::{Store, StoreError};
+use uuid::Uuid;
 
 use super::databases::{Fresh, config, empty, fresh};
 use crate::conformance::fixture::{Held, now, workflow};
@@ -156,4 +157,29 @@ fn rows_know_the_shard_of_their_workflow() {
         ));
         assert_eq!(shards, [id.shard().to_string()]);
     }
+}
+
+/// A server that runs attempts itself took attempts back and left their orders; others it left without one.
+#[test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test --tier postgres"]
+fn orders_of_attempts_that_were_taken_back_start_nothing_after_the_table_of_runnable_ones_is_gone()
+{
+    let database = fresh();
+    let store = database.store();
+    now(store.migrate_down(9)).unwrap();
+    let id = Uuid::from_u128(1);
+    database.run(&format!(
+        "INSERT INTO work_order (workflow, node, number, priority, since, cpu, memory, gpu, body)
+         SELECT '{id}', node, 1, 7, 1, 0, 0, 0, '{{}}' FROM generate_series(1, 4) node;
+         INSERT INTO runnable (workflow, node, number) VALUES ('{id}', 1, 1), ('{id}', 5, 1);
+         INSERT INTO attempt (workflow, node, number, instance, admitted_at, ended_at)
+         VALUES ('{id}', 2, 1, NULL, 1, NULL), ('{id}', 3, 1, '{id}', 1, 2)"
+    ));
+    now(store.migrate_up()).unwrap();
+    let orders = "SELECT node || ' ' || priority FROM work_order ORDER BY node";
+    assert_eq!(database.run(orders), ["1 7", "2 7", "5 0"]);
+    assert_eq!(database.run("SELECT node FROM runnable ORDER BY node"), ["1", "5"]);
+    now(store.migrate_down(9)).unwrap();
+    assert_eq!(database.run("SELECT node FROM runnable ORDER BY node"), ["1", "5"]);
+    assert_eq!(database.run(orders), ["1 7", "2 7"]);
 }

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 /// Where they are.
 const FOLDER: &str = ".containers";
+/// Says that it is the one.
+const HERE: &str = "here";
 /// When the first process of the attempt began.
 const STARTED: &str = "started";
 /// The end of the first that failed.
@@ -63,8 +65,10 @@ impl Board {
             let new = directory.join(format!("{FOLDER}.{name}"));
             fs::create_dir(&new)?;
             fs::set_permissions(&new, fs::Permissions::from_mode(0o1777))?;
+            // One that is empty would be replaced by the next that comes at the same moment.
+            File::create_new(new.join(HERE))?;
             if let Err(error) = fs::rename(&new, &folder) {
-                fs::remove_dir(&new)?;
+                fs::remove_dir_all(&new)?;
                 if !folder.is_dir() {
                     return Err(error);
                 }

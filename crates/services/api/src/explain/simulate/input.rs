@@ -1,6 +1,7 @@
 //! What is thought of, as clients write it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use flowforge_model::id::{EntityId, QuotaId};
@@ -78,7 +79,8 @@ fn tasks<'a>(fields: &mut Fields<'a>, mut inside: Fields<'a>) -> Named {
     let project = inside.string("project_id");
     let count = inside.value("count", whole).unwrap_or(1);
     let priority = inside.value("priority", "a whole number of 32 bits").unwrap_or(0);
-    let parallelism = inside.value("parallelism", whole);
+    let least = inside.value("parallelism", "a whole number of 1 to 4294967295");
+    let parallelism = least.map(NonZeroU32::get);
     let need = Amounts::of_pod(&resources(&mut inside));
     fields.absorb(inside);
     Named { project, count, need, priority, parallelism }
