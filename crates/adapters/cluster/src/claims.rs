@@ -11,18 +11,16 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams, Preconditions};
+use kube::api::{ObjectMeta, PostParams};
 use tokio::time::timeout;
 
 use crate::ClusterError;
-use crate::access::{Cluster, PATIENCE, told};
+use crate::access::{Cluster, PATIENCE};
 use crate::answer::{self, Answer};
 use crate::labels::{self, CLUSTER, MANAGED_BY, PRODUCT, PROJECT, TENANT, WORKFLOW};
+use crate::left;
 use crate::placement::Placement;
 use crate::refusal::not_possible;
-
-/// Claims of one page of a list.
-const PAGE: u32 = 500;
 
 /// A claim of a workflow that is in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,19 +126,10 @@ impl Cluster {
     /// # Errors
     /// `Request`.
     pub async fn claims(&self, name: &str) -> Result<Vec<Claimed>, ClusterError> {
-        let api: Api<PersistentVolumeClaim> = Api::all(self.client.clone());
-        let mut how = ListParams::default().labels(&labels::selector(name)).limit(PAGE);
-        let mut all = Vec::new();
-        loop {
-            let page = timeout(PATIENCE, api.list_metadata(&how)).await;
-            let page = page.map_err(|_| failed("no answer in time".to_owned()))?;
-            let page = page.map_err(|error| failed(told(&error)))?;
-            all.extend(page.items.into_iter().filter_map(|claim| claimed(claim.metadata)));
-            match page.metadata.continue_ {
-                Some(next) if !next.is_empty() => how = how.continue_token(&next),
-                Some(_) | None => return Ok(all),
-            }
-        }
+        let api: &Api<PersistentVolumeClaim> = &Api::all(self.client.clone());
+        let page = |how| async move { api.list_metadata(&how).await };
+        let (all, _) = left::all(&labels::selector(name), page).await.map_err(failed)?;
+        Ok(all.into_iter().filter_map(|claim| claimed(claim.metadata)).collect())
     }
 
     /// Deletes a claim, and with it what is in it; one that is gone already is no error. It stays while
@@ -149,17 +138,8 @@ impl Cluster {
     /// # Errors
     /// `Request`.
     pub async fn remove_claim(&self, claim: &Claimed) -> Result<(), ClusterError> {
-        let api: Api<PersistentVolumeClaim> =
-            Api::namespaced(self.client.clone(), &claim.namespace);
-        let uid = Some(claim.uid.clone());
-        let preconditions = Some(Preconditions { uid, resource_version: None });
-        let how = DeleteParams { preconditions, ..DeleteParams::default() };
-        match timeout(PATIENCE, api.delete(&claim.name, &how)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(()),
-            Ok(Err(error)) => Err(failed(told(&error))),
-            Err(_) => Err(failed("no answer in time".to_owned())),
-        }
+        let Claimed { namespace, name, uid, .. } = claim;
+        self.delete::<PersistentVolumeClaim>(namespace, name, uid).await.map_err(failed)
     }
 }
 

@@ -13,6 +13,7 @@ mod claims;
 mod config;
 mod keys;
 mod labels;
+mod left;
 mod namespaces;
 mod pace;
 mod placement;

@@ -3,14 +3,10 @@
 use flowforge_model::attempt::AttemptKey;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams, ObjectMeta, Preconditions};
-use tokio::time::timeout;
+use kube::api::ObjectMeta;
 
-use crate::access::{Cluster, PATIENCE, told};
-use crate::{ClusterError, labels};
-
-/// Pods of one page of a list.
-const PAGE: u32 = 500;
+use crate::access::Cluster;
+use crate::{ClusterError, labels, left};
 
 /// A pod and the attempt that it says it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,19 +24,10 @@ impl Cluster {
     /// # Errors
     /// `Request`.
     pub async fn pods(&self, name: &str) -> Result<Vec<Stray>, ClusterError> {
-        let api: Api<Pod> = Api::all(self.client.clone());
-        let mut how = ListParams::default().labels(&labels::selector(name)).limit(PAGE);
-        let mut all = Vec::new();
-        loop {
-            let page = timeout(PATIENCE, api.list_metadata(&how)).await;
-            let page = page.map_err(|_| failed("no answer in time".to_owned()))?;
-            let page = page.map_err(|error| failed(told(&error)))?;
-            all.extend(page.items.into_iter().filter_map(|pod| stray(pod.metadata)));
-            match page.metadata.continue_ {
-                Some(next) if !next.is_empty() => how = how.continue_token(&next),
-                Some(_) | None => return Ok(all),
-            }
-        }
+        let api: &Api<Pod> = &Api::all(self.client.clone());
+        let page = |how| async move { api.list_metadata(&how).await };
+        let (all, _) = left::all(&labels::selector(name), page).await.map_err(failed)?;
+        Ok(all.into_iter().filter_map(|pod| stray(pod.metadata)).collect())
     }
 
     /// Deletes a pod; one that is gone already is no error.
@@ -48,17 +35,8 @@ impl Cluster {
     /// # Errors
     /// `Request`.
     pub async fn remove(&self, stray: &Stray) -> Result<(), ClusterError> {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &stray.namespace);
-        let uid = Some(stray.uid.clone());
-        let preconditions = Some(Preconditions { uid, resource_version: None });
-        let how = DeleteParams { preconditions, ..DeleteParams::default() };
-        match timeout(PATIENCE, api.delete(&stray.name, &how)).await {
-            Ok(Ok(_)) => Ok(()),
-            // It is gone, or another one has its name by now.
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(()),
-            Ok(Err(error)) => Err(failed(told(&error))),
-            Err(_) => Err(failed("no answer in time".to_owned())),
-        }
+        let Stray { namespace, name, uid, .. } = stray;
+        self.delete::<Pod>(namespace, name, uid).await.map_err(failed)
     }
 }
 

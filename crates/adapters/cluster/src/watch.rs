@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::api::{WatchEvent, WatchParams};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use crate::access::{PATIENCE, told};
 use crate::backoff::Backoff;
+use crate::left;
 
 /// Seconds of one session, of at most 295: that is the longest that servers are sure to take.
 const SESSION: u32 = 290;
@@ -21,8 +22,6 @@ const SESSION: u32 = 290;
 const SILENCE: Duration = Duration::from_secs(150);
 /// A session that is over sooner has not gone well, whatever it says.
 const SHORT: Duration = Duration::from_secs(20);
-/// Pods of one page of a list.
-const PAGE: u32 = 500;
 
 /// What was heard.
 #[derive(Debug)]
@@ -52,7 +51,7 @@ pub(crate) async fn watch(client: Client, selector: String, news: mpsc::Sender<N
 }
 
 async fn session(api: &Api<Pod>, selector: &str, news: &mpsc::Sender<News>) -> Result<(), String> {
-    let (pods, version) = list(api, selector).await?;
+    let (pods, version) = left::all(selector, |how| async move { api.list(&how).await }).await?;
     if news.send(News::All(pods)).await.is_err() {
         return Ok(());
     }
@@ -73,22 +72,6 @@ async fn session(api: &Api<Pod>, selector: &str, news: &mpsc::Sender<News>) -> R
         };
         if news.send(one).await.is_err() {
             return Ok(());
-        }
-    }
-}
-
-/// All pods, as they are now and not as some cache has them, and the version of that.
-async fn list(api: &Api<Pod>, selector: &str) -> Result<(Vec<Pod>, String), String> {
-    let mut how = ListParams::default().labels(selector).limit(PAGE);
-    let mut all = Vec::new();
-    loop {
-        let page = timeout(PATIENCE, api.list(&how)).await;
-        let page = page.map_err(|_| "no answer in time".to_owned())?;
-        let page = page.map_err(|error| told(&error))?;
-        all.extend(page.items);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => how = how.continue_token(&token),
-            None => return Ok((all, page.metadata.resource_version.unwrap_or_default())),
         }
     }
 }

@@ -7,7 +7,6 @@ use flowforge_model::id::AttemptId;
 use flowforge_model::time::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::{DeleteParams, Preconditions};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -17,6 +16,7 @@ use crate::answer::{self, Again, Answer};
 use crate::backoff::Backoff;
 use crate::book::PodRef;
 use crate::config::ClusterConfig;
+use crate::left;
 use crate::namespaces::Namespaces;
 use crate::pace::{Kind, Pace};
 
@@ -68,8 +68,7 @@ impl Desk {
 
     /// Asks for the deletion of exactly this pod. True if it is not there any more.
     pub(super) async fn delete(&self, pod: &PodRef) -> bool {
-        let same = Preconditions { uid: Some(pod.uid.clone()), resource_version: None };
-        let how = DeleteParams::default().preconditions(same);
+        let how = left::exactly(&pod.uid);
         let api = self.pods(&pod.namespace);
         let mut backoff = Backoff::default();
         loop {
