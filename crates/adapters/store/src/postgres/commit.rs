@@ -169,7 +169,7 @@ fn plan(commit: &Commit) -> Result<Vec<Step<'_>>, StoreError> {
     queue::facts(&mut steps, commit, |key| queue.wanted.contains(key))?;
     match &commit.handover {
         // Several controllers number no rows together; followers are told by hints.
-        Some(handover) => handover::steps(&mut steps, commit, handover)?,
+        Some(handover) => handover::steps(&mut steps, commit, (handover, &queue.told))?,
         None => steps.push(outbox(commit)?),
     }
     Ok(steps)

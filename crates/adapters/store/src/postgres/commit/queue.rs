@@ -72,13 +72,15 @@ const END: &str = "UPDATE attempt a SET started_at = coalesce(u.started_at, a.st
 
 /// Which admissions there are, and which of them this commit itself makes runnable: that saves
 /// inserting rows to delete them.
-pub(super) struct Queue {
+pub(super) struct Queue<'c> {
     pub(super) wanted: BTreeSet<AttemptKey>,
     fresh: BTreeSet<AttemptKey>,
+    /// What others are told of: their orders are its rows.
+    pub(super) told: handover::Told<'c>,
 }
 
-impl Queue {
-    pub(super) fn of(commit: &Commit) -> Self {
+impl<'c> Queue<'c> {
+    pub(super) fn of(commit: &'c Commit) -> Self {
         let wanted: BTreeSet<AttemptKey> = commit.admissions.iter().copied().collect();
         let mut fresh = BTreeSet::new();
         for (_, run) in living(commit) {
@@ -87,7 +89,8 @@ impl Queue {
                 fresh.remove(key);
             }
         }
-        Self { wanted, fresh }
+        let told = commit.handover.as_deref().map(handover::told).unwrap_or_default();
+        Self { wanted, fresh, told }
     }
 
     /// What may be admitted from now on, and what not any more.
@@ -97,8 +100,8 @@ impl Queue {
         commit: &'a Commit,
     ) -> Result<(), StoreError> {
         let runnable = living(commit).flat_map(|(_, run)| &run.runnable);
-        let told = commit.handover.as_deref().map(handover::told).unwrap_or_default();
-        let waiting = runnable.filter(|key| !self.wanted.contains(key) && !told.contains_key(key));
+        let waiting =
+            runnable.filter(|key| !self.wanted.contains(key) && !self.told.contains_key(key));
         let unrunnable = living(commit).flat_map(|(_, run)| &run.unrunnable);
         keyed(steps, INSERT, waiting)?;
         keyed(steps, DELETE, unrunnable)

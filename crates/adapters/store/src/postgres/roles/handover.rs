@@ -1,6 +1,6 @@
 //! What a controller hands over with a commit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use flowforge_model::attempt::{AttemptKey, FailureClass};
 use flowforge_ports::admission::Ready;
@@ -61,7 +61,7 @@ pub(in crate::postgres) fn fence(handover: &Handover) -> Result<Vec<Bound<'stati
 pub(in crate::postgres) fn steps<'a>(
     steps: &mut Vec<Step<'a>>,
     commit: &'a Commit,
-    handover: &'a Handover,
+    (handover, told): (&'a Handover, &Told<'_>),
 ) -> Result<(), StoreError> {
     let held = |slot: u8| handover.leases.iter().any(|lease| lease.slot == slot);
     let mut written = commit.runs.iter().filter_map(|run| run.workflow);
@@ -75,7 +75,7 @@ pub(in crate::postgres) fn steps<'a>(
         let step = Step::new(OVERTAKEN, binds![workflows, nodes, numbers]);
         steps.push(step.expect(Expect::NotOvertaken));
     }
-    orders(steps, handover, &taken)?;
+    orders(steps, handover, told)?;
     if !handover.stops.is_empty() {
         let stopped = |key| ended(key, commit.at, FailureClass::Stopped, rules::STOPPED_UNCLAIMED);
         let mut keys = handover.stops.clone();
@@ -92,7 +92,9 @@ pub(in crate::postgres) fn steps<'a>(
 }
 
 /// What a scheduler is told of, and an executor will read: each is a row of the queue.
-pub(in crate::postgres) fn told(handover: &Handover) -> BTreeMap<AttemptKey, (&Ready, &Order)> {
+pub(in crate::postgres) type Told<'c> = BTreeMap<AttemptKey, (&'c Ready, &'c Order)>;
+
+pub(in crate::postgres) fn told(handover: &Handover) -> Told<'_> {
     let offers = handover.calls.iter().filter_map(|call| match call {
         Call::Offer(one) => Some((one.key, one)),
         _ => None,
@@ -102,16 +104,16 @@ pub(in crate::postgres) fn told(handover: &Handover) -> BTreeMap<AttemptKey, (&R
     orders.filter_map(|(key, order)| Some((*key, (*offers.get(key)?, order)))).collect()
 }
 
-/// A withdrawal whose workflow is not written takes nothing away but what this very commit offers.
+/// A withdrawal takes nothing away but what this very commit offers: what was offered before, the commit of its
+/// workflow takes off the queue.
 fn orders<'a>(
     steps: &mut Vec<Step<'a>>,
     handover: &'a Handover,
-    taken: &[AttemptKey],
+    told: &Told<'_>,
 ) -> Result<(), StoreError> {
-    let (told, taken) = (told(handover), taken.iter().collect::<BTreeSet<_>>());
     let over = handover.calls.iter().filter_map(|call| match call {
         Call::Release(key) => Some(*key),
-        Call::Withdraw(key) if taken.contains(key) || told.contains_key(key) => Some(*key),
+        Call::Withdraw(key) if told.contains_key(key) => Some(*key),
         _ => None,
     });
     let over: Vec<AttemptKey> = over.collect();
