@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use flowforge_model::attempt::{Fact, FactKind, Failure, FailureClass, Main, Process, Program};
+use flowforge_model::attempt::{Fact, FactKind, Failure, Main, Process, Program};
 use flowforge_model::time::Timestamp;
 
 use crate::attempt::{spawn_failed, told, verdict};
@@ -150,13 +150,7 @@ fn run_one<'a>(
 
 /// Says which container of several it was.
 fn named<'a>(process: &Process, ran: Result<Ran<'a>, Failure>) -> Result<Ran<'a>, Failure> {
-    let name = |failure: Failure| match failure.class {
-        FailureClass::Stopped | FailureClass::Lost => failure,
-        FailureClass::User | FailureClass::Transient | FailureClass::Error => {
-            let message = format!("container {}: {}", process.name, failure.message);
-            Failure { message, ..failure }
-        }
-    };
+    let name = |failure: Failure| failure.of_container(&process.name);
     match ran {
         Ok(ran) => Ok(Ran { failure: ran.failure.map(name), ..ran }),
         Err(failure) => Err(name(failure)),

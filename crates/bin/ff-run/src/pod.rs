@@ -42,20 +42,30 @@ const UNSTARTED: u8 = 126;
 /// as long again: what one log server lacks must not hold up a workflow.
 const LINES: Duration = Duration::from_secs(60);
 
+/// What a container of a pod has before it asks whether it may begin.
+struct Ready {
+    settings: Settings,
+    last_word: LastWord,
+    warden: Arc<Warden>,
+}
+
+/// Makes it, or leaves a last word.
+fn ready() -> Result<Ready, ExitCode> {
+    let settings = Settings::read()
+        .map_err(|why| LastWord::of_environment().refused("bad_environment", &why))?;
+    let last_word = LastWord::at(&settings.termination_log);
+    let failed = |error: std::io::Error| last_word.refused("no_resources", &error.to_string());
+    let warden = Warden::new().map(Arc::new).map_err(failed)?;
+    signals::listen(&warden).map_err(failed)?;
+    Ok(Ready { settings, last_word, warden })
+}
+
 /// Runs the task of this pod.
 pub(crate) fn run() -> ExitCode {
-    let settings = match Settings::read() {
-        Ok(settings) => settings,
-        Err(why) => return LastWord::of_environment().refused("bad_environment", &why),
+    let Ready { settings, last_word, warden } = match ready() {
+        Ok(ready) => ready,
+        Err(code) => return code,
     };
-    let last_word = LastWord::at(&settings.termination_log);
-    let warden = match Warden::new().map(Arc::new) {
-        Ok(warden) => warden,
-        Err(error) => return last_word.refused("no_resources", &error.to_string()),
-    };
-    if let Err(error) = signals::listen(&warden) {
-        return last_word.refused("no_resources", &error.to_string());
-    }
     let place = match Place::take(&settings) {
         Ok(place) => place,
         Err((code, why)) => return last_word.refused(code, &why),

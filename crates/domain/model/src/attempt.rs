@@ -298,6 +298,19 @@ pub struct Failure {
     pub message: String,
 }
 
+impl Failure {
+    /// Says which container of several it was, unless nobody's process is to blame.
+    #[must_use]
+    pub fn of_container(self, name: &str) -> Self {
+        match self.class {
+            FailureClass::Stopped | FailureClass::Lost => self,
+            FailureClass::User | FailureClass::Transient | FailureClass::Error => {
+                Self { message: format!("container {name}: {}", self.message), ..self }
+            }
+        }
+    }
+}
+
 /// Whose fault a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

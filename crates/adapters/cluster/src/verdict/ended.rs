@@ -43,7 +43,10 @@ pub(super) fn look(
             .map(|failure| with(failure, &format!("its pod could not report: {why}"))),
         None => by_status(order, seen, ended, *memory),
     };
-    let outcome = outcome.map(|failure| named(name, failure));
+    let outcome = outcome.map(|failure| match name {
+        Some(name) => failure.of_container(name),
+        None => failure,
+    });
     Some(Next::Ended(Box::new(report(order, seen, ended, outcome, now))))
 }
 
@@ -64,16 +67,6 @@ fn report(
         failure,
         artifacts: Vec::new(),
         result: None,
-    }
-}
-
-/// Says which of several containers it was.
-fn named(name: Option<&str>, failure: Failure) -> Failure {
-    match (name, failure.class) {
-        (None, _) | (_, FailureClass::Stopped | FailureClass::Lost) => failure,
-        (Some(name), _) => {
-            Failure { message: format!("container {name}: {}", failure.message), ..failure }
-        }
     }
 }
 

@@ -2,35 +2,24 @@
 //! as has to be there by then.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Instant;
 
 use flowforge_model::attempt::{Failure, Report};
 use flowforge_ports::clock::{Clock as _, SystemClock};
 use flowforge_ports::pod_calls::Started;
-use flowforge_process::{Warden, fetch_inputs};
+use flowforge_process::fetch_inputs;
 
 use super::artifacts::Patient;
-use super::last_word::LastWord;
 use super::server::Server;
-use super::settings::Settings;
-use super::{signals, start, tell};
+use super::{Ready, ready, start, tell};
 
 /// Asks whether this pod may begin, as the task's container does after it, and fetches. If that cannot be,
 /// the attempt has ended: it is told, and the task never begins.
 pub(crate) fn fetch() -> ExitCode {
-    let settings = match Settings::read() {
-        Ok(settings) => settings,
-        Err(why) => return LastWord::of_environment().refused("bad_environment", &why),
+    let Ready { settings, last_word, warden } = match ready() {
+        Ok(ready) => ready,
+        Err(code) => return code,
     };
-    let last_word = LastWord::at(&settings.termination_log);
-    let warden = match Warden::new().map(Arc::new) {
-        Ok(warden) => warden,
-        Err(error) => return last_word.refused("no_resources", &error.to_string()),
-    };
-    if let Err(error) = signals::listen(&warden) {
-        return last_word.refused("no_resources", &error.to_string());
-    }
     let server = Server::new(&settings);
     let Started { token, order } = match start(&server, &settings, &warden) {
         Ok(started) => started,

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use flowforge_model::attempt::{Failure, FailureClass, Main, Process, Report, Work, WorkOrder};
+use flowforge_model::attempt::{Main, Process, Report, Work, WorkOrder};
 use flowforge_model::time::Millis;
 use flowforge_ports::clock::{Clock as _, SystemClock};
 use flowforge_process::Warden;
@@ -175,7 +175,7 @@ impl Seat {
     fn init(&self, process: &Process, with: &With<'_>) -> io::Result<Ended> {
         let mut report = (with.run)(&self.own(process, with.order)?);
         let (code, at) = (exit_code(&report), Instant::now());
-        report.failure = report.failure.map(|failure| named(&self.name, failure));
+        report.failure = report.failure.map(|failure| failure.of_container(&self.name));
         report.started_at = self.board.started()?;
         (with.settle)();
         let failed = report.failure.is_some();
@@ -211,13 +211,3 @@ impl Seat {
 
 /// The container that the inputs and outputs are of.
 const MAIN: &str = "main";
-
-/// Says which container it was, as local processes do.
-fn named(name: &str, failure: Failure) -> Failure {
-    match failure.class {
-        FailureClass::Stopped | FailureClass::Lost => failure,
-        FailureClass::User | FailureClass::Transient | FailureClass::Error => {
-            Failure { message: format!("container {name}: {}", failure.message), ..failure }
-        }
-    }
-}

@@ -11,7 +11,7 @@ use flowforge_model::time::Millis;
 use flowforge_ports::clock::{Clock as _, SystemClock};
 
 use super::board::{End, State};
-use super::{Ended, MAIN, Seat, With, Word, exit_code, named};
+use super::{Ended, MAIN, Seat, With, Word, exit_code};
 
 /// How often it is looked how the others are.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -111,7 +111,7 @@ impl Seat {
 
     /// What others need to know of an end.
     fn end_of(&self, mut report: Report, stopped: bool) -> End {
-        report.failure = report.failure.map(|failure| named(&self.name, failure));
+        report.failure = report.failure.map(|failure| failure.of_container(&self.name));
         if report.failure.is_none() && self.name != MAIN {
             report.result = None;
         }
