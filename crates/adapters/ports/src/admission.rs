@@ -7,7 +7,7 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::quota::{Amounts, Entity};
 use flowforge_model::resources::{ResourceList, Resources};
-use flowforge_model::time::Timestamp;
+use flowforge_model::time::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{Answer, Question};
@@ -32,6 +32,9 @@ pub struct Ready {
     pub limits: ResourceList,
     /// At most this many attempts of the workflow run at a time.
     pub parallelism: Option<u32>,
+    /// It is stopped when it has run for so long.
+    #[serde(default)]
+    pub lasts: Option<Millis>,
 }
 
 fn default_project() -> EntityId {

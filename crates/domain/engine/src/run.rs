@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use flowforge_model::event::{Ending, NodeKind, WorkflowState};
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
-use flowforge_model::plan::{Plan, Template};
+use flowforge_model::plan::{Plan, Setting, Template};
 use flowforge_model::resources::Resources;
 use flowforge_model::status::TaskStatus;
-use flowforge_model::time::Timestamp;
+use flowforge_model::time::{Millis, Timestamp};
 use serde_json::Value;
 
 use crate::node::Node;
@@ -111,6 +111,15 @@ impl Run {
     pub fn resources(&self, plan: &Plan, node: NodeIx) -> Resources {
         let template = self.nodes.get(node.index()).and_then(|node| plan.template(node.template));
         template.map_or(Resources::NONE, Template::resources)
+    }
+
+    /// For how long a leaf runs at a time, where that is known before its inputs are.
+    #[must_use]
+    pub fn lasts(&self, plan: &Plan, node: NodeIx) -> Option<Millis> {
+        let template =
+            self.nodes.get(node.index()).and_then(|node| plan.template(node.template))?;
+        let late = template.late.iter().any(|(setting, _)| *setting == Setting::ActiveDeadline);
+        template.active_deadline.filter(|_| !late)
     }
 
     /// Whether the workflow comes to its end around a node, so that what runs there is to be stopped.

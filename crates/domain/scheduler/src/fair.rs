@@ -17,8 +17,10 @@ mod pick;
 mod points;
 mod preview;
 mod queue;
+mod room;
 mod shape;
 mod simulate;
+mod span;
 mod task;
 mod view;
 mod waiting;
@@ -43,6 +45,7 @@ use metrics::Tally;
 use points::FULL_WAIT;
 use queue::{QueueIx, Queues};
 use shape::Shapes;
+use span::Span;
 use task::{State, Task, Tasks};
 
 /// What is a matter of taste.
@@ -72,9 +75,9 @@ impl Default for Settings {
 ///   earliest, then the least key. So the order is total, and the same calls give the same answers.
 /// - Who is first in line at an entity, fits below it and has waited for [`Settings::claim_after`]
 ///   claims what becomes free there and on the way to it, if that could be taken by smaller ones:
-///   until it starts, others start there only if they fit beside it. At most one claims at an entity.
-///   So it starts at the latest when all that ran there when the claim began has ended, unless above
-///   there is too little room.
+///   until it starts, others start there only if they fit beside it, or are sure to have ended by when
+///   there is room for it at the latest. At most one claims at an entity. So it starts at the latest when
+///   all that ran there when the claim began has ended, unless above there is too little room.
 /// - P grows with waiting: exactly, at every instant, at no cost for those who wait.
 /// - A workflow that starts its first attempt takes a workflow slot and its storage in the same
 ///   decision, and keeps them until [`FairShare::end_workflow`] or [`FairShare::idle`].
@@ -157,10 +160,7 @@ impl FairShare {
             None => {}
         }
         let (lane, place) = (self.lane(&candidate), self.name(candidate.project));
-        let shape = self.shapes.take(&candidate.need);
-        let (key, since, priority) = (candidate.key, candidate.since, candidate.priority);
-        let state = State::NEW;
-        let at = self.tasks.insert(Task { key, since, priority, shape, lane, place, state });
+        let at = self.enter(&candidate, lane, place).0;
         self.hold(at);
         self.finish();
     }
@@ -254,8 +254,10 @@ impl FairShare {
         let (at, place) = (self.lanes.open(workflow, workflow), self.name(project));
         let need = lane::slot(storage);
         let held = self.lanes.root(at).is_some_and(|root| root.slot.is_some());
-        let room =
-            || self.tree.fits(place, &need).is_ok() && self.behind(place, &need, None).is_none();
+        let room = || {
+            self.tree.fits(place, &need).is_ok()
+                && self.behind(place, (&need, Span::ENDLESS), None).is_none()
+        };
         if !held && !room() {
             self.lanes.forget(at);
             return false;

@@ -16,7 +16,7 @@ mod why;
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::Amounts;
-use flowforge_model::time::Timestamp;
+use flowforge_model::time::{Millis, Timestamp};
 
 pub use fair::{FairShare, Precedence, Settings};
 pub use flowforge_quota::Blocked;
@@ -44,4 +44,6 @@ pub struct Candidate {
     pub root: WorkflowId,
     /// Bytes of volumes that the workflow `root` holds together with its slot.
     pub storage: u64,
+    /// It has ended so long after it was admitted at the latest, if that is known.
+    pub lasts: Option<Millis>,
 }

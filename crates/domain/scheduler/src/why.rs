@@ -4,7 +4,7 @@
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::{Amounts, Dimension, Level};
-use flowforge_model::time::Timestamp;
+use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::Blocked;
 
 /// Why an attempt waits.
@@ -102,6 +102,10 @@ pub struct Claimed {
     pub lacks: Amounts,
     /// Since when.
     pub since: Timestamp,
+    /// When there is room for it at that entity at the latest, where what runs says how long it lasts.
+    pub by: Option<Timestamp>,
+    /// Who lasts no longer may start in its place meanwhile.
+    pub passes: Millis,
 }
 
 /// Who holds how much of what there is too little of.

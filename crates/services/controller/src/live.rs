@@ -88,6 +88,7 @@ impl Live {
             requests,
             limits,
             parallelism: self.plan.parallelism,
+            lasts: self.run.lasts(&self.plan, key.node),
         }
     }
 

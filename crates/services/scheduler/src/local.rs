@@ -117,6 +117,7 @@ fn candidate(ready: &Ready) -> Candidate {
         need: ready.need(),
         root: ready.key.workflow,
         storage: 0,
+        lasts: ready.lasts,
     }
 }
 

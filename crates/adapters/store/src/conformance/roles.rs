@@ -136,6 +136,7 @@ fn ready(key: AttemptKey) -> Ready {
         requests: list(5),
         limits: list(7),
         parallelism: Some(7),
+        lasts: Some(Millis(9)),
     }
 }
 

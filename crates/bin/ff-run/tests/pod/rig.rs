@@ -481,6 +481,7 @@ fn ready(key: AttemptKey) -> Ready {
         requests: Resources::default().requests,
         limits: Resources::default().limits,
         parallelism: None,
+        lasts: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::{Amounts, Dimension, Entity, Weight};
-use flowforge_model::time::Timestamp;
+use flowforge_model::time::{Millis, Timestamp};
 use flowforge_scheduler::{Candidate, Claimed};
 
 use crate::subject::CLAIM_AFTER;
@@ -33,11 +33,17 @@ pub(crate) struct Model {
     slots: BTreeMap<WorkflowId, Slot>,
     pub(crate) gated: BTreeSet<WorkflowId>,
     used: BTreeMap<Option<EntityId>, Sums>,
-    /// Who claims, and from its project up to where.
     pub(crate) claims: Vec<Claim>,
 }
 
-pub(crate) type Claim = (AttemptKey, Vec<Option<EntityId>>);
+/// Who claims, from its project up to where, and beside whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    key: AttemptKey,
+    path: Vec<Option<EntityId>>,
+    /// Who lasts no longer may use what it keeps.
+    passes: Millis,
+}
 
 impl Model {
     pub(crate) fn new(only_pods: bool) -> Self {
@@ -193,7 +199,11 @@ impl Model {
             if claim.need != self.need(candidate) || !path.iter().all(|at| seen.insert(*at)) {
                 return Err(format!("{claim:?} keeps what another does, or too much"));
             }
-            checked.push((claim.key, path));
+            let Claimed { key, by, passes, .. } = *claim;
+            if passes.0 > 0 && by.is_none_or(|by| now.plus(passes) > by) {
+                return Err(format!("{claim:?} lets pass who is in its way"));
+            }
+            checked.push(Claim { key, path, passes });
         }
         Ok(checked)
     }
@@ -201,9 +211,11 @@ impl Model {
     /// What a task needs, and of the same what is kept for another at a place.
     fn beside(&self, at: Option<EntityId>, task: &Candidate) -> Amounts {
         let mut need = self.need(task);
-        let others =
-            self.claims.iter().filter(|(key, path)| *key != task.key && path.contains(&at));
-        for (other, _) in others.filter_map(|(key, _)| self.tasks.get(key)) {
+        let others = self.claims.iter().filter(|claim| {
+            let passes = task.lasts.is_some_and(|lasts| lasts <= claim.passes);
+            claim.key != task.key && claim.path.contains(&at) && !passes
+        });
+        for (other, _) in others.filter_map(|claim| self.tasks.get(&claim.key)) {
             for (need, kept) in need.0.iter_mut().zip(self.need(other).0) {
                 *need += if *need > 0 { kept } else { 0 };
             }
@@ -265,14 +277,14 @@ impl Model {
                 && self.need(other) == self.need(ours)
         };
         // Who claims goes first up to its front.
-        let claims = self.claims.iter().find(|(of, _)| *of == key);
+        let claims = self.claims.iter().find(|claim| claim.key == key);
         for other in able.iter().filter(before).filter(|_| claims.is_none()) {
             let (p, q) = (self.priority(ours, now, false), self.priority(other, now, false));
             if q > p + 1e-8 || ((q - p).abs() <= 1e-8 && rank(other) < rank(ours)) {
                 return Err(format!("{:?} (P {q}) goes before {key:?} (P {p})", other.key));
             }
         }
-        let path = claims.map_or(&[][..], |(_, path)| path);
+        let path = claims.map_or(&[][..], |claim| &claim.path);
         if self.only_pods { self.judge_share(ours, &able, (path, now)) } else { Ok(()) }
     }
 

@@ -3,7 +3,7 @@
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::quota::{Amounts, Dimension, Entity, Level, Quota, Weight};
-use flowforge_model::time::Timestamp;
+use flowforge_model::time::{Millis, Timestamp};
 use flowforge_scheduler::Candidate;
 use uuid::Uuid;
 
@@ -128,6 +128,9 @@ impl Script {
             let need = need.with(Dimension::CpuRequest, self.dice.below(4) * 250);
             need.with(Dimension::Gpu, self.dice.below(4) / 2)
         };
+        // Where all dimensions count, of equal needs all last equally long: there are kinds enough.
+        let step = if self.only_pods { self.dice.below(4) } else { need.get(Dimension::Gpu) * 2 };
+        let lasts = (step > 0).then(|| Millis(10_000 << (2 * step)));
         let candidate = Candidate {
             key,
             priority: i32::try_from(self.dice.below(5) * 40).unwrap_or(0) - 20,
@@ -137,6 +140,7 @@ impl Script {
             need,
             root: workflow(root),
             storage: root % 2 * 5,
+            lasts,
         };
         subject.offer(candidate);
         model.tasks.insert(key, (candidate, State::Waiting));

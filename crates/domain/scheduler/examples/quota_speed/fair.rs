@@ -112,5 +112,6 @@ fn attempt(tenant: &Tenant, node: u32) -> Candidate {
         need: Amounts::ZERO.with(Dimension::Pods, 1),
         root: workflow,
         storage: 0,
+        lasts: None,
     }
 }

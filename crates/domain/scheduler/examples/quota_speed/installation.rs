@@ -143,6 +143,7 @@ impl Installation {
             need: need(shape),
             root: id,
             storage: 0,
+            lasts: None,
         }
     }
 }

@@ -119,7 +119,7 @@ impl FairShare {
         let slot = self.lanes.root(lane).filter(|root| root.slot.is_none());
         let need = slot.map_or(need, |root| sum(&need, &root.slot_need));
         // A need that no head has is in no class: then the queue has no seat either.
-        let shape = self.shapes.find(&need).unwrap_or(task.shape);
+        let shape = self.shapes.find(&need, self.shapes.span(task.shape)).unwrap_or(task.shape);
         let phase = Phase::of(task.since, self.now);
         Some(Head { task: at, base: task.priority, since: task.since, shape, phase })
     }

@@ -1,7 +1,7 @@
 //! Who claims, since when, and when that ends.
 
 use flowforge_model::quota::{Amounts, Dimension};
-use flowforge_model::time::Millis;
+use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::Place;
 
 use super::FairShare;
@@ -9,7 +9,8 @@ use super::claims::Claim;
 use super::climb::sum;
 use super::entry::Head;
 use super::queue::QueueIx;
-use super::shape::Kind;
+use super::shape::{Kind, ShapeIx};
+use super::span::Span;
 use super::task::{State, TaskIx};
 use crate::why::Claimed;
 
@@ -29,7 +30,8 @@ impl FairShare {
         let task = self.tasks.get(claim.task)?;
         let lacks: Amounts = self.short_of(front, &claim.need);
         let at = self.tree.entity(front);
-        Some(Claimed { key: task.key, at, need: claim.need, lacks, since: claim.since })
+        let (since, by, passes) = (claim.since, claim.by, claim.passes.most().unwrap_or(Millis(0)));
+        Some(Claimed { key: task.key, at, need: claim.need, lacks, since, by, passes })
     }
 
     /// So much more must become free at one place for a need.
@@ -44,11 +46,17 @@ impl FairShare {
         short
     }
 
+    /// Looks from time to time at a place where something is contended, or up to which somebody claims:
+    /// who may pass depends on the time.
+    pub(crate) fn watch(&mut self, at: Place) {
+        let contended = self.branches.get(at).is_some_and(|branch| branch.own_contended != 0);
+        self.claims.watch(at, contended || self.claims.at(at).is_some(), self.now);
+    }
+
     /// Looks whether somebody was passed for too long at the places that are due.
     pub(crate) fn look(&mut self) {
-        let pause = Millis((self.settings.claim_after.0 / PARTS).max(1));
         for _ in 0..LOOKS {
-            let Some(at) = self.claims.next(self.now, pause) else { break };
+            let Some(at) = self.claims.next(self.now, self.pause()) else { break };
             match self.branches.get(at).and_then(|branch| branch.claimed) {
                 Some(front) if front == at => self.review(at),
                 Some(_) => {}
@@ -94,7 +102,49 @@ impl FairShare {
         // What there is one of is there for the first in line when it is there at all.
         let passed = short.0.iter().zip(need.0).any(|(short, need)| *short > 0 && need > 1);
         let waits = passed && self.may_ever(&path, &need);
-        waits.then_some(Claim { task, since, need, path })
+        let (by, passes) = self.foreseen(at, &need);
+        waits.then_some(Claim { task, since, need, path, by, passes })
+    }
+
+    /// How long a place is not looked at.
+    fn pause(&self) -> Millis {
+        Millis((self.settings.claim_after.0 / PARTS).max(1))
+    }
+
+    /// When there is room for a need at a place by the limits of what runs below it, and for how long
+    /// others may run who are not to hold that up. Costs O(what runs there).
+    fn foreseen(&self, at: Place, need: &Amounts) -> (Option<Timestamp>, Span) {
+        let by = self.room_by(at, need);
+        // Until the next look nobody asks again what time it is.
+        let left = by.map_or(0, |by| by.0.saturating_sub(self.now.plus(self.pause()).0));
+        (by, Span::within(Millis(u64::try_from(left).unwrap_or(0))))
+    }
+
+    fn room_by(&self, at: Place, need: &Amounts) -> Option<Timestamp> {
+        let mut short = self.short_of(at, need);
+        let mut ends: Vec<(Timestamp, ShapeIx)> = Vec::new();
+        let mut places = vec![at];
+        while let Some(place) = places.pop() {
+            places.extend_from_slice(self.tree.children(place));
+            let held = self.branches.get(place).into_iter().flat_map(|branch| &branch.held);
+            ends.extend(held.filter_map(|task| {
+                let task = self.tasks.get(*task)?;
+                let State::Held { ends: Some(ends), .. } = task.state else { return None };
+                Some((ends, task.shape))
+            }));
+        }
+        ends.sort_unstable();
+        let mut by = self.now;
+        let mut ends = ends.into_iter();
+        while short != Amounts::ZERO {
+            let (at, shape) = ends.next()?;
+            by = by.max(at);
+            let freed = self.shapes.need(shape);
+            for (short, freed) in short.0.iter_mut().zip(freed.0) {
+                *short = short.saturating_sub(freed);
+            }
+        }
+        Some(by)
     }
 
     /// From the project of a task up to a place.
@@ -130,12 +180,14 @@ impl FairShare {
         }
         let from = claim.path.first().copied();
         self.claims.insert(front, claim);
+        self.watch(front);
         self.touch(from.unwrap_or(front));
     }
 
     /// Ends a claim.
     pub(crate) fn unclaim(&mut self, front: Place) {
         let Some(claim) = self.claims.remove(front) else { return };
+        self.watch(front);
         for at in &claim.path {
             if let Some(branch) = self.branches.get_mut(*at) {
                 branch.claimed = None;
@@ -147,12 +199,24 @@ impl FairShare {
         self.touch(claim.path.first().copied().unwrap_or(front));
     }
 
-    /// Ends a claim that a cut, or what runs already, made vain.
+    /// Ends a claim that a cut, or what runs already, made vain; or looks anew who may pass.
     fn review(&mut self, front: Place) {
-        let claim = self.claims.at(front);
-        if claim.is_some_and(|claim| !self.may_ever(&claim.path, &claim.need)) {
+        let Some(claim) = self.claims.at(front) else { return };
+        if self.may_ever(&claim.path, &claim.need) {
+            self.foresee(front);
+        } else {
             self.unclaim(front);
         }
+    }
+
+    fn foresee(&mut self, front: Place) {
+        let Some(claim) = self.claims.at(front) else { return };
+        let foreseen = self.foreseen(front, &claim.need);
+        let from = claim.path.first().copied().unwrap_or(front);
+        if let Some(claim) = self.claims.at_mut(front) {
+            (claim.by, claim.passes) = foreseen;
+        }
+        self.touch(from);
     }
 
     /// Looks at the claim of a queue that was settled anew: it ends if another task is first now, or
@@ -169,10 +233,13 @@ impl FairShare {
             return self.unclaim(front);
         };
         let need = self.shapes.need(seat.shape);
-        if let Some(claim) = self.claims.at_mut(front) {
-            claim.need = need;
+        match self.claims.at_mut(front) {
+            Some(claim) if claim.need != need => {
+                claim.need = need;
+                self.foresee(front);
+            }
+            _ => self.touch(from.unwrap_or(front)),
         }
-        self.touch(from.unwrap_or(front));
     }
 
     /// The claims that have to do with a place that moves end.
@@ -199,10 +266,10 @@ impl FairShare {
         Some((seat.kind, Head { task: at, base, since, shape, phase }))
     }
 
-    /// What is kept for a claim at a place.
-    pub(crate) fn kept(&self, at: Place) -> Option<&Amounts> {
+    /// The claim for which something is kept at a place.
+    pub(crate) fn kept(&self, at: Place) -> Option<&Claim> {
         let front = self.branches.get(at)?.claimed?;
-        self.claims.at(front).map(|claim| &claim.need)
+        self.claims.at(front)
     }
 
     /// The task that claims up to a place, if there is room for it on the way there.
@@ -213,17 +280,17 @@ impl FairShare {
         if room { self.head_of(claim.task) } else { None }
     }
 
-    /// The lowest place with too little room for a need beside what is kept there for others than the
-    /// one whose front this is.
+    /// The lowest place with too little room for a need, for so long at most, beside what is kept there
+    /// for others than the one whose front this is.
     pub(crate) fn behind(
         &self,
         from: Place,
-        need: &Amounts,
+        (need, span): (&Amounts, Span),
         own: Option<Place>,
     ) -> Option<(Place, &Claim)> {
         let kept = |at: Place| {
             let front = self.branches.get(at)?.claimed.filter(|front| Some(*front) != own)?;
-            let claim = self.claims.at(front)?;
+            let claim = self.claims.at(front).filter(|claim| span > claim.passes)?;
             let sum = sum(need, &mask_of(need, &claim.need));
             self.tree.lacks(at, &sum).map(|_| (front, claim))
         };

@@ -6,6 +6,7 @@ use flowforge_model::quota::Amounts;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::Place;
 
+use super::span::Span;
 use super::task::TaskIx;
 
 /// Of one task, from its project up to its front.
@@ -18,6 +19,10 @@ pub(crate) struct Claim {
     pub(crate) need: Amounts,
     /// From the project of the task up to the front, where the task waits for room.
     pub(crate) path: Vec<Place>,
+    /// When there is room for it at the latest, as far as what runs says when it ends.
+    pub(crate) by: Option<Timestamp>,
+    /// Who lasts no longer has ended by then: it may use what is kept.
+    pub(crate) passes: Span,
 }
 
 /// No two claims have a place in common: so none ever waits for another at a place of its own.
@@ -25,7 +30,7 @@ pub(crate) struct Claim {
 pub(crate) struct Claims {
     /// By front.
     claims: BTreeMap<Place, Claim>,
-    /// Places where something is contended, and when to look there next.
+    /// Places to look at from time to time, and when next.
     watched: BTreeMap<Place, Timestamp>,
     due: BTreeSet<(Timestamp, Place)>,
 }
@@ -52,8 +57,8 @@ impl Claims {
     }
 
     /// Begins or ceases to look at a place.
-    pub(crate) fn watch(&mut self, at: Place, contended: bool, now: Timestamp) {
-        if !contended {
+    pub(crate) fn watch(&mut self, at: Place, wanted: bool, now: Timestamp) {
+        if !wanted {
             if let Some(due) = self.watched.remove(&at) {
                 self.due.remove(&(due, at));
             }

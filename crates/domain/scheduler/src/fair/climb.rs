@@ -98,12 +98,15 @@ impl FairShare {
         lane: super::lane::LaneIx,
         old: Option<Seat>,
     ) -> ShapeIx {
+        let span = self.shapes.span(shape);
         let need = self.shapes.need(shape);
         let slot = self.lanes.root(lane).filter(|root| root.slot.is_none());
         let need = slot.map_or(need, |root| sum(&need, &root.slot_need));
         match old.map(|seat| seat.shape) {
-            Some(same) if self.shapes.need(same) == need => self.shapes.again(same),
-            _ => self.shapes.take(&need),
+            Some(same) if self.shapes.need(same) == need && self.shapes.span(same) == span => {
+                self.shapes.again(same)
+            }
+            _ => self.shapes.take(&need, span),
         }
     }
 
@@ -177,7 +180,7 @@ impl FairShare {
         };
         let entry = claims.or_else(first).and_then(|(head, claims)| {
             let shape = self.shapes.get(head.shape)?;
-            (claims || view.fits(&shape.need)).then(|| view.entry(self, &head, shape.mask))
+            (claims || view.fits(shape)).then(|| view.entry(self, &head, shape.mask))
         });
         self.branches.set((at, parent), kind, entry, &self.tasks)
     }

@@ -103,7 +103,7 @@ impl FairShare {
             if let Some(branch) = self.branches.get_mut(at) {
                 branch.own_contended = after;
             }
-            self.claims.watch(at, after != 0, self.now);
+            self.watch(at);
             self.inherit(at);
         }
     }
@@ -113,8 +113,8 @@ impl FairShare {
         while let Some((at, bit)) = self.cooling.over(self.now) {
             if let Some(branch) = self.branches.get_mut(at) {
                 branch.own_contended &= !(1 << bit);
-                self.claims.watch(at, branch.own_contended != 0, self.now);
             }
+            self.watch(at);
             self.inherit(at);
         }
     }

@@ -19,7 +19,10 @@ impl FairShare {
             u32::try_from(branch.held.len() - 1).unwrap_or(u32::MAX)
         });
         if let Some(task) = self.tasks.get_mut(at) {
-            task.state = State::Held { took_slot, index };
+            // Of what is adopted nobody knows here when it began; what is said to have ended holds no claim up.
+            let began = self.now.max(task.since);
+            let ends = task.lasts.map(|lasts| began.plus(lasts));
+            task.state = State::Held { took_slot, index, ends };
         }
         self.run(task.lane, |running| running.saturating_add(1));
     }

@@ -1,39 +1,37 @@
 //! Who is next.
 
-use flowforge_model::quota::{Amounts, Dimension};
+use flowforge_model::quota::Amounts;
 use flowforge_quota::Place;
 
 use super::FairShare;
-use super::climb::{Penalties, sum};
+use super::climb::Penalties;
 use super::entry::{Child, Entry};
+use super::room::Room;
 use super::task::TaskIx;
-
-/// What may still be taken on the way from the installation down to some place.
-type Room = [u64; Dimension::COUNT];
 
 impl FairShare {
     /// The task that is next: from the installation down, at each level the child that goes first
     /// among those with something that fits what is left on all levels above. Who claims up to a level
-    /// goes first there, and others only beside what is kept for it.
+    /// goes first there, and others only beside what is kept for it, or where they are soon out of its way.
     ///
     /// A child goes first because of what some class of tasks needs. Further down it may start
     /// something else only if that needs the same of what is contended here: otherwise it would take
     /// a share of what it was not compared for.
     pub(crate) fn pick(&self) -> Option<TaskIx> {
-        self.descend(Place::ROOT, true, [u64::MAX; Dimension::COUNT], (0, 0))
+        self.descend(Place::ROOT, true, Room::new(), (0, 0))
     }
 
     /// The task that would be next below a place if there were room there and above, among those
     /// that need these dimensions.
     pub(crate) fn first_in_line(&self, at: Place, wanted: u8) -> Option<TaskIx> {
-        self.descend(at, false, [u64::MAX; Dimension::COUNT], (wanted, wanted))
+        self.descend(at, false, Room::new(), (wanted, wanted))
     }
 
     /// The same among those for which there may ever be room there and above.
     pub(crate) fn first_to_claim(&self, at: Place, wanted: u8) -> Option<TaskIx> {
-        let mut most = [u64::MAX; Dimension::COUNT];
+        let mut most = Room::new();
         for above in self.tree.path(at) {
-            narrow(&mut most, &Amounts::ZERO, &self.tree.limit(above));
+            most.narrow(&Amounts::ZERO, &self.tree.limit(above));
         }
         self.descend(at, false, most, (wanted, wanted))
     }
@@ -46,14 +44,15 @@ impl FairShare {
         let mut at = from;
         loop {
             if limited {
-                narrow(&mut room, &self.tree.usage(at), &self.tree.limit(at));
+                let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
+                room.narrow(&used, &limit);
                 if let Some((task, mask)) = self.claims_here(at, &room)
                     && mask & bound == needed
                 {
                     return Some(task);
                 }
-                if let Some(kept) = self.kept(at) {
-                    narrow(&mut room, &sum(kept, &self.tree.usage(at)), &self.tree.limit(at));
+                if let Some(claim) = self.kept(at) {
+                    room.keep(claim, &used, &limit);
                 }
             }
             let (mask, entry) = self.best(at, &penalties, &room, (bound, needed))?;
@@ -76,7 +75,7 @@ impl FairShare {
     /// The task whose claim has this front, and what it needs, if it fits there and above.
     fn claims_here(&self, at: Place, room: &Room) -> Option<(TaskIx, u8)> {
         let (_, head) = self.claimant(at)?;
-        let shape = self.shapes.get(head.shape).filter(|shape| fits(&shape.need, room))?;
+        let shape = self.shapes.get(head.shape).filter(|shape| room.fits(shape))?;
         Some((head.task, shape.mask))
     }
 
@@ -98,7 +97,7 @@ impl FairShare {
             let Some(entry) = bucket.heap.first() else { continue };
             let Some(shape) = self.shapes.get(entry.shape) else { continue };
             let mask = shape.mask;
-            if mask & bound != needed || !fits(&shape.need, room) {
+            if mask & bound != needed || !room.fits(shape) {
                 continue;
             }
             let common = bucket.kind.phase().common(self.now);
@@ -110,14 +109,4 @@ impl FairShare {
         }
         best
     }
-}
-
-fn narrow(room: &mut Room, used: &Amounts, limit: &Amounts) {
-    for (room, (used, limit)) in room.iter_mut().zip(used.0.into_iter().zip(limit.0)) {
-        *room = (*room).min(limit.saturating_sub(used));
-    }
-}
-
-fn fits(need: &Amounts, room: &Room) -> bool {
-    need.0.iter().zip(room).all(|(need, room)| need <= room)
 }

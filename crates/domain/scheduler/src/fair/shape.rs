@@ -1,10 +1,12 @@
-//! What tasks need, each need once, and the classes in which needs are looked at together.
+//! What tasks need and for how long at most, each need once, and the classes in which needs are looked
+//! at together.
 
 use std::collections::BTreeMap;
 
 use flowforge_model::quota::{Amounts, Dimension};
 
 use super::points::Phase;
+use super::span::Span;
 
 /// Which need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,8 +34,8 @@ impl Kind {
     }
 }
 
-/// Classes of one need each; then so many of needs that are within a quarter of a doubling of each
-/// other, so many within two doublings, and after that one for all that need the same dimensions.
+/// Classes of one need and span each; then so many of needs that are within a quarter of a doubling of
+/// each other, so many within two doublings, and after that one for all that need the same dimensions.
 /// Needs are written by people, who write a few dozen; the bound is for those who write thousands.
 const EXACT: u16 = 40;
 const CLOSE: u16 = 16;
@@ -42,6 +44,7 @@ const ROUGH: u16 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) need: Amounts,
+    pub(crate) span: Span,
     /// The dimensions that are needed, a bit each.
     pub(crate) mask: u8,
     /// Tasks and heads with this need.
@@ -58,6 +61,8 @@ pub(crate) struct Class {
     pub(crate) mask: u8,
     /// No need in it is larger.
     pub(crate) most: Amounts,
+    /// Of all in it, where it holds one need.
+    span: Span,
     grain: Grain,
     shapes: u32,
 }
@@ -73,10 +78,10 @@ enum Grain {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shapes {
     shapes: Vec<Shape>,
-    by_need: BTreeMap<[u64; Dimension::COUNT], ShapeIx>,
+    by_need: BTreeMap<([u64; Dimension::COUNT], Span), ShapeIx>,
     free: Vec<ShapeIx>,
     classes: Vec<Class>,
-    by_most: BTreeMap<(Grain, u8, [u64; Dimension::COUNT]), ClassIx>,
+    by_most: BTreeMap<(Grain, u8, [u64; Dimension::COUNT], Span), ClassIx>,
     free_classes: Vec<ClassIx>,
 }
 
@@ -89,22 +94,26 @@ impl Shapes {
         self.get(at).map_or(Amounts::ZERO, |shape| shape.need)
     }
 
+    pub(crate) fn span(&self, at: ShapeIx) -> Span {
+        self.get(at).map_or(Span::ENDLESS, |shape| shape.span)
+    }
+
     pub(crate) fn class(&self, at: ClassIx) -> Option<&Class> {
         self.classes.get(usize::from(at.0))
     }
 
     /// Takes a need into use once more.
-    pub(crate) fn take(&mut self, need: &Amounts) -> ShapeIx {
-        let at = *self.by_need.entry(need.0).or_insert_with(|| {
+    pub(crate) fn take(&mut self, need: &Amounts, span: Span) -> ShapeIx {
+        let at = *self.by_need.entry((need.0, span)).or_insert_with(|| {
             self.free.pop().unwrap_or_else(|| {
                 let next = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);
-                self.shapes.push(Shape::new(need));
+                self.shapes.push(Shape::new(need, span));
                 ShapeIx(next)
             })
         });
         if let Some(shape) = self.shapes.get_mut(at.0 as usize) {
             if shape.refs == 0 {
-                *shape = Shape::new(need);
+                *shape = Shape::new(need, span);
             }
             shape.refs = shape.refs.saturating_add(1);
         }
@@ -124,7 +133,7 @@ impl Shapes {
         let Some(shape) = self.shapes.get_mut(at.0 as usize) else { return };
         shape.refs = shape.refs.saturating_sub(1);
         if shape.refs == 0 {
-            self.by_need.remove(&shape.need.0);
+            self.by_need.remove(&(shape.need.0, shape.span));
             self.free.push(at);
         }
     }
@@ -152,15 +161,15 @@ impl Shapes {
         let Some(class) = self.classes.get_mut(usize::from(of.0)) else { return };
         class.shapes = class.shapes.saturating_sub(1);
         if class.shapes == 0 {
-            self.by_most.remove(&(class.grain, class.mask, class.most.0));
+            self.by_most.remove(&(class.grain, class.mask, class.most.0, class.span));
             self.free_classes.push(of);
         }
     }
 
     fn classify(&mut self, shape: Shape) -> ClassIx {
         let count = |grain| {
-            let from = (grain, 0, [0; Dimension::COUNT]);
-            let to = (grain, u8::MAX, [u64::MAX; Dimension::COUNT]);
+            let from = (grain, 0, [0; Dimension::COUNT], Span::NONE);
+            let to = (grain, u8::MAX, [u64::MAX; Dimension::COUNT], Span::ENDLESS);
             self.by_most.range(from..=to).count()
         };
         let most = |grain| match grain {
@@ -170,7 +179,8 @@ impl Shapes {
             Grain::Any => Amounts([u64::MAX; Dimension::COUNT]),
         };
         let grains = [(Grain::Exact, EXACT), (Grain::Close, CLOSE), (Grain::Rough, ROUGH)];
-        let key = |grain| (grain, shape.mask, most(grain).0);
+        let span = |grain| if grain == Grain::Exact { shape.span } else { Span::ENDLESS };
+        let key = |grain| (grain, shape.mask, most(grain).0, span(grain));
         let fits = |&(grain, room): &(Grain, u16)| {
             self.by_most.contains_key(&key(grain)) || count(grain) < usize::from(room)
         };
@@ -181,7 +191,8 @@ impl Shapes {
             }
             return of;
         }
-        let class = Class { mask: shape.mask, most: most(grain), grain, shapes: 1 };
+        let (most, span) = (most(grain), span(grain));
+        let class = Class { mask: shape.mask, most, span, grain, shapes: 1 };
         let of = self.free_classes.pop().unwrap_or_else(|| {
             let next = u16::try_from(self.classes.len()).unwrap_or(u16::MAX);
             self.classes.push(class);
@@ -190,12 +201,12 @@ impl Shapes {
         if let Some(slot) = self.classes.get_mut(usize::from(of.0)) {
             *slot = class;
         }
-        self.by_most.insert(key(grain), of);
+        self.by_most.insert((grain, shape.mask, most.0, span), of);
         of
     }
 
-    pub(crate) fn find(&self, need: &Amounts) -> Option<ShapeIx> {
-        self.by_need.get(&need.0).copied()
+    pub(crate) fn find(&self, need: &Amounts, span: Span) -> Option<ShapeIx> {
+        self.by_need.get(&(need.0, span)).copied()
     }
 
     /// Every class holds one need only.
@@ -211,8 +222,8 @@ impl Shapes {
 }
 
 impl Shape {
-    fn new(need: &Amounts) -> Self {
-        Self { need: *need, mask: mask(need), refs: 0, waiting: 0, class: ClassIx(0) }
+    fn new(need: &Amounts, span: Span) -> Self {
+        Self { need: *need, span, mask: mask(need), refs: 0, waiting: 0, class: ClassIx(0) }
     }
 }
 
@@ -241,6 +252,8 @@ fn rough(amount: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use flowforge_model::time::Millis;
+
     use super::*;
 
     #[test]
@@ -258,7 +271,9 @@ mod tests {
         let mut shapes = Shapes::default();
         let mut used = Vec::new();
         for number in 1..5000_u64 {
-            let shape = shapes.take(&Amounts([number, number * 3, number << 20, 0, 0, 1, 0, 0]));
+            let span = Span::of(number.is_multiple_of(3).then_some(Millis(number)));
+            let need = Amounts([number, number * 3, number << 20, 0, 0, 1, 0, 0]);
+            let shape = shapes.take(&need, span);
             let class = shapes.wait(shape);
             let most = shapes.class(class).unwrap().most;
             assert!(most.0.iter().zip(&shapes.need(shape).0).all(|(most, need)| most >= need));

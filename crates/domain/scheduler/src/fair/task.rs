@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::time::Timestamp;
+use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::Place;
 
 use super::lane::LaneIx;
@@ -20,13 +20,13 @@ pub(crate) enum State {
     /// In a queue, at this place of its heap.
     Waiting(QueueIx, u32),
     /// It holds what it needs, at this place among those of its project that do; it took the slot of
-    /// its workflow with it.
-    Held { took_slot: bool, index: u32 },
+    /// its workflow with it; it has ended by then, if that is known.
+    Held { took_slot: bool, index: u32, ends: Option<Timestamp> },
 }
 
 impl State {
     /// Of a task that is in no queue and about to enter one or to hold something.
-    pub(crate) const NEW: Self = Self::Held { took_slot: false, index: u32::MAX };
+    pub(crate) const NEW: Self = Self::Held { took_slot: false, index: u32::MAX, ends: None };
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,7 @@ pub(crate) struct Task {
     pub(crate) key: AttemptKey,
     pub(crate) since: Timestamp,
     pub(crate) priority: i32,
+    pub(crate) lasts: Option<Millis>,
     /// What it needs itself.
     pub(crate) shape: ShapeIx,
     pub(crate) lane: LaneIx,

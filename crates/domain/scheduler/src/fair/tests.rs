@@ -53,6 +53,7 @@ fn candidate(of: u32, node: u32, project: u32) -> Candidate {
         need: pods(1),
         root: workflow(of),
         storage: 0,
+        lasts: None,
     }
 }
 

@@ -1,18 +1,20 @@
 //! One entity as its parent sees it.
 
-use flowforge_model::quota::{Amounts, Dimension};
+use flowforge_model::quota::Dimension;
 use flowforge_quota::Place;
 
 use super::FairShare;
 use super::climb::Penalties;
 use super::entry::{Entry, Head, Standing};
 use super::points::{self, real};
+use super::room::Room;
+use super::shape::Shape;
 
 /// What all its tasks have in common, worked out once for all kinds of them.
 pub(crate) struct View {
     at: Place,
-    /// What there is room for at this one level beside what is kept for a claim; nothing where nobody knows who this is.
-    room: Option<[u64; Dimension::COUNT]>,
+    /// What there is room for at this one level; nothing where nobody knows who this is.
+    room: Option<Room>,
     /// Of what it shares with its siblings, the part that it uses, over its weight.
     parts: [f64; Dimension::COUNT],
     limited: u8,
@@ -27,14 +29,10 @@ pub(crate) struct View {
 impl View {
     pub(crate) fn new(fair: &FairShare, at: Place) -> Self {
         let (tree, usage) = (&fair.tree, fair.tree.usage(at));
-        let mut room = tree.limit(at).0;
-        for (room, used) in room.iter_mut().zip(usage.0) {
-            *room = room.saturating_sub(used);
-        }
-        if let Some(kept) = fair.kept(at) {
-            for (room, kept) in room.iter_mut().zip(kept.0) {
-                *room = room.saturating_sub(kept);
-            }
+        let mut room = Room::new();
+        room.narrow(&usage, &tree.limit(at));
+        if let Some(claim) = fair.kept(at) {
+            room.keep(claim, &usage, &tree.limit(at));
         }
         let parent = tree.parent(at);
         let above = parent.and_then(|parent| fair.branches.get(parent));
@@ -55,9 +53,8 @@ impl View {
     }
 
     /// There is room at this one level.
-    pub(crate) fn fits(&self, need: &Amounts) -> bool {
-        let room = self.room.as_ref();
-        room.is_some_and(|room| need.0.iter().zip(room).all(|(need, room)| need <= room))
+    pub(crate) fn fits(&self, shape: &Shape) -> bool {
+        self.room.as_ref().is_some_and(|room| room.fits(shape))
     }
 
     /// How it stands among its siblings with this task, which needs these dimensions.

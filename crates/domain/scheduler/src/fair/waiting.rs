@@ -1,9 +1,12 @@
 //! Tasks enter and leave the queues of their workflows.
 
+use flowforge_quota::Place;
+
 use super::FairShare;
 use super::branch;
 use super::lane::{self, LaneIx};
 use super::queue::{Queue, QueueIx};
+use super::span::Span;
 use super::task::{State, Task, TaskIx};
 use crate::Candidate;
 
@@ -32,12 +35,21 @@ impl FairShare {
 
     pub(super) fn wait(&mut self, lane: LaneIx, candidate: &Candidate) {
         let place = self.name(candidate.project);
-        let shape = self.shapes.take(&candidate.need);
-        let (key, since, priority) = (candidate.key, candidate.since, candidate.priority);
-        let state = State::NEW;
-        let task = Task { key, since, priority, shape, lane, place, state };
-        let at = self.tasks.insert(task);
+        let (at, task) = self.enter(candidate, lane, place);
         self.enqueue(at, &task);
+    }
+
+    /// A task that is in no queue yet and holds nothing.
+    pub(super) fn enter(
+        &mut self,
+        candidate: &Candidate,
+        lane: LaneIx,
+        place: Place,
+    ) -> (TaskIx, Task) {
+        let shape = self.shapes.take(&candidate.need, Span::of(candidate.lasts));
+        let Candidate { key, since, priority, lasts, .. } = *candidate;
+        let task = Task { key, since, priority, lasts, shape, lane, place, state: State::NEW };
+        (self.tasks.insert(task), task)
     }
 
     /// Puts a task into the queue of its kind.

@@ -131,7 +131,8 @@ impl FairShare {
     /// The claim beside which there is no room for a task, or whose turn it is.
     fn ahead_by_claim(&self, waiter: &Waiter) -> Option<(Place, &Claim)> {
         let own = self.front_of(waiter.at);
-        self.behind(waiter.task.place, &waiter.need, own).or_else(|| {
+        let span = self.shapes.span(waiter.task.shape);
+        self.behind(waiter.task.place, (&waiter.need, span), own).or_else(|| {
             let next = waiter.next.filter(|next| *next != waiter.at)?;
             let front = self.front_of(next)?;
             let front = self.tree.path(waiter.task.place).find(|at| *at == front)?;

@@ -126,6 +126,7 @@ mod tests {
             need: Amounts::ZERO.with(Dimension::Pods, 1),
             root: workflow,
             storage: 0,
+            lasts: None,
         });
         let families = metrics(&fair, Timestamp(1000));
         let find = |name: &str| {

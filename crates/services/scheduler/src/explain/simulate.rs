@@ -40,6 +40,7 @@ fn batch(at: usize, group: &Group, now: Timestamp) -> Batch {
         need: group.need,
         root: workflow,
         storage: 0,
+        lasts: None,
     };
     Batch { first, count: group.count }
 }
@@ -78,7 +79,7 @@ mod tests {
         let Resources { requests, limits } = Resources::default();
         let (project, parallelism) = (EntityId::DEFAULT_PROJECT, None);
         let key = AttemptKey { workflow, node: NodeIx(node), number: 1 };
-        Ready { key, priority, since: NOW, project, requests, limits, parallelism }
+        Ready { key, priority, since: NOW, project, requests, limits, parallelism, lasts: None }
     }
 
     fn group(count: u32, priority: i32) -> Group {

@@ -6,7 +6,7 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::resources::{Bytes, MilliCpu, ResourceList};
 use flowforge_model::shard::{Shard, ShardSet};
-use flowforge_model::time::Timestamp;
+use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::{LockRequest, Ready, Slot, SlotChanges};
 use flowforge_ports::handover::{Entry, Tidings};
 use flowforge_ports::reservations::{Reserved, Snapshot};
@@ -31,7 +31,7 @@ const LED: &str = "SELECT epoch FROM lease WHERE role = 'scheduler' AND slot = 0
 macro_rules! ready {
     () => {
         "SELECT o.workflow, o.node, o.number, o.priority, o.since, o.parallelism, \
-         o.cpu, o.memory, o.gpu, o.cpu_limit, o.memory_limit, p.uid"
+         o.cpu, o.memory, o.gpu, o.cpu_limit, o.memory_limit, p.uid, o.lasts"
     };
 }
 macro_rules! project {
@@ -154,6 +154,10 @@ fn ready(row: &Row) -> Result<Ready, StoreError> {
         parallelism: match parallelism {
             None => None,
             Some(_) => Some(small(codec::count(row, 5)?)?),
+        },
+        lasts: match get::<Option<i64>>(row, 12)? {
+            None => None,
+            Some(_) => Some(Millis(codec::count(row, 12)?)),
         },
     })
 }

@@ -40,7 +40,8 @@ impl FairShare {
             if branch.claimed.as_ref() != covered.get(&at) {
                 faults.push(format!("{at:?} is claimed: {:?}", branch.claimed));
             }
-            if self.claims.watches(at) != (branch.own_contended != 0) {
+            let wanted = branch.own_contended != 0 || self.claims.at(at).is_some();
+            if self.claims.watches(at) != wanted {
                 faults.push(format!("{at:?} is looked at: {}", self.claims.watches(at)));
             }
         }
@@ -52,6 +53,7 @@ impl FairShare {
         let need = self.shapes.need(head.shape);
         let kept = self.claims.iter().find(|(_, claim)| claim.path.contains(&at));
         let kept = kept.filter(|(_, claim)| !own || claim.task != head.task);
+        let kept = kept.filter(|(_, claim)| self.shapes.span(head.shape) > claim.passes);
         let kept = kept.map_or(Amounts::ZERO, |(_, claim)| claim.need);
         let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
         let mut each = need.0.into_iter().zip(kept.0).zip(used.0.into_iter().zip(limit.0));

@@ -20,14 +20,14 @@ proptest! {
         script in prop::collection::vec((0..50u32, prop::option::weighted(0.7, 0..9i64)), 1..400),
     ) {
         let (mut tasks, mut heads) = (Tasks::default(), Vec::new());
-        let shape = Shapes::default().take(&Amounts::ZERO);
+        let shape = Shapes::default().take(&Amounts::ZERO, crate::fair::span::Span::ENDLESS);
         let place = Tree::new([None; 8]).name(EntityId::DEFAULT_PROJECT);
         for node in 0..50 {
             let workflow = WorkflowId(EntityId::DEFAULT_PROJECT.0);
             // Their keys go the other way than their slots.
             let key = AttemptKey { workflow, node: NodeIx(100 - node), number: 1 };
             let (since, lane, state) = (Timestamp(0), LaneIx(0), State::NEW);
-            heads.push(tasks.insert(Task { key, since, priority: 0, shape, lane, place, state }));
+            heads.push(tasks.insert(Task { key, since, priority: 0, lasts: None, shape, lane, place, state }));
         }
         let (mut heap, mut all) = (Heap::Empty, BTreeMap::new());
         for (slot, first) in script {

@@ -22,6 +22,12 @@ struct Stream {
     projects: Vec<u32>,
     small: u64,
     longest: i64,
+    /// So many small ones wait in each.
+    waiting: usize,
+    /// All say how long they may run: the longest, or a half, a fifth or a tenth of it; and run for half
+    /// of that at least.
+    limited: bool,
+    durations: BTreeMap<AttemptKey, i64>,
     offered: BTreeMap<AttemptKey, i64>,
     waited: Vec<i64>,
     /// Core-seconds that were used, of how many.
@@ -33,9 +39,26 @@ impl Stream {
     fn new(fair: FairShare, projects: &[u32], small: u64, longest: i64) -> Self {
         let projects = projects.to_vec();
         let (ends, offered, waited) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
+        let (waiting, limited, durations) = (6, false, BTreeMap::new());
         let now = 1_700_000_000 * SECOND;
         let (dice, next, used, of) = (7, 0, 0, 0);
-        Self { fair, now, dice, next, ends, projects, small, longest, offered, waited, used, of }
+        Self {
+            fair,
+            now,
+            dice,
+            next,
+            ends,
+            projects,
+            small,
+            longest,
+            waiting,
+            limited,
+            durations,
+            offered,
+            waited,
+            used,
+            of,
+        }
     }
 
     fn below(&mut self, end: u64) -> u64 {
@@ -47,7 +70,17 @@ impl Stream {
         self.next += 1;
         let need = Amounts::ZERO.with(Dimension::CpuRequest, need);
         let since = Timestamp(since);
-        let offered = Candidate { need, since, ..candidate(of, self.next, project) };
+        let longest = u64::try_from(self.longest / SECOND).unwrap();
+        let mut duration = (1 + self.below(longest)) * 1000;
+        let mut lasts = None;
+        if self.limited {
+            let part = [10, 5, 2, 1][usize::try_from(self.below(4)).unwrap()];
+            let limit = (longest * 1000 / part).max(1000);
+            lasts = Some(Millis(limit));
+            duration = limit / 2 + self.below(limit / 2);
+        }
+        let offered = Candidate { need, since, lasts, ..candidate(of, self.next, project) };
+        self.durations.insert(offered.key, i64::try_from(duration).unwrap());
         self.fair.offer(offered);
         offered.key
     }
@@ -67,8 +100,9 @@ impl Stream {
         }
         for project in self.projects.clone() {
             // Each has its own workflow, of which some wait.
-            while self.fair.waiting_of(workflow(project)).len() < 6 {
+            while self.fair.waiting_of(workflow(project)).len() < self.waiting {
                 let need = 1 + self.below(self.small);
+                let need = if self.limited { 1 << need.ilog2() } else { need };
                 self.offer(project, project, need, self.now);
             }
         }
@@ -76,9 +110,8 @@ impl Stream {
             if let Some(since) = self.offered.remove(&key) {
                 self.waited.push(self.now - since);
             }
-            let longest = u64::try_from(self.longest / SECOND).unwrap();
-            let lasts = 1 + self.below(longest);
-            self.ends.insert((self.now + i64::try_from(lasts).unwrap() * SECOND, key));
+            let lasts = self.durations.remove(&key).unwrap();
+            self.ends.insert((self.now + lasts, key));
         }
         let at = Dimension::CpuRequest;
         self.used += self.fair.tree().used(Place::ROOT, at);
@@ -101,9 +134,10 @@ fn cores(most: [Option<u64>; 3], settings: Settings) -> FairShare {
 
 /// Nineteen that need 60 % beside a stream of small ones: how many start, the longest wait in
 /// seconds, and what part of all cores is used.
-fn nineteen(settings: Settings) -> (usize, i64, f64) {
+fn nineteen(settings: Settings, (waiting, limited): (usize, bool)) -> (usize, i64, f64) {
     let fair = cores([Some(1000), None, None], settings);
     let mut stream = Stream::new(fair, &[11], 19, 600 * SECOND);
+    (stream.waiting, stream.limited) = (waiting, limited);
     for _ in 0..600 {
         stream.step();
     }
@@ -124,10 +158,61 @@ fn nineteen(settings: Settings) -> (usize, i64, f64) {
 #[test]
 fn nineteen_large_ones_start_beside_small_ones_without_end() {
     let never = Settings { claim_after: Millis(u64::MAX / 4), ..Settings::default() };
-    let (without, with) = (nineteen(never), nineteen(Settings::default()));
+    let without = nineteen(never, (6, false));
+    let with = nineteen(Settings::default(), (6, false));
     assert_eq!(without.0, 0, "{without:?}");
     assert!(with.0 == 19 && with.1 <= 600 + 10 + 600, "{with:?}");
     assert!(with.2 >= 0.95 && without.2 >= 0.99, "{with:?} {without:?}");
+}
+
+#[test]
+fn who_says_how_long_it_lasts_uses_what_is_kept_meanwhile() {
+    let with = nineteen(Settings::default(), (100, true));
+    assert!(with.0 == 19 && with.1 <= 600 + 10 + 600 && with.2 >= 0.99, "{with:?}");
+}
+
+#[test]
+fn who_is_sure_to_have_ended_may_pass() {
+    let mut fair = cores([Some(10), None, None], Settings::default());
+    let offer = |of, count, at, lasts: u64| Candidate {
+        need: Amounts::ZERO.with(Dimension::CpuRequest, count),
+        since: Timestamp(at),
+        lasts: Some(Millis(lasts)),
+        ..candidate(of, 0, 11)
+    };
+    fair.offer(offer(2, 6, 0, 3_600_000));
+    assert_eq!(fair.admit(Timestamp(0), 9).len(), 1);
+    fair.offer(offer(1, 8, 1, 3_600_000));
+    let now = Timestamp(610_001);
+    assert_eq!(fair.admit(now, 9), []);
+    let claim = fair.claims().next().unwrap();
+    assert_eq!(claim.by, Some(Timestamp(3_600_000)));
+    // Until the next look ten seconds pass, and what is said is rounded down.
+    let left = 3_600_000 - 610_001 - 10_000;
+    let passes = claim.passes.0;
+    assert!(passes <= left && passes * 119 >= left * 100, "{claim:?}");
+    for (of, lasts, starts) in [(3, left + 1, false), (4, passes + 1, false), (5, passes, true)] {
+        let small = offer(of, 2, 2, lasts);
+        fair.offer(small);
+        assert_eq!(fair.admit(now, 9).contains(&small.key), starts, "{lasts}");
+        if !starts {
+            assert_eq!(fair.why(small.key, now).unwrap().code, Code::BehindClaim);
+        }
+        sound(&fair);
+    }
+    // What needs more than there is beside what runs does not pass, however short it is.
+    fair.offer(offer(6, 3, 3, 1));
+    assert_eq!(fair.admit(now, 9), []);
+    // Later fewer pass; and by what does not say when it ends nobody is sure to have ended.
+    let later = Timestamp(3_500_000);
+    fair.admit(later, 9);
+    assert!(fair.claims().next().unwrap().passes < Millis(100_000));
+    fair.adopt(Candidate { lasts: None, ..offer(7, 4, 4, 0) });
+    fair.release(key(2, 0));
+    fair.admit(later.plus(Millis(10_000)), 9);
+    let claim = fair.claims().next().unwrap();
+    assert_eq!((claim.by, claim.passes), (None, Millis(0)));
+    sound(&fair);
 }
 
 #[test]
@@ -217,12 +302,13 @@ proptest! {
     #[test]
     fn who_claims_starts_when_all_that_ran_has_ended(
         total in 20..200u64, part in 30..=100u64, small in 1..8u64, longest in 1..300i64,
-        wait in 0..300u64, level in 0..3usize,
+        wait in 0..300u64, level in 0..3usize, limited in any::<bool>(),
     ) {
         let settings = Settings { claim_after: Millis(wait * 1000), ..Settings::default() };
         let mut most = [Some(total * 3), None, None];
         most[level] = Some(total);
         let mut stream = Stream::new(cores(most, settings), &[11], small, longest * SECOND);
+        (stream.waiting, stream.limited) = (if limited { 20 } else { 6 }, limited);
         // All small ones came later, so it is the first in line.
         let since = stream.now;
         for _ in 0..longest {
@@ -244,6 +330,7 @@ proptest! {
     fn claims_end_in_time(
         total in 20..120u64, limits in prop::collection::vec(prop::option::of(10..120u64), 6),
         needs in prop::collection::vec((8..60u64, 0..4usize), 1..6), longest in 1..60i64,
+        limited in any::<bool>(),
     ) {
         let settings = Settings { claim_after: Millis(30_000), ..Settings::default() };
         let mut fair = cores([Some(total), None, None], settings);
@@ -254,6 +341,7 @@ proptest! {
             fair.upsert(&limited.unwrap_or(entity)).unwrap();
         }
         let mut stream = Stream::new(fair, &[11, 12, 21, 22], 5, longest * SECOND);
+        stream.limited = limited;
         for (need, project) in &needs {
             stream.offer_large([11, 12, 21, 22][*project], *need, stream.now);
         }

@@ -100,7 +100,9 @@ pub(super) fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<Atte
         let storage = if w == 3 { 70 } else { 0 };
         let parallelism = (w == 4).then_some(2);
         let need = shape(which);
-        Candidate { root, storage, parallelism, need, ..candidate(w, n, project) }
+        // Some say how long they last at most.
+        let lasts = n.is_multiple_of(2).then(|| Millis(1000 << n));
+        Candidate { root, storage, parallelism, need, lasts, ..candidate(w, n, project) }
     };
     match *call {
         Call::Offer { workflow, node, project, shape, priority, ago } => {

@@ -24,6 +24,7 @@ fn offered(fair: &FairShare, key: AttemptKey) -> Candidate {
         need: fair.shapes.need(task.shape),
         root: root.id,
         storage: root.slot_need.get(Dimension::Storage),
+        lasts: task.lasts,
     }
 }
 
