@@ -13,28 +13,37 @@ mod node;
 mod packages;
 mod parts;
 mod place;
+mod probe;
 mod process;
 mod simulated;
 mod status;
 mod up;
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
 use anyhow::ensure;
 use clap::{Args, Subcommand};
 
-use kubectl::Kubectl;
 use place::Place;
 
+pub(crate) use kubectl::Kubectl;
+pub(crate) use probe::lack;
+
 /// Names a cluster of somebody else's by its kubeconfig.
-const ELSEWHERE: &str = "FLOWFORGE_TEST_KUBECONFIG";
+pub(crate) const ELSEWHERE: &str = "FLOWFORGE_TEST_KUBECONFIG";
 /// Names the directory of ours.
 const PLACE: &str = "FLOWFORGE_CLUSTER_DIR";
 /// Names the runner of the SDK's image.
 const RUNNER: &str = "FLOWFORGE_FF_RUN";
-/// What is said to us in the environment.
-pub(crate) const VARIABLES: [&str; 3] = [ELSEWHERE, PLACE, RUNNER];
+/// Hides from a server what is said to us in the environment: it takes what begins like its settings for
+/// one of them.
+pub(crate) fn hide_ours(server: &mut Command) {
+    for ours in [ELSEWHERE, PLACE, RUNNER, build::CACHE] {
+        server.env_remove(ours);
+    }
+}
+
 /// Where pods find this machine.
 pub(crate) const HOST: &str = "10.244.0.1";
 /// The image of the SDK.
@@ -89,6 +98,49 @@ pub(crate) fn ready(ff_run: PathBuf) -> anyhow::Result<PathBuf> {
     let place = Place::new(std::env::var_os(PLACE).map(PathBuf::from).as_deref())?;
     up::run(&place, &UpArguments { nodes: 0, python: true, ff_run: Some(ff_run) })?;
     Ok(place.kubeconfig())
+}
+
+/// A cluster as long as a test needs one: dropped, it goes, unless it was there before.
+pub(crate) struct Held {
+    kubeconfig: PathBuf,
+    /// To be ended.
+    ours: Option<Place>,
+}
+
+impl Held {
+    pub(crate) fn take(ff_run: PathBuf) -> anyhow::Result<Self> {
+        if std::env::var_os(ELSEWHERE).is_some() {
+            return Ok(Self { kubeconfig: ready(ff_run)?, ours: None });
+        }
+        let place = Place::new(std::env::var_os(PLACE).map(PathBuf::from).as_deref())?;
+        let there = !up::running(&place).is_empty();
+        let kubeconfig = place.kubeconfig();
+        // A start that fails half way is ended, too.
+        let held = Self { kubeconfig, ours: (!there).then_some(place) };
+        ready(ff_run)?;
+        Ok(held)
+    }
+
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    pub(crate) fn kubectl(&self) -> anyhow::Result<Kubectl> {
+        Kubectl::new(self.kubeconfig.clone())
+    }
+
+    pub(crate) fn end(mut self) -> anyhow::Result<()> {
+        self.ours.take().map_or(Ok(()), |place| down::run(&place).map(drop))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(place) = self.ours.take() else { return };
+        if let Err(error) = down::run(&place) {
+            eprintln!("the cluster may still run: {error:#}; `cargo xtask cluster down` ends it");
+        }
+    }
 }
 
 impl ClusterArguments {

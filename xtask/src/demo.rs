@@ -69,10 +69,7 @@ fn pods(
     let port = port.context("find a free port")?.port();
     let mut command = Command::new(release.join("flowforge"));
     command.env("FLOWFORGE_DATABASE_URL", database.url());
-    // A server takes what begins like its settings for one of them.
-    cluster::VARIABLES.into_iter().for_each(|ours| {
-        command.env_remove(ours);
-    });
+    cluster::hide_ours(&mut command);
     for (name, value) in [
         ("TASKS", "kubernetes".to_owned()),
         ("KUBECONFIG", kubeconfig.display().to_string()),

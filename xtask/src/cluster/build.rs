@@ -12,7 +12,7 @@ use super::place::lock;
 use crate::workspace::{root, succeed, which};
 
 /// Where programs and images are kept instead.
-const CACHE: &str = "FLOWFORGE_CLUSTER_CACHE";
+pub(super) const CACHE: &str = "FLOWFORGE_CLUSTER_CACHE";
 
 /// A module whose programs are needed.
 #[derive(Clone, Copy, Debug)]
@@ -55,20 +55,39 @@ pub(super) fn cache() -> anyhow::Result<PathBuf> {
 /// The paths of programs, built if they are not there yet.
 pub(super) fn programs(wanted: &[(Module, &str)]) -> anyhow::Result<Vec<PathBuf>> {
     let cache = cache()?;
-    let mut programs = Vec::new();
-    for (module, name) in wanted {
-        let version = module.version()?;
-        let path = cache.join(format!("{}-{version}", module.folder)).join(name);
-        programs.push((*module, *name, version, path));
-    }
+    let programs = known(&cache, wanted)?;
     if programs.iter().any(|(.., path)| !path.is_file()) {
         build(&cache, &programs)?;
     }
     Ok(programs.into_iter().map(|(.., path)| path).collect())
 }
 
-fn build(cache: &Path, programs: &[(Module, &str, String, PathBuf)]) -> anyhow::Result<()> {
+/// Fails if some would have to be built, and nothing is there to build them with.
+pub(super) fn check_possible(wanted: &[(Module, &str)]) -> anyhow::Result<()> {
+    let built = known(&cache()?, wanted)?.iter().all(|(.., path)| path.is_file());
+    if built { Ok(()) } else { check_go() }
+}
+
+fn check_go() -> anyhow::Result<()> {
     ensure!(which("go").is_some(), "`go` is missing: install Go 1.25 or later and try again");
+    Ok(())
+}
+
+type Known<'a> = (Module, &'a str, String, PathBuf);
+
+/// Where programs are, or will be.
+fn known<'a>(cache: &Path, wanted: &[(Module, &'a str)]) -> anyhow::Result<Vec<Known<'a>>> {
+    let mut programs = Vec::new();
+    for (module, name) in wanted {
+        let version = module.version()?;
+        let path = cache.join(format!("{}-{version}", module.folder)).join(name);
+        programs.push((*module, *name, version, path));
+    }
+    Ok(programs)
+}
+
+fn build(cache: &Path, programs: &[Known<'_>]) -> anyhow::Result<()> {
+    check_go()?;
     let lock = lock(cache)?;
     // Somebody else may have built some while this waited.
     let missing: Vec<_> = programs.iter().filter(|(.., path)| !path.is_file()).collect();

@@ -138,10 +138,19 @@ fn sdk(program: &Path, archive: &Path) -> anyhow::Result<()> {
     archive::of_files(&image, &[file("/flowforge/ff-run", program)], archive)
 }
 
+/// Whether it need not be made.
+pub(super) fn python_is_there() -> anyhow::Result<bool> {
+    Ok(python_path()?.is_file())
+}
+
+fn python_path() -> anyhow::Result<PathBuf> {
+    Ok(cache()?.join(format!("images/python-{SUITE}.tar")))
+}
+
 /// A small Debian with Python, made once on a machine: it takes a minute.
 fn python_archive(log: &Path) -> anyhow::Result<PathBuf> {
     let folder = cache()?.join("images");
-    let archive = folder.join(format!("python-{SUITE}.tar"));
+    let archive = python_path()?;
     if archive.is_file() {
         return Ok(archive);
     }

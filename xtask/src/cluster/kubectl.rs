@@ -12,7 +12,7 @@ use super::build::{self, KUBERNETES};
 use crate::workspace::describe;
 
 #[derive(Debug)]
-pub(super) struct Kubectl {
+pub(crate) struct Kubectl {
     program: PathBuf,
     kubeconfig: PathBuf,
 }
@@ -37,11 +37,11 @@ impl Kubectl {
     }
 
     /// What it prints; its failure is an error that says why.
-    pub(super) fn read(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    pub(crate) fn read(&self, arguments: &[&str]) -> anyhow::Result<String> {
         answer(&mut self.command(arguments), b"")
     }
 
-    pub(super) fn json(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+    pub(crate) fn json(&self, arguments: &[&str]) -> anyhow::Result<Value> {
         let all: Vec<&str> = arguments.iter().copied().chain(["--output=json"]).collect();
         serde_json::from_str(&self.read(&all)?).context("read kubectl's answer")
     }
@@ -53,7 +53,7 @@ impl Kubectl {
     }
 
     /// Watches until objects are as `what` says (`create`, `condition=Ready`, ...).
-    pub(super) fn wait(
+    pub(crate) fn wait(
         &self,
         objects: &[&str],
         what: &str,

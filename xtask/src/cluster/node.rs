@@ -23,13 +23,18 @@ const SETTINGS: [&str; 7] = [
 
 /// Fails at once where a node cannot be.
 pub(super) fn check() -> anyhow::Result<()> {
-    ensure!(
-        rustix::process::geteuid().is_root(),
-        "a node needs namespaces, mounts and addresses: run this as root"
-    );
+    check_user()?;
     ensure!(
         fs::read_to_string("/proc/filesystems").is_ok_and(|all| all.contains("overlay")),
         "a node needs a kernel with overlayfs: /proc/filesystems does not name it"
+    );
+    Ok(())
+}
+
+pub(super) fn check_user() -> anyhow::Result<()> {
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "a node needs namespaces, mounts and addresses: run this as root"
     );
     Ok(())
 }

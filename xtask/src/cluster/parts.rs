@@ -1,5 +1,6 @@
 //! The programs of a cluster, in the order in which they start, and when each is ready.
 
+use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -48,7 +49,7 @@ pub(super) enum Nodes {
 }
 
 /// The programs that come from source.
-const BUILT: [(Module, &str); 7] = [
+pub(super) const BUILT: [(Module, &str); 7] = [
     (KUBERNETES, "kube-apiserver"),
     (ETCD, "etcd"),
     (KUBERNETES, "kube-controller-manager"),
@@ -89,22 +90,37 @@ pub(super) fn parts(place: &Place, nodes: Nodes) -> anyhow::Result<Vec<Part>> {
 
 /// Fails if somebody else listens where a part would.
 pub(super) fn check_ports(parts: &[Part]) -> anyhow::Result<()> {
-    for part in parts {
-        let address = match &part.ready {
-            Ready::Listens(address) | Ready::Answers(address, _) => *address,
-            Ready::Says => SocketAddr::from((NODE_ADDRESS, 6443)),
-            Ready::Socket(_) => continue,
-        };
+    let used = parts.iter().filter_map(|part| Some((part.name, part.ready.address()?)));
+    check_free(used)
+}
+
+/// The same before any part is there.
+pub(super) fn check_addresses(place: &Place) -> anyhow::Result<()> {
+    check_free(NAMES.into_iter().filter_map(|name| Some((name, ready(place, name).address()?))))
+}
+
+fn check_free(used: impl Iterator<Item = (&'static str, SocketAddr)>) -> anyhow::Result<()> {
+    for (name, address) in used {
         let taken = TcpListener::bind(address)
             .is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse);
         ensure!(
             !taken,
-            "somebody listens at {address}, where {} would: end the other cluster (`cargo xtask \
-             cluster down` in its clone) or the other program",
-            part.name
+            "somebody listens at {address}, where {name} would: end the other cluster (`cargo xtask \
+             cluster down` in its clone) or the other program"
         );
     }
     Ok(())
+}
+
+impl Ready {
+    /// Where it listens, if that is on the network.
+    fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Listens(address) | Self::Answers(address, _) => Some(*address),
+            Self::Says => Some(SocketAddr::from((NODE_ADDRESS, 6443))),
+            Self::Socket(_) => None,
+        }
+    }
 }
 
 fn part(place: &Place, name: &'static str, built: Option<PathBuf>) -> Part {
@@ -241,13 +257,17 @@ const SIMULATED: &[&str] = &[
     "--node-lease-duration-seconds=40",
 ];
 
+/// Where they find what they call (runc, iptables, mount): it is for administrators.
+pub(super) fn path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin:/usr/bin:/bin");
+    path
+}
+
 impl Part {
     pub(super) fn command(&self) -> Command {
-        let mut path = std::env::var_os("PATH").unwrap_or_default();
-        // What they call (runc, iptables, mount) is for administrators.
-        path.push(":/usr/sbin:/sbin:/usr/bin:/bin");
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).env("PATH", path);
+        command.args(&self.arguments).env("PATH", path());
         command
     }
 

@@ -12,8 +12,8 @@ use super::place::Place;
 use super::process::Process;
 use super::{UpArguments, config, down, images, node, packages, simulated, status};
 
-/// On an idle machine all of it takes a few seconds.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// On an idle machine all of it takes a few seconds; on a busy one nobody may be refused for it.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// How often a part that starts is looked at.
 const GLANCE: Duration = Duration::from_millis(50);
 /// What the others cannot do without.

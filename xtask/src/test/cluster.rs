@@ -1,0 +1,92 @@
+//! The tier `cluster`: the adapter and whole workflows on a real Kubernetes, which is started here and
+//! ended afterwards, whatever becomes of the tests. `FLOWFORGE_TEST_KUBECONFIG` names another one, which
+//! has the images of ours and reaches this machine as ours does.
+
+mod fleet;
+mod harm;
+
+use anyhow::{Context, ensure};
+
+use self::fleet::Fleet;
+use super::{Lack, Tally, run_tests};
+use crate::cluster::{self, Held};
+use crate::examples::{self, ALL, Workflow};
+use crate::workspace::{build_release, cargo};
+use crate::{chaos, dist};
+
+/// Examples whose tasks need what only pods have, or what pods do in their own way.
+const EXAMPLES: [&str; 5] = [
+    "outputs.yaml",
+    "init-container.yaml",
+    "container-set.yaml",
+    "artifacts.yaml",
+    "pipeline.yaml",
+];
+/// More pods at once would only wait for each other on a small machine.
+const THREADS: &str = "--test-threads=4";
+
+pub(super) fn missing() -> Option<Lack> {
+    if let Some(missing) = chaos::fleet::missing() {
+        return Some(Lack::Missing(missing));
+    }
+    if std::env::var_os(cluster::ELSEWHERE).is_some() { None } else { cluster::lack() }
+}
+
+pub(super) fn run() -> anyhow::Result<Tally> {
+    let runner = dist::pod()?;
+    let release = build_release()?;
+    let cluster = Held::take(runner)?;
+    let mut tally = adapter(&cluster)?;
+    let fleet = Fleet::start(release, cluster.kubeconfig())?;
+    let submitted = submit(&fleet);
+    let harmed = harm::submit(&fleet);
+    for (name, workflow) in submitted {
+        tally.count(workflow.and_then(|id| judge(&fleet, name, &id)).context(name));
+    }
+    let name = "pods that are harmed";
+    let harmed = harmed.and_then(|id| harm::judge(&fleet, &cluster.kubectl()?, &id));
+    tally.count(harmed.map(|()| name.to_owned()).context(name));
+    let name = "no pod and no server is left";
+    let left = nothing_is_left(fleet, &cluster);
+    tally.count(left.map(|()| name.to_owned()).context(name));
+    cluster.end()?;
+    Ok(tally)
+}
+
+/// The tests of the adapter that need a cluster.
+fn adapter(cluster: &Held) -> anyhow::Result<Tally> {
+    let mut command = cargo();
+    command
+        .args(["test", "--no-fail-fast", "--package", "flowforge-cluster", "--lib"])
+        .args(["--", "--ignored", THREADS])
+        .env(cluster::ELSEWHERE, cluster.kubeconfig());
+    let tally = run_tests(command)?;
+    ensure!(tally.passed + tally.failed > 0, "no test of a cluster ran");
+    Ok(tally)
+}
+
+/// All at once: their pods take turns.
+fn submit(fleet: &Fleet) -> Vec<(&'static str, anyhow::Result<String>)> {
+    EXAMPLES.iter().map(|file| (*file, fleet.submit(&format!("examples/{file}")))).collect()
+}
+
+fn judge(fleet: &Fleet, file: &str, id: &str) -> anyhow::Result<String> {
+    let workflow: Workflow = fleet.end_of(id)?;
+    let example = ALL.iter().find(|example| example.file == file).context("an example")?;
+    examples::judge(&workflow, example)?;
+    Ok(format!("examples/{file} in pods"))
+}
+
+/// Every pod of every attempt goes, servers end when they are asked to, and the rows are in order.
+fn nothing_is_left(fleet: Fleet, cluster: &Held) -> anyhow::Result<()> {
+    const OURS: &str = "--selector=app.kubernetes.io/managed-by=flowforge";
+    let kubectl = cluster.kubectl()?;
+    let pods = kubectl.json(&["get", "pods", "--all-namespaces", OURS])?;
+    if pods["items"].as_array().is_some_and(|pods| !pods.is_empty()) {
+        let all = ["pods", "--all-namespaces", OURS];
+        kubectl.wait(&all, "delete", fleet::PATIENCE)?;
+    }
+    let claims = kubectl.json(&["get", "persistentvolumeclaims", "--all-namespaces", OURS])?;
+    ensure!(claims["items"].as_array().is_some_and(Vec::is_empty), "claims are left: {claims}");
+    fleet.stop()
+}

@@ -1,0 +1,131 @@
+//! Roles that are servers of their own, whose tasks are pods.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use crate::client::Client;
+use crate::cluster;
+use crate::examples::Workflow;
+use crate::roles::{self, API, GLANCE, Redis, Role, TOKEN};
+use crate::test::postgres;
+use crate::workspace::{output, root};
+
+/// Longer than anything here takes on a machine that is busy.
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
+/// What all of them are, from the first to start to the last.
+const ROLES: [&str; 4] = ["api-server", "controller", "scheduler", "executor"];
+
+pub(super) struct Fleet {
+    release: PathBuf,
+    directory: PathBuf,
+    database: postgres::Server,
+    redis: Redis,
+    members: Vec<Role>,
+}
+
+impl Fleet {
+    pub(super) fn start(release: PathBuf, kubeconfig: &Path) -> anyhow::Result<Self> {
+        let directory = release.with_file_name("fleet-cluster");
+        if directory.exists() {
+            fs::remove_dir_all(&directory).context("remove the last run's data")?;
+        }
+        fs::create_dir_all(&directory).context("create the data directory")?;
+        let (redis, database) = (Redis::start(&directory)?, postgres::Server::start()?);
+        let mut fleet = Self { release, directory, database, redis, members: Vec::new() };
+        // Free at this moment: pods must be told where before the server says it.
+        let port = TcpListener::bind("0.0.0.0:0").and_then(|free| free.local_addr());
+        let port = port.context("find a free port")?.port();
+        for role in ROLES {
+            fleet.spawn(role, kubeconfig, port)?;
+        }
+        fleet.client()?;
+        Ok(fleet)
+    }
+
+    fn spawn(&mut self, role: &'static str, kubeconfig: &Path, port: u16) -> anyhow::Result<()> {
+        let home = self.directory.join(role);
+        let mut command = roles::command(&self.release, role, &home)?;
+        if role == "api-server" {
+            command.args(API);
+        }
+        cluster::hide_ours(&mut command);
+        command
+            .env("FLOWFORGE_DATABASE_URL", self.database.url())
+            .env("FLOWFORGE_QUEUE_ADDRESSES", self.redis.address());
+        for (name, value) in [
+            ("TASKS", "kubernetes".to_owned()),
+            ("KUBECONFIG", kubeconfig.display().to_string()),
+            ("SDK_IMAGE", cluster::SDK_IMAGE.to_owned()),
+            ("LISTEN", format!("0.0.0.0:{port}")),
+            ("API_ENDPOINT", format!("http://{}:{port}", cluster::HOST)),
+            // Examples write where only root may.
+            ("POD_SECURITY", "baseline".to_owned()),
+            // An image that is not there is known at once, without a registry.
+            ("PULL_POLICY", "never".to_owned()),
+        ] {
+            command.env(format!("FLOWFORGE_KUBERNETES_{name}"), value);
+        }
+        self.members.push(Role::start(command, role, home)?);
+        Ok(())
+    }
+
+    /// A client of the API server, once it says where it is.
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
+        let begun = Instant::now();
+        loop {
+            let mut clients = self.members.iter().filter_map(Role::client);
+            if let Some(client) = clients.next() {
+                return Ok(client.patience(PATIENCE));
+            }
+            ensure!(begun.elapsed() < PATIENCE, "the API does not answer:\n{}", self.last_words());
+            thread::sleep(GLANCE);
+        }
+    }
+
+    fn ffctl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let url = roles::url(&roles::endpoint(&self.directory.join("api-server")));
+        let url = url.context("find the API")?;
+        let mut ffctl = Command::new(self.release.join("ffctl"));
+        ffctl.args(["--server", &url, "--token", TOKEN]).args(arguments).current_dir(root());
+        output(&mut ffctl)
+    }
+
+    /// Submits a file; its id.
+    pub(super) fn submit(&self, file: &str) -> anyhow::Result<String> {
+        let said = self.ffctl(&["submit", file, "--output", "json"])?;
+        let workflow: Workflow = serde_json::from_str(&said).context("read what ffctl printed")?;
+        Ok(workflow.id)
+    }
+
+    /// A workflow as it is when it has ended.
+    pub(super) fn end_of(&self, id: &str) -> anyhow::Result<Workflow> {
+        self.client()?.wait(id).with_context(|| self.last_words())?;
+        let said = self.ffctl(&["get", id, "--output", "json"])?;
+        serde_json::from_str(&said).context("read what ffctl printed")
+    }
+
+    fn last_words(&self) -> String {
+        let words = self.members.iter().map(|member| {
+            let said = member.said();
+            let lines: Vec<&str> = said.lines().collect();
+            let last = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default();
+            format!("{}:\n{}\n", member.role, last.join("\n"))
+        });
+        words.collect()
+    }
+
+    /// All end when they are asked to, and leave rows that no invariant forbids.
+    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+        roles::end(self.members.iter_mut())?;
+        let mut doctor = Command::new(self.release.join("flowforge"));
+        doctor.arg("doctor").env("FLOWFORGE_DATABASE_URL", self.database.url());
+        cluster::hide_ours(&mut doctor);
+        output(doctor.current_dir(&self.directory)).map(drop)
+    }
+}
