@@ -99,7 +99,7 @@ pub(crate) fn run(campaign: &Campaign) -> anyhow::Result<ExitCode> {
     rest::wait(&mut fleet, calm)?;
     let rest = calm.elapsed();
     let history = history::check(&fleet, &client, &load, &canaries, &witness)?;
-    let lost_answers = fleet.lost_answers();
+    let (lost_answers, harmed) = (fleet.lost_answers(), fleet.harmed());
     rest::stop_and_check(fleet)?;
     let report = Report {
         campaign: campaign.clone(),
@@ -107,6 +107,7 @@ pub(crate) fn run(campaign: &Campaign) -> anyhow::Result<ExitCode> {
         rest,
         recoveries: canaries.recoveries(&faults),
         lost_answers,
+        harmed,
         history,
         submitted: load.submitted().plus(canaries.submitted()),
     };

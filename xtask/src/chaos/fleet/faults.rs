@@ -99,12 +99,12 @@ impl Fleet {
             Instant::now() + Duration::from_millis(chance.below(most))
         };
         match kind {
-            Kind::Kill => self.pick(chance)?.kill()?,
+            Kind::Kill => self.pick(kind, chance)?.kill()?,
             Kind::Stop => {
                 for _ in 0..=chance.below(3) {
                     // Longer than the lease: it wakes up believing what is not true any more.
                     let until = upto(chance, lease) + self.lease();
-                    self.pick(chance)?.stand_still(until)?;
+                    self.pick(kind, chance)?.stand_still(until)?;
                 }
             }
             Kind::Flush => self.flush()?,
@@ -113,7 +113,7 @@ impl Fleet {
             Kind::PostgresImmediate => self.database_mut().restart(Restart::Immediate)?,
             Kind::Cut => {
                 let both = chance.below(2) == 0;
-                let member = self.pick(chance)?;
+                let member = self.pick(kind, chance)?;
                 member.database.cut();
                 if both {
                     member.queue.cut();
@@ -123,7 +123,7 @@ impl Fleet {
                 let until = upto(chance, 3 * lease);
                 let by = Duration::from_millis(1 + chance.below(50));
                 let which = chance.below(3);
-                let member = self.pick(chance)?;
+                let member = self.pick(kind, chance)?;
                 member.healed_at = Some(until);
                 let lines = [&member.database, &member.queue];
                 let lines = lines.into_iter().enumerate();
@@ -139,7 +139,7 @@ impl Fleet {
             }
             Kind::LoseCommits => {
                 let count = 1 + chance.below(5);
-                self.pick(chance)?.database.lose_commits(count);
+                self.pick(kind, chance)?.database.lose_commits(count);
             }
         }
         Ok(())

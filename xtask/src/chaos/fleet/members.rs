@@ -1,5 +1,6 @@
 //! The servers of a fleet, the lines between them, and what all share.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +12,7 @@ use flowforge_proxy::{Proxy, Speaks, Upstream};
 use rustix::process::Signal;
 
 use super::PATIENCE;
+use super::faults::Kind;
 use crate::chaos::Chance;
 use crate::client::Client;
 use crate::roles::{self, API, GLANCE, Redis, Role};
@@ -50,6 +52,8 @@ pub(super) struct Fleet {
     database: postgres::Server,
     redis: Redis,
     members: Vec<Member>,
+    /// How often servers of a role were harmed in which way.
+    harmed: BTreeMap<(Kind, &'static str), u32>,
 }
 
 /// Less than the executors have slots for, and than there are users: everything is near its limit.
@@ -78,6 +82,7 @@ impl Fleet {
             directory,
             lease: Duration::from_secs(lease),
             members: Vec::new(),
+            harmed: BTreeMap::new(),
         };
         for role in roles {
             fleet.add(role)?;
@@ -181,9 +186,16 @@ impl Fleet {
     }
 
     /// Any server.
-    pub(super) fn pick(&mut self, chance: &mut Chance) -> anyhow::Result<&mut Member> {
+    pub(super) fn pick(&mut self, kind: Kind, chance: &mut Chance) -> anyhow::Result<&mut Member> {
         let number = usize::try_from(chance.below(self.members.len() as u64))?;
-        self.members.get_mut(number).context("a server")
+        let member = self.members.get_mut(number).context("a server")?;
+        *self.harmed.entry((kind, member.server.role)).or_default() += 1;
+        Ok(member)
+    }
+
+    /// How often servers of a role were harmed in which way.
+    pub(super) fn harmed(&self) -> BTreeMap<(Kind, &'static str), u32> {
+        self.harmed.clone()
     }
 
     /// The first server of a role.

@@ -21,6 +21,7 @@ pub(super) struct Report {
     pub(super) rest: Duration,
     pub(super) recoveries: BTreeMap<Kind, Vec<Recovery>>,
     pub(super) lost_answers: u64,
+    pub(super) harmed: BTreeMap<(Kind, &'static str), u32>,
     pub(super) history: History,
     pub(super) submitted: Submitted,
 }
@@ -49,6 +50,12 @@ impl Report {
                 "{name:<18} {count:>5} {:>8} {:>8}    {:>8} {:>8}\n",
                 first.0, first.1, all.0, all.1
             ));
+        }
+        text.push_str("servers harmed, by role:\n");
+        for (kind, roles) in self.by_role() {
+            let roles = roles.iter().map(|(role, count)| format!("{count} {role}"));
+            let roles = roles.collect::<Vec<_>>().join(", ");
+            text.push_str(&format!("{:<18} {roles}\n", kind.name()));
         }
         let History { workflows, tasks, attempts, lost_attempts, .. } = self.history;
         let Submitted { acknowledged, repeated, replayed } = self.submitted;
@@ -94,6 +101,9 @@ impl Report {
             "lease_seconds": self.campaign.lease,
             "seconds": self.seconds,
             "faults": kinds,
+            "servers_harmed": self.by_role().into_iter()
+                .map(|(kind, roles)| (kind.name(), json!(roles)))
+                .collect::<serde_json::Map<_, _>>(),
             "rest_seconds": self.rest.as_secs_f64(),
             "commits_without_answer": self.lost_answers,
             "submissions": {
@@ -115,6 +125,14 @@ impl Report {
             "late_processes_of_lost_attempts": history.late_processes,
             "left_at_rest": 0,
         })
+    }
+
+    fn by_role(&self) -> BTreeMap<Kind, BTreeMap<&'static str, u32>> {
+        let mut all: BTreeMap<Kind, BTreeMap<&'static str, u32>> = BTreeMap::new();
+        for ((kind, role), count) in &self.harmed {
+            all.entry(*kind).or_default().insert(role, *count);
+        }
+        all
     }
 
     /// How long each recovery of this kind took, in ascending order.
