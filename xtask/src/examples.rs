@@ -59,6 +59,12 @@ pub(crate) const ALL: &[Example] = &[
         &[("two-a", "result", "after one")],
     ),
     example("retry.yaml", OK, &[("main", OK)], &[]),
+    example(
+        "retry-cap.yaml",
+        FAILED,
+        &[("flaky", OK), ("broken", FAILED)],
+        &[("broken", "result", "1")],
+    ),
     example("suspend.yaml", OK, &[("before", OK), ("after", OK)], &[]),
     example(
         "failure.yaml",

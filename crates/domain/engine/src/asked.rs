@@ -226,13 +226,14 @@ impl Step<'_> {
     }
 
     fn reopen_node(&mut self, ix: NodeIx) -> Result {
-        let node = self.change(ix, TaskChange::Reopen)?;
+        self.change(ix, TaskChange::Reopen)?;
+        self.run.set_failures(ix, 0)?;
+        let node = self.run.node_mut(ix)?;
         node.reason = None;
         node.exit_code = None;
         node.queued_at = None;
         node.started_at = None;
         node.finished_at = None;
-        node.failures = 0;
         node.losses = 0;
         node.over = false;
         node.bad = false;

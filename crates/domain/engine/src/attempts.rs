@@ -98,7 +98,9 @@ impl Step<'_> {
             return self.end_early(ix);
         }
         let node = self.run.node_mut(ix)?;
+        let failures = node.failures.saturating_add(1);
         if node.reason == Some(Reason::Timeout) {
+            self.run.set_failures(ix, failures)?;
             let message = "it took longer than its timeout".to_owned();
             return self.end(ix, TaskChange::Fail, Some(Reason::Timeout), Some(message));
         }
@@ -106,20 +108,21 @@ impl Step<'_> {
             FailureClass::Lost => {
                 node.losses = node.losses.saturating_add(1);
                 if node.losses > limits::INFRASTRUCTURE_RETRIES {
+                    self.run.set_failures(ix, failures)?;
                     return self.end(ix, TaskChange::Fail, Some(Reason::Lost), Some(message));
                 }
                 self.queue_attempt(ix)
             }
-            FailureClass::Stopped => self.end(ix, TaskChange::Fail, Some(reason), Some(message)),
+            FailureClass::Stopped => {
+                self.run.set_failures(ix, failures)?;
+                self.end(ix, TaskChange::Fail, Some(reason), Some(message))
+            }
             FailureClass::User | FailureClass::Transient | FailureClass::Error => {
-                node.failures = node.failures.saturating_add(1);
+                self.run.set_failures(ix, failures)?;
                 match self.next_try(ix, class, reason, &message)? {
                     Ok(after) => self.try_again(ix, reason, message, after),
                     Err(no_more) => {
-                        let message = match no_more {
-                            Some(why) => format!("{message} ({why})"),
-                            None => message,
-                        };
+                        let (reason, message) = no_more.told(reason, message);
                         self.end(ix, TaskChange::Fail, Some(reason), Some(message))
                     }
                 }
@@ -134,26 +137,32 @@ impl Step<'_> {
         class: FailureClass,
         reason: Reason,
         message: &str,
-    ) -> Result<std::result::Result<Millis, Option<&'static str>>> {
+    ) -> Result<std::result::Result<Millis, NoMore>> {
         let node = self.run.node(ix)?;
         let settings = settings_of(self.plan, self.run, ix, self.now)?.ok();
         let Some(strategy) = settings.as_ref().and_then(|settings| settings.retry.as_deref())
         else {
-            return Ok(Err(None));
+            return Ok(Err(NoMore::Plain));
         };
         if !covers(strategy.policy, class) {
-            return Ok(Err(None));
+            return Ok(Err(NoMore::Plain));
         }
         if strategy.limit.is_some_and(|limit| node.failures > limit) {
             let quiet = strategy.limit == Some(0);
-            return Ok(Err((!quiet).then_some("no more retries left")));
+            let why = NoMore::Because("no more retries left");
+            return Ok(Err(if quiet { NoMore::Plain } else { why }));
         }
         match self.retry_expression(ix, strategy, reason, message)? {
             Ok(true) => {}
-            Ok(false) => return Ok(Err(Some("retryStrategy.expression is false"))),
-            Err(()) => return Ok(Err(Some("retryStrategy.expression failed"))),
+            Ok(false) => return Ok(Err(NoMore::Because("retryStrategy.expression is false"))),
+            Err(()) => return Ok(Err(NoMore::Because("retryStrategy.expression failed"))),
         }
-        Ok(self.wait(ix, strategy)?.ok_or(Some("the backoff's maxDuration has passed")))
+        let Some(wait) = self.wait(ix, strategy)? else {
+            return Ok(Err(NoMore::Because("the backoff's maxDuration has passed")));
+        };
+        // The failure that is looked at counts among them already.
+        let most = self.plan.max_retries.unwrap_or(limits::WORKFLOW_RETRIES);
+        Ok(if self.run.retries > most { Err(NoMore::Spent(most)) } else { Ok(wait) })
     }
 
     /// Whether `retryStrategy.expression` allows another try; an error if it does not come out true
@@ -242,11 +251,17 @@ impl Step<'_> {
         if self.run.halting(self.plan, ix)? {
             return self.end_early(ix);
         }
-        let own = self.run.node_mut(ix)?;
-        own.failures = own.failures.saturating_add(1);
+        let failures = self.run.node(ix)?.failures.saturating_add(1);
+        self.run.set_failures(ix, failures)?;
         match self.next_try(ix, class, reason, &message)? {
             Ok(after) => self.try_again(ix, reason, message, after),
-            Err(_) => self.end(ix, TaskChange::Fail, Some(reason), Some(message)),
+            Err(no_more @ NoMore::Spent(_)) => {
+                let (reason, message) = no_more.told(reason, message);
+                self.end(ix, TaskChange::Fail, Some(reason), Some(message))
+            }
+            Err(NoMore::Plain | NoMore::Because(_)) => {
+                self.end(ix, TaskChange::Fail, Some(reason), Some(message))
+            }
         }
     }
 
@@ -287,6 +302,33 @@ impl Step<'_> {
         }
         self.supply(ix, &[])?;
         self.end(ix, TaskChange::Succeed, None, None)
+    }
+}
+
+/// Why there is no other try.
+pub(crate) enum NoMore {
+    /// None was asked for.
+    Plain,
+    /// The task's own bounds.
+    Because(&'static str),
+    /// Its workflow has made this many retries, as many as it may.
+    Spent(u32),
+}
+
+impl NoMore {
+    /// What is said of the failure. What is an error stays one, for those who ask for `Errored`.
+    fn told(&self, reason: Reason, message: String) -> (Reason, String) {
+        match self {
+            Self::Plain => (reason, message),
+            Self::Because(why) => (reason, format!("{message} ({why})")),
+            Self::Spent(most) => {
+                let said = format!(
+                    "{message} (not tried again: the workflow has made all {most} retries that its \
+                     maxRetries allows)"
+                );
+                (if is_error(reason) { reason } else { Reason::RetriesSpent }, said)
+            }
+        }
     }
 }
 

@@ -185,9 +185,10 @@ impl<'a> Step<'a> {
         self.touch(ix);
         let node = self.run.node_mut(ix)?;
         let next = node.status.after(change);
-        let before = node.suspended();
+        let (before, retries) = (node.suspended(), node.retries());
         node.status = next.ok_or(StepError::Bug("illegal task transition"))?;
-        let after = node.suspended();
+        let (after, now) = (node.suspended(), node.retries());
+        self.run.count_retries(retries, now);
         match (before, after) {
             (false, true) => self.run.suspensions += 1,
             (true, false) => self.run.suspensions = self.run.suspensions.saturating_sub(1),

@@ -114,6 +114,11 @@ impl Node {
         }
     }
 
+    /// Tries that followed a failure: one each, but none the failure that ended it.
+    pub(crate) fn retries(&self) -> u32 {
+        self.failures.saturating_sub(u32::from(self.status == TaskStatus::Failed))
+    }
+
     pub(crate) fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
     }
@@ -156,5 +161,6 @@ pub(crate) fn is_error(reason: Reason) -> bool {
             | Reason::Timeout
             | Reason::Stopped
             | Reason::Terminated
+            | Reason::RetriesSpent
     )
 }

@@ -84,6 +84,7 @@ impl Run {
             }
             let node = node_of(&row.shape, row.state, template);
             run.suspensions += u32::from(node.suspended());
+            run.count_retries(0, node.retries());
             run.nodes.push(node);
         }
         for index in 0..run.nodes.len() {

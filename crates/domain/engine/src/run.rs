@@ -47,6 +47,8 @@ pub struct Run {
     pub(crate) watching: BTreeSet<NodeIx>,
     /// How many suspensions last.
     pub(crate) suspensions: u32,
+    /// Retries of all nodes: the sum of [`Node::retries`].
+    pub(crate) retries: u32,
 }
 
 impl Run {
@@ -61,6 +63,7 @@ impl Run {
             exit: None,
             watching: BTreeSet::new(),
             suspensions: 0,
+            retries: 0,
         }
     }
 
@@ -106,6 +109,12 @@ impl Run {
         self.nodes.get(node.index()).map_or(0, |node| node.attempt)
     }
 
+    /// The node failed before in this generation: its attempt is a retry.
+    #[must_use]
+    pub fn retries_node(&self, node: NodeIx) -> bool {
+        self.nodes.get(node.index()).is_some_and(|node| node.failures > 0)
+    }
+
     /// What a leaf asks for and may use at a time.
     #[must_use]
     pub fn resources(&self, plan: &Plan, node: NodeIx) -> Resources {
@@ -134,6 +143,21 @@ impl Run {
 
     pub(crate) fn node_mut(&mut self, ix: NodeIx) -> Result<&mut Node> {
         self.nodes.get_mut(ix.index()).ok_or(StepError::Bug("no such node"))
+    }
+
+    /// Another failure of a node that is not over, or none any more.
+    pub(crate) fn set_failures(&mut self, ix: NodeIx, failures: u32) -> Result {
+        let node = self.node_mut(ix)?;
+        let before = node.retries();
+        node.failures = failures;
+        let after = node.retries();
+        self.count_retries(before, after);
+        Ok(())
+    }
+
+    /// A node has made so many retries, and before it had made others.
+    pub(crate) fn count_retries(&mut self, before: u32, after: u32) {
+        self.retries = self.retries.saturating_sub(before).saturating_add(after);
     }
 
     pub(crate) fn template<'p>(&self, plan: &'p Plan, ix: NodeIx) -> Result<&'p Template> {

@@ -6,6 +6,7 @@ mod edges;
 mod failing;
 mod hooks;
 mod properties;
+mod retries;
 mod stories;
 mod values;
 mod waits;
@@ -335,6 +336,8 @@ impl World {
             assert_eq!(pair.0, pair.1, "restored (left) differs: {}", self.name(index));
         }
         assert!(restored == live, "restored differs");
+        let most = self.plan.max_retries.unwrap_or(u32::MAX);
+        assert!(self.run.retries <= most, "{} retries of {most}", self.run.retries);
         for (index, node) in self.run.nodes.iter().enumerate() {
             let tries = node.kind == NodeKind::Retry;
             let children = node.child_ixs().filter(|_| !tries);

@@ -45,6 +45,8 @@ pub const EXPRESSION_STEPS: u64 = 100_000;
 pub const EXPRESSION_MEMORY: usize = 4 * 1024 * 1024;
 /// Retries a user may ask for. More is a loop.
 pub const RETRY_LIMIT: u32 = 10_000;
+/// Retries of all tasks of a workflow together, unless it asks for fewer. A storm ends by itself.
+pub const WORKFLOW_RETRIES: u32 = 100_000;
 /// Attempts lost to the infrastructure (server killed, node gone) before a task fails after all.
 pub const INFRASTRUCTURE_RETRIES: u32 = 20;
 /// Longest span a document may name: ten years, so that sums of spans never overflow.

@@ -61,6 +61,10 @@ pub struct Plan {
     pub volumes: Vec<Volume>,
     /// Retries of leaves that name none themselves.
     pub default_retry: Option<RetryStrategy>,
+    /// Retries of all its tasks together; `None` is [`limits::WORKFLOW_RETRIES`].
+    ///
+    /// [`limits::WORKFLOW_RETRIES`]: crate::limits::WORKFLOW_RETRIES
+    pub max_retries: Option<u32>,
     /// The workflow fails when it has run for this long.
     pub active_deadline: Option<Millis>,
     /// When a finished workflow is deleted.
@@ -281,6 +285,7 @@ impl Plan {
             locks: Vec::new(),
             volumes: Vec::new(),
             default_retry: None,
+            max_retries: None,
             active_deadline: None,
             ttl: Ttl::default(),
             parallelism: None,

@@ -364,6 +364,9 @@ reasons! {
     NodeLost = "node_lost",
     /// Something else of the same group failed first (`failFast`).
     FailFast = "fail_fast",
+    /// It failed and would be tried again, but its workflow has made all retries that it may
+    /// (`maxRetries`).
+    RetriesSpent = "retries_spent",
 }
 
 #[cfg(test)]

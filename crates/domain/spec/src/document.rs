@@ -1,5 +1,6 @@
 //! The document as a whole.
 
+use flowforge_model::limits::WORKFLOW_RETRIES;
 use flowforge_model::plan::{Plan, TemplateIx};
 
 use crate::grammar;
@@ -117,6 +118,7 @@ impl<'a> Source<'a> {
                 (None, Dialect::Native) => options.default_retry.clone(),
                 (None, Dialect::Argo) => None,
             },
+            max_retries: doc.optional_whole(spec, "maxRetries", 0, WORKFLOW_RETRIES),
             active_deadline: doc.seconds(spec, "activeDeadlineSeconds", 1),
             ttl: doc.ttl(spec),
             parallelism: doc.optional_whole(spec, "parallelism", 1, u32::MAX),

@@ -51,8 +51,9 @@ fn bare_plans() -> impl Strategy<Value = Plan> {
     };
     let span = || proptest::option::weighted(0.3, (1..20_u64).prop_map(Millis));
     let timers = (span(), span(), span());
-    (level(1), level(2), level(3), any::<bool>(), proptest::option::of(0..3_u32), timers).prop_map(
-        |(one, two, three, exit, leaf_retry, (backoff, timeout, deadline))| {
+    let retries = (proptest::option::of(0..3_u32), proptest::option::of(0..4_u32));
+    (level(1), level(2), level(3), any::<bool>(), retries, timers).prop_map(
+        |(one, two, three, exit, (leaf_retry, most), (backoff, timeout, deadline))| {
             let mut bodies = Vec::new();
             for (index, (body, tries, parallelism)) in [one, two, three].into_iter().enumerate() {
                 let mut group = Template::new(&format!("g{index}"), body);
@@ -68,6 +69,7 @@ fn bare_plans() -> impl Strategy<Value = Plan> {
             }
             plan.templates[0].timeout = timeout;
             plan.active_deadline = deadline;
+            plan.max_retries = most;
             plan.on_exit = exit.then(|| Call::of(TemplateIx(1)));
             plan
         },

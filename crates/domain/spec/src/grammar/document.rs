@@ -24,6 +24,7 @@ pub(crate) static NATIVE: Kind = kind(
         full("suspend"),
         full("priority"),
         full("retryStrategy").map(&RETRY),
+        full("maxRetries"),
         full("synchronization").map(&SYNCHRONIZATION),
         full("volumes").list(&VOLUME),
         full("volumeClaimTemplates").list(&CLAIM_TEMPLATE),
