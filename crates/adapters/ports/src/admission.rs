@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use flowforge_model::attempt::AttemptKey;
+use flowforge_model::attempt::{AttemptKey, Outcome};
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::quota::{Amounts, Entity};
 use flowforge_model::resources::{ResourceList, Resources};
@@ -35,6 +35,9 @@ pub struct Ready {
     /// It is stopped when it has run for so long.
     #[serde(default)]
     pub lasts: Option<Millis>,
+    /// An attempt of the same task failed before. Controllers of earlier versions do not say.
+    #[serde(default)]
+    pub retry: bool,
 }
 
 fn default_project() -> EntityId {
@@ -93,8 +96,8 @@ pub trait Admission: Send + 'static {
     fn offer(&mut self, ready: Ready);
     /// The attempt is not wanted any more. Does not release it if it was admitted.
     fn withdraw(&mut self, key: AttemptKey);
-    /// The attempt ended: what it held is free.
-    fn release(&mut self, key: AttemptKey);
+    /// The attempt ended: what it held is free. `outcome` is how it ended; none if it came to nothing.
+    fn release(&mut self, key: AttemptKey, outcome: Option<Outcome>);
     /// The attempt runs already: found open in the store after a restart.
     fn adopt(&mut self, ready: Ready);
     /// The workflow holds its slot: found so in the store after a restart.
@@ -125,6 +128,12 @@ pub trait Admission: Send + 'static {
     /// Gives free locks to those whose turn it is, in order. What is returned holds them until it
     /// releases them.
     fn grant_locks(&mut self) -> Vec<(WorkflowId, NodeIx)>;
+
+    /// When somebody may be admitted because of the time alone; none if nobody, or if it is decided
+    /// elsewhere.
+    fn next_look(&self) -> Option<Timestamp> {
+        None
+    }
 
     /// Answers a question as of now, and changes nothing; none if it is decided elsewhere.
     fn explain(&self, _question: &Question, _now: Timestamp) -> Option<Answer> {

@@ -3,7 +3,7 @@
 //! It is written in the transaction of the commit and read by whoever it is for. A controller that
 //! has a scheduler and an executor in its own process hands nothing over.
 
-use flowforge_model::attempt::{AttemptKey, Fact, Report, WorkOrder};
+use flowforge_model::attempt::{AttemptKey, Fact, Outcome, Report, WorkOrder};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::shard::Shard;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub enum Call {
     /// The attempt is not wanted any more.
     Withdraw(AttemptKey),
     /// The attempt ended.
-    Release(AttemptKey),
+    Release(Released),
     /// Nothing of the workflow may start until it is opened again.
     Gate {
         /// Which.
@@ -50,6 +50,17 @@ pub enum Call {
     },
 }
 
+/// An attempt that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Released {
+    /// Which.
+    #[serde(flatten)]
+    pub key: AttemptKey,
+    /// How; none if it vanished. Controllers of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
 /// What an attempt does once somebody claims it: its work order, or its end if none could be made.
 pub type Order = Result<WorkOrder, Report>;
 
@@ -75,7 +86,7 @@ impl Call {
     pub fn workflow(&self) -> WorkflowId {
         match self {
             Self::Offer(ready) => ready.key.workflow,
-            Self::Withdraw(key) | Self::Release(key) => key.workflow,
+            Self::Withdraw(key) | Self::Release(Released { key, .. }) => key.workflow,
             Self::WantLocks(request) | Self::HoldLocks(request) => request.workflow,
             Self::EndWorkflow(workflow)
             | Self::Suspend { workflow, .. }

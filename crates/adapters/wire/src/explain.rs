@@ -24,7 +24,7 @@ pub struct TaskWhy {
     /// In a word: `DEPENDENCY`, `BACKOFF`, `LOCK`, `PAUSED`, `SUSPENDED`, `RUNNING`, `ENDED`, or of a
     /// task in the scheduler's queue `QUOTA_FULL`, `PARENT_FULL`, `CAPACITY_FULL`,
     /// `EXCEEDS_QUOTA_FOREVER`, `NO_SUCH_QUEUE`, `BEHIND_FAIR_SHARE`, `BEHIND_PRIORITY`,
-    /// `BEHIND_CLAIM`, `WORKFLOW_LIMIT`, `NEXT`, `ON_ITS_WAY`; expect more.
+    /// `BEHIND_CLAIM`, `RETRY_BUDGET`, `WORKFLOW_LIMIT`, `NEXT`, `ON_ITS_WAY`; expect more.
     pub code: String,
     /// The same in a sentence, for people.
     pub text: String,
@@ -62,6 +62,9 @@ pub struct QueueWhy {
     /// Who goes before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rival: Option<Rival>,
+    /// The budget for retries that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_budget: Option<RetryBudget>,
     /// Its priority now.
     pub priority: Priority,
     /// What would let it start; each of them alone takes away what `code` names.
@@ -93,6 +96,24 @@ pub struct Amount {
     pub unit: String,
     /// So much.
     pub amount: u64,
+}
+
+/// A retry for which its tenant has no token yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RetryBudget {
+    /// Whose tokens.
+    pub tenant: Place,
+    /// Retries of the tenant that come before it; counted up to a thousand.
+    pub ahead: u64,
+    /// Tokens that come in a second.
+    pub per_second: u32,
+    /// Percent of a token that come with each first attempt that succeeds.
+    pub percent: u32,
+    /// Tokens that are kept, at most.
+    pub burst: u32,
+    /// When its token is there if nothing succeeds until then.
+    pub at: Time,
 }
 
 /// Too little of something.

@@ -26,7 +26,7 @@ use flowforge_svc_controller::{
 };
 use flowforge_svc_cron::{Config as CronConfig, Mailbox as Schedules};
 use flowforge_svc_executor::{Executor, Ledger};
-use flowforge_svc_scheduler::LocalAdmission;
+use flowforge_svc_scheduler::{LocalAdmission, RetryBudget};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -172,7 +172,7 @@ impl Server {
             },
             clock: SystemClock,
             outlet,
-            admission: admission(settings.concurrency),
+            admission: admission(settings.concurrency, settings.retries),
         };
         let controller = control(serve, inbox, stop.clone())?;
         if runtime.block_on(is_ready).is_err() {
@@ -266,8 +266,8 @@ fn logs(data: &DataDir, hub: Hub) -> anyhow::Result<Arc<Logs>> {
 }
 
 /// Makes empty schedulers.
-fn admission(concurrency: u32) -> impl Fn() -> LocalAdmission {
-    move || LocalAdmission::new(concurrency)
+fn admission(concurrency: u32, retries: RetryBudget) -> impl Fn() -> LocalAdmission {
+    move || LocalAdmission::new(concurrency, retries)
 }
 
 /// Starts the controller on a thread of its own: its turns wait for the disk.

@@ -1,13 +1,13 @@
 //! Bugs made on purpose, to see that the checker finds them. Each makes one part misbehave at its
 //! border, as a mistake inside it would.
 
-use flowforge_model::attempt::AttemptKey;
+use flowforge_model::attempt::{AttemptKey, Outcome};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::plan::{Body, Needs, Plan};
 use flowforge_model::quota::Entity;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
-use flowforge_svc_scheduler::LocalAdmission;
+use flowforge_svc_scheduler::{LocalAdmission, RetryBudget};
 
 /// A bug made on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,9 @@ pub fn misread(plant: Option<Plant>, mut plan: Plan) -> Plan {
     plan
 }
 
+/// What tenants may retry in simulations: so little that retries wait.
+pub(crate) const RETRIES: RetryBudget = RetryBudget { per_second: 5, percent: 20, burst: 2 };
+
 /// The real admission, with or without a bug.
 #[derive(Debug)]
 pub struct Doorman {
@@ -96,7 +99,7 @@ impl Doorman {
     /// Admits at most `slots` attempts at a time.
     #[must_use]
     pub fn new(slots: u32, plant: Option<Plant>) -> Self {
-        Self { inner: LocalAdmission::new(slots), plant, held: Vec::new() }
+        Self { inner: LocalAdmission::new(slots, RETRIES), plant, held: Vec::new() }
     }
 }
 
@@ -109,13 +112,13 @@ impl Admission for Doorman {
         self.inner.withdraw(key);
     }
 
-    fn release(&mut self, key: AttemptKey) {
-        self.inner.release(key);
+    fn release(&mut self, key: AttemptKey, outcome: Option<Outcome>) {
+        self.inner.release(key, outcome);
         self.held.retain(|held| *held != key);
         if self.plant == Some(Plant::ReleaseTwice)
             && let Some(other) = self.held.pop()
         {
-            self.inner.release(other);
+            self.inner.release(other, None);
         }
     }
 
@@ -152,6 +155,10 @@ impl Admission for Doorman {
         let admitted = self.inner.admit(now, most);
         self.held.extend(&admitted);
         admitted
+    }
+
+    fn next_look(&self) -> Option<Timestamp> {
+        self.inner.next_look()
     }
 
     fn want_locks(&mut self, request: LockRequest) {

@@ -287,6 +287,31 @@ pub struct Report {
     pub result: Option<String>,
 }
 
+/// How an attempt ended, as far as whoever admits retries has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Well.
+    Succeeded,
+    /// By itself, or because it was told to stop.
+    Failed,
+    /// What it needs did not do its part, or its failure is known to pass.
+    Broken,
+}
+
+impl Report {
+    /// How it ended; none if it vanished, which says nothing about it.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        match self.failure.as_ref().map(|failure| failure.class) {
+            None => Some(Outcome::Succeeded),
+            Some(FailureClass::User | FailureClass::Stopped) => Some(Outcome::Failed),
+            Some(FailureClass::Transient | FailureClass::Error) => Some(Outcome::Broken),
+            Some(FailureClass::Lost) => None,
+        }
+    }
+}
+
 /// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod branch;
+mod budget;
 mod claiming;
 mod claims;
 mod climb;
@@ -28,7 +29,7 @@ mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowforge_model::attempt::AttemptKey;
+use flowforge_model::attempt::{AttemptKey, Outcome};
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::Dimension;
 use flowforge_model::time::{Millis, Timestamp};
@@ -36,6 +37,8 @@ use flowforge_quota::{Drift, Tree};
 
 use crate::Candidate;
 use branch::Branches;
+use budget::Rations;
+pub use budget::{Rationed, RetryBudget};
 use claims::Claims;
 use climb::Touched;
 use contention::Cooling;
@@ -55,11 +58,14 @@ pub struct Settings {
     pub precedence: Precedence,
     /// Who is first in line and has waited for so long claims what becomes free: 10 minutes.
     pub claim_after: Millis,
+    /// How many retries each tenant may make.
+    pub retries: RetryBudget,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { precedence: Precedence::default(), claim_after: Millis(600_000) }
+        let (precedence, retries) = (Precedence::default(), RetryBudget::default());
+        Self { precedence, claim_after: Millis(600_000), retries }
     }
 }
 
@@ -81,6 +87,8 @@ impl Default for Settings {
 /// - P grows with waiting: exactly, at every instant, at no cost for those who wait.
 /// - A workflow that starts its first attempt takes a workflow slot and its storage in the same
 ///   decision, and keeps them until [`FairShare::end_workflow`] or [`FairShare::idle`].
+/// - A retry competes once it has a token of its tenant's [`RetryBudget`]; it gives the token back if it
+///   comes to nothing. What is no retry never waits for tokens.
 /// - Attempts that may not start (no room, a closed gate, a parallelism) cost nothing until that
 ///   changes.
 ///
@@ -105,6 +113,7 @@ pub struct FairShare {
     aging: BTreeSet<(Timestamp, QueueIx)>,
     cooling: Cooling,
     claims: Claims,
+    rations: Rations,
     touched: Touched,
     tally: Tally,
     /// Workflows whose slots were taken (or given back) since this was last asked for.
@@ -129,6 +138,7 @@ impl FairShare {
             aging: BTreeSet::new(),
             cooling: Cooling::default(),
             claims: Claims::default(),
+            rations: Rations::new(settings.retries),
             touched: Touched::default(),
             tally: Tally::default(),
             slots: BTreeMap::new(),
@@ -140,16 +150,26 @@ impl FairShare {
 
     /// The attempt may start. Ignored if it waits or holds something already.
     pub fn offer(&mut self, candidate: Candidate) {
-        if self.tasks.find(candidate.key).is_some() {
+        if self.tasks.find(candidate.key).is_some() || self.rations.waits(candidate.key) {
             return;
         }
-        let lane = self.lane(&candidate);
-        self.wait(lane, &candidate);
+        let tenant = self.tree.place(candidate.project).filter(|_| candidate.retry);
+        let tenant = tenant.and_then(|at| self.tenant_id(at));
+        if tenant.is_some_and(|tenant| !self.rations.take(tenant, &candidate, self.now)) {
+            return;
+        }
+        self.compete(&candidate);
+    }
+
+    fn compete(&mut self, candidate: &Candidate) {
+        let lane = self.lane(candidate);
+        self.wait(lane, candidate);
         self.finish();
     }
 
     /// The attempt runs already: it holds what it needs, even if that makes more than there is.
     pub fn adopt(&mut self, candidate: Candidate) {
+        self.rations.forget(candidate.key);
         match self.tasks.find(candidate.key) {
             Some((_, Task { state: State::Held { .. }, .. })) => return,
             Some((at, _)) => {
@@ -167,9 +187,11 @@ impl FairShare {
 
     /// The attempt is not wanted any more. One that runs keeps what it holds until released.
     pub fn withdraw(&mut self, key: AttemptKey) {
-        if let Some((at, Task { state: State::Waiting(..), lane, .. })) = self.tasks.find(key) {
+        self.rations.forget(key);
+        if let Some((at, task @ Task { state: State::Waiting(..), .. })) = self.tasks.find(key) {
             self.unwait(at);
-            self.lanes.forget(lane);
+            self.lanes.forget(task.lane);
+            self.account(&task, None);
             self.finish();
         }
     }
@@ -182,6 +204,25 @@ impl FairShare {
             self.shapes.put(task.shape);
             self.lanes.forget(task.lane);
             self.finish();
+        }
+    }
+
+    /// The attempt ended like this, or came to nothing if that is not said: it is released, and its
+    /// tenant's budget for retries gains by what it did.
+    pub fn end(&mut self, key: AttemptKey, outcome: Option<Outcome>) {
+        if let Some((_, task @ Task { state: State::Held { .. }, .. })) = self.tasks.find(key) {
+            self.account(&task, outcome);
+            self.release(key);
+        }
+    }
+
+    /// What becomes of a token that was taken, or is earned.
+    fn account(&mut self, task: &Task, outcome: Option<Outcome>) {
+        let Some(tenant) = self.tenant_id(task.place) else { return };
+        match (outcome, task.retry) {
+            (None, true) => self.rations.refund(tenant, self.now),
+            (Some(Outcome::Succeeded), false) => self.rations.earn(tenant, self.now),
+            _ => {}
         }
     }
 
@@ -307,10 +348,16 @@ impl FairShare {
         self.held
     }
 
-    /// How many attempts wait, those held back by a gate or a parallelism included.
+    /// How many attempts wait, those held back by a gate, a parallelism or a budget included.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.tasks.len() - self.held
+        self.tasks.len() - self.held + self.rations.len()
+    }
+
+    /// When somebody may be admitted because of the time alone.
+    #[must_use]
+    pub fn next_retry(&self) -> Option<Timestamp> {
+        self.rations.next()
     }
 
     /// Who shares, and what is used.
@@ -331,6 +378,9 @@ impl FairShare {
     /// not be any more.
     fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
+        for retry in self.rations.let_go(self.now) {
+            self.compete(&retry);
+        }
         while let Some((since, at)) = self.aging.first().copied() {
             if since.plus(FULL_WAIT) > self.now {
                 break;

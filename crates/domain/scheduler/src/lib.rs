@@ -18,7 +18,7 @@ use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::Amounts;
 use flowforge_model::time::{Millis, Timestamp};
 
-pub use fair::{FairShare, Precedence, Settings};
+pub use fair::{FairShare, Precedence, Rationed, RetryBudget, Settings};
 pub use flowforge_quota::Blocked;
 pub use locks::{Holder, LockClaim, LockTable};
 pub use metrics::{Metrics, Pools, Size, Waits, Where};
@@ -46,4 +46,6 @@ pub struct Candidate {
     pub storage: u64,
     /// It has ended so long after it was admitted at the latest, if that is known.
     pub lasts: Option<Millis>,
+    /// An attempt of the same task failed before: it takes a token of its tenant's [`RetryBudget`].
+    pub retry: bool,
 }

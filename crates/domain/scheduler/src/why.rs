@@ -7,6 +7,8 @@ use flowforge_model::quota::{Amounts, Dimension, Level};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::Blocked;
 
+use crate::fair::Rationed;
+
 /// Why an attempt waits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Why {
@@ -26,6 +28,8 @@ pub struct Why {
     pub rival: Option<Rival>,
     /// The claim that holds it back, or its own.
     pub claim: Option<Claimed>,
+    /// The budget that it waits for.
+    pub rationed: Option<Rationed>,
     /// Its priority now.
     pub priority: Points,
     /// What would let it start: each of them alone takes away what [`Why::code`] names.
@@ -58,6 +62,8 @@ pub enum Code {
     BehindPriority,
     /// There is room, and it is kept for an attempt that was passed for too long: [`Why::claim`].
     BehindClaim,
+    /// It is a retry, and its tenant has no token for it yet: [`Why::rationed`].
+    RetryBudget,
     /// Its workflow runs as many attempts as it may, or no slot is left for its workflow.
     WorkflowLimit,
     /// The gate of its workflow is closed.
@@ -81,6 +87,7 @@ impl Code {
             Self::BehindFairShare => "BEHIND_FAIR_SHARE",
             Self::BehindPriority => "BEHIND_PRIORITY",
             Self::BehindClaim => "BEHIND_CLAIM",
+            Self::RetryBudget => "RETRY_BUDGET",
             Self::WorkflowLimit => "WORKFLOW_LIMIT",
             Self::Paused => "PAUSED",
             Self::Running => "RUNNING",

@@ -71,7 +71,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
             self.end_without_run(turn, key);
             return;
         }
-        self.admission.release(key);
+        self.admission.release(key, report.outcome());
         // The attempt's row keeps no outputs, the task's does: they are not copied.
         let row = Report {
             outputs: Vec::new(),

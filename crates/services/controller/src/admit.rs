@@ -17,7 +17,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
         for key in self.admission.admit(turn.now, usize::MAX) {
             if !self.live.contains_key(&key.workflow) {
                 tracing::error!(?key, "admitted an attempt of a workflow that is not here");
-                self.admission.release(key);
+                self.admission.release(key, None);
                 continue;
             }
             turn.pending(key.workflow);

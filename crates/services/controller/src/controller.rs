@@ -307,7 +307,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
     /// Admissions whose gate was closed in the meantime wait on; the others are open now.
     pub(crate) fn take_back(&mut self, turn: &mut Turn, committed: &Committed) {
         for key in &committed.refused {
-            self.admission.release(*key);
+            self.admission.release(*key, None);
             self.admission.gate(key.workflow, false);
             if let Some(live) = self.live.get(&key.workflow) {
                 self.admission.offer(live.ready(*key, turn.now));
@@ -345,7 +345,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
                 self.live.remove(&id);
             }
         }
-        turned.next_timer = self.timers.next();
+        turned.next_timer = self.timers.next().into_iter().chain(self.admission.next_look()).min();
         let due = turned.next_timer.is_some_and(|at| at <= turn.now);
         let granted_next = self.careful() && turn.locks_moved;
         let left = !self.carried.is_empty() || !self.troubled.is_empty() || granted_next;

@@ -89,6 +89,7 @@ impl Live {
             limits,
             parallelism: self.plan.parallelism,
             lasts: self.run.lasts(&self.plan, key.node),
+            retry: self.run.retries_node(key.node),
         }
     }
 

@@ -46,7 +46,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
         }
         self.trouble(id, why);
         for key in turn.admissions.iter().filter(|key| key.workflow == id) {
-            self.admission.release(*key);
+            self.admission.release(*key, None);
         }
         turn.start_nothing_of(id);
         self.carried.retain(|fact| fact.key.workflow != id);
@@ -128,7 +128,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
             self.admission.withdraw(*key);
         }
         for (key, _) in &stored.open {
-            self.admission.release(*key);
+            self.admission.release(*key, None);
         }
         self.admission.end_workflow(stored.id);
         self.admission.gate(stored.id, true);

@@ -1,11 +1,11 @@
 //! Admission in another process: what is called here is told there.
 
-use flowforge_model::attempt::AttemptKey;
+use flowforge_model::attempt::{AttemptKey, Outcome};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::quota::Entity;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
-use flowforge_ports::handover::Call;
+use flowforge_ports::handover::{Call, Released};
 
 /// Decides nothing. What is called becomes part of the controller's commit, and the scheduler that
 /// leads reads it there.
@@ -23,8 +23,8 @@ impl Admission for Elsewhere {
         self.calls.push(Call::Withdraw(key));
     }
 
-    fn release(&mut self, key: AttemptKey) {
-        self.calls.push(Call::Release(key));
+    fn release(&mut self, key: AttemptKey, outcome: Option<Outcome>) {
+        self.calls.push(Call::Release(Released { key, outcome }));
     }
 
     /// The scheduler knows what it admitted.
@@ -82,9 +82,9 @@ pub(crate) fn play(call: Call, admission: &mut impl Admission) {
     match call {
         Call::Offer(ready) => admission.offer(ready),
         Call::Withdraw(key) => admission.withdraw(key),
-        Call::Release(key) => {
+        Call::Release(Released { key, outcome }) => {
             admission.withdraw(key);
-            admission.release(key);
+            admission.release(key, outcome);
         }
         Call::EndWorkflow(workflow) => admission.end_workflow(workflow),
         Call::Suspend { workflow, suspended } => admission.suspend(workflow, suspended),
@@ -101,7 +101,7 @@ mod tests {
     use flowforge_model::id::EntityId;
     use flowforge_model::quota::Level;
 
-    use crate::LocalAdmission;
+    use crate::{LocalAdmission, RetryBudget};
 
     /// The root gives its template's lock back and keeps that of its workflow.
     #[test]
@@ -115,7 +115,7 @@ mod tests {
             since: Timestamp(1),
             locks: locks.iter().map(|name| ((*name).to_owned(), 1)).collect(),
         };
-        let mut here = LocalAdmission::new(1);
+        let mut here = LocalAdmission::new(1, RetryBudget::default());
         let entity = |id, level, parent| Entity {
             id,
             level,

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::explain::{
-    ATTEMPTS, Answer, Cure, ENTITIES, Holding, Member, Points, Question, Raise, Rank, Rival, Short,
-    Side, Usage, Why,
+    ATTEMPTS, Answer, Cure, ENTITIES, Holding, Member, Points, Question, Raise, Rank, Rationed,
+    Rival, Short, Side, Usage, Why,
 };
 use flowforge_scheduler::{self as why, FairShare};
 
@@ -49,6 +49,7 @@ fn shown(key: AttemptKey, why: why::Why) -> Why {
         holders: why.holders.into_iter().map(holding).collect(),
         ranks: why.ranks.into_iter().map(rank).collect(),
         rival: why.rival.map(rival),
+        rationed: why.rationed.map(rationed),
         priority: points(why.priority),
         cures: why.cures.into_iter().map(cure).collect(),
     }
@@ -72,6 +73,11 @@ fn rank(why::Rank { below, ahead, of }: why::Rank) -> Rank {
 
 fn rival(why::Rival { key, common, ours, theirs }: why::Rival) -> Rival {
     Rival { key, common, ours: side(ours), theirs: side(theirs) }
+}
+
+fn rationed(why::Rationed { tenant, ahead, budget, at }: why::Rationed) -> Rationed {
+    let why::RetryBudget { per_second, percent, burst } = budget;
+    Rationed { tenant, ahead: count(ahead), per_second, percent, burst, at }
 }
 
 fn side(why::Side { entity, share, priority }: why::Side) -> Side {

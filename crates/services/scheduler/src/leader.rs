@@ -15,6 +15,7 @@ use flowforge_ports::explain::{Answer, Question};
 use flowforge_ports::organization::Organizations;
 use flowforge_ports::reservations::{Reservations, Snapshot};
 use flowforge_ports::store::StoreError;
+use flowforge_scheduler::RetryBudget;
 
 use crate::LocalAdmission;
 use crate::elsewhere::play;
@@ -56,14 +57,19 @@ pub struct Decided {
 }
 
 impl<S: Reservations + Organizations> Leader<S> {
-    /// Reads everything that is open, ready or waits, for the leader of this epoch.
+    /// Reads everything that is open, ready or waits, for the leader of this epoch, which grants each
+    /// tenant this budget for retries.
     ///
     /// # Errors
     /// The store's.
-    pub async fn start(store: Arc<S>, epoch: u64) -> Result<Self, StoreError> {
+    pub async fn start(
+        store: Arc<S>,
+        epoch: u64,
+        retries: RetryBudget,
+    ) -> Result<Self, StoreError> {
         let Snapshot { ready, open, slots, gated, holding, waiting, seen } =
             store.snapshot().await?;
-        let mut admission = LocalAdmission::new(0);
+        let mut admission = LocalAdmission::new(0, retries);
         // Before anything is decided: without quotas too much would fit.
         let (version, entities) = store.hierarchy().await?;
         admission.share_among(&entities);

@@ -16,6 +16,7 @@ mod service;
 
 pub use desk::{Desk, Questions, desk};
 pub use elsewhere::Elsewhere;
+pub use flowforge_scheduler::RetryBudget;
 pub use leader::{Decided, Leader};
 pub use local::LocalAdmission;
 pub use route::Route;

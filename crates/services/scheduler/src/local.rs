@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowforge_model::attempt::AttemptKey;
+use flowforge_model::attempt::{AttemptKey, Outcome};
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::quota::Entity;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
 use flowforge_ports::explain::{Answer, Question};
-use flowforge_scheduler::{Candidate, FairShare, LockClaim, LockTable, Settings};
+use flowforge_scheduler::{Candidate, FairShare, LockClaim, LockTable, RetryBudget, Settings};
 
 /// Admission inside the server's own process: fair shares below quotas, and locks.
 #[derive(Clone, Debug)]
@@ -28,11 +28,11 @@ pub struct LocalAdmission {
 }
 
 impl LocalAdmission {
-    /// Runs at most `concurrency` attempts at a time.
+    /// Runs at most `concurrency` attempts at a time, and grants each tenant this budget for retries.
     #[must_use]
-    pub fn new(concurrency: u32) -> Self {
+    pub fn new(concurrency: u32, retries: RetryBudget) -> Self {
         Self {
-            fair: FairShare::new(concurrency, Settings::default()),
+            fair: FairShare::new(concurrency, Settings { retries, ..Settings::default() }),
             locks: LockTable::default(),
             paused: BTreeSet::new(),
             suspended: BTreeSet::new(),
@@ -118,6 +118,7 @@ fn candidate(ready: &Ready) -> Candidate {
         root: ready.key.workflow,
         storage: 0,
         lasts: ready.lasts,
+        retry: ready.retry,
     }
 }
 
@@ -140,8 +141,8 @@ impl Admission for LocalAdmission {
         self.fair.withdraw(key);
     }
 
-    fn release(&mut self, key: AttemptKey) {
-        self.fair.release(key);
+    fn release(&mut self, key: AttemptKey, outcome: Option<Outcome>) {
+        self.fair.end(key, outcome);
         self.let_go(key.workflow);
     }
 
@@ -244,6 +245,10 @@ impl Admission for LocalAdmission {
     fn grant_locks(&mut self) -> Vec<(WorkflowId, NodeIx)> {
         self.seat_all();
         self.locks.grant()
+    }
+
+    fn next_look(&self) -> Option<Timestamp> {
+        self.fair.next_retry()
     }
 
     fn explain(&self, question: &Question, now: Timestamp) -> Option<Answer> {

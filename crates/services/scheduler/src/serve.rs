@@ -16,6 +16,7 @@ use flowforge_ports::queue::{
 };
 use flowforge_ports::reservations::Reservations;
 use flowforge_ports::store::StoreError;
+use flowforge_scheduler::RetryBudget;
 use tokio::time::Instant;
 
 use crate::{Decided, Leader, Questions};
@@ -48,6 +49,8 @@ pub struct Serve<S, Q, C> {
     pub ttl: Millis,
     /// What is asked here, answered between turns while it leads.
     pub questions: Questions,
+    /// What it grants each tenant for retries.
+    pub retries: RetryBudget,
     /// Where others may ask, as `http://HOST:PORT`.
     pub url: Option<String>,
 }
@@ -132,7 +135,7 @@ where
         }
         *term = None;
         let Some(epoch) = epoch else { return };
-        match Leader::start(Arc::clone(&self.store), epoch).await {
+        match Leader::start(Arc::clone(&self.store), epoch, self.retries).await {
             Ok(leader) => {
                 tracing::info!(epoch, "leads");
                 *term = Some(Term { epoch, leader, repair_at: Instant::now() });

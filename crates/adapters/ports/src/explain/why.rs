@@ -3,6 +3,7 @@
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::{Amounts, Dimension};
+use flowforge_model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Why an attempt waits.
@@ -22,10 +23,30 @@ pub struct Why {
     pub ranks: Vec<Rank>,
     /// The attempt that goes first, if that is not this one.
     pub rival: Option<Rival>,
+    /// The budget for retries that it waits for. Schedulers of earlier versions do not say.
+    #[serde(default)]
+    pub rationed: Option<Rationed>,
     /// Its priority now.
     pub priority: Points,
     /// What would let it start: each of them alone takes away what `code` names.
     pub cures: Vec<Cure>,
+}
+
+/// A retry for which its tenant has no token yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rationed {
+    /// Whose tokens.
+    pub tenant: EntityId,
+    /// Retries of the tenant that come before it; counted up to a thousand.
+    pub ahead: u64,
+    /// Tokens that come in a second.
+    pub per_second: u32,
+    /// Percent of a token that come with each first attempt that succeeds.
+    pub percent: u32,
+    /// Tokens that are kept, at most.
+    pub burst: u32,
+    /// When its token is there if nothing succeeds until then.
+    pub at: Timestamp,
 }
 
 /// Too little of something.

@@ -6,7 +6,7 @@ mod races;
 use std::collections::BTreeSet;
 
 use flowforge_model::attempt::{
-    AttemptKey, Fact, FactKind, FailureClass, Process, Work, WorkOrder,
+    AttemptKey, Fact, FactKind, FailureClass, Outcome, Process, Work, WorkOrder,
 };
 use flowforge_model::event::{Command, NodeKind};
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
@@ -16,7 +16,7 @@ use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::{LockRequest, Ready, Slot, SlotChanges};
 use flowforge_ports::claims::Claims;
-use flowforge_ports::handover::{Call, Entry, Handover, Tidings};
+use flowforge_ports::handover::{Call, Entry, Handover, Released, Tidings};
 use flowforge_ports::leases::{Attendance, Attended, Lease, Leases, Role};
 use flowforge_ports::reservations::{Reservations, Reserved};
 use flowforge_ports::store::{Commit, LockRow, LockWrite, StoreError};
@@ -97,9 +97,16 @@ impl<'s, S: Shared> Fleet<'s, S> {
 
     /// Task `node` becomes QUEUED and its first attempt is offered.
     fn offer(&mut self, node: u32) -> Ready {
-        let ready = ready(self.key(node, 1));
+        self.offer_after(node, 0)
+    }
+
+    /// The same of one that has failed before.
+    fn offer_after(&mut self, node: u32, failures: u32) -> Ready {
+        let ready = Ready { retry: failures > 0, ..ready(self.key(node, 1)) };
         let mut commit = self.commit();
-        commit.runs[0].tasks.push(task(node, TaskStatus::Queued, 1, true));
+        let mut write = task(node, TaskStatus::Queued, 1, true);
+        write.state.failures = failures;
+        commit.runs[0].tasks.push(write);
         commit.runs[0].records.push(task_record(node, TaskStatus::Queued, 1));
         commit.runs[0].runnable.push(ready.key);
         let handover = commit.handover.as_deref_mut().unwrap();
@@ -137,6 +144,7 @@ fn ready(key: AttemptKey) -> Ready {
         limits: list(7),
         parallelism: Some(7),
         lasts: Some(Millis(9)),
+        retry: false,
     }
 }
 
@@ -183,6 +191,7 @@ shared_cases! {
     a_controller_of_the_whole_store_fences_those_of_shards_and_is_fenced_by_them
     one_scheduler_leads
     what_is_offered_is_in_the_snapshot_and_in_the_calls
+    what_failed_before_is_in_the_snapshot_as_a_retry
     calls_of_a_shard_have_no_gaps_and_are_forgotten_together
     an_attempt_is_admitted_once
     behind_a_closed_gate_nothing_is_admitted_or_claimed
@@ -278,9 +287,18 @@ fn what_is_offered_is_in_the_snapshot_and_in_the_calls(store: &impl Shared) {
     let mut commit = fleet.commit();
     commit.runs[0].tasks.push(task(0, TaskStatus::Succeeded, 1, false));
     commit.runs[0].ended.push((first.key, report(None)));
-    commit.handover.as_deref_mut().unwrap().calls.push(Call::Release(first.key));
+    let over = Released { key: first.key, outcome: Some(Outcome::Succeeded) };
+    commit.handover.as_deref_mut().unwrap().calls.push(Call::Release(over));
     fleet.write(commit).unwrap();
     assert_eq!(now(store.snapshot()).unwrap().open, []);
+}
+
+fn what_failed_before_is_in_the_snapshot_as_a_retry(store: &impl Shared) {
+    let mut fleet = Fleet::begin(store);
+    let (open, first, retry) = (fleet.offer_after(0, 2), fleet.offer(1), fleet.offer_after(2, 1));
+    fleet.reserve(&[open.key]);
+    let snapshot = now(store.snapshot()).unwrap();
+    assert_eq!((snapshot.open, snapshot.ready), (vec![open], vec![first, retry]));
 }
 
 fn claim_one(store: &impl Shared, key: AttemptKey) -> Vec<AttemptKey> {
@@ -424,7 +442,7 @@ fn facts_stay_until_a_commit_has_taken_them_in(store: &impl Shared) {
     commit.runs[0].ended.push((key, report(None)));
     let handover = commit.handover.as_deref_mut().unwrap();
     handover.news_done = vec![news[0].id];
-    handover.calls.push(Call::Release(key));
+    handover.calls.push(Call::Release(Released { key, outcome: None }));
     fleet.write(commit).unwrap();
     assert_eq!(fleet.news(), []);
     assert_eq!(now(store.load(fleet.id)).unwrap().open, []);

@@ -10,7 +10,7 @@ use flowforge_model::status::{Reason, TaskStatus};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::{self, LockRequest, Ready, SlotChanges};
 use flowforge_ports::claims::{Claimed, Claims};
-use flowforge_ports::handover::{Call, Entry, Handover, News, Order, Tidings};
+use flowforge_ports::handover::{Call, Entry, Handover, News, Order, Released, Tidings};
 use flowforge_ports::leases::{Attendance, Attended, Leader, Leaders, Lease, Leases, Role};
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
 use flowforge_ports::store::StoreError;
@@ -244,7 +244,9 @@ impl Rows {
                 Call::Offer(ready) => {
                     self.roles.ready.insert(ready.key, *ready);
                 }
-                Call::Withdraw(key) | Call::Release(key) => self.forget_attempt(*key),
+                Call::Withdraw(key) | Call::Release(Released { key, .. }) => {
+                    self.forget_attempt(*key);
+                }
                 Call::Gate { .. }
                 | Call::EndWorkflow(_)
                 | Call::Suspend { .. }

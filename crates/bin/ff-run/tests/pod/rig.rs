@@ -482,6 +482,7 @@ fn ready(key: AttemptKey) -> Ready {
         limits: Resources::default().limits,
         parallelism: None,
         lasts: None,
+        retry: false,
     }
 }
 

@@ -11,6 +11,7 @@ use flowforge_model::plan::RetryPolicy;
 use flowforge_model::time::Millis;
 use flowforge_ports::queue::ClusterName;
 use flowforge_store::Retention;
+use flowforge_svc_scheduler::RetryBudget;
 use tracing_subscriber::filter::LevelFilter;
 
 pub(crate) use self::kubernetes::{KubernetesSettings, Runs};
@@ -54,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) http_allow: Allow,
     pub(crate) retry_limit: u32,
     pub(crate) retry_policy: RetryPolicy,
+    /// How many retries each tenant may make.
+    pub(crate) retries: RetryBudget,
     /// How long workflows are kept that say nothing themselves, and whose tenants do not.
     pub(crate) retention: Retention,
     /// The directory in which they are archived before they are deleted; empty if they are not.
@@ -153,6 +156,8 @@ const CONCURRENCY: u32 = 10_000;
 /// Tasks are processes of this user, who reaches all of it anyway. The private network, and where
 /// clouds give out credentials, must be named.
 const HTTP_ALLOW: &str = "loopback, public";
+/// Retries of a tenant, in a second or at once: more than anybody starts.
+const RETRIES: u32 = 1_000_000;
 /// A terabyte: more is a mistake.
 const SPOOL_MIB: u32 = 1024 * 1024;
 
@@ -181,6 +186,7 @@ impl Default for Settings {
             http_allow: Allow::parse(HTTP_ALLOW).unwrap_or_default(),
             retry_limit: 3,
             retry_policy: RetryPolicy::OnTransient,
+            retries: RetryBudget::default(),
             retention: Retention::default(),
             archive: String::new(),
             log_level: LevelFilter::INFO,
@@ -403,6 +409,24 @@ const SETTINGS: &[Setting] = &[
         secret: false,
         set: |s, v| word(v, POLICIES).map(|policy| s.retry_policy = policy),
         get: |s| name(&s.retry_policy, POLICIES),
+    },
+    Setting {
+        path: "retry.per_second",
+        secret: false,
+        set: |s, v| number(v, 1, RETRIES).map(|n| s.retries.per_second = n),
+        get: |s| s.retries.per_second.to_string(),
+    },
+    Setting {
+        path: "retry.percent",
+        secret: false,
+        set: |s, v| number(v, 0, 100).map(|n| s.retries.percent = n),
+        get: |s| s.retries.percent.to_string(),
+    },
+    Setting {
+        path: "retry.burst",
+        secret: false,
+        set: |s, v| number(v, 1, RETRIES).map(|n| s.retries.burst = n),
+        get: |s| s.retries.burst.to_string(),
     },
     Setting {
         path: "retention.completed",

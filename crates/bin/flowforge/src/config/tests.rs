@@ -59,6 +59,7 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
          \x20 token_file: \"\"  # default\n\
          http:\n  allow: loopback, public  # default\n\
          retry:\n  default_limit: 9  # flowforge.yaml:5\n  default_policy: OnTransient  # default\n\
+         \x20 per_second: 10  # default\n  percent: 20  # default\n  burst: 100  # default\n\
          retention:\n  completed: \"\"  # default\n  succeeded: \"\"  # default\n\
          \x20 failed: \"\"  # default\n  archive: \"\"  # default\n\
          logging:\n  level: info  # default\n  format: console  # default\n\
@@ -89,7 +90,7 @@ fn json_is_read_as_well() {
 #[test]
 fn every_mistake_names_its_key_and_its_source() {
     let known = "known are server.bind, server.http_port, database.url, database.url_file, database.password_file, queue.addresses, queue.cluster, queue.password_file, queue.prefix, role.cluster, role.lease_seconds, executor.concurrency, \
-                 executor.ff_run, executor.images, executor.secrets_dir, artifacts.repository, artifacts.directory, artifacts.endpoint, artifacts.bucket, artifacts.region, artifacts.insecure, artifacts.access_key_file, artifacts.secret_key_file, logs.endpoint, logs.listen, logs.token_file, logs.spool_mib, scheduler.listen, scheduler.url, scheduler.token_file, http.allow, retry.default_limit, retry.default_policy, retention.completed, retention.succeeded, retention.failed, retention.archive, logging.level, logging.format, \
+                 executor.ff_run, executor.images, executor.secrets_dir, artifacts.repository, artifacts.directory, artifacts.endpoint, artifacts.bucket, artifacts.region, artifacts.insecure, artifacts.access_key_file, artifacts.secret_key_file, logs.endpoint, logs.listen, logs.token_file, logs.spool_mib, scheduler.listen, scheduler.url, scheduler.token_file, http.allow, retry.default_limit, retry.default_policy, retry.per_second, retry.percent, retry.burst, retention.completed, retention.succeeded, retention.failed, retention.archive, logging.level, logging.format, \
                  auth.token, kubernetes.tasks, kubernetes.kubeconfig, kubernetes.sdk_image, kubernetes.listen, kubernetes.api_endpoint, kubernetes.pod_security, kubernetes.registries, kubernetes.pull_secrets, kubernetes.pull_policy, kubernetes.forbidden";
     let cases = [
         ("sever:\n  http_port: 1\n", format!("flowforge.yaml:2: unknown key sever.http_port; {known}")),

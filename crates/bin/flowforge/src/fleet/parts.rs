@@ -243,6 +243,7 @@ fn scheduler<Q: Shared>(
         instance: parts.seat(Role::Scheduler),
         ttl: ground.settings.lease,
         questions,
+        retries: ground.settings.retries,
         url,
     };
     let stop = ground.stop.clone();

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::processes::Processes;
 use super::store::FaultyStore;
 use super::world::block_on;
+use crate::plants::RETRIES;
 
 const TTL: Millis = Millis(3000);
 const TWO_STEPS: &str = r#"{"version": "1.0", "entrypoint": "main", "templates": {
@@ -96,7 +97,7 @@ impl World {
         let holder = InstanceId(Uuid::from_u128(name));
         let said = Attendance::new(Role::Scheduler, holder, TTL);
         let led = block_on(self.store.rows.attend(said)).unwrap();
-        block_on(Leader::start(Arc::clone(&self.store), led.leases[0].epoch)).unwrap()
+        block_on(Leader::start(Arc::clone(&self.store), led.leases[0].epoch, RETRIES)).unwrap()
     }
 
     fn runs(&self, name: u128) -> Runs {

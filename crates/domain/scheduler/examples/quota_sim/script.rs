@@ -141,6 +141,7 @@ impl Script {
             root: workflow(root),
             storage: root % 2 * 5,
             lasts,
+            retry: false,
         };
         subject.offer(candidate);
         model.tasks.insert(key, (candidate, State::Waiting));

@@ -113,5 +113,6 @@ fn attempt(tenant: &Tenant, node: u32) -> Candidate {
         root: workflow,
         storage: 0,
         lasts: None,
+        retry: false,
     }
 }

@@ -144,6 +144,7 @@ impl Installation {
             root: id,
             storage: 0,
             lasts: None,
+            retry: false,
         }
     }
 }

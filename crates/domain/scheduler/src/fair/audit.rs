@@ -32,6 +32,9 @@ impl FairShare {
         self.audit_lanes(&mut faults);
         self.audit_counts(&mut faults);
         self.audit_claims(&mut faults);
+        self.rations.audit(&mut faults);
+        let twice = self.rations.iter().filter(|(_, retry)| self.tasks.find(retry.key).is_some());
+        faults.extend(twice.map(|(_, retry)| format!("{:?} waits twice", retry.key)));
         let mut levels = BTreeMap::new();
         self.audit_level(Place::ROOT, &Common::default(), &live, &mut levels);
         for (at, level) in &levels {

@@ -79,6 +79,7 @@ impl FairShare {
         self.tree.remove(id)?;
         self.branches.unslot(at);
         self.cooling.forget(at);
+        self.rations.forget_tenant(id);
         self.claims.watch(at, false, self.now);
         if let Some(branch) = self.branches.get_mut(at) {
             *branch = Branch::default();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flowforge_model::quota::{Amounts, Dimension};
+use flowforge_model::quota::{Amounts, Dimension, Level};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::Place;
 
@@ -80,6 +80,7 @@ impl FairShare {
                 add((code, at), queue.len());
             }
         }
+        add((Code::RetryBudget, Some(Where::Level(Level::Tenant))), self.rations.len());
         pending.retain(|_, count| *count > 0);
         pending
     }

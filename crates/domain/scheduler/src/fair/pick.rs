@@ -1,5 +1,6 @@
 //! Who is next.
 
+use flowforge_model::id::EntityId;
 use flowforge_model::quota::Amounts;
 use flowforge_quota::Place;
 
@@ -82,6 +83,11 @@ impl FairShare {
     /// The tenant that a place is or stands below.
     pub(crate) fn tenant(&self, at: Place) -> Option<Place> {
         self.tree.path(at).find(|of| self.tree.parent(*of) == Some(Place::ROOT))
+    }
+
+    /// Its id.
+    pub(crate) fn tenant_id(&self, at: Place) -> Option<EntityId> {
+        self.tenant(at).and_then(|tenant| self.tree.entity(tenant))
     }
 
     /// The child of a place that goes first, and what its task needs.

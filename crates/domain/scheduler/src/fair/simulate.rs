@@ -23,7 +23,7 @@ impl FairShare {
     /// earnest; in order. Nothing of this one changes.
     ///
     /// A workflow is taken to end when nothing of it waits or runs: what its attempts would make
-    /// ready is not known here.
+    /// ready is not known here, nor whether they succeed: retries get the tokens that time brings.
     ///
     /// # Errors
     /// As [`FairShare::upsert`], for the changes.
@@ -98,7 +98,9 @@ impl<'a> Simulation<'a> {
                 starts.push(Start { key, at: self.now });
             }
             let arrival = self.arrivals.last().map(|arrival| arrival.since);
-            let next = self.ends.first().map(|end| end.0).into_iter().chain(arrival).min();
+            let retry = self.fork.next_retry();
+            let ends = self.ends.first().map(|end| end.0);
+            let next = ends.into_iter().chain(arrival).chain(retry).min();
             // What takes no time ends at once, and nothing may happen twice at one instant for ever.
             let Some(next) = next else { break };
             self.now = next.max(self.now.plus(Millis(1)));

@@ -40,6 +40,8 @@ pub(crate) struct Task {
     pub(crate) lane: LaneIx,
     pub(crate) place: Place,
     pub(crate) state: State,
+    /// It has taken a token.
+    pub(crate) retry: bool,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -3,6 +3,7 @@ mod claims;
 mod machine;
 mod metrics;
 mod preview;
+mod retries;
 mod what_if;
 mod why;
 
@@ -54,6 +55,7 @@ fn candidate(of: u32, node: u32, project: u32) -> Candidate {
         root: workflow(of),
         storage: 0,
         lasts: None,
+        retry: false,
     }
 }
 

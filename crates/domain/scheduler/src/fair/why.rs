@@ -34,6 +34,13 @@ pub(super) struct Waiter {
     pub(super) next: Option<TaskIx>,
 }
 
+/// A place, since when somebody waits there, and the base of its priority.
+type Standing = (Place, Timestamp, i32);
+
+fn standing(task: &Task) -> Standing {
+    (task.place, task.since, task.priority)
+}
+
 impl FairShare {
     /// Why an attempt waits at `now`, as far as the scheduler decides that. None if it neither waits
     /// nor holds anything.
@@ -42,7 +49,9 @@ impl FairShare {
     /// changes nothing.
     #[must_use]
     pub fn why(&self, key: AttemptKey, now: Timestamp) -> Option<Why> {
-        let (at, task) = self.tasks.find(key)?;
+        let Some((at, task)) = self.tasks.find(key) else {
+            return self.why_rationed(key, self.now.max(now));
+        };
         let need = self.whole_need(&task);
         let waiter = Waiter { at, task, need, now: self.now.max(now), next: self.pick() };
         let (code, short) = self.code(&waiter);
@@ -72,7 +81,26 @@ impl FairShare {
             ranks: if waits { self.ranks(&waiter) } else { Vec::new() },
             rival: leader.and_then(|leader| self.rival(&waiter, leader)),
             claim: claim.and_then(|(front, claim)| self.claimed(front, claim)),
-            priority: self.points(&task, &need, waiter.now),
+            rationed: None,
+            priority: self.points(standing(&task), &need, waiter.now),
+        })
+    }
+
+    /// Why a retry does not compete yet.
+    fn why_rationed(&self, key: AttemptKey, now: Timestamp) -> Option<Why> {
+        let (retry, rationed) = self.rations.why(key, Why::AHEAD)?;
+        let place = self.tree.place(retry.project)?;
+        Some(Why {
+            code: Code::RetryBudget,
+            need: retry.need,
+            short: None,
+            holders: Vec::new(),
+            ranks: Vec::new(),
+            rival: None,
+            claim: None,
+            rationed: Some(rationed),
+            priority: self.points((place, retry.since, retry.priority), &retry.need, now),
+            cures: Vec::new(),
         })
     }
 
@@ -144,18 +172,18 @@ impl FairShare {
         self.lanes.get(at).is_some_and(is)
     }
 
-    /// The priority of a task with this need.
-    fn points(&self, task: &Task, need: &Amounts, now: Timestamp) -> Points {
-        let phase = Phase::of(task.since, now);
-        let tenant = self.tenant(task.place);
+    /// The priority of whoever stands there with this need.
+    fn points(&self, (place, since, base): Standing, need: &Amounts, now: Timestamp) -> Points {
+        let phase = Phase::of(since, now);
+        let tenant = self.tenant(place);
         let (weight, penalty) = tenant.map_or((0, 0), |tenant| {
             let penalty = self.penalties(tenant).of(mask(need));
             (points::boost(self.tree.weight(tenant).get()), penalty)
         });
         Points {
-            base: f64::from(task.priority),
+            base: f64::from(base),
             weight: readable(weight),
-            waiting: readable(phase.wait(task.since) + phase.common(now)),
+            waiting: readable(phase.wait(since) + phase.common(now)),
             penalty: readable(penalty),
         }
     }

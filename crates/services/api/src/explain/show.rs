@@ -8,7 +8,7 @@ use flowforge_organization::Organization;
 use flowforge_ports::catalog::WorkflowView;
 use flowforge_ports::explain as ports;
 use flowforge_wire::{
-    Amount, Holder, Place, Priority, QueueWhy, Rank, Rival, Short, Side, TaskWhy,
+    Amount, Holder, Place, Priority, QueueWhy, Rank, RetryBudget, Rival, Short, Side, TaskWhy,
 };
 
 use super::rows::base;
@@ -23,7 +23,14 @@ pub(super) fn queued(
 ) -> TaskWhy {
     let queue = queue(all, why);
     let text = sentence(&why.code, &queue);
-    TaskWhy { queue: Some(queue), ..base(view, row, &why.code, text) }
+    let until = queue.retry_budget.as_ref().map(|budget| budget.at);
+    TaskWhy { queue: Some(queue), until, ..base(view, row, &why.code, text) }
+}
+
+fn retry_budget(all: &Organization, rationed: &ports::Rationed) -> RetryBudget {
+    let ports::Rationed { tenant, ahead, per_second, percent, burst, at } = *rationed;
+    let (tenant, at) = (place(all, Some(tenant)), at.into());
+    RetryBudget { tenant, ahead, per_second, percent, burst, at }
 }
 
 /// What the scheduler says of it.
@@ -34,6 +41,7 @@ pub(super) fn queue(all: &Organization, why: &ports::Why) -> QueueWhy {
         need: amounts(why),
         ranks: why.ranks.iter().map(|one| rank(all, one)).collect(),
         rival: why.rival.as_ref().map(|one| rival(all, one)),
+        retry_budget: why.rationed.as_ref().map(|one| retry_budget(all, one)),
         priority: priority(why.priority),
         cures: why.cures.iter().map(|one| cure(all, one)).collect(),
     }

@@ -3,7 +3,7 @@
 use flowforge_model::quota::Dimension;
 use flowforge_organization::Organization;
 use flowforge_ports::explain as ports;
-use flowforge_wire::{Cure, Place, QueueWhy, Rival, Short};
+use flowforge_wire::{Cure, Place, QueueWhy, RetryBudget, Rival, Short};
 
 use super::show::{place, unit};
 use crate::organization::field;
@@ -21,6 +21,10 @@ pub(super) fn sentence(code: &str, why: &QueueWhy) -> String {
         ("NO_SUCH_QUEUE", ..) => {
             "Its project, or something above it, is not known to the scheduler.".to_owned()
         }
+        ("RETRY_BUDGET", ..) => why.retry_budget.as_ref().map_or_else(
+            || "It is a retry, and its tenant may make no more retries yet.".to_owned(),
+            rationed,
+        ),
         ("WORKFLOW_LIMIT", None, _) => {
             "Its workflow runs as many tasks at a time as it may.".to_owned()
         }
@@ -52,6 +56,17 @@ fn full(short: &Short) -> String {
         of(short.used),
         of(short.limit),
         of(short.need),
+    )
+}
+
+fn rationed(of: &RetryBudget) -> String {
+    format!(
+        "It is a retry, and {} may make no more retries yet: {} before it. {} may start each second, and {} % of \
+         one more with each first attempt that succeeds.",
+        called(&of.tenant),
+        count(of.ahead, "other"),
+        of.per_second,
+        of.percent,
     )
 }
 

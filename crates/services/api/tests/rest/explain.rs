@@ -8,8 +8,8 @@ use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::explain::{
-    Answer, Cure, ExplainError, Explains, Holding, Member, Points, Question, Raise, Rank, Short,
-    Usage, Why,
+    Answer, Cure, ExplainError, Explains, Holding, Member, Points, Question, Raise, Rank, Rationed,
+    Short, Usage, Why,
 };
 use flowforge_ports::store::{LockRow, LockWrite};
 use serde_json::{Value, json};
@@ -52,6 +52,7 @@ pub(crate) fn full(key: AttemptKey) -> Why {
         }),
         holders: vec![Holding { who: Member::Entity(EntityId::DEFAULT_PROJECT), used: 4 }],
         ranks: vec![Rank { below: None, ahead: 2, of: 3 }],
+        rationed: None,
         rival: None,
         priority: Points { base: 1.0, weight: 20.0, waiting: 0.5, penalty: 5.0 },
         cures: vec![
@@ -104,6 +105,36 @@ async fn a_task_in_the_queue_is_explained_by_the_scheduler() {
     assert_eq!(server.send(get(&by_name)).await.json(), said);
     *oracle.says.lock().unwrap() = Some(Answer::Why(None));
     assert_eq!(why(&server, id, 2).await["code"], "ON_ITS_WAY");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_that_waits_for_its_tenants_budget_says_until_when() {
+    let (server, oracle) = with(None);
+    let id = queued(&server).await;
+    let key = AttemptKey { workflow: id, node: NodeIx(2), number: 1 };
+    let rationed = Rationed {
+        tenant: EntityId::DEFAULT_TENANT,
+        ahead: 1,
+        per_second: 10,
+        percent: 20,
+        burst: 100,
+        at: Timestamp(1500),
+    };
+    let (code, rationed) = ("RETRY_BUDGET".to_owned(), Some(rationed));
+    let said = Why { code, rationed, short: None, cures: Vec::new(), ..full(key) };
+    *oracle.says.lock().unwrap() = Some(Answer::Why(Some(Box::new(said))));
+    let said = why(&server, id, 2).await;
+    assert_eq!(
+        (&said["code"], &said["until"]),
+        (&json!("RETRY_BUDGET"), &json!("1970-01-01T00:00:01.500Z"))
+    );
+    assert_eq!(
+        said["text"],
+        "It is a retry, and tenant default may make no more retries yet: 1 other before it. 10 may start each \
+         second, and 20 % of one more with each first attempt that succeeds."
+    );
+    let budget = &said["queue"]["retry_budget"];
+    assert_eq!((&budget["tenant"]["path"], &budget["burst"]), (&json!("default"), &json!(100)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

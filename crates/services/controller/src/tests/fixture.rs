@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::{Config, Controller, ControllerError, Message, Turned};
-use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Report, WorkOrder};
+use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Outcome, Report, WorkOrder};
 use flowforge_model::event::Command;
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::quota::Entity;
@@ -51,7 +51,7 @@ impl Admission for Slots {
     fn withdraw(&mut self, key: AttemptKey) {
         self.waiting.retain(|ready| ready.key != key);
     }
-    fn release(&mut self, key: AttemptKey) {
+    fn release(&mut self, key: AttemptKey, _outcome: Option<Outcome>) {
         if self.held.remove(&key) {
             self.free += 1;
         }

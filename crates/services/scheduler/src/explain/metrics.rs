@@ -127,6 +127,7 @@ mod tests {
             root: workflow,
             storage: 0,
             lasts: None,
+            retry: false,
         });
         let families = metrics(&fair, Timestamp(1000));
         let find = |name: &str| {

@@ -41,6 +41,7 @@ fn batch(at: usize, group: &Group, now: Timestamp) -> Batch {
         root: workflow,
         storage: 0,
         lasts: None,
+        retry: false,
     };
     Batch { first, count: group.count }
 }
@@ -54,7 +55,7 @@ mod tests {
     use flowforge_ports::admission::{Admission as _, Ready};
     use flowforge_ports::explain::{Answer, Question};
 
-    use crate::LocalAdmission;
+    use crate::{LocalAdmission, RetryBudget};
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -79,7 +80,17 @@ mod tests {
         let Resources { requests, limits } = Resources::default();
         let (project, parallelism) = (EntityId::DEFAULT_PROJECT, None);
         let key = AttemptKey { workflow, node: NodeIx(node), number: 1 };
-        Ready { key, priority, since: NOW, project, requests, limits, parallelism, lasts: None }
+        Ready {
+            key,
+            priority,
+            since: NOW,
+            project,
+            requests,
+            limits,
+            parallelism,
+            lasts: None,
+            retry: false,
+        }
     }
 
     fn group(count: u32, priority: i32) -> Group {
@@ -99,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_simulated_admission_is_what_then_happens() {
-        let mut admission = LocalAdmission::new(10);
+        let mut admission = LocalAdmission::new(10, RetryBudget::default());
         admission.share_among(&entities(4));
         let id = |number: u8| -> WorkflowId {
             format!("01890a5d-ac96-774b-bcce-b302099a80{number:02x}").parse().unwrap()
@@ -137,7 +148,7 @@ mod tests {
 
     #[test]
     fn too_much_and_what_cannot_be_is_refused() {
-        let admission = LocalAdmission::new(10);
+        let admission = LocalAdmission::new(10, RetryBudget::default());
         let many =
             Simulation { groups: vec![group(SIMULATED, 0), group(1, 0)], ..Simulation::default() };
         assert_eq!(asked(&admission, many), Err("too much is asked".to_owned()));

@@ -152,7 +152,12 @@ fn pods_of_attempts_that_are_over_are_found(store: &impl Podded) {
     let mut commit = fleet.commit();
     commit.runs[0].tasks.push(task(1, TaskStatus::Succeeded, 1, false));
     commit.runs[0].ended.push((over, report(None)));
-    commit.handover.as_deref_mut().unwrap().calls.push(Call::Release(over));
+    commit
+        .handover
+        .as_deref_mut()
+        .unwrap()
+        .calls
+        .push(Call::Release(Released { key: over, outcome: None }));
     fleet.write(commit).unwrap();
     let never = fleet.key(9, 1);
     let mut found = now(store.over(&[open, over, never])).unwrap();

@@ -112,7 +112,7 @@ fn orders<'a>(
     told: &Told<'_>,
 ) -> Result<(), StoreError> {
     let over = handover.calls.iter().filter_map(|call| match call {
-        Call::Release(key) => Some(*key),
+        Call::Release(released) => Some(released.key),
         Call::Withdraw(key) if told.contains_key(key) => Some(*key),
         _ => None,
     });

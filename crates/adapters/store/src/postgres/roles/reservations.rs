@@ -31,12 +31,14 @@ const LED: &str = "SELECT epoch FROM lease WHERE role = 'scheduler' AND slot = 0
 macro_rules! ready {
     () => {
         "SELECT o.workflow, o.node, o.number, o.priority, o.since, o.parallelism, \
-         o.cpu, o.memory, o.gpu, o.cpu_limit, o.memory_limit, p.uid, o.lasts"
+         o.cpu, o.memory, o.gpu, o.cpu_limit, o.memory_limit, p.uid, o.lasts, \
+         coalesce(t.failures, 0) > 0"
     };
 }
 macro_rules! project {
     () => {
-        "LEFT JOIN workflow w ON w.id = o.workflow LEFT JOIN project p ON p.id = w.project"
+        "LEFT JOIN workflow w ON w.id = o.workflow LEFT JOIN project p ON p.id = w.project \
+         LEFT JOIN task t ON t.workflow = o.workflow AND t.node = o.node"
     };
 }
 
@@ -159,6 +161,7 @@ fn ready(row: &Row) -> Result<Ready, StoreError> {
             None => None,
             Some(_) => Some(Millis(codec::count(row, 12)?)),
         },
+        retry: get(row, 13)?,
     })
 }
 

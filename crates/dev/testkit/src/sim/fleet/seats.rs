@@ -21,6 +21,7 @@ use super::TTL;
 use super::cluster::Cluster;
 use crate::checker::Broken;
 use crate::dice::Dice;
+use crate::plants::RETRIES;
 
 /// Says that a server lives; none if there was no answer.
 fn attend(
@@ -127,7 +128,7 @@ impl Scheduling {
                 self.leader = None;
             }
             if let (None, Some(epoch)) = (&self.leader, epoch) {
-                let leader = block_on(Leader::start(Arc::clone(store), epoch));
+                let leader = block_on(Leader::start(Arc::clone(store), epoch, RETRIES));
                 self.leader = leader.ok().map(|leader| (epoch, leader));
             }
         }

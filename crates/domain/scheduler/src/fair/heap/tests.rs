@@ -27,7 +27,17 @@ proptest! {
             // Their keys go the other way than their slots.
             let key = AttemptKey { workflow, node: NodeIx(100 - node), number: 1 };
             let (since, lane, state) = (Timestamp(0), LaneIx(0), State::NEW);
-            heads.push(tasks.insert(Task { key, since, priority: 0, lasts: None, shape, lane, place, state }));
+            heads.push(tasks.insert(Task {
+                key,
+                since,
+                priority: 0,
+                lasts: None,
+                shape,
+                lane,
+                place,
+                state,
+                retry: false,
+            }));
         }
         let (mut heap, mut all) = (Heap::Empty, BTreeMap::new());
         for (slot, first) in script {

@@ -91,6 +91,11 @@ pub(super) fn calls() -> impl Strategy<Value = Call> {
     ]
 }
 
+/// How the attempt of a task ends, if it runs.
+fn outcome(node: u32) -> Option<Outcome> {
+    [Some(Outcome::Succeeded), Some(Outcome::Failed), None][(node / 3 % 3) as usize]
+}
+
 pub(super) const START: i64 = 1_700_000_000_000;
 
 pub(super) fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<AttemptKey> {
@@ -102,7 +107,8 @@ pub(super) fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<Atte
         let need = shape(which);
         // Some say how long they last at most.
         let lasts = n.is_multiple_of(2).then(|| Millis(1000 << n));
-        Candidate { root, storage, parallelism, need, lasts, ..candidate(w, n, project) }
+        let retry = n.is_multiple_of(3);
+        Candidate { root, storage, parallelism, need, lasts, retry, ..candidate(w, n, project) }
     };
     match *call {
         Call::Offer { workflow, node, project, shape, priority, ago } => {
@@ -113,7 +119,7 @@ pub(super) fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<Atte
             fair.adopt(offer(workflow, node, project, shape));
         }
         Call::Withdraw(w, n) => fair.withdraw(key(w, n)),
-        Call::Release(w, n) => fair.release(key(w, n)),
+        Call::Release(w, n) => fair.end(key(w, n), outcome(n)),
         Call::RollBack(w, n) => fair.roll_back(key(w, n)),
         Call::Gate(w, open) => fair.gate(workflow(w), open),
         Call::End(w) => fair.end_workflow(workflow(w)),
@@ -147,7 +153,9 @@ pub(super) fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<Atte
 
 pub(super) fn fresh(precedence: Precedence) -> FairShare {
     // Few calls: whoever waits for longer than ten seconds claims.
-    let mut fair = FairShare::new(12, Settings { precedence, claim_after: Millis(10_000) });
+    let retries = RetryBudget { per_second: 1, percent: 50, burst: 2 };
+    let settings = Settings { precedence, claim_after: Millis(10_000), retries };
+    let mut fair = FairShare::new(12, settings);
     for (at, parent) in
         [(1, None), (2, None), (5, Some(1)), (6, Some(1)), (7, Some(2)), (8, Some(6))]
     {

@@ -112,7 +112,8 @@ proptest! {
             prop_assert!(pool.jain > 0.0 && pool.jain <= 1.000_001, "{:?}", pool);
             prop_assert!((0.0..=1.0).contains(&pool.error), "{:?}", pool);
         }
-        let keys: Vec<AttemptKey> = fair.tasks.iter().map(|(_, task)| task.key).collect();
+        let mut keys: Vec<AttemptKey> = fair.tasks.iter().map(|(_, task)| task.key).collect();
+        keys.extend(fair.rations.iter().map(|(_, retry)| retry.key));
         let said: Vec<Code> = keys.into_iter().map(|key| fair.why(key, now).unwrap().code)
             .filter(|code| *code != Code::Running).collect();
         for code in pending.keys().map(|key| key.0) {

@@ -25,6 +25,8 @@ fn offered(fair: &FairShare, key: AttemptKey) -> Candidate {
         root: root.id,
         storage: root.slot_need.get(Dimension::Storage),
         lasts: task.lasts,
+        // Its token is taken.
+        retry: false,
     }
 }
 
@@ -53,6 +55,9 @@ fn alone(fair: &FairShare, key: AttemptKey) -> FairShare {
     let waiting = fair.tasks.iter().filter(|(_, task)| matches!(task.state, State::Waiting(..)));
     for (_, other) in waiting.filter(|(_, task)| task.key != key) {
         alone.withdraw(other.key);
+    }
+    for (_, retry) in fair.rations.iter() {
+        alone.withdraw(retry.key);
     }
     alone
 }

@@ -37,7 +37,11 @@ impl FairShare {
                 let unknown = self.tree.path(waiter.task.place).find(|at| !self.tree.known(*at));
                 unknown.and_then(|at| self.tree.entity(at)).map(Cure::Tell).into_iter().collect()
             }
-            Code::BehindFairShare | Code::BehindClaim | Code::Running | Code::Next => Vec::new(),
+            Code::BehindFairShare
+            | Code::BehindClaim
+            | Code::RetryBudget
+            | Code::Running
+            | Code::Next => Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use flowforge_quota::{Blocked, Place};
 
-use super::Waiter;
+use super::{Waiter, standing};
 use crate::fair::FairShare;
 use crate::fair::entry::Head;
 use crate::fair::points;
@@ -42,12 +42,12 @@ impl FairShare {
             ours: Side {
                 entity: mine.and_then(|at| self.tree.entity(at)),
                 share: self.share(mine, mask(&waiter.need)),
-                priority: self.points(&waiter.task, &waiter.need, waiter.now),
+                priority: self.points(standing(&waiter.task), &waiter.need, waiter.now),
             },
             theirs: Side {
                 entity: other.and_then(|at| self.tree.entity(at)),
                 share: self.share(other, mask(&need)),
-                priority: self.points(theirs, &need, waiter.now),
+                priority: self.points(standing(theirs), &need, waiter.now),
             },
         })
     }

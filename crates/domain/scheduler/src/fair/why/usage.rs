@@ -30,6 +30,15 @@ impl FairShare {
                 }
             }
         }
+        for (_, retry) in self.rations.iter() {
+            for above in
+                self.tree.place(retry.project).into_iter().flat_map(|at| self.tree.path(at))
+            {
+                if let Some(count) = counts.get_mut(above.index()) {
+                    count.0 += 1;
+                }
+            }
+        }
         // Where nobody stands there is no entity, except at the top.
         let named = places().filter(|at| *at == Place::ROOT || self.tree.entity(*at).is_some());
         let at = |at: Place| (at, counts.get(at.index()).copied().unwrap_or_default());
@@ -50,6 +59,11 @@ impl FairShare {
         let key = |node, number| AttemptKey { workflow, node: NodeIx(node), number };
         let all = self.tasks.range(key(0, 0)..=key(u32::MAX, u32::MAX));
         let waits = all.filter(|task| matches!(task.state, State::Waiting(..)));
-        waits.map(|task| task.key).take(ATTEMPTS).collect()
+        let mut keys: Vec<AttemptKey> = waits.map(|task| task.key).take(ATTEMPTS).collect();
+        let retries = self.rations.of(key(0, 0)..=key(u32::MAX, u32::MAX));
+        keys.extend(retries.take(ATTEMPTS));
+        keys.sort_unstable();
+        keys.truncate(ATTEMPTS);
+        keys
     }
 }
