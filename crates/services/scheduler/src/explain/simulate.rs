@@ -77,9 +77,10 @@ mod tests {
 
     fn ready(workflow: WorkflowId, node: u32, priority: i32) -> Ready {
         let Resources { requests, limits } = Resources::default();
-        let (project, parallelism) = (EntityId::DEFAULT_PROJECT, None);
+        let (project, pods, parallelism) = (EntityId::DEFAULT_PROJECT, 1, None);
         let key = AttemptKey { workflow, node: NodeIx(node), number: 1 };
-        Ready { key, priority, since: NOW, project, requests, limits, parallelism, lasts: None }
+        let lasts = None;
+        Ready { key, priority, since: NOW, project, requests, limits, pods, parallelism, lasts }
     }
 
     fn group(count: u32, priority: i32) -> Group {

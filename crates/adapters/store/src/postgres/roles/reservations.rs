@@ -31,7 +31,7 @@ const LED: &str = "SELECT epoch FROM lease WHERE role = 'scheduler' AND slot = 0
 macro_rules! ready {
     () => {
         "SELECT o.workflow, o.node, o.number, o.priority, o.since, o.parallelism, \
-         o.cpu, o.memory, o.gpu, o.cpu_limit, o.memory_limit, p.uid, o.lasts"
+         o.cpu, o.memory, o.gpu, o.cpu_limit, o.memory_limit, p.uid, o.lasts, o.pods"
     };
 }
 macro_rules! project {
@@ -151,6 +151,7 @@ fn ready(row: &Row) -> Result<Ready, StoreError> {
         project: get::<Option<Uuid>>(row, 11)?.map_or(EntityId::DEFAULT_PROJECT, EntityId),
         requests,
         limits,
+        pods: small(codec::count(row, 13)?)?,
         parallelism: match parallelism {
             None => None,
             Some(_) => Some(small(codec::count(row, 5)?)?),
