@@ -25,11 +25,14 @@ pub struct Ready {
     /// Whose quotas it counts against.
     #[serde(default = "default_project")]
     pub project: EntityId,
-    /// What it asks for.
+    /// What each of its pods asks for.
     pub requests: ResourceList,
-    /// What it may use. Controllers of earlier versions do not say.
+    /// What each of its pods may use. Controllers of earlier versions do not say.
     #[serde(default)]
     pub limits: ResourceList,
+    /// How many pods it has; more than one if it is a gang.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub pods: u32,
     /// At most this many attempts of the workflow run at a time.
     pub parallelism: Option<u32>,
     /// It is stopped when it has run for so long.
@@ -44,11 +47,21 @@ fn default_project() -> EntityId {
     EntityId::DEFAULT_PROJECT
 }
 
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(pods: &u32) -> bool {
+    *pods == 1
+}
+
 impl Ready {
     /// What it is counted as.
     #[must_use]
     pub fn need(&self) -> Amounts {
-        Amounts::of_pod(&Resources { requests: self.requests, limits: self.limits })
+        let of_each = Resources { requests: self.requests, limits: self.limits };
+        Amounts::of_pods(&of_each, self.pods)
     }
 }
 

@@ -10,7 +10,7 @@ use flowforge_model::status::Reason;
 
 use crate::capture::Captured;
 use crate::command::{self, Argv};
-use crate::launch::Setting;
+use crate::launch::{Member, Setting};
 use crate::program::{self, Outcome, Ran, Start};
 use crate::runner::Context;
 use crate::supervise::{Ask, Cause, Control, Ended};
@@ -25,8 +25,8 @@ const TRANSIENT: [i32; 3] = [137, 143, 255];
 /// Runs the attempt to its end and reports it. Its directories are removed after the report, so
 /// that nothing waits for that.
 pub(crate) fn run(context: &Context, order: &WorkOrder, control: &Control) {
-    let setting = OnceCell::new();
-    let done = attempt(context, order, control, &setting);
+    let settings = OnceCell::new();
+    let done = attempt(context, order, control, &settings);
     let (report, outcome) = match done {
         Ok((report, outcome)) => (report, Some(outcome)),
         Err(Failure { class, reason, message }) => {
@@ -60,30 +60,48 @@ fn attempt<'s, 'a>(
     context: &'a Context,
     order: &'a WorkOrder,
     control: &Control,
-    place: &'s OnceCell<Setting<'a>>,
+    place: &'s OnceCell<Vec<Setting<'a>>>,
 ) -> Result<(Report, Outcome<'s>), Failure> {
     let Work::Run(program) = &order.work else {
         return Err(not_possible("this is no process"));
     };
     outputs::check(&order.outputs)?;
     artifacts::check_outputs(&order.artifacts_out)?;
-    let made = context.directories.create();
-    let directory = made.map_err(|error| spawn_failed("no working directory", &error))?;
-    let scratch = Scratch::new(&context.config, order);
-    let setting = place.get_or_init(|| Setting { context, order, directory, scratch });
+    let made = settings(context, order)?;
+    let settings = place.get_or_init(|| made);
     let start = Start::default();
-    let mut outcome = program::run(setting, program, control, &start);
-    let report = report(setting, &mut outcome, (&start, control));
+    let mut outcome = program::run(settings, program, control, &start);
+    let report = report((context, order), &mut outcome, (&start, control));
     Ok((report, outcome))
+}
+
+/// What the processes of an attempt share; of a gang each member has its own.
+fn settings<'a>(context: &'a Context, order: &'a WorkOrder) -> Result<Vec<Setting<'a>>, Failure> {
+    let size = order.gang();
+    let most = context.config.concurrency;
+    if size.is_some_and(|size| usize::try_from(size).map_or(true, |size| size > most)) {
+        return Err(not_possible(&format!(
+            "all members of a gang run at one executor of local processes, and this one runs {most} \
+             at a time: ask for fewer replicas, or raise the setting `executor.concurrency`"
+        )));
+    }
+    let mut settings = Vec::new();
+    for index in 0..size.unwrap_or(1) {
+        let made = context.directories.create();
+        let directory = made.map_err(|error| spawn_failed("no working directory", &error))?;
+        let scratch = Scratch::new(&context.config, order, index);
+        let member = size.map(|size| Member { index, size });
+        settings.push(Setting { context, order, directory, scratch, member });
+    }
+    Ok(settings)
 }
 
 /// What is told of processes that have ended; collects what they left.
 fn report(
-    setting: &Setting<'_>,
+    (context, order): (&Context, &WorkOrder),
     outcome: &mut Outcome<'_>,
     (start, control): (&Start, &Control),
 ) -> Report {
-    let Setting { context, order, .. } = setting;
     let Outcome { failure, main, others } = outcome;
     if main.iter().chain(&*others).any(|ran| ran.escaped) {
         end_marked(&format!("{}={}", environment::ATTEMPT, order.attempt));
@@ -100,10 +118,10 @@ fn report(
     };
     if let Some(main) = main {
         match &report.failure {
-            None => report.failure = collect(setting, main, &mut report, control).err(),
+            None => report.failure = collect((context, order), main, &mut report, control).err(),
             // As in Argo: what a process left is there for who goes on in spite of its failure.
             Some(failure) if failure.reason == Reason::ExitCode => {
-                collect_some(setting, main, &mut report, control);
+                collect_some((context, order), main, &mut report, control);
             }
             Some(_) => {}
         }
@@ -113,12 +131,11 @@ fn report(
 }
 
 fn collect(
-    setting: &Setting<'_>,
+    (context, order): (&Context, &WorkOrder),
     main: &Ran<'_>,
     report: &mut Report,
     control: &Control,
 ) -> Result<(), Failure> {
-    let Setting { context, order, .. } = setting;
     let Some(places) = &main.places else {
         return Ok(());
     };
@@ -132,8 +149,12 @@ fn collect(
 
 /// Collects what a process that failed has left; what is missing or cannot be kept is left out, the
 /// failure stays the one it is.
-fn collect_some(setting: &Setting<'_>, main: &Ran<'_>, report: &mut Report, control: &Control) {
-    let Setting { context, order, .. } = setting;
+fn collect_some(
+    (context, order): (&Context, &WorkOrder),
+    main: &Ran<'_>,
+    report: &mut Report,
+    control: &Control,
+) {
     let Some(places) = &main.places else {
         return;
     };

@@ -36,6 +36,8 @@ pub(crate) struct Capture<'l> {
     first: Option<Instant>,
     latest: Option<Instant>,
     lost: u64,
+    /// Before each line: which member of a gang wrote it.
+    prefix: String,
     /// What comes is written to this process's own output as well, until that cannot be written.
     copied: bool,
 }
@@ -62,8 +64,14 @@ impl<'l> Capture<'l> {
             first: None,
             latest: None,
             lost: 0,
+            prefix: String::new(),
             copied: false,
         }
+    }
+
+    /// Lines begin with the number of the member of a gang that wrote them.
+    pub(crate) fn of_member(self, index: u32) -> Self {
+        Self { prefix: format!("[{index}] "), ..self }
     }
 
     /// Copies what comes to this process's own standard output and error.
@@ -184,16 +192,18 @@ impl<'l> Capture<'l> {
             self.hint.extend(shown.map(|c| if c.is_control() { ' ' } else { c }));
         }
         let mut rest = &*text;
+        let most = limits::LOG_LINE_BYTES - self.prefix.len();
         // Replaced bytes take three times their room.
-        while rest.len() > limits::LOG_LINE_BYTES {
-            let (now, later) = rest.split_at(rest.floor_char_boundary(limits::LOG_LINE_BYTES));
-            self.line(stream, now.to_owned(), true, at);
+        while rest.len() > most {
+            let (now, later) = rest.split_at(rest.floor_char_boundary(most));
+            self.line(stream, now, true, at);
             rest = later;
         }
-        self.line(stream, rest.to_owned(), cut, at);
+        self.line(stream, rest, cut, at);
     }
 
-    fn line(&mut self, stream: Stream, text: String, cut: bool, at: Timestamp) {
+    fn line(&mut self, stream: Stream, text: &str, cut: bool, at: Timestamp) {
+        let text = format!("{}{text}", self.prefix);
         self.batch_bytes += text.len() + size_of::<LogLine>();
         self.batch.push(LogLine {
             at,

@@ -247,8 +247,13 @@ fn only(order: &WorkOrder) -> Result<&Process, Failure> {
     let Work::Run(program) = &order.work else {
         return Err(not_possible("a pod sends no HTTP request: those are for the server"));
     };
-    let Main::One(process) = &program.main else {
-        return Err(not_possible("this container of a container set was not told which one it is"));
+    let process = match &program.main {
+        Main::One(process) => process,
+        Main::Set { .. } => {
+            let why = "this container of a container set was not told which one it is";
+            return Err(not_possible(why));
+        }
+        Main::Gang { .. } => return Err(not_possible("gangs do not run in pods")),
     };
     if let Some(init) = program.init.first() {
         let why = format!("this container was not told whether it is {}", init.name);

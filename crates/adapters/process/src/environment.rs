@@ -10,12 +10,17 @@ use flowforge_model::status::Reason;
 use flowforge_ports::secrets::Secrets;
 
 use crate::config::ProcessConfig;
+use crate::launch::Member;
 use crate::variables;
 
 /// Marks every process of a data directory; the value is [`ProcessConfig::data_dir_id`].
 pub(crate) const DATA_DIR: &str = "FLOWFORGE_DATA_DIR_ID";
 /// Marks every process of one attempt.
 pub(crate) const ATTEMPT: &str = "FLOWFORGE_ATTEMPT_ID";
+/// Which member of a gang a process is, from 0.
+const GANG_INDEX: &str = "FLOWFORGE_GANG_INDEX";
+/// How many members its gang has.
+const GANG_SIZE: &str = "FLOWFORGE_GANG_SIZE";
 /// Where programs are looked for if nobody says.
 pub(crate) const DEFAULT_PATH: &str =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -37,7 +42,7 @@ pub(crate) type Environment = Vec<(String, String)>;
 pub(crate) fn build(
     config: &ProcessConfig,
     secrets: &dyn Secrets,
-    (order, process): (&WorkOrder, &Process),
+    (order, process, member): (&WorkOrder, &Process, Option<Member>),
     temporary: &Path,
 ) -> Result<(Environment, Range<usize>), Failure> {
     let mut all = Vec::with_capacity(config.inherit_env.len() + process.env.len() + 20);
@@ -85,6 +90,10 @@ pub(crate) fn build(
         ("FLOWFORGE_INSTANCE_ID", config.instance.to_string()),
     ];
     all.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    if let Some(Member { index, size }) = member {
+        all.push((GANG_INDEX.to_owned(), index.to_string()));
+        all.push((GANG_SIZE.to_owned(), size.to_string()));
+    }
     Ok((all, own))
 }
 

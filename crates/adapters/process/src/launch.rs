@@ -20,12 +20,23 @@ use crate::supervise::{Control, Running};
 use crate::volumes::Scratch;
 use crate::{artifacts, variables, volumes};
 
-/// What all processes of an attempt are started with.
+/// What all processes of an attempt, or of one member of a gang, are started with.
 pub(crate) struct Setting<'a> {
     pub(crate) context: &'a Context,
     pub(crate) order: &'a WorkOrder,
     pub(crate) directory: Directory<'a>,
     pub(crate) scratch: Scratch,
+    /// Who it is, if the attempt is a gang.
+    pub(crate) member: Option<Member>,
+}
+
+/// Which member of a gang a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// From 0.
+    pub(crate) index: u32,
+    /// How many there are.
+    pub(crate) size: u32,
 }
 
 /// Who a process is in its attempt.
@@ -71,7 +82,7 @@ impl<'a> Launch<'a> {
         (process, part): (&Process, Part),
         control: &Control,
     ) -> Result<Self, Failure> {
-        let Setting { context, order, directory, scratch } = setting;
+        let Setting { context, order, directory, scratch, member } = setting;
         let config = &context.config;
         let has_outputs = part != Part::Other;
         let maps = part != Part::Alone || mapping::needed(order, process, has_outputs);
@@ -93,7 +104,7 @@ impl<'a> Launch<'a> {
             .map_err(|error| spawn_failed("no working directory", &error))?;
         let cwd = if maps && starts_at_root(order, process) { PathBuf::from("/") } else { cwd };
         let temporary = if maps { Path::new("/tmp") } else { &directory.path };
-        let with = (*order, process);
+        let with = (*order, process, *member);
         let (environment, own) = environment::build(config, &*context.secrets, with, temporary)?;
         let covers: Vec<PathBuf> = mounts.iter().map(|mounted| mounted.at.clone()).collect();
         let cwd = if maps { mapping::settle(&cwd, &covers) } else { cwd };

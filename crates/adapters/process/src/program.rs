@@ -1,6 +1,7 @@
 //! The processes of one attempt in their order: those of `init` one after the other, then the
-//! main one, or the members of a container set as a small graph.
+//! main one, the members of a container set as a small graph, or those of a gang all at once.
 
+mod gang;
 mod set;
 
 use std::process::ExitStatus;
@@ -15,6 +16,9 @@ use crate::capture::{Capture, Captured};
 use crate::launch::{Launch, Launched, Part, Setting};
 use crate::outputs::Places;
 use crate::supervise::{Bounds, Control};
+
+/// Bytes of the stack of a thread for one of several processes, as of a worker's.
+const STACK_BYTES: usize = 1024 * 1024;
 
 /// The first start of an attempt, which all its processes share.
 #[derive(Debug, Default)]
@@ -63,12 +67,13 @@ impl Start {
 
 /// Runs everything.
 pub(crate) fn run<'a>(
-    setting: &'a Setting<'_>,
+    settings: &'a [Setting<'_>],
     program: &Program,
     control: &Control,
     start: &Start,
 ) -> Outcome<'a> {
     let mut outcome = Outcome::default();
+    let Some(setting) = settings.first() else { return outcome };
     for process in &program.init {
         let done = named(process, run_one(setting, (process, Part::Other), control, start));
         let failed = outcome.take(done, false);
@@ -84,6 +89,9 @@ pub(crate) fn run<'a>(
         Main::Set { members, retries, wait } => {
             let tries = (*retries, Duration::from(*wait));
             set::run(setting, (members, tries), (control, start), &mut outcome);
+        }
+        Main::Gang { process, .. } => {
+            gang::run(settings, process, (control, start), &mut outcome);
         }
     }
     outcome
@@ -121,8 +129,18 @@ fn run_one<'a>(
     control: &Control,
     start: &Start,
 ) -> Result<Ran<'a>, Failure> {
-    let context = setting.context;
     let launch = Launch::prepare(setting, (process, part), control)?;
+    live(setting, launch, control, start)
+}
+
+/// Runs one process from its start to its end.
+fn live<'a>(
+    setting: &'a Setting<'_>,
+    launch: Launch<'a>,
+    control: &Control,
+    start: &Start,
+) -> Result<Ran<'a>, Failure> {
+    let context = setting.context;
     if let Some(ask) = control.asked() {
         return Err(told(ask));
     }
@@ -133,6 +151,9 @@ fn run_one<'a>(
         grace: Duration::from(context.config.grace),
     };
     let mut capture = Capture::new(&*context.logs, &*context.clock, setting.order.key);
+    if let Some(member) = setting.member {
+        capture = capture.of_member(member.index);
+    }
     let ended = running.watch(control, &bounds, &mut capture);
     let finished_at = context.clock.now();
     let captured = capture.finish(finished_at);

@@ -1,6 +1,7 @@
 //! Real processes. What may not be left to chance waits for facts, never for time.
 
 mod ending;
+mod gangs;
 mod logs;
 mod outputs;
 mod start;

@@ -27,8 +27,8 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    pub(crate) fn new(config: &ProcessConfig, order: &WorkOrder) -> Self {
-        Self { path: config.work_dir.join(format!("volumes-{}", order.attempt)) }
+    pub(crate) fn new(config: &ProcessConfig, order: &WorkOrder, member: u32) -> Self {
+        Self { path: config.work_dir.join(format!("volumes-{}-{member}", order.attempt)) }
     }
 }
 

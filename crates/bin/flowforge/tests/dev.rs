@@ -263,6 +263,54 @@ fn a_killed_server_carries_on_where_it_was() {
     assert_eq!(code, Some(0), "{report}");
 }
 
+/// The first time its members meet and stay; the second time they end.
+#[test]
+fn a_gang_is_counted_ended_and_begun_as_one() {
+    let data = tempfile::tempdir().unwrap();
+    let flag = data.path().join("flag").display().to_string();
+    let script = format!(
+        "me=$FLOWFORGE_GANG_INDEX; test -e {flag}.$me && echo $me of $FLOWFORGE_GANG_SIZE && exit 0; \
+         echo $$ > {flag}.new.$me; mv {flag}.new.$me {flag}.$me; \
+         until test -e {flag}.0 -a -e {flag}.1 -a -e {flag}.2; do sleep 0.01; done; \
+         echo all are here; exec sleep 1000"
+    );
+    let container = serde_json::json!({ "image": "none", "command": ["sh", "-c", script] });
+    let template = serde_json::json!({ "gang": { "replicas": 3 }, "container": container });
+    let document = serde_json::json!({
+        "version": "1.0", "entrypoint": "main", "templates": { "main": template },
+    });
+    let submit =
+        |server: &Server| server.request("POST", "/api/v1/workflows", &document.to_string());
+    let three = ["--concurrency", "3"];
+    let server = Server::start(data.path(), &three);
+    let (status, body) = submit(&server);
+    assert!(matches!(status, 200..300), "{body}");
+    let workflow: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let path = format!("/api/v1/workflows/{}", workflow["id"].as_str().unwrap());
+    server.follow(&format!("{path}/logs"), "] all are here");
+    server.kill();
+
+    let server = Server::start(data.path(), &three);
+    for member in 0..3 {
+        let pid = std::fs::read_to_string(format!("{flag}.{member}")).unwrap();
+        let left = std::fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
+        assert_eq!(left, b"", "member {member} of the killed server still runs");
+    }
+    server.follow(&format!("{path}/events"), r#""status":"SUCCEEDED","generation""#);
+    let (_, tasks) = server.request("GET", &format!("{path}/tasks"), "");
+    let tasks: serde_json::Value = serde_json::from_str(&tasks).unwrap();
+    let task = &tasks["items"][0];
+    assert_eq!(task["attempts"].as_array().unwrap().len(), 2, "{tasks}");
+    assert_eq!(task["outputs"]["result"], "0 of 3", "{tasks}");
+
+    let quota = r#"{"max_concurrent_pods":2,"cpu_limit":null,"memory_limit":null}"#;
+    let (status, body) = server.request("PUT", "/api/v1/tenants/default/quota", quota);
+    assert!(matches!(status, 200..300), "{body}");
+    let (status, body) = submit(&server);
+    assert_eq!(status, 422, "{body}");
+    assert!(body.contains("exceeds_quota") && body.contains("template `main`"), "{body}");
+}
+
 /// Places at which a server can be made to die are for tests: what is built without asking for them,
 /// as a release is, does not even hold the name of the variable.
 #[test]

@@ -66,11 +66,13 @@ pub fn work_order(
 }
 
 fn work(template: &Template, view: &View<'_>) -> Valued<Work> {
+    let one = |process| match template.gang {
+        Some(size) => Main::Gang { process, size },
+        None => Main::One(process),
+    };
     let main = match &template.body {
-        Body::Container(container) => Main::One(process("main", container, None, view)?),
-        Body::Script(container, source) => {
-            Main::One(process("main", container, Some(source), view)?)
-        }
+        Body::Container(container) => one(process("main", container, None, view)?),
+        Body::Script(container, source) => one(process("main", container, Some(source), view)?),
         Body::ContainerSet(set) => container_set(set, view)?,
         Body::Http(http) => return Ok(Work::Request(Box::new(request(http, view)?))),
         Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) => {

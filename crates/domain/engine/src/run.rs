@@ -115,11 +115,20 @@ impl Run {
         self.nodes.get(node.index()).is_some_and(|node| node.failures > 0)
     }
 
-    /// What a leaf asks for and may use at a time.
+    /// What each pod of a leaf asks for and may use at a time.
     #[must_use]
     pub fn resources(&self, plan: &Plan, node: NodeIx) -> Resources {
-        let template = self.nodes.get(node.index()).and_then(|node| plan.template(node.template));
-        template.map_or(Resources::NONE, Template::resources)
+        self.template_of(plan, node).map_or(Resources::NONE, Template::resources)
+    }
+
+    /// Pods of one attempt of a leaf.
+    #[must_use]
+    pub fn pods(&self, plan: &Plan, node: NodeIx) -> u32 {
+        self.template_of(plan, node).map_or(1, Template::pods)
+    }
+
+    fn template_of<'p>(&self, plan: &'p Plan, node: NodeIx) -> Option<&'p Template> {
+        self.nodes.get(node.index()).and_then(|node| plan.template(node.template))
     }
 
     /// For how long a leaf runs at a time, where that is known before its inputs are.

@@ -118,7 +118,7 @@ pub struct Program {
     /// Run one after the other before everything else; the first that fails ends the attempt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub init: Vec<Process>,
-    /// The main process; of a container set, its members.
+    /// The main process, alone or as a gang; of a container set, its members.
     pub main: Main,
 }
 
@@ -127,6 +127,14 @@ pub struct Program {
 pub enum Main {
     /// One process.
     One(Process),
+    /// The same process so many times beside each other, all or none, each with a directory of its own;
+    /// the first gives the outputs. Programs of earlier versions do not know it, and run nothing.
+    Gang {
+        /// What each runs.
+        process: Process,
+        /// How many there are.
+        size: u32,
+    },
     /// A small graph of processes; the one named `main` gives the outputs.
     Set {
         /// Its members.
@@ -327,10 +335,20 @@ impl Failure {
     /// Says which container of several it was, unless nobody's process is to blame.
     #[must_use]
     pub fn of_container(self, name: &str) -> Self {
+        self.of(&format!("container {name}"))
+    }
+
+    /// Says which member of a gang it was, unless nobody's process is to blame, or time is.
+    #[must_use]
+    pub fn of_member(self, index: u32) -> Self {
+        if self.reason == Reason::Deadline { self } else { self.of(&format!("member {index}")) }
+    }
+
+    fn of(self, who: &str) -> Self {
         match self.class {
             FailureClass::Stopped | FailureClass::Lost => self,
             FailureClass::User | FailureClass::Transient | FailureClass::Error => {
-                Self { message: format!("container {name}: {}", self.message), ..self }
+                Self { message: format!("{who}: {}", self.message), ..self }
             }
         }
     }
@@ -398,7 +416,7 @@ impl Program {
     /// All its processes: those of `init`, then the main one or the members.
     pub fn processes(&self) -> impl Iterator<Item = &Process> {
         let (one, members) = match &self.main {
-            Main::One(process) => (Some(process), [].as_slice()),
+            Main::One(process) | Main::Gang { process, .. } => (Some(process), [].as_slice()),
             Main::Set { members, .. } => (None, members.as_slice()),
         };
         let members = members.iter().map(|member| &member.process);
@@ -407,13 +425,25 @@ impl Program {
 }
 
 impl WorkOrder {
+    /// How many members it has, if it is a gang.
+    #[must_use]
+    pub fn gang(&self) -> Option<u32> {
+        match &self.work {
+            Work::Run(program) => match &program.main {
+                Main::Gang { size, .. } => Some(*size),
+                Main::One(_) | Main::Set { .. } => None,
+            },
+            Work::Request(_) => None,
+        }
+    }
+
     /// The process whose outputs and exit code are those of the attempt: the main one, or the
     /// member of a container set that is called `main`. None if there is none such.
     #[must_use]
     pub fn main(&self) -> Option<&Process> {
         match &self.work {
             Work::Run(program) => match &program.main {
-                Main::One(process) => Some(process),
+                Main::One(process) | Main::Gang { process, .. } => Some(process),
                 Main::Set { members, .. } => {
                     members.iter().map(|member| &member.process).find(|p| p.name == "main")
                 }

@@ -43,6 +43,9 @@ pub const EXPRESSION_DEPTH: usize = 32;
 pub const EXPRESSION_STEPS: u64 = 100_000;
 /// Bytes one evaluation may allocate for its values.
 pub const EXPRESSION_MEMORY: usize = 4 * 1024 * 1024;
+/// Members of one gang. Each has a thread, a directory and open files where it is a local process, and a pod
+/// that waits for all others where it is one.
+pub const GANG_MEMBERS: u32 = 256;
 /// Retries a user may ask for. More is a loop.
 pub const RETRY_LIMIT: u32 = 10_000;
 /// Retries of all tasks of a workflow together, unless it asks for fewer. A storm ends by itself.

@@ -120,6 +120,9 @@ pub struct Template {
     pub volumes: Vec<Volume>,
     /// Containers that run one after the other before its own.
     pub init: Vec<NamedContainer>,
+    /// So many of it run beside each other as one attempt, all or none: from 2 to
+    /// [`GANG_MEMBERS`](crate::limits::GANG_MEMBERS).
+    pub gang: Option<u32>,
     /// Settings whose texts are read when a task begins; elsewhere they are as if not given.
     pub late: Vec<(Setting, Text)>,
 }
@@ -204,7 +207,13 @@ pub enum Body {
 }
 
 impl Template {
-    /// What a leaf asks for and may use at a time: its containers together, or one that runs before
+    /// Pods, or local processes, of one attempt of a leaf.
+    #[must_use]
+    pub fn pods(&self) -> u32 {
+        self.gang.unwrap_or(1)
+    }
+
+    /// What one pod of a leaf asks for and may use at a time: its containers together, or one that runs before
     /// them if that asks for more, as clusters count it; nothing for anything else.
     #[must_use]
     pub fn resources(&self) -> Resources {
@@ -314,6 +323,7 @@ impl Template {
             memoize: None,
             volumes: Vec::new(),
             init: Vec::new(),
+            gang: None,
             late: Vec::new(),
         }
     }

@@ -78,6 +78,13 @@ impl Amounts {
     /// The largest amount: an exbibyte. A million of them can be added up in 128 bits, and 16 in 64.
     pub const MOST: u64 = 1 << 60;
 
+    /// What a task needs that runs as so many pods, of all that is counted for each.
+    #[must_use]
+    pub fn of_pods(resources: &Resources, pods: u32) -> Self {
+        let Self(one) = Self::of_pod(resources);
+        Self(one.map(|one| one.saturating_mul(u64::from(pods)).min(Self::MOST)))
+    }
+
     /// What one pod of a task needs.
     #[must_use]
     pub fn of_pod(resources: &Resources) -> Self {
@@ -254,6 +261,9 @@ mod tests {
         };
         let need = Amounts::of_pod(&resources);
         assert_eq!(need, Amounts([100, Amounts::MOST, 7, 9, 2, 1, 0, 0]));
+        let need = Amounts::of_pods(&resources, 3);
+        assert_eq!(need, Amounts([300, Amounts::MOST, 21, 27, 6, 3, 0, 0]));
+        assert_eq!(Amounts::of_pods(&resources, 1), Amounts::of_pod(&resources));
     }
 
     #[test]

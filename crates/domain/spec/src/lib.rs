@@ -19,6 +19,7 @@ mod cron;
 mod dag;
 mod document;
 mod environment;
+mod gang;
 mod grammar;
 mod graph;
 mod hooks;

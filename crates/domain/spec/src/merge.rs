@@ -109,8 +109,14 @@ impl Merger {
             let other_body = BODIES.contains(&key) && Some(key) != body;
             let only_leaf = LEAF_ONLY.contains(&key) && !leaf;
             let only_composite = key == "parallelism" && !matches!(body, Some("dag" | "steps"));
+            let one_container = key == "gang" && !matches!(body, Some("container" | "script"));
             let no_retry = key == "retryStrategy" && body == Some("suspend");
-            !(key == "name" || other_body || only_leaf || only_composite || no_retry)
+            !(key == "name"
+                || other_body
+                || only_leaf
+                || only_composite
+                || one_container
+                || no_retry)
         };
         let base: Vec<&Entry> =
             defaults.entries().unwrap_or(&[]).iter().filter(|entry| fits(&entry.key)).collect();

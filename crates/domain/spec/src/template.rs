@@ -75,6 +75,7 @@ impl<'a> Doc<'a> {
             memoize: self.memoize(node, &leaf),
             volumes: self.volumes(node, &leaf),
             init,
+            gang: self.gang(node, kind),
             late: self.late_settings(node, &Names { leaf: false, tried: false, ..leaf }),
             // Last: everything else that is wrong is said as well.
             body: body?,

@@ -273,6 +273,57 @@ fn a_set_that_cannot_run_is_refused() {
 }
 
 #[test]
+fn a_gang_is_as_large_as_it_says() {
+    let gang = |body: &str| template(body).gang;
+    assert_eq!(gang("container: {image: i}\ngang: {replicas: 2}"), Some(2));
+    assert_eq!(gang("script: {image: i, source: x}\ngang: {replicas: '256'}"), Some(256));
+    assert_eq!(gang("container: {image: i}"), None);
+    let apart = "gang: {replicas: 3}\ninitContainers: []\ndaemon: false\nretryStrategy: {limit: 1}";
+    assert_eq!(gang(&format!("container: {{image: i}}\n{apart}")), Some(3));
+    let sized = "spec:\n  arguments: {parameters: [{name: n, value: 7}]}\n";
+    let source = manifest("container: {image: i}\ngang: {replicas: '{{workflow.parameters.n}}'}");
+    let plan = ok(&source.replace("spec:\n", sized)).plan;
+    assert_eq!((plan.templates[0].gang, plan.templates[0].pods()), (Some(7), 7));
+}
+
+#[test]
+fn a_gang_that_cannot_run_is_refused() {
+    let rows = [
+        ("container: {image: i}\ngang: {}", "missing_field"),
+        ("container: {image: i}\ngang: {replicas: 1}", "out_of_range"),
+        ("container: {image: i}\ngang: {replicas: 257}", "out_of_range"),
+        ("container: {image: i}\ngang: {replicas: 2.5}", "wrong_type"),
+        ("container: {image: i}\ngang: 2", "wrong_type"),
+        ("container: {image: i}\ngang: {replicas: 2, minimum: 1}", "unknown_field"),
+        ("container: {image: i}\ngang: {replicas: '{{inputs.parameters.n}}'}", "unsupported"),
+        ("containerSet: {containers: [{name: main, image: i}]}\ngang: {replicas: 2}", "conflict"),
+        ("suspend: {}\ngang: {replicas: 2}", "conflict"),
+        ("http: {url: 'http://x'}\ngang: {replicas: 2}", "conflict"),
+        ("steps: []\ngang: {replicas: 2}", "conflict"),
+        (
+            "container: {image: i}\ngang: {replicas: 2}\ninitContainers: [{name: b, image: i}]",
+            "conflict",
+        ),
+    ];
+    for (body, code) in rows {
+        assert!(codes(&manifest(body)).contains(&code), "{body}: {:?}", codes(&manifest(body)));
+    }
+    let at = "container: {image: i}\ngang: {replicas: 2}\ninitContainers: [{name: b, image: i}]";
+    assert_eq!(
+        problems(&manifest(at)),
+        ["conflict 9:21 a gang has no initContainers: each member is one container"]
+    );
+}
+
+/// Argo's defaults reach templates of every kind.
+#[test]
+fn a_gang_among_defaults_is_for_templates_of_one_container() {
+    let source = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  entrypoint: a\n  templateDefaults: {gang: {replicas: 2}}\n  templates:\n  - {name: a, steps: [[{name: b, template: b}]]}\n  - {name: b, container: {image: i}}\n";
+    let gangs: Vec<_> = ok(source).plan.templates.iter().map(|one| one.gang).collect();
+    assert_eq!(gangs, [None, Some(2)]);
+}
+
+#[test]
 fn a_request_has_argos_defaults() {
     let template = template(
         "http:\n  url: 'https://x/{{workflow.name}}'\n  headers:\n  - {name: A, value: b}\n  - {name: T, valueFrom: {secretKeyRef: {name: s, key: k}}}\n  successCondition: response.statusCode == 201",

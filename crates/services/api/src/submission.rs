@@ -322,7 +322,8 @@ impl Submission {
 fn narrow(organization: &Organization, project: EntityId, plan: &Plan) -> Vec<Finding> {
     let mut found = Vec::new();
     for template in plan.used().into_iter().filter(|template| template.body.is_leaf()) {
-        let need = Amounts::of_pod(&template.resources()).with(Dimension::Workflows, 1);
+        let need = Amounts::of_pods(&template.resources(), template.pods());
+        let need = need.with(Dimension::Workflows, 1);
         for limit in organization.too_narrow_for(project, &need) {
             let detail = format!("template `{}` can never start: {limit}", template.name);
             let mut one = finding("exceeds_quota", "/project_id", detail);

@@ -87,6 +87,7 @@ impl Live {
             project: self.project,
             requests,
             limits,
+            pods: self.run.pods(&self.plan, key.node),
             parallelism: self.plan.parallelism,
             lasts: self.run.lasts(&self.plan, key.node),
             retry: self.run.retries_node(key.node),

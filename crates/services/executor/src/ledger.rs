@@ -17,7 +17,8 @@ pub struct Ledger {
 
 /// How far an attempt is.
 enum Progress {
-    Running,
+    /// With so many processes or pods.
+    Running(usize),
     /// Its end, until it is acknowledged.
     Ended(Box<Report>),
 }
@@ -30,19 +31,22 @@ impl Ledger {
     }
 
     /// Notes that the attempt begins; `false` if it is known already.
-    pub(crate) fn begin(&self, key: AttemptKey) -> bool {
+    pub(crate) fn begin(&self, key: AttemptKey, pods: usize) -> bool {
         let mut attempts = self.lock();
         let new = !attempts.contains_key(&key);
         if new {
-            attempts.insert(key, Progress::Running);
+            attempts.insert(key, Progress::Running(pods));
         }
         new
     }
 
-    /// How many attempts are under way.
+    /// How many processes or pods are under way.
     pub(crate) fn running(&self) -> usize {
-        let running = |progress: &&Progress| matches!(progress, Progress::Running);
-        self.lock().values().filter(running).count()
+        let running = |progress: &Progress| match progress {
+            Progress::Running(pods) => *pods,
+            Progress::Ended(_) => 0,
+        };
+        self.lock().values().map(running).sum()
     }
 
     /// It runs, or its end is not acknowledged.
@@ -51,7 +55,7 @@ impl Ledger {
     }
 
     pub(crate) fn runs(&self, key: AttemptKey) -> bool {
-        matches!(self.lock().get(&key), Some(Progress::Running))
+        matches!(self.lock().get(&key), Some(Progress::Running(_)))
     }
 
     /// Reports an attempt that never began as stopped; one that ended has its own report.
@@ -79,7 +83,7 @@ impl Ledger {
             .lock()
             .iter()
             .filter_map(|(key, progress)| match progress {
-                Progress::Running => None,
+                Progress::Running(_) => None,
                 Progress::Ended(report) => {
                     Some(Fact { key: *key, kind: FactKind::Finished(report.clone()) })
                 }

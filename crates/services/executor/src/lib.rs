@@ -37,7 +37,8 @@ impl<R: Runner, C: Clock> Executor<R, C> {
     /// Begins an attempt. One that is known already is left alone: it runs, or its end waits to
     /// be acknowledged.
     pub fn start(&self, order: Arc<WorkOrder>) {
-        if self.ledger.begin(order.key) {
+        let members = order.gang().unwrap_or(1);
+        if self.ledger.begin(order.key, usize::try_from(members).unwrap_or(usize::MAX)) {
             self.runner.start(order);
         } else {
             tracing::debug!(key = ?order.key, "attempt is known already");
@@ -70,7 +71,7 @@ impl<R: Runner, C: Clock> Executor<R, C> {
         self.ledger.deliver(fact);
     }
 
-    /// How many attempts are under way.
+    /// How many processes or pods are under way: of a gang each member.
     #[must_use]
     pub fn running(&self) -> usize {
         self.ledger.running()

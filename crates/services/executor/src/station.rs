@@ -111,7 +111,7 @@ impl<S: Claims, R: Runner, C: Clock> Station<S, R, C> {
                 continue;
             }
             // One that came another way meanwhile runs here.
-            if self.executor.ledger.begin(key) {
+            if self.executor.ledger.begin(key, 1) {
                 let message = "executors took it again and again without starting it".to_owned();
                 let (class, reason) = (FailureClass::Lost, Reason::DispatchPoisoned);
                 let report = Box::new(Report::failed(now, class, reason, message));

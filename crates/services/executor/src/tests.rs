@@ -3,7 +3,7 @@ mod late;
 
 use std::sync::Mutex;
 
-use flowforge_model::attempt::{Fact, FactKind, FailureClass, Process, Report, Work};
+use flowforge_model::attempt::{Fact, FactKind, FailureClass, Main, Process, Report, Work};
 use flowforge_model::id::{AttemptId, EntityId, NodeIx};
 use flowforge_model::resources::Resources;
 use flowforge_model::time::Timestamp;
@@ -99,6 +99,19 @@ fn fixture() -> (Executor<Fake, Fixed>, Fake, Arc<Ledger>, Sent) {
     let runner = Fake::default();
     let executor = Executor::new(runner.clone(), Arc::clone(&ledger), Fixed);
     (executor, runner, ledger, facts)
+}
+
+#[test]
+fn a_gang_takes_the_places_of_all_its_members() {
+    let (executor, _, ledger, _) = fixture();
+    let mut gang = (*order(1)).clone();
+    let Work::Run(program) = &mut gang.work else { panic!("a request") };
+    program.main = Main::Gang { process: Process::default(), size: 3 };
+    executor.start(Arc::new(gang));
+    executor.start(order(2));
+    assert_eq!(executor.running(), 4);
+    ledger.deliver(finished(1));
+    assert_eq!(executor.running(), 1);
 }
 
 #[test]

@@ -45,6 +45,12 @@ impl Builder<'_> {
         let init = program.init.iter().map(named).collect::<Result<Vec<_>, _>>()?;
         let main = match &program.main {
             Main::One(process) => vec![self.named(process)?],
+            Main::Gang { size, .. } => {
+                return Err(not_possible(format!(
+                    "a gang of {size} cannot run in pods, which are not started together: run it where \
+                     tasks are local processes, or remove gang"
+                )));
+            }
             Main::Set { members, .. } => {
                 let members = members.iter().map(|member| self.named(&member.process));
                 members.collect::<Result<_, _>>()?

@@ -274,6 +274,16 @@ fn where_an_artifact_cannot_be_is_named() {
 }
 
 #[test]
+fn a_gang_is_refused() {
+    let main = Main::Gang { process: process(), size: 8 };
+    let mut order = order(process());
+    order.work = Work::Run(Box::new(Program { init: Vec::new(), main }));
+    let (reason, message) = refused(&order, &placement());
+    assert_eq!(reason.as_str(), "not_possible");
+    assert!(message.starts_with("a gang of 8 cannot run in pods"), "{message}");
+}
+
+#[test]
 fn what_cannot_be_had_is_named() {
     let told = |change: &dyn Fn(&mut WorkOrder)| {
         let mut order = order(process());

@@ -101,8 +101,8 @@ fn names(order: &WorkOrder) -> (Vec<&str>, Vec<&str>) {
     let Work::Run(program) = &order.work else { return (Vec::new(), vec![MAIN]) };
     let init: Vec<&str> = program.init.iter().map(|process| &*process.name).collect();
     let main = match &program.main {
-        Main::One(_) if init.is_empty() => vec![MAIN],
-        Main::One(process) => vec![&*process.name],
+        Main::One(_) | Main::Gang { .. } if init.is_empty() => vec![MAIN],
+        Main::One(process) | Main::Gang { process, .. } => vec![&*process.name],
         Main::Set { members, .. } => members.iter().map(|member| &*member.process.name).collect(),
     };
     (init, main)

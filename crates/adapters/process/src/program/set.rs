@@ -8,13 +8,11 @@ use std::time::Duration;
 use flowforge_model::attempt::{Failure, FailureClass, Member};
 use flowforge_model::status::Reason;
 
-use super::{Outcome, Ran, Start, named, run_one};
+use super::{Outcome, Ran, STACK_BYTES, Start, named, run_one};
 use crate::attempt::spawn_failed;
 use crate::launch::{Part, Setting};
 use crate::supervise::{Ask, Control};
 
-/// Bytes of a member's stack, as of a worker's.
-const STACK_BYTES: usize = 1024 * 1024;
 /// The member whose outputs are those of the attempt.
 const MAIN: &str = "main";
 

@@ -142,6 +142,7 @@ fn ready(key: AttemptKey) -> Ready {
         project: EntityId::DEFAULT_PROJECT,
         requests: list(5),
         limits: list(7),
+        pods: 4,
         parallelism: Some(7),
         lasts: Some(Millis(9)),
         retry: false,

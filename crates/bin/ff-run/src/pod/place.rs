@@ -164,6 +164,7 @@ impl Seat {
         match main {
             Main::One(process) if init.is_empty() || process.name != self.name => None,
             Main::One(process) => Some(Part::Main(process)),
+            Main::Gang { .. } => None,
             Main::Set { members, .. } => members
                 .iter()
                 .any(|member| member.process.name == self.name)

@@ -480,6 +480,7 @@ fn ready(key: AttemptKey) -> Ready {
         project: EntityId::DEFAULT_PROJECT,
         requests: Resources::default().requests,
         limits: Resources::default().limits,
+        pods: 1,
         parallelism: None,
         lasts: None,
         retry: false,

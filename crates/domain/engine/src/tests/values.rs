@@ -207,6 +207,21 @@ fn an_artifact_goes_from_task_to_task_and_through_groups() {
 }
 
 #[test]
+fn a_gang_is_one_attempt_of_several_processes() {
+    let gang = Template { gang: Some(3), ..leaf() };
+    let mut world = World::started(plan_of(vec![gang]));
+    let node = NodeIx::ROOT;
+    let order = work_order(&world.plan, &world.run, node, world.now).unwrap();
+    assert_eq!(order.gang(), Some(3));
+    assert_eq!(order.main().map(|main| &*main.name), Some("main"));
+    assert_eq!(world.run.pods(&world.plan, node), 3);
+    let report = world.success();
+    world.report(node, report).unwrap();
+    assert_eq!(world.run.attempt(node), 1);
+    assert!(world.run.state().status.terminal());
+}
+
+#[test]
 fn an_artifact_that_is_not_there_fails_the_task_unless_it_is_optional() {
     for optional in [false, true] {
         let read = Template {

@@ -41,7 +41,7 @@ pub(crate) static TEMPLATE: Kind = kind(
         full("memoize").map(&MEMOIZE),
         no_effect("metrics", "metrics of documents are not collected"),
         no_effect("pendingTimeout", "a local process is never pending"),
-        refused("gang", ""),
+        full("gang").map(&GANG),
         refused("hooks", "hooks stand at the step or task that calls the template"),
         refused("template", "a template is called from a step or task, not from a template"),
         refused("templateRef", "a template is called from a step or task, not from a template"),
@@ -49,6 +49,8 @@ pub(crate) static TEMPLATE: Kind = kind(
     ],
 )
 .with(TEMPLATE_POD);
+
+pub(crate) static GANG: Kind = kind("a gang", &[full("replicas")]);
 
 /// What a template says of its pod.
 const TEMPLATE_POD: &[Field] = &[

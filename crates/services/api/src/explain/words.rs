@@ -10,6 +10,15 @@ use crate::organization::field;
 
 /// Why it waits.
 pub(super) fn sentence(code: &str, why: &QueueWhy) -> String {
+    let mut text = reason(code, why);
+    let pods = why.need.iter().find(|one| one.dimension == Dimension::Pods.as_str());
+    if let (Some(pods), Some(_)) = (pods.filter(|pods| pods.amount > 1), &why.short) {
+        text.push_str(&format!(" It is a gang of {}: all start together, or none.", pods.amount));
+    }
+    text
+}
+
+fn reason(code: &str, why: &QueueWhy) -> String {
     match (code, &why.short, &why.rival) {
         ("EXCEEDS_QUOTA_FOREVER", Some(short), _) => format!(
             "It needs {} {}, and {} may never use more than {}.",
@@ -169,6 +178,46 @@ fn bytes(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gang_is_named_where_there_is_too_little_for_it() {
+        let short = Short {
+            at: Place { id: None, level: "installation".to_owned(), path: String::new() },
+            dimension: "pods".to_owned(),
+            unit: "count".to_owned(),
+            need: 8,
+            used: 3,
+            limit: 10,
+        };
+        let said = |pods, short: Option<&Short>| {
+            let of = |dimension: &str, amount| flowforge_wire::Amount {
+                dimension: dimension.to_owned(),
+                unit: "count".to_owned(),
+                amount,
+            };
+            let why = QueueWhy {
+                short: short.cloned(),
+                holders: Vec::new(),
+                need: vec![of("gpu", 2), of("pods", pods)],
+                ranks: Vec::new(),
+                rival: None,
+                priority: flowforge_wire::Priority {
+                    total: 0.0,
+                    base: 0.0,
+                    weight: 0.0,
+                    waiting: 0.0,
+                    penalty: 0.0,
+                },
+                cures: Vec::new(),
+            };
+            sentence("CAPACITY_FULL", &why)
+        };
+        let full = "The installation has no room for it: of pods 3 of 10 are used, and it needs 8.";
+        let gang = " It is a gang of 8: all start together, or none.";
+        assert_eq!(said(8, Some(&short)), format!("{full}{gang}"));
+        assert_eq!(said(1, Some(&short)), full);
+        assert_eq!(said(8, None), "It waits for the scheduler.");
+    }
 
     #[test]
     fn amounts_are_shown_in_units_that_people_use() {

@@ -78,7 +78,7 @@ mod tests {
 
     fn ready(workflow: WorkflowId, node: u32, priority: i32) -> Ready {
         let Resources { requests, limits } = Resources::default();
-        let (project, parallelism) = (EntityId::DEFAULT_PROJECT, None);
+        let (project, pods, parallelism) = (EntityId::DEFAULT_PROJECT, 1, None);
         let key = AttemptKey { workflow, node: NodeIx(node), number: 1 };
         Ready {
             key,
@@ -87,6 +87,7 @@ mod tests {
             project,
             requests,
             limits,
+            pods,
             parallelism,
             lasts: None,
             retry: false,

@@ -25,9 +25,10 @@ const OVERTAKEN: &str = "SELECT DISTINCT a.workflow FROM attempt a \
      USING (workflow, node, number) WHERE coalesce(a.ended_at, -1) = -1";
 
 const ORDER: &str = "INSERT INTO work_order (workflow, node, number, priority, since, \
-     parallelism, cpu, memory, gpu, cpu_limit, memory_limit, lasts, body) SELECT * FROM \
+     parallelism, cpu, memory, gpu, cpu_limit, memory_limit, lasts, pods, body) SELECT * FROM \
      unnest($1::uuid[], $2::integer[], $3::integer[], $4::integer[], $5::bigint[], $6::bigint[], \
-     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[]) ON CONFLICT DO NOTHING";
+     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], \
+     $13::bigint[], $14::text[]) ON CONFLICT DO NOTHING";
 
 const FORGET_ORDERS: &str = "DELETE FROM work_order o \
      USING unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
@@ -121,7 +122,7 @@ fn orders<'a>(
     let (mut priorities, mut since, mut parallelism) = (Vec::new(), Vec::new(), Vec::new());
     let (mut cpu, mut memory, mut gpu) = (Vec::new(), Vec::new(), Vec::new());
     let (mut cpu_limit, mut memory_limit) = (Vec::new(), Vec::new());
-    let (mut lasts, mut bodies) = (Vec::new(), Vec::new());
+    let (mut lasts, mut pods, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
     for (key, (one, order)) in told {
         workflows.push(key.workflow.0);
         nodes.push(int(key.node.0)?);
@@ -135,11 +136,12 @@ fn orders<'a>(
         cpu_limit.push(long(one.limits.cpu.0)?);
         memory_limit.push(long(one.limits.memory.0)?);
         lasts.push(one.lasts.map(|lasts| long(lasts.0)).transpose()?);
+        pods.push(i64::from(one.pods));
         bodies.push(codec::to_json(order)?);
     }
     if !workflows.is_empty() {
         let mut values = binds![workflows, nodes, numbers, priorities, since, parallelism];
-        values.extend(binds![cpu, memory, gpu, cpu_limit, memory_limit, lasts, bodies]);
+        values.extend(binds![cpu, memory, gpu, cpu_limit, memory_limit, lasts, pods, bodies]);
         steps.push(Step::new(ORDER, values));
     }
     if !over.is_empty() {

@@ -32,7 +32,7 @@ macro_rules! ready {
     () => {
         "SELECT o.workflow, o.node, o.number, o.priority, o.since, o.parallelism, \
          o.cpu, o.memory, o.gpu, o.cpu_limit, o.memory_limit, p.uid, o.lasts, \
-         coalesce(t.failures, 0) > 0"
+         coalesce(t.failures, 0) > 0, o.pods"
     };
 }
 macro_rules! project {
@@ -153,6 +153,7 @@ fn ready(row: &Row) -> Result<Ready, StoreError> {
         project: get::<Option<Uuid>>(row, 11)?.map_or(EntityId::DEFAULT_PROJECT, EntityId),
         requests,
         limits,
+        pods: small(codec::count(row, 14)?)?,
         parallelism: match parallelism {
             None => None,
             Some(_) => Some(small(codec::count(row, 5)?)?),
