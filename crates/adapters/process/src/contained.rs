@@ -250,8 +250,8 @@ fn only(order: &WorkOrder) -> Result<&Process, Failure> {
     let Main::One(process) = &program.main else {
         return Err(not_possible("this container of a container set was not told which one it is"));
     };
-    if let Some(init) = program.init.first() {
-        let why = format!("this container was not told whether it is {}", init.name);
+    if let Some(other) = program.init.iter().chain(&program.sidecars).next() {
+        let why = format!("this container was not told whether it is {}", other.name);
         return Err(not_possible(&why));
     }
     Ok(process)

@@ -116,6 +116,9 @@ pub struct Template {
     pub volumes: Vec<Volume>,
     /// Containers that run one after the other before its own.
     pub init: Vec<NamedContainer>,
+    /// Containers that run beside its own and end with them.
+    #[serde(default)]
+    pub sidecars: Vec<NamedContainer>,
     /// Settings whose texts are read when a task begins; elsewhere they are as if not given.
     pub late: Vec<(Setting, Text)>,
 }
@@ -200,12 +203,14 @@ pub enum Body {
 }
 
 impl Template {
-    /// What a leaf asks for and may use at a time: its containers together, or one that runs before
-    /// them if that asks for more, as clusters count it; nothing for anything else.
+    /// What a leaf asks for and may use at a time: its containers and sidecars together, or one that runs
+    /// before them if that asks for more, as clusters count it; nothing for anything else.
     #[must_use]
     pub fn resources(&self) -> Resources {
         let init = self.init.iter().map(|init| init.container.resources);
-        init.fold(self.body.resources(), Resources::max)
+        let beside = self.sidecars.iter().map(|sidecar| sidecar.container.resources);
+        let together = std::iter::once(self.body.resources()).chain(beside).sum();
+        init.fold(together, Resources::max)
     }
 }
 
@@ -309,6 +314,7 @@ impl Template {
             memoize: None,
             volumes: Vec::new(),
             init: Vec::new(),
+            sidecars: Vec::new(),
             late: Vec::new(),
         }
     }

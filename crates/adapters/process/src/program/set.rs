@@ -14,7 +14,7 @@ use crate::launch::{Part, Setting};
 use crate::supervise::{Ask, Control};
 
 /// Bytes of a member's stack, as of a worker's.
-const STACK_BYTES: usize = 1024 * 1024;
+pub(super) const STACK_BYTES: usize = 1024 * 1024;
 /// The member whose outputs are those of the attempt.
 const MAIN: &str = "main";
 
