@@ -31,10 +31,8 @@ const TIER_PATIENCE: Duration = Duration::from_secs(400);
 const GIVEN: &str = "conformance";
 
 /// Manifests of the corpus that its table runs and that are refused by name here, and why.
-const REFUSED: &[(&str, &str)] = &[
-    ("pod-resources-template-override.yaml", "a sidecar: a process beside a task"),
-    ("variables-showcase.yaml", "a daemon: nothing runs beside the tasks that wait for it"),
-];
+const REFUSED: &[(&str, &str)] =
+    &[("variables-showcase.yaml", "a daemon: nothing runs beside the tasks that wait for it")];
 
 /// What is to be tried.
 #[derive(Debug)]

@@ -103,6 +103,8 @@ fn spec(
     let mut init = vec![init(order, placement)];
     init.extend(fetch);
     init.extend(containers.init);
+    // Behind those that come before the task: they wait for nobody, and nobody waits for them.
+    init.extend(containers.sidecars);
     let secret = |name: &String| LocalObjectReference { name: name.clone() };
     let pull_secrets: Vec<_> = placement.pull_secrets.iter().map(secret).collect();
     PodSpec {

@@ -255,8 +255,8 @@ fn only(order: &WorkOrder) -> Result<&Process, Failure> {
         }
         Main::Gang { .. } => return Err(not_possible("gangs do not run in pods")),
     };
-    if let Some(init) = program.init.first() {
-        let why = format!("this container was not told whether it is {}", init.name);
+    if let Some(other) = program.init.iter().chain(&program.sidecars).next() {
+        let why = format!("this container was not told whether it is {}", other.name);
         return Err(not_possible(&why));
     }
     Ok(process)

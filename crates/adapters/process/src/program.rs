@@ -1,8 +1,10 @@
 //! The processes of one attempt in their order: those of `init` one after the other, then the
-//! main one, the members of a container set as a small graph, or those of a gang all at once.
+//! main one, the members of a container set as a small graph, or those of a gang all at once, with the
+//! sidecars beside them.
 
 mod gang;
 mod set;
+mod sidecars;
 
 use std::process::ExitStatus;
 use std::sync::OnceLock;
@@ -81,19 +83,18 @@ pub(crate) fn run<'a>(
             return outcome;
         }
     }
-    match &program.main {
+    let main = |outcome: &mut Outcome<'a>| match &program.main {
         Main::One(process) => {
-            let part = if program.init.is_empty() { Part::Alone } else { Part::Main };
+            let part = if program.is_one() { Part::Alone } else { Part::Main };
             outcome.take(run_one(setting, (process, part), control, start), true);
         }
         Main::Set { members, retries, wait } => {
             let tries = (*retries, Duration::from(*wait));
-            set::run(setting, (members, tries), (control, start), &mut outcome);
+            set::run(setting, (members, tries), (control, start), outcome);
         }
-        Main::Gang { process, .. } => {
-            gang::run(settings, process, (control, start), &mut outcome);
-        }
-    }
+        Main::Gang { process, .. } => gang::run(settings, process, (control, start), outcome),
+    };
+    sidecars::beside(setting, &program.sidecars, (control, start), &mut outcome, main);
     outcome
 }
 

@@ -41,6 +41,8 @@ const UNSTARTED: u8 = 126;
 /// After the task has ended its lines are waited for so long, then it is told without them, and they have
 /// as long again: what one log server lacks must not hold up a workflow.
 const LINES: Duration = Duration::from_secs(60);
+/// Longer than any pod lives.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a container of a pod has before it asks whether it may begin.
 struct Ready {
@@ -62,16 +64,31 @@ fn ready() -> Result<Ready, ExitCode> {
 
 /// Runs the task of this pod.
 pub(crate) fn run() -> ExitCode {
-    let Ready { settings, last_word, warden } = match ready() {
+    match ready() {
+        Ok(ready) => run_ready(&ready),
+        Err(code) => code,
+    }
+}
+
+/// Runs what is beside the task of this pod, and stays until the pod ends: its node starts a sidecar that has
+/// ended again, and the task does not begin while one is away.
+pub(crate) fn sidecar() -> ExitCode {
+    let ready = match ready() {
         Ok(ready) => ready,
         Err(code) => return code,
     };
-    let place = match Place::take(&settings) {
+    let code = run_ready(&ready);
+    while !ready.warden.asked() && ready.warden.sleep(FOREVER).is_ok() {}
+    code
+}
+
+fn run_ready(Ready { settings, last_word, warden }: &Ready) -> ExitCode {
+    let place = match Place::take(settings) {
         Ok(place) => place,
         Err((code, why)) => return last_word.refused(code, &why),
     };
-    let server = Server::new(&settings);
-    let Started { token, order } = match start(&server, &settings, &warden) {
+    let server = Server::new(settings);
+    let Started { token, order } = match start(&server, settings, warden) {
         Ok(started) => started,
         Err((code, why)) => return last_word.refused(&code, &why),
     };
@@ -81,12 +98,8 @@ pub(crate) fn run() -> ExitCode {
             Err(error) => return last_word.refused("no_resources", &error.to_string()),
         };
     let (environment, scratch) = (settings.environment(&token), place.scratch(&settings.directory));
-    let artifacts = Patient::new(
-        &server.with_token(&token),
-        &warden,
-        settings.report_wait,
-        &settings.directory,
-    );
+    let artifacts =
+        Patient::new(&server.with_token(&token), warden, settings.report_wait, &settings.directory);
     let container = Container {
         scratch: &scratch,
         entrypoint: &settings.entrypoint,
@@ -97,11 +110,13 @@ pub(crate) fn run() -> ExitCode {
         name: place.name(),
         artifacts: &artifacts,
     };
-    let run = |order: &WorkOrder| run_contained(order, &container, &warden);
+    let run = |order: &WorkOrder| run_contained(order, &container, warden);
     // The end is more than the last lines, if the pod is going down.
     let hurry = || warden.asked() && !place.stopped();
     let settle = || shipper.settle(LINES.min(settings.report_wait / 2), hurry);
-    let ended = place.run(&With { order: &order, run: &run, settle: &settle, warden: &warden });
+    let say = |text: String| shipper.say(text);
+    let with = With { order: &order, run: &run, say: &say, settle: &settle, warden };
+    let ended = place.run(&with);
     let ended = match ended {
         Ok(ended) => ended,
         Err(error) => return last_word.unreported("no_resources", &error.to_string()),

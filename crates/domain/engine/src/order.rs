@@ -12,7 +12,7 @@ use flowforge_model::claim::Claim;
 use flowforge_model::id::NodeIx;
 use flowforge_model::limits;
 use flowforge_model::plan::{
-    self, Body, Container, ContainerSet, Http, OutputSource, Plan, Template, Value,
+    self, Body, Container, ContainerSet, Http, NamedContainer, OutputSource, Plan, Template, Value,
 };
 use flowforge_model::resources::Resources;
 use flowforge_model::status::Reason;
@@ -79,9 +79,12 @@ fn work(template: &Template, view: &View<'_>) -> Valued<Work> {
             return Err(Fault::new(Reason::Error, "only leaves are run".to_owned()));
         }
     };
-    let init = template.init.iter();
-    let init = init.map(|one| shared(&one.name, &one.container, view));
-    Ok(Work::Run(Box::new(Program { init: init.collect::<Valued<_>>()?, main })))
+    let all = |containers: &[NamedContainer]| {
+        let all = containers.iter().map(|one| shared(&one.name, &one.container, view));
+        all.collect::<Valued<Vec<_>>>()
+    };
+    let (init, sidecars) = (all(&template.init)?, all(&template.sidecars)?);
+    Ok(Work::Run(Box::new(Program { init, main, sidecars })))
 }
 
 fn resources(body: &Body) -> Resources {

@@ -120,6 +120,10 @@ pub struct Program {
     pub init: Vec<Process>,
     /// The main process, alone or as a gang; of a container set, its members.
     pub main: Main,
+    /// Run beside the main ones, from when those of `init` have ended; they are ended when the main ones
+    /// have, and how they end changes nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sidecars: Vec<Process>,
 }
 
 /// What runs after the init processes.
@@ -408,19 +412,29 @@ impl Work {
     /// One process with nothing before it.
     #[must_use]
     pub fn one(process: Process) -> Self {
-        Self::Run(Box::new(Program { init: Vec::new(), main: Main::One(process) }))
+        Self::Run(Box::new(Program {
+            init: Vec::new(),
+            main: Main::One(process),
+            sidecars: Vec::new(),
+        }))
     }
 }
 
 impl Program {
-    /// All its processes: those of `init`, then the main one or the members.
+    /// It has one process and nothing else.
+    #[must_use]
+    pub fn is_one(&self) -> bool {
+        matches!(self.main, Main::One(_)) && self.init.is_empty() && self.sidecars.is_empty()
+    }
+
+    /// All its processes: those of `init`, then the main one or the members, then the sidecars.
     pub fn processes(&self) -> impl Iterator<Item = &Process> {
         let (one, members) = match &self.main {
             Main::One(process) | Main::Gang { process, .. } => (Some(process), [].as_slice()),
             Main::Set { members, .. } => (None, members.as_slice()),
         };
         let members = members.iter().map(|member| &member.process);
-        self.init.iter().chain(one).chain(members)
+        self.init.iter().chain(one).chain(members).chain(&self.sidecars)
     }
 }
 

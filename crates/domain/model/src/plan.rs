@@ -123,6 +123,9 @@ pub struct Template {
     /// So many of it run beside each other as one attempt, all or none: from 2 to
     /// [`GANG_MEMBERS`](crate::limits::GANG_MEMBERS).
     pub gang: Option<u32>,
+    /// Containers that run beside its own and end with them.
+    #[serde(default)]
+    pub sidecars: Vec<NamedContainer>,
     /// Settings whose texts are read when a task begins; elsewhere they are as if not given.
     pub late: Vec<(Setting, Text)>,
 }
@@ -213,12 +216,14 @@ impl Template {
         self.gang.unwrap_or(1)
     }
 
-    /// What one pod of a leaf asks for and may use at a time: its containers together, or one that runs before
-    /// them if that asks for more, as clusters count it; nothing for anything else.
+    /// What one pod of a leaf asks for and may use at a time: its containers and sidecars together, or one that
+    /// runs before them if that asks for more, as clusters count it; nothing for anything else.
     #[must_use]
     pub fn resources(&self) -> Resources {
         let init = self.init.iter().map(|init| init.container.resources);
-        init.fold(self.body.resources(), Resources::max)
+        let beside = self.sidecars.iter().map(|sidecar| sidecar.container.resources);
+        let together = std::iter::once(self.body.resources()).chain(beside).sum();
+        init.fold(together, Resources::max)
     }
 }
 
@@ -324,6 +329,7 @@ impl Template {
             volumes: Vec::new(),
             init: Vec::new(),
             gang: None,
+            sidecars: Vec::new(),
             late: Vec::new(),
         }
     }

@@ -1,4 +1,4 @@
-//! Several containers of one attempt: sets of them, and what runs before a container.
+//! Several containers of one attempt: sets of them, and what runs before and beside a container.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,14 +102,41 @@ impl<'a> Doc<'a> {
         (retries.unwrap_or(0), wait.unwrap_or(Millis(0)))
     }
 
-    /// `initContainers`. One that mirrors the volumes of the main container sees them too.
-    pub(crate) fn init_containers(
+    /// `initContainers` and `sidecars`.
+    pub(crate) fn around(
         &self,
         template: &'a Node,
         body: Option<&Body>,
         names: &Names<'_, 'a>,
-    ) -> Vec<NamedContainer> {
-        let Some(list) = template.field("initContainers") else { return Vec::new() };
+    ) -> (Vec<NamedContainer>, Vec<NamedContainer>) {
+        let of = |key, kind| self.more_containers((template, key, kind), body, names);
+        let init = of("initContainers", &grammar::INIT_CONTAINER);
+        let sidecars = of("sidecars", &grammar::SIDECAR);
+        let members = match body {
+            Some(Body::ContainerSet(set)) => set.members.as_slice(),
+            _ => &[],
+        };
+        let mut taken: BTreeSet<&str> = BTreeSet::from([MAIN]);
+        taken.extend(init.iter().map(|(_, one)| &*one.name));
+        taken.extend(members.iter().map(|one| &*one.name));
+        for (item, sidecar) in &sidecars {
+            if taken.contains(&*sidecar.name) {
+                let message = format!("there is another container {}", quote(&sidecar.name));
+                self.report.error("duplicate_name", *item, message, "rename the sidecar");
+            }
+        }
+        let named = |all: Vec<(_, NamedContainer)>| all.into_iter().map(|(_, one)| one).collect();
+        (named(init), named(sidecars))
+    }
+
+    /// Those of a field. One that mirrors the volumes of the main container sees them too.
+    fn more_containers(
+        &self,
+        (template, key, kind): (&'a Node, &str, &Kind),
+        body: Option<&Body>,
+        names: &Names<'_, 'a>,
+    ) -> Vec<(&'a Node, NamedContainer)> {
+        let Some(list) = template.field(key) else { return Vec::new() };
         let main = match body {
             Some(Body::Container(container) | Body::Script(container, _)) => &container.mounts[..],
             Some(Body::ContainerSet(set)) => {
@@ -117,19 +144,19 @@ impl<'a> Doc<'a> {
                 main.map_or(&[][..], |member| &member.container.mounts)
             }
             Some(Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) | Body::Http(_)) => {
-                let message = "initContainers are for templates that run containers";
+                let message = format!("{key} are for templates that run containers");
                 self.report.error("conflict", list, message, "remove them");
                 return Vec::new();
             }
             None => &[],
         };
-        let containers = self.named_containers(list, &grammar::INIT_CONTAINER, names);
+        let containers = self.named_containers(list, kind, names);
         let mirror = |(item, mut named): (&'a Node, NamedContainer)| {
             let field = item.field("mirrorVolumeMounts");
             if field.and_then(|node| self.report.boolean(node)) == Some(true) {
                 add_mounts(&mut named.container.mounts, main);
             }
-            named
+            (item, named)
         };
         containers.into_iter().map(mirror).collect()
     }

@@ -50,7 +50,7 @@ impl<'a> Doc<'a> {
             self.retry(node, &retry_names)
         });
         self.refuse_by_kind(node, kind);
-        let init = self.init_containers(node, body.as_ref(), &leaf);
+        let (init, sidecars) = self.around(node, body.as_ref(), &leaf);
         let template = Template {
             name: outline.full.clone(),
             inputs,
@@ -76,6 +76,7 @@ impl<'a> Doc<'a> {
             volumes: self.volumes(node, &leaf),
             init,
             gang: self.gang(node, kind),
+            sidecars,
             late: self.late_settings(node, &Names { leaf: false, tried: false, ..leaf }),
             // Last: everything else that is wrong is said as well.
             body: body?,

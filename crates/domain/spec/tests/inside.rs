@@ -130,8 +130,8 @@ fn what_cannot_be_had_is_refused_by_name_at_its_line() {
             "unsupported 7:5 resource of a template is not supported: there is no Kubernetes to hold objects",
         ),
         (
-            "container: {image: i}\nsidecars: []",
-            "unsupported 8:5 sidecars of a template is not supported: processes beside a task are not started",
+            "suspend: {}\nsidecars: []",
+            "conflict 8:15 sidecars are for templates that run containers",
         ),
         (
             "container: {image: i, env: [{name: A, valueFrom: {fieldRef: {fieldPath: x}}}]}",
@@ -226,6 +226,25 @@ fn paths_of_mounts_stay_below_their_root() {
             "container: {{image: i, volumeMounts: [{{name: v, {mount}}}]}}\nvolumes: [{{name: v, emptyDir: {{}}}}]"
         ));
         assert_eq!(codes(&source), ["bad_path"], "{mount}");
+    }
+}
+
+#[test]
+fn a_sidecar_may_see_the_volumes_of_the_main_container_and_is_counted() {
+    let template = template(
+        "container: {image: i, volumeMounts: [{name: v, mountPath: /v}], resources: {requests: {cpu: 1}}}\nvolumes: [{name: v, emptyDir: {}}]\nsidecars:\n- {name: one, image: i, mirrorVolumeMounts: true, resources: {requests: {cpu: 2}}}\n- {name: two, image: i}\ninitContainers: [{name: three, image: i}]",
+    );
+    let seen: Vec<usize> = template.sidecars.iter().map(|c| c.container.mounts.len()).collect();
+    assert_eq!(seen, [1, 0]);
+    // One that asks for nothing has the default.
+    assert_eq!(template.resources().requests.cpu.0, 3100);
+    for (name, with) in
+        [("main", ""), ("three", "\ninitContainers: [{name: three, image: i}]"), ("init", "")]
+    {
+        let source =
+            format!("container: {{image: i}}\nsidecars: [{{name: {name}, image: i}}]{with}");
+        let code = if name == "init" { "bad_name" } else { "duplicate_name" };
+        assert_eq!(codes(&manifest(&source)), [code], "{name}");
     }
 }
 

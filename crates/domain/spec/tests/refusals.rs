@@ -206,7 +206,7 @@ fn fields_and_names_are_checked() {
         (leaf("container: {image: i, env: [{name: FLOWFORGE_TASK_ID}]}"), &["reserved_name 5:40 /templates/a/container/env/0/name"]),
         (leaf("container: {image: i, env: [{name: 'A=B'}]}"), &["bad_name 5:40 /templates/a/container/env/0/name"]),
         (leaf("container: {image: i, volumeDevices: []}"), &["unsupported 5:27 /templates/a/container/volumeDevices"]),
-        (leaf("container: {image: i}\n    sidecars: []\n    hostNetwork: true"), &["unsupported 6:5 /templates/a/sidecars", "unknown_field 7:5 /templates/a/hostNetwork"]),
+        (leaf("container: {image: i}\n    resourceClaims: []\n    hostNetwork: true"), &["unsupported 6:5 /templates/a/resourceClaims", "unknown_field 7:5 /templates/a/hostNetwork"]),
         (leaf("container: {image: i}\n    parallelism: 2"), &["conflict 6:18 /templates/a/parallelism"]),
         (leaf("container: {image: i}\n    activeDeadlineSeconds: 0"), &["out_of_range 6:28 /templates/a/activeDeadlineSeconds"]),
         (leaf("container: {image: i}\n    activeDeadlineSeconds: 1.5"), &["wrong_type 6:28 /templates/a/activeDeadlineSeconds"]),

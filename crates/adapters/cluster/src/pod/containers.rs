@@ -28,21 +28,24 @@ pub(super) struct Builder<'a> {
     pub(super) inputs: &'a [VolumeMount],
 }
 
-/// Those before the main ones, and the main ones.
+/// Those before the main ones and beside them, and the main ones.
 pub(super) struct Containers {
     pub(super) init: Vec<Container>,
+    pub(super) sidecars: Vec<Container>,
     pub(super) main: Vec<Container>,
 }
 
 impl Builder<'_> {
     pub(super) fn all(&self, program: &Program) -> Result<Containers, Failure> {
-        if let (Main::One(process), []) = (&program.main, program.init.as_slice()) {
+        if let (Main::One(process), true) = (&program.main, program.is_one()) {
             let main = vec![self.container(process, self.inputs)?];
-            return Ok(Containers { init: Vec::new(), main });
+            return Ok(Containers { init: Vec::new(), sidecars: Vec::new(), main });
         }
         check(program)?;
         let named = |process| self.named(process);
         let init = program.init.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+        let sidecars = program.sidecars.iter().map(|process| self.sidecar(process));
+        let sidecars = sidecars.collect::<Result<Vec<_>, _>>()?;
         let main = match &program.main {
             Main::One(process) => vec![self.named(process)?],
             Main::Gang { size, .. } => {
@@ -56,9 +59,19 @@ impl Builder<'_> {
                 members.collect::<Result<_, _>>()?
             }
         };
-        let all = init.iter().chain(&main).flat_map(|container| container.env.iter().flatten());
+        let all = init.iter().chain(&sidecars).chain(&main);
+        let all = all.flat_map(|container| container.env.iter().flatten());
         environment::check_size(all)?;
-        Ok(Containers { init, main })
+        Ok(Containers { init, sidecars, main })
+    }
+
+    /// The cluster ends it when the main containers have ended, and starts it again if it ends before: so
+    /// its runner stays until it is told to end.
+    fn sidecar(&self, process: &Process) -> Result<Container, Failure> {
+        let mut container = self.named(process)?;
+        container.command = Some(runner("sidecar"));
+        container.restart_policy = Some("Always".to_owned());
+        Ok(container)
     }
 
     /// One of several. What it asks for is its own.
@@ -86,7 +99,7 @@ impl Builder<'_> {
             name: MAIN.to_owned(),
             image: Some(process.image.clone()),
             image_pull_policy: placement.pull.as_policy().map(str::to_owned),
-            command: Some(vec![format!("{SDK_PATH}/ff-run"), "pod".to_owned()]),
+            command: Some(runner("pod")),
             env: Some(environment::build(order, process, placement)?),
             env_from: environment::secrets(process)?,
             resources: Some(resources::of(order.resources)),
@@ -95,6 +108,10 @@ impl Builder<'_> {
             ..Container::default()
         })
     }
+}
+
+fn runner(mode: &str) -> Vec<String> {
+    vec![format!("{SDK_PATH}/ff-run"), mode.to_owned()]
 }
 
 /// Whether a cluster takes the names.

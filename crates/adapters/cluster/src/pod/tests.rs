@@ -179,7 +179,8 @@ fn a_pod_of_several_containers() {
     ];
     let main = Main::Set { members, retries: 1, wait: Millis(1) };
     let mut order = order(process());
-    order.work = Work::Run(Box::new(Program { init, main }));
+    let sidecars = vec![one("proxy", 30)];
+    order.work = Work::Run(Box::new(Program { init, main, sidecars }));
     order.resources.requests.cpu = MilliCpu(300);
     order.volumes = vec![Asked { name: "v".to_owned(), source: VolumeSource::Empty }];
     let pod = build(&order, &placement(), Timestamp(0)).expect("a pod");
@@ -223,7 +224,7 @@ fn of_several_containers_the_main_one_has_the_artifacts() {
     let member = |name: &str| Member { process: named(name), after: Vec::new() };
     let seen = |init: Vec<Process>, main: Main| {
         let mut order = order(process());
-        order.work = Work::Run(Box::new(Program { init, main }));
+        order.work = program(init, main);
         order.artifacts_in = vec![input("/a")];
         let spec = build(&order, &placement(), Timestamp(0)).expect("a pod").spec.expect("a spec");
         let all = spec.init_containers.into_iter().flatten().chain(spec.containers);
@@ -277,10 +278,24 @@ fn where_an_artifact_cannot_be_is_named() {
 fn a_gang_is_refused() {
     let main = Main::Gang { process: process(), size: 8 };
     let mut order = order(process());
-    order.work = Work::Run(Box::new(Program { init: Vec::new(), main }));
+    order.work = Work::Run(Box::new(Program { init: Vec::new(), main, sidecars: Vec::new() }));
     let (reason, message) = refused(&order, &placement());
     assert_eq!(reason.as_str(), "not_possible");
     assert!(message.starts_with("a gang of 8 cannot run in pods"), "{message}");
+}
+
+#[test]
+fn one_beside_the_main_container_needs_a_name_of_its_own() {
+    let mut order = order(process());
+    let (init, main, sidecars) = (Vec::new(), Main::One(process()), vec![process()]);
+    order.work = Work::Run(Box::new(Program { init, main, sidecars }));
+    let (reason, message) = refused(&order, &placement());
+    assert_eq!(reason, Reason::NotPossible);
+    assert!(message.contains("another one of its pod has this name"), "{message}");
+}
+
+fn program(init: Vec<Process>, main: Main) -> Work {
+    Work::Run(Box::new(Program { init, main, sidecars: Vec::new() }))
 }
 
 #[test]
@@ -301,7 +316,6 @@ fn what_cannot_be_had_is_named() {
             order.volumes = volumes.clone().into_iter().collect();
         })
     };
-    let program = |init: Vec<Process>, main: Main| Work::Run(Box::new(Program { init, main }));
     let set = |name: &str| {
         let member = Process { name: name.to_owned(), ..process() };
         let member = Member { process: member, after: Vec::new() };

@@ -1,6 +1,6 @@
 //! The parts of a pod's status that something depends on. None of them need be there.
 
-use flowforge_model::attempt::{Main, Work, WorkOrder};
+use flowforge_model::attempt::{Main, Process, Work, WorkOrder};
 use flowforge_model::time::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus,
@@ -17,6 +17,8 @@ pub(super) struct Seen<'p> {
     pub(super) inputs: Option<&'p ContainerStatus>,
     /// The user's before the main ones.
     pub(super) init: Vec<&'p ContainerStatus>,
+    /// Those beside the main ones, which decide nothing; but without their images none begins.
+    sidecars: Vec<&'p ContainerStatus>,
     /// The main ones that are known of; those that a cluster put beside them are not.
     pub(super) main: Vec<&'p ContainerStatus>,
     /// How many main ones there are.
@@ -28,7 +30,7 @@ pub(super) struct Seen<'p> {
 impl<'p> Seen<'p> {
     pub(super) fn of(pod: &'p Pod, order: &WorkOrder) -> Self {
         let status = pod.status.as_ref();
-        let (init, main) = names(order);
+        let Names { init, sidecars, main } = names(order);
         let named = |all: Option<&'p Vec<ContainerStatus>>, names: &[&str]| {
             let all = all.into_iter().flatten();
             all.filter(|one| names.contains(&one.name.as_str())).collect::<Vec<_>>()
@@ -39,6 +41,7 @@ impl<'p> Seen<'p> {
             sdk: named(before, &[INIT]).into_iter().next(),
             inputs: named(before, &[INPUTS]).into_iter().next(),
             init: named(before, &init),
+            sidecars: named(before, &sidecars),
             main: named(status.and_then(|status| status.container_statuses.as_ref()), &main),
             mains: main.len(),
             created: pod.metadata.creation_timestamp.as_ref().map(instant),
@@ -61,7 +64,8 @@ impl<'p> Seen<'p> {
     /// All containers in the order in which they begin.
     pub(super) fn all(&self) -> impl Iterator<Item = &'p ContainerStatus> {
         let ours = self.sdk.into_iter().chain(self.inputs);
-        ours.chain(self.init.iter().copied()).chain(self.main.iter().copied())
+        let before = ours.chain(self.init.iter().copied());
+        before.chain(self.sidecars.iter().copied()).chain(self.main.iter().copied())
     }
 
     /// When the first of the user's containers began.
@@ -96,16 +100,27 @@ impl<'p> Seen<'p> {
     }
 }
 
-/// The names of the user's containers: those before the main ones, and the main ones.
-fn names(order: &WorkOrder) -> (Vec<&str>, Vec<&str>) {
-    let Work::Run(program) = &order.work else { return (Vec::new(), vec![MAIN]) };
-    let init: Vec<&str> = program.init.iter().map(|process| &*process.name).collect();
+/// The names of the user's containers: those before the main ones, those beside them, and the main ones.
+#[derive(Default)]
+struct Names<'o> {
+    init: Vec<&'o str>,
+    sidecars: Vec<&'o str>,
+    main: Vec<&'o str>,
+}
+
+fn names(order: &WorkOrder) -> Names<'_> {
+    let Work::Run(program) = &order.work else {
+        return Names { main: vec![MAIN], ..Names::default() };
+    };
+    fn all(processes: &[Process]) -> Vec<&str> {
+        processes.iter().map(|process| &*process.name).collect()
+    }
     let main = match &program.main {
-        Main::One(_) | Main::Gang { .. } if init.is_empty() => vec![MAIN],
+        Main::One(_) | Main::Gang { .. } if program.is_one() => vec![MAIN],
         Main::One(process) | Main::Gang { process, .. } => vec![&*process.name],
         Main::Set { members, .. } => members.iter().map(|member| &*member.process.name).collect(),
     };
-    (init, main)
+    Names { init: all(&program.init), sidecars: all(&program.sidecars), main }
 }
 
 pub(super) fn state(container: &ContainerStatus) -> Option<&ContainerState> {

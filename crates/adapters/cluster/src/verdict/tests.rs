@@ -229,14 +229,15 @@ fn a_pull_that_is_tried_again_is_the_same_trouble() {
     assert!(matches!(last.next, Next::Ended(_)), "{last:?}");
 }
 
-/// An order of several containers: `init` before `main`, or a set of `main` and `b`.
+/// An order of several containers: `init` before `main`, or a set of `main` and `b`; `proxy` is beside them.
 fn several(set: bool) -> WorkOrder {
     let one = |name: &str| Process { name: name.to_owned(), ..process() };
     let members = ["main", "b"].map(|name| Member { process: one(name), after: Vec::new() });
     let set_of = Main::Set { members: members.into(), retries: 0, wait: Millis(0) };
     let main = if set { set_of } else { Main::One(one("main")) };
     let mut order = order(process());
-    order.work = Work::Run(Box::new(Program { init: vec![one("init")], main }));
+    let (init, sidecars) = (vec![one("init")], vec![one("proxy")]);
+    order.work = Work::Run(Box::new(Program { init, main, sidecars }));
     order
 }
 
@@ -293,6 +294,30 @@ fn several_containers() {
         ("b killed, later", set("Failed", &state(143, "stopped"), &state(137, ""), SILENCE)),
         ("b refused", set("Failed", &state(126, "stopped"), &state(88, "refused: no_token"), 0)),
         ("unreported", set("Failed", &state(0, "done"), &state(3, "unreported: no route"), 0)),
+    ];
+    insta::assert_snapshot!(lines(&rows));
+}
+
+#[test]
+fn one_beside_the_main_container_decides_nothing_but_is_waited_for() {
+    let waits = json!({ "waiting": { "reason": "PodInitializing" } });
+    let pull = json!({ "waiting": { "reason": "ImagePullBackOff", "message": "no" } });
+    let runs = json!({ "running": { "startedAt": "2023-11-14T22:13:10Z" } });
+    let done = terminated(0, "Completed", Some("done"));
+    let with = |phase: &str, proxy: &Value, main: &Value, after| {
+        let mut pod = of_states(phase, &done, &[("main", main)]);
+        let all = pod.status.as_mut().expect("a status");
+        let proxy = serde_json::from_value(status("proxy", proxy)).expect("a status");
+        all.init_container_statuses.get_or_insert_default().push(proxy);
+        told_of(&several(false), &pod, false, after)
+    };
+    let ended = |code, word: &str| terminated(code, "Error", Some(word));
+    let rows = [
+        ("proxy pulls long", with("Pending", &pull, &waits, 300_000)),
+        ("main pulls long", with("Pending", &runs, &pull, 300_000)),
+        ("main done", with("Running", &runs, &ended(0, "reported"), 0)),
+        ("main failed", with("Running", &runs, &ended(3, "reported"), 0)),
+        ("proxy failed", with("Running", &ended(3, "done"), &runs, 3_600_000)),
     ];
     insta::assert_snapshot!(lines(&rows));
 }

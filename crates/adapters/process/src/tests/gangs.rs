@@ -10,7 +10,7 @@ impl Rig {
         let mut order = self.order(&["sh", "-c", line]);
         let process = main_of(&mut order).clone();
         let main = Main::Gang { process, size };
-        order.work = Work::Run(Box::new(Program { init: Vec::new(), main }));
+        order.work = Work::Run(Box::new(Program { init: Vec::new(), main, sidecars: Vec::new() }));
         order
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Every container that a user wrote is started through this program, and each asks for itself whether the
 //! pod may begin: the same pod gets the same answer again. One of them tells the end: an init container that
-//! failed, the main container, or the last of a set.
+//! failed, the main container, or the last of a set. Sidecars tell nothing.
 
 mod board;
 mod member;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use flowforge_model::attempt::{Main, Process, Report, Work, WorkOrder};
+use flowforge_model::attempt::{FailureClass, Main, Process, Program, Report, Work, WorkOrder};
 use flowforge_model::time::Millis;
 use flowforge_ports::clock::{Clock as _, SystemClock};
 use flowforge_process::Warden;
@@ -49,6 +49,8 @@ pub(super) struct With<'a> {
     pub(super) order: &'a WorkOrder,
     /// Runs an order of one process to its end.
     pub(super) run: &'a dyn Fn(&WorkOrder) -> Report,
+    /// Writes a line of ours into the log.
+    pub(super) say: &'a dyn Fn(String),
     /// Waits for lines.
     pub(super) settle: &'a dyn Fn(),
     pub(super) warden: &'a Warden,
@@ -77,6 +79,7 @@ pub(super) enum Word {
 enum Part<'a> {
     Init(&'a Process),
     Main(&'a Process),
+    Sidecar(&'a Process),
     Member,
 }
 
@@ -139,9 +142,10 @@ impl Place {
         let (Self::Seat(seat), Work::Run(program)) = (self, &with.order.work) else {
             return Ok(alone(with));
         };
-        match seat.part(&program.init, &program.main) {
+        match seat.part(program) {
             Some(Part::Init(process)) => seat.init(process, with),
             Some(Part::Main(process)) => seat.main(process, with),
+            Some(Part::Sidecar(process)) => Ok(seat.sidecar(process, with)),
             Some(Part::Member) => seat.member(&program.main, with),
             // It refuses what is not its own.
             None => Ok(alone(with)),
@@ -157,12 +161,16 @@ fn alone(with: &With<'_>) -> Ended {
 }
 
 impl Seat {
-    fn part<'a>(&self, init: &'a [Process], main: &'a Main) -> Option<Part<'a>> {
-        if let Some(process) = init.iter().find(|process| process.name == self.name) {
+    fn part<'a>(&self, program: &'a Program) -> Option<Part<'a>> {
+        let called = |all: &'a [Process]| all.iter().find(|process| process.name == self.name);
+        if let Some(process) = called(&program.init) {
             return Some(Part::Init(process));
         }
-        match main {
-            Main::One(process) if init.is_empty() || process.name != self.name => None,
+        if let Some(process) = called(&program.sidecars) {
+            return Some(Part::Sidecar(process));
+        }
+        match &program.main {
+            Main::One(process) if program.is_one() || process.name != self.name => None,
             Main::One(process) => Some(Part::Main(process)),
             Main::Gang { .. } => None,
             Main::Set { members, .. } => members
@@ -194,19 +202,40 @@ impl Seat {
         Ok(Ended { code, at, word: Word::Tell(Box::new(report)) })
     }
 
+    /// One beside the main container: how it ends changes nothing. The attempt's time is not its own: it ends
+    /// with the main container.
+    fn sidecar(&self, process: &Process, with: &With<'_>) -> Ended {
+        let own = WorkOrder { deadline: None, ..self.alone(process, with.order) };
+        let report = (with.run)(&own);
+        let (code, at) = (exit_code(&report), Instant::now());
+        if let Some(failure) = report.failure.filter(|one| one.class != FailureClass::Lost) {
+            let failure = failure.of_container(&self.name);
+            (with.say)(format!("a sidecar has ended: {}", failure.message));
+        }
+        // It is told to end when the main container has: its last lines are waited for all the same.
+        self.stopped.store(true, Ordering::SeqCst);
+        (with.settle)();
+        Ended { code, at, word: Word::Done }
+    }
+
     /// The part of an order that is this container's. Its time is what is left of the attempt's.
     fn own(&self, process: &Process, order: &WorkOrder) -> io::Result<WorkOrder> {
         let now = SystemClock.now();
         let started = self.board.start(&self.name, now)?;
-        let mut own = WorkOrder { work: Work::one(process.clone()), ..order.clone() };
         let left = |all: Millis| Millis(all.0.saturating_sub(now.since(started).0));
-        own.deadline = own.deadline.map(left);
+        let deadline = order.deadline.map(left);
+        Ok(WorkOrder { deadline, ..self.alone(process, order) })
+    }
+
+    /// An order with this process alone, and with what comes in and goes out only if it is the main one.
+    fn alone(&self, process: &Process, order: &WorkOrder) -> WorkOrder {
+        let mut own = WorkOrder { work: Work::one(process.clone()), ..order.clone() };
         if process.name != MAIN {
             own.outputs.clear();
             own.artifacts_in.clear();
             own.artifacts_out.clear();
         }
-        Ok(own)
+        own
     }
 }
 

@@ -68,6 +68,12 @@ impl Shipper {
         Ok(Self { shared })
     }
 
+    /// Writes a line of ours.
+    pub(super) fn say(&self, text: String) {
+        self.shared.lock().push(self.shared.line(text));
+        self.shared.changed.notify_all();
+    }
+
     /// Waits until the server has everything, at most for `patience`, and not when there is no time for it.
     pub(super) fn settle(&self, patience: Duration, hurry: impl Fn() -> bool) {
         let until = Instant::now() + patience;
@@ -132,13 +138,18 @@ impl Shared {
         if state.lost == 0 {
             return;
         }
-        let AttemptKey { node, number: attempt, .. } = self.key;
         let text = format!(
             "{} lines are missing here: the server was away, or did not take them",
             std::mem::take(&mut state.lost)
         );
+        state.push(self.line(text));
+    }
+
+    /// A line of ours.
+    fn line(&self, text: String) -> LogLine {
+        let AttemptKey { node, number: attempt, .. } = self.key;
         let (at, stream) = (SystemClock.now(), Stream::System);
-        state.push(LogLine { at, node, attempt, stream, text, cut: false });
+        LogLine { at, node, attempt, stream, text, cut: false }
     }
 
     fn ship(&self) {

@@ -294,10 +294,10 @@ impl Rig {
         (dir, shared): (&Path, &Path),
     ) -> Pod {
         std::fs::write(dir.join("token"), format!("{token}\n")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ff-run"));
+        let mut command = Command::new("sh");
         let attempt = format!("{}/{}/{}", key.workflow, key.node.0, key.number);
         command
-            .arg("pod")
+            .args(["-c", "exec \"$0\" \"${MODE:-pod}\"", env!("CARGO_BIN_EXE_ff-run")])
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("FLOWFORGE_API_ENDPOINT", format!("http://{}", self.address))
@@ -430,6 +430,11 @@ impl Pod {
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
+    }
+
+    /// What is in it is beside a task.
+    pub(crate) fn sidecar(self) -> Self {
+        self.env("MODE", "sidecar")
     }
 
     pub(crate) fn start(mut self) -> Running {

@@ -210,7 +210,7 @@ fn what_a_pod_cannot_do_is_named() {
         success: None,
         insecure: false,
     };
-    let run = |init, main| Work::Run(Box::new(Program { init, main }));
+    let run = |init, main| Work::Run(Box::new(Program { init, main, sidecars: Vec::new() }));
     let cases = [
         (run(Vec::new(), set), "container set"),
         (run(vec![init], Main::One(sh("true"))), "prepare"),

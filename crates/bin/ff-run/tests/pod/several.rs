@@ -14,7 +14,7 @@ fn named(name: &str, script: &str) -> Process {
 }
 
 fn program(init: Vec<Process>, main: Main) -> Work {
-    Work::Run(Box::new(Program { init, main }))
+    Work::Run(Box::new(Program { init, main, sidecars: Vec::new() }))
 }
 
 /// A container set: name, script, places of those before. `$S` is a directory of all of them.
@@ -102,6 +102,52 @@ fn one_before_the_main_container_that_fails_ends_the_attempt_by_its_name() {
     // A node that lost sight of it may start it once more.
     let done = again.env("FLOWFORGE_CONTAINER", "prepare").start().wait();
     assert_eq!((done.code, &*done.message), (Some(88), "refused: begun_before"), "{done:?}");
+}
+
+#[test]
+fn one_beside_the_main_container_stays_until_the_pod_ends_and_its_end_changes_nothing() {
+    let mut rig = Rig::new();
+    let shared = rig.dir.path().display().to_string();
+    let key = rig.attempt_of(|order| {
+        let serve = format!("trap 'echo bye; exit 5' TERM; touch {shared}/up; sleep 1000 & wait");
+        let meet = format!("until test -e {shared}/up; do sleep 0.01; done; echo met");
+        let sidecars = vec![named("server", &serve), named("brief", "echo short; exit 3")];
+        let main = Main::One(sh(&meet));
+        order.work = Work::Run(Box::new(Program { init: Vec::new(), main, sidecars }));
+    });
+    let mut pods = rig.containers(key, &["server", "brief", "main"]);
+    let main = pods.pop().unwrap();
+    let beside: Vec<_> = pods.into_iter().map(Pod::sidecar).map(Pod::start).collect();
+    until("the short one has ended", || rig.lines(key, Stream::System).len() == 1);
+    let done = main.start().wait();
+    assert_eq!((done.code, &*done.message), (Some(0), "reported"), "{done:?}");
+    let report = rig.report(key);
+    assert_eq!((report.failure, report.result.as_deref()), (None, Some("met")));
+    // As a node does when the main container has ended: until then both are there.
+    beside.iter().for_each(|one| one.signal("TERM"));
+    let done: Vec<Done> = beside.into_iter().map(crate::rig::Running::wait).collect();
+    assert_eq!(ends(&done), [(Some(5), "done"), (Some(3), "done")], "{done:?}");
+    let said = rig.lines(key, Stream::System);
+    assert_eq!(said, ["a sidecar has ended: container brief: exit code 3"]);
+}
+
+#[test]
+fn one_beside_a_pod_that_may_not_begin_runs_nothing_and_stays_too() {
+    let mut rig = Rig::new();
+    let key = rig.attempt_of(|order| {
+        let (init, main) = (Vec::new(), Main::One(sh("true")));
+        let sidecars = vec![named("server", "echo ran")];
+        order.work = Work::Run(Box::new(Program { init, main, sidecars }));
+    });
+    rig.end(key);
+    let server = rig.containers(key, &["server"]).pop().unwrap().sidecar();
+    let end = server.dir.join("end");
+    let running = server.start();
+    until("it is refused", || end.exists());
+    running.signal("TERM");
+    let done = running.wait();
+    assert_eq!((done.code, &*done.message), (Some(88), "refused: attempt_over"), "{done:?}");
+    assert_eq!(rig.lines(key, Stream::Stdout), [""; 0]);
 }
 
 #[test]

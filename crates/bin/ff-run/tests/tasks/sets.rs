@@ -18,7 +18,11 @@ fn sharing(mut process: Process) -> Process {
 }
 
 fn program(rig: &mut Rig, init: Vec<Process>, main: Main) -> WorkOrder {
-    let mut order = rig.order(Work::Run(Box::new(Program { init, main })));
+    beside(rig, init, main, Vec::new())
+}
+
+fn beside(rig: &mut Rig, init: Vec<Process>, main: Main, sidecars: Vec<Process>) -> WorkOrder {
+    let mut order = rig.order(Work::Run(Box::new(Program { init, main, sidecars })));
     order.volumes = vec![Volume { name: "v".to_owned(), source: VolumeSource::Empty }];
     order
 }
@@ -58,6 +62,47 @@ fn an_init_process_that_fails_ends_the_attempt_by_its_name() {
     assert_eq!((report.exit_code, report.result), (Some(3), None));
     assert!(report.started_at.is_some());
     assert_eq!(rig.texts(), [""; 0]);
+}
+
+#[test]
+fn sidecars_run_beside_the_main_process_and_are_ended_with_it() {
+    let mut rig = Rig::new(1);
+    let init = vec![sharing(sh("first", "echo 1 > /share/init"))];
+    let sidecars = vec![
+        sharing(sh(
+            "server",
+            "cat /share/init; trap 'echo told; exit 5' TERM; touch /share/up; sleep 1000 & wait",
+        )),
+        sharing(sh("brief", "exit 3")),
+        Process { name: "absent".to_owned(), ..sh("absent", "") },
+    ];
+    let main = "until test -e /share/up; do sleep 0.02; done; echo main; echo m > /tmp/out";
+    let main = Main::One(sharing(sh("main", main)));
+    let mut order = beside(&mut rig, init, main, sidecars);
+    if let Work::Run(program) = &mut order.work {
+        program.sidecars[2].command = vec!["no-such-program".to_owned()];
+    }
+    order.outputs = vec![output("out", "/tmp/out")];
+    let report = rig.run(&order);
+    assert_eq!((&report.failure, report.exit_code), (&None, Some(0)));
+    assert_eq!((value(&report), report.result.as_deref()), ("m", Some("main")));
+    let mut texts = rig.texts();
+    texts.sort();
+    let absent = texts.iter().position(|text| text.contains("container absent: ")).unwrap();
+    texts.remove(absent);
+    let brief = "a sidecar has ended: container brief: exit code 3";
+    assert_eq!(texts, ["1", brief, "main", "told"]);
+}
+
+#[test]
+fn a_failure_of_the_main_process_ends_sidecars_as_well_and_stays_what_it_is() {
+    let mut rig = Rig::new(1);
+    let sidecars = vec![sharing(sh("server", "touch /share/up; exec sleep 1000"))];
+    let main = sharing(sh("main", "until test -e /share/up; do sleep 0.02; done; exit 4"));
+    let order = beside(&mut rig, Vec::new(), Main::One(main), sidecars);
+    let report = rig.run(&order);
+    assert_eq!(failed(&report), (Reason::ExitCode, "exit code 4"));
+    assert_eq!(report.exit_code, Some(4));
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(crate) static SCRIPT: Kind = kind("a script", &[full("source")]).with(SHARED
 pub(crate) static INIT_CONTAINER: Kind =
     kind("an init container", &[full("mirrorVolumeMounts")]).with(SHARED);
 
+pub(crate) static SIDECAR: Kind = kind("a sidecar", &[full("mirrorVolumeMounts")]).with(SHARED);
+
 pub(crate) static MEMBER: Kind =
     kind("a container of the set", &[full("dependencies")]).with(SHARED);
 

@@ -2,8 +2,8 @@
 
 use super::{
     CONFIG_KEY, CONTAINER, CONTAINER_SET, DAG, Field, HTTP, INIT_CONTAINER, INPUT_ARTIFACT, Kind,
-    MEMOIZE, NO_ACCOUNT, NO_POD, ONE_MACHINE, OUTPUT_ARTIFACT, SCRIPT, STEP, SYNCHRONIZATION,
-    VOLUME, full, kind, no_effect, refused,
+    MEMOIZE, NO_ACCOUNT, NO_POD, ONE_MACHINE, OUTPUT_ARTIFACT, SCRIPT, SIDECAR, STEP,
+    SYNCHRONIZATION, VOLUME, full, kind, no_effect, refused,
 };
 
 pub(crate) static TEMPLATE: Kind = kind(
@@ -32,7 +32,7 @@ pub(crate) static TEMPLATE: Kind = kind(
         full("daemon"),
         full("volumes").list(&VOLUME),
         full("initContainers").list(&INIT_CONTAINER),
-        refused("sidecars", "processes beside a task are not started"),
+        full("sidecars").list(&SIDECAR),
         no_effect(
             "archiveLocation",
             "artifacts are kept in the repository of the project, logs always",

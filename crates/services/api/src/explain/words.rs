@@ -209,6 +209,7 @@ mod tests {
                     penalty: 0.0,
                 },
                 cures: Vec::new(),
+                retry_budget: None,
             };
             sentence("CAPACITY_FULL", &why)
         };

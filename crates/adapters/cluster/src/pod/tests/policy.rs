@@ -134,7 +134,8 @@ fn program() -> impl Strategy<Value = Program> {
         Main::Set { members, retries: 0, wait: Millis(0) }
     });
     let main = prop_oneof![asked().prop_map(Main::One), members];
-    (prop::collection::vec(named(), 0..2), main).prop_map(|(init, main)| Program { init, main })
+    let some = || prop::collection::vec(named(), 0..2);
+    (some(), main, some()).prop_map(|(init, main, sidecars)| Program { init, main, sidecars })
 }
 
 prop_compose! {
@@ -201,11 +202,15 @@ fn users(
     order: &WorkOrder,
 ) -> Result<(), TestCaseError> {
     prop_assert!(legal_name(&container.name), "{}", container.name);
-    prop_assert_eq!(container.command.clone().unwrap_or_default(), ["/flowforge/ff-run", "pod"]);
+    // One that the cluster starts again is one beside the task.
+    let beside = container.restart_policy.is_some();
+    let runner = ["/flowforge/ff-run", if beside { "sidecar" } else { "pod" }];
+    prop_assert_eq!(container.command.clone().unwrap_or_default(), runner);
     let image = container.image.clone().unwrap_or_default();
     let allowed = ["docker.io/library".to_owned()];
     prop_assert!(image::check(&image, &allowed).is_ok(), "{image}");
-    prop_assert!(container.args.is_none() && container.restart_policy.is_none());
+    prop_assert!(container.args.is_none());
+    prop_assert!(container.restart_policy.as_deref().is_none_or(|policy| policy == "Always"));
     let env = container.env.clone().unwrap_or_default();
     let of = |name: &str| env.iter().filter(|v| v.name == name).collect::<Vec<_>>();
     let attempt = of("FLOWFORGE_ATTEMPT");
@@ -234,6 +239,7 @@ fn runners(container: &Container) -> Result<(), TestCaseError> {
     let install = "/flowforge/ff-run install /flowforge-sdk";
     prop_assert!([install, "/flowforge-sdk/ff-run fetch"].contains(&&*command), "{command}");
     prop_assert_eq!(container.image.as_deref(), Some("flowforge/sdk:0.1.0"));
+    prop_assert!(container.restart_policy.is_none());
     prop_assert!(container.env_from.is_none());
     let ours = |env: &EnvVar| env.name.starts_with("FLOWFORGE_");
     prop_assert!(container.env.iter().flatten().all(ours));
@@ -285,6 +291,7 @@ proptest! {
             runners(container)?;
         }
         let several = spec.containers.len() + users_inits.len() > 1;
+        prop_assert!(spec.containers.iter().all(|container| container.restart_policy.is_none()));
         for container in spec.containers.iter().chain(users_inits) {
             users(container, several.then_some(&*container.name), &order)?;
         }
