@@ -15,10 +15,11 @@ use crate::workspace::{build_release, cargo};
 use crate::{chaos, dist};
 
 /// Examples whose tasks need what only pods have, or what pods do in their own way.
-const EXAMPLES: [&str; 5] = [
+const EXAMPLES: [&str; 6] = [
     "outputs.yaml",
     "init-container.yaml",
     "container-set.yaml",
+    "sidecar.yaml",
     "artifacts.yaml",
     "pipeline.yaml",
 ];

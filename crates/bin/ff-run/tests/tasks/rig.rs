@@ -201,8 +201,17 @@ impl Rig {
 
     /// What tasks wrote to standard output.
     pub(crate) fn texts(&self) -> Vec<String> {
+        self.lines(Stream::Stdout)
+    }
+
+    /// What the runner says in the log.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.lines(Stream::System)
+    }
+
+    fn lines(&self, stream: Stream) -> Vec<String> {
         let logs = self.logs.0.lock().unwrap();
-        let lines = logs.iter().filter(|line| line.stream == Stream::Stdout);
+        let lines = logs.iter().filter(|line| line.stream == stream);
         lines.map(|line| line.text.clone()).collect()
     }
 
