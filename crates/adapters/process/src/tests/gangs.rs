@@ -109,26 +109,6 @@ fn none_starts_if_one_cannot() {
     assert!(!ran.exists());
 }
 
-/// One member finds a folder where its script is to be; the other could start.
-#[test]
-fn none_starts_before_all_can() {
-    let mut rig = Rig::new(2);
-    let order = rig.gang(2, "true");
-    assert_eq!(rig.run(&order).failure, None);
-    let ran = rig.dir.path().join("ran");
-    let mut order = rig.gang(2, "");
-    let Work::Run(program) = &mut order.work else { panic!("a request") };
-    let Main::Gang { process, .. } = &mut program.main else { panic!("no gang") };
-    process.command = vec!["sh".to_owned()];
-    process.script = Some(format!("touch {}", ran.display()));
-    // The directories of the first gang are used again.
-    std::fs::create_dir(rig.dir.path().join("work/1/.flowforge-script")).unwrap();
-    let report = rig.run(&order);
-    assert_eq!(failed(&report).1, Reason::SpawnFailed);
-    assert_eq!(report.started_at, None);
-    assert!(!ran.exists());
-}
-
 /// All members have a place before any of them starts: the last one finds none.
 #[test]
 fn none_starts_without_the_last() {
