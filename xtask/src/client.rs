@@ -12,6 +12,9 @@ use serde_json::Value;
 /// Longer than any case takes.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// Longer than any workflow that is waited for.
+const LIFE: Duration = Duration::from_secs(1800);
+
 /// How long between two looks.
 const GLANCE: Duration = Duration::from_millis(10);
 
@@ -121,8 +124,11 @@ impl Client {
         let mut answer = self.send(("GET", &path), (JSON, "text/event-stream"), "")?;
         let (status, _) = head(&mut answer)?;
         ensure!(status == 200, "GET {path}: {status}");
+        let begun = Instant::now();
         let mut line = String::new();
+        // The server says something every few seconds, also if nothing happens.
         while answer.read_line(&mut line).context("follow the workflow")? > 0 {
+            ensure!(begun.elapsed() < LIFE, "{id} does not end");
             if line.starts_with("event: end") {
                 let workflow = self.json("GET", &format!("/workflows/{id}"), "")?;
                 return Ok(workflow["status"].as_str().context("a status")?.to_owned());

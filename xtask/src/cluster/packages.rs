@@ -42,7 +42,7 @@ pub(super) fn need(wanted: &[Needed]) -> anyhow::Result<()> {
     succeed(Command::new(&apt).args(["update", "-qq"]))?;
     let mut install = Command::new(&apt);
     install
-        .args(["install", "-y", "-qq", "--no-install-recommends"])
+        .args(["install", "-y", "-qq", "--no-remove", "--no-install-recommends"])
         .args(&missing)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdout(std::io::stderr());

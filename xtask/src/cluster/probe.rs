@@ -59,13 +59,17 @@ fn kernel() -> anyhow::Result<()> {
 }
 
 fn programs() -> anyhow::Result<()> {
+    // Nothing is installed in vain.
+    build::check_possible(&parts::BUILT)?;
+    let place = Place::new(std::env::var_os(PLACE).map(PathBuf::from).as_deref())?;
+    if up::running(&place).is_empty() {
+        parts::check_addresses(&place)?;
+    }
     packages::need(packages::NODE)?;
     if !images::python_is_there()? {
         packages::need(packages::PYTHON)?;
     }
-    build::check_possible(&parts::BUILT)?;
-    let place = Place::new(std::env::var_os(PLACE).map(PathBuf::from).as_deref())?;
-    if up::running(&place).is_empty() { parts::check_addresses(&place) } else { Ok(()) }
+    Ok(())
 }
 
 /// What is asked with the programs that a node has.

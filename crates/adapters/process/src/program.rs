@@ -94,7 +94,7 @@ pub(crate) fn run<'a>(
         }
         Main::Gang { process, .. } => gang::run(settings, process, (control, start), outcome),
     };
-    sidecars::beside(setting, &program.sidecars, (control, start), &mut outcome, main);
+    sidecars::beside(setting, &program.sidecars, control, &mut outcome, main);
     outcome
 }
 
@@ -131,7 +131,17 @@ fn run_one<'a>(
     start: &Start,
 ) -> Result<Ran<'a>, Failure> {
     let launch = Launch::prepare(setting, (process, part), control)?;
-    live(setting, launch, control, start)
+    live(setting, launch, control, Some(start))
+}
+
+/// Runs one process beside the main ones: the attempt has not begun with it, and its time is theirs.
+fn run_beside<'a>(
+    setting: &'a Setting<'_>,
+    process: &Process,
+    control: &Control,
+) -> Result<Ran<'a>, Failure> {
+    let launch = Launch::prepare(setting, (process, Part::Other), control)?;
+    live(setting, launch, control, None)
 }
 
 /// Runs one process from its start to its end.
@@ -139,16 +149,17 @@ fn live<'a>(
     setting: &'a Setting<'_>,
     launch: Launch<'a>,
     control: &Control,
-    start: &Start,
+    start: Option<&Start>,
 ) -> Result<Ran<'a>, Failure> {
     let context = setting.context;
     if let Some(ask) = control.asked() {
         return Err(told(ask));
     }
     let Launched { running, places } = launch.start(setting)?;
-    let started = start.note(setting);
+    let started = start.map(|start| start.note(setting));
+    let span = setting.order.deadline.map(Duration::from);
     let bounds = Bounds {
-        deadline: setting.order.deadline.and_then(|span| started.checked_add(span.into())),
+        deadline: started.zip(span).and_then(|(started, span)| started.checked_add(span)),
         grace: Duration::from(context.config.grace),
     };
     let mut capture = Capture::new(&*context.logs, &*context.clock, setting.order.key);

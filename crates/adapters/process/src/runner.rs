@@ -34,6 +34,8 @@ const STACK_BYTES: usize = 1024 * 1024;
 const FILES_PER_ATTEMPT: u64 = 13;
 /// Open files for everything else in this process.
 const FILES_BESIDE: u64 = 256;
+/// So many times as much is asked for where it is allowed: attempts may have several processes at a time.
+const FILES_OF_MANY: u64 = 4;
 
 /// Runs attempts as local processes.
 ///
@@ -317,11 +319,13 @@ fn allow_open_files(concurrency: usize) -> Result<(), ProcessError> {
     let attempts = u64::try_from(concurrency).unwrap_or(u64::MAX);
     let needed = attempts.saturating_mul(FILES_PER_ATTEMPT).saturating_add(FILES_BESIDE);
     let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= needed) {
+    let allowed = limit.maximum.unwrap_or(u64::MAX);
+    // Attempts of several processes have more of them.
+    let wanted = needed.max(allowed.min(needed.saturating_mul(FILES_OF_MANY)));
+    if limit.current.is_none_or(|current| current >= wanted) {
         return Ok(());
     }
-    let allowed = limit.maximum.unwrap_or(u64::MAX);
-    limit.current = Some(needed);
+    limit.current = Some(wanted);
     if needed > allowed || setrlimit(Resource::Nofile, limit).is_err() {
         return Err(ProcessError::OpenFiles { needed, allowed });
     }

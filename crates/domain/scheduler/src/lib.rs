@@ -44,7 +44,7 @@ pub struct Candidate {
     pub root: WorkflowId,
     /// Bytes of volumes that the workflow `root` holds together with its slot.
     pub storage: u64,
-    /// It has ended so long after it was admitted at the latest, if that is known.
+    /// It is expected to have ended so long after it was admitted at the latest, if that is known.
     pub lasts: Option<Millis>,
     /// An attempt of the same task failed before: it takes a token of its tenant's [`RetryBudget`].
     pub retry: bool,

@@ -26,6 +26,9 @@ const BODIES: [&str; 10] = [
 /// Fields of templates that run something themselves.
 const LEAF_ONLY: [&str; 3] = ["activeDeadlineSeconds", "timeout", "daemon"];
 
+/// Fields of templates that run containers, of which a gang has one only.
+const AROUND: [&str; 2] = ["initContainers", "sidecars"];
+
 /// The trees that were made by merging. They outlive all that refers to them.
 #[derive(Debug, Default)]
 pub(crate) struct Merged {
@@ -110,12 +113,16 @@ impl Merger {
             let only_leaf = LEAF_ONLY.contains(&key) && !leaf;
             let only_composite = key == "parallelism" && !matches!(body, Some("dag" | "steps"));
             let one_container = key == "gang" && !matches!(body, Some("container" | "script"));
+            let containers = AROUND.contains(&key)
+                && (has(template, "gang")
+                    || !matches!(body, Some("container" | "script" | "containerSet")));
             let no_retry = key == "retryStrategy" && body == Some("suspend");
             !(key == "name"
                 || other_body
                 || only_leaf
                 || only_composite
                 || one_container
+                || containers
                 || no_retry)
         };
         let base: Vec<&Entry> =

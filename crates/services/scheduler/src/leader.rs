@@ -95,6 +95,12 @@ impl<S: Reservations + Organizations> Leader<S> {
         Ok(Self { store, epoch, admission, seen, litter: true, version })
     }
 
+    /// When somebody may be admitted because of the time alone.
+    #[must_use]
+    pub fn next_look(&self) -> Option<Timestamp> {
+        self.admission.next_look()
+    }
+
     /// Takes in what was called since, gives locks, and admits as many attempts as there is room
     /// for among `capacity`.
     ///

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use flowforge_model::attempt::{AttemptKey, Outcome};
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::quota::Entity;
-use flowforge_model::time::Timestamp;
+use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
 use flowforge_ports::explain::{Answer, Question};
 use flowforge_scheduler::{Candidate, FairShare, LockClaim, LockTable, RetryBudget, Settings};
@@ -107,6 +107,10 @@ impl LocalAdmission {
     }
 }
 
+/// From the admission of an attempt to its start, and from its time limit to its end: what an executor, an
+/// image and an artifact usually take. A limit counts from the start.
+const AROUND: Millis = Millis(60_000);
+
 fn candidate(ready: &Ready) -> Candidate {
     Candidate {
         key: ready.key,
@@ -117,7 +121,7 @@ fn candidate(ready: &Ready) -> Candidate {
         need: ready.need(),
         root: ready.key.workflow,
         storage: 0,
-        lasts: ready.lasts,
+        lasts: ready.lasts.map(|lasts| Millis(lasts.0.saturating_add(AROUND.0))),
         retry: ready.retry,
     }
 }

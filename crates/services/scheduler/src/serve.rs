@@ -107,7 +107,10 @@ where
             };
             let wait = match (again, &term) {
                 (true, _) => Duration::ZERO,
-                (false, Some(_)) => SWEEP,
+                (false, Some(led)) => {
+                    let look = led.leader.next_look().map(|at| at.since(self.clock.now()));
+                    look.map_or(SWEEP, |wait| Duration::from(wait).min(SWEEP))
+                }
                 (false, None) => PAUSE,
             };
             tokio::select! {

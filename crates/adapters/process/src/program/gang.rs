@@ -21,11 +21,11 @@ pub(super) fn run<'a>(
     outcome: &mut Outcome<'a>,
 ) {
     let (sender, ended) = channel::<Done<'a>>();
-    let gate = Gate::new(settings.len());
+    let (gate, preparing) = (Gate::new(settings.len()), Mutex::new(()));
     let mut controls = Vec::with_capacity(settings.len());
     std::thread::scope(|scope| {
         for setting in settings {
-            let member = Gathering { setting, process, start, gate: &gate };
+            let member = Gathering { setting, process, start, gate: &gate, preparing: &preparing };
             match member.gather(control, scope, &sender) {
                 Ok(control) => controls.push(control),
                 Err(failure) => {
@@ -95,6 +95,7 @@ struct Gathering<'a, 'e, 'x> {
     process: &'e Process,
     start: &'e Start,
     gate: &'e Gate,
+    preparing: &'e Mutex<()>,
 }
 
 /// Closes the gate unless its member has passed it: also if that panicked.
@@ -138,12 +139,15 @@ impl<'a, 'e, 'x> Gathering<'a, 'e, 'x> {
     }
 
     fn run(&self, control: &Control) -> Result<Ran<'a>, Failure> {
+        // One after the other: what they fetch may lie in a claim that they share.
+        let turn = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
         let launch = Launch::prepare(self.setting, (self.process, Part::Alone), control)?;
+        drop(turn);
         if !self.gate.pass() {
             return Err(told(Ask::Stop));
         }
         let index = self.index();
-        let mut ran = live(self.setting, launch, control, self.start)?;
+        let mut ran = live(self.setting, launch, control, Some(self.start))?;
         ran.failure = ran.failure.map(|failure| failure.of_member(index));
         if index > 0 {
             // Only the first gives outputs and the result.

@@ -8,16 +8,16 @@ use std::thread::{Builder, Scope};
 use flowforge_model::attempt::{Failure, FailureClass, Process};
 use flowforge_ports::logs::{LogLine, Stream};
 
-use super::{Outcome, Ran, STACK_BYTES, Start, named, run_one};
+use super::{Outcome, Ran, STACK_BYTES, named, run_beside};
 use crate::attempt::spawn_failed;
-use crate::launch::{Part, Setting};
+use crate::launch::Setting;
 use crate::supervise::{Ask, Control};
 
 /// Runs the main ones with the others beside them.
 pub(super) fn beside<'a>(
     setting: &'a Setting<'_>,
     sidecars: &[Process],
-    (control, start): (&Control, &Start),
+    control: &Control,
     outcome: &mut Outcome<'a>,
     main: impl FnOnce(&mut Outcome<'a>),
 ) {
@@ -27,7 +27,7 @@ pub(super) fn beside<'a>(
         for process in sidecars {
             let sender = sender.clone();
             let life = move |own: &Control| {
-                let ran = named(process, run_one(setting, (process, Part::Other), own, start));
+                let ran = named(process, run_beside(setting, process, own));
                 tell(setting, process, &ran);
                 // The receiver lives until all have ended.
                 ran.into_iter().for_each(|ran| drop(sender.send(ran)));
@@ -40,13 +40,23 @@ pub(super) fn beside<'a>(
                 }
             }
         }
+        // They end also if what they stand beside panics: the scope waits for them.
+        let stopping = Stopping(controls);
         if outcome.failure.is_none() {
             main(outcome);
         }
-        controls.iter().for_each(|own| own.ask(Ask::Stop));
+        drop(stopping);
         drop(sender);
         outcome.others.extend(ended);
     });
+}
+
+struct Stopping(Vec<Arc<Control>>);
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|own| own.ask(Ask::Stop));
+    }
 }
 
 fn begin<'s>(

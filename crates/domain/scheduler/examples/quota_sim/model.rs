@@ -211,14 +211,18 @@ impl Model {
     /// What a task needs, and of the same what is kept for another at a place.
     fn beside(&self, at: Option<EntityId>, task: &Candidate) -> Amounts {
         let mut need = self.need(task);
-        let others = self.claims.iter().filter(|claim| {
-            let passes = task.lasts.is_some_and(|lasts| lasts <= claim.passes);
-            claim.key != task.key && claim.path.contains(&at) && !passes
-        });
-        for (other, _) in others.filter_map(|claim| self.tasks.get(&claim.key)) {
-            for (need, kept) in need.0.iter_mut().zip(self.need(other).0) {
-                *need += if *need > 0 { kept } else { 0 };
-            }
+        let mut others = self.claims.iter();
+        let other = others.find(|claim| claim.key != task.key && claim.path.contains(&at));
+        let Some((claim, (other, _))) = other.and_then(|of| Some((of, self.tasks.get(&of.key)?)))
+        else {
+            return need;
+        };
+        let passes = task.lasts.is_some_and(|lasts| lasts <= claim.passes);
+        let all = Dimension::ALL.into_iter().zip(need.0.iter_mut().zip(self.need(other).0));
+        for (dimension, (need, kept)) in all {
+            // The slot of a workflow and its volumes are held for longer than an attempt lasts.
+            let lasting = matches!(dimension, Dimension::Workflows | Dimension::Storage);
+            *need += if *need > 0 && (lasting || !passes) { kept } else { 0 };
         }
         need
     }

@@ -1,6 +1,5 @@
 //! Which retries may compete: each takes a token of its tenant, and those of one tenant stand in a line.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
@@ -44,11 +43,17 @@ pub struct Rationed {
 /// Tokens are counted in thousandths: as many come in a millisecond as tokens in a second.
 const TOKEN: u64 = 1000;
 
-/// The highest priority first, then the earliest.
-type Turn = (Reverse<i32>, Timestamp, AttemptKey);
+/// A point of priority is worth as much as what a task gains by so long a wait.
+const POINT: i64 = 360_000;
+
+/// Who became ready earliest, so much earlier as its priority is higher: nobody is passed for ever.
+type Turn = (i64, AttemptKey);
 
 fn turn(candidate: &Candidate) -> Turn {
-    (Reverse(candidate.priority), candidate.since, candidate.key)
+    (
+        candidate.since.0.saturating_sub(i64::from(candidate.priority).saturating_mul(POINT)),
+        candidate.key,
+    )
 }
 
 /// The retries of one tenant.
@@ -62,13 +67,26 @@ struct Line {
 
 impl Line {
     fn refill(&mut self, budget: &RetryBudget, now: Timestamp) {
-        self.gain(budget, now.since(self.at).0.saturating_mul(u64::from(budget.per_second)));
+        // At the beginning nobody has said yet what time it is.
+        if self.at > Timestamp(0) {
+            self.gain(budget, now.since(self.at).0.saturating_mul(u64::from(budget.per_second)));
+        }
         self.at = self.at.max(now);
     }
 
     fn gain(&mut self, budget: &RetryBudget, tokens: u64) {
-        let most = u64::from(budget.burst).max(1) * TOKEN;
-        self.tokens = self.tokens.saturating_add(tokens).min(most);
+        self.tokens = self.tokens.saturating_add(tokens);
+        self.spill(budget);
+    }
+
+    /// More than the burst is kept only for those who wait.
+    fn spill(&mut self, budget: &RetryBudget) {
+        self.tokens = self.tokens.min(self.most(budget));
+    }
+
+    fn most(&self, budget: &RetryBudget) -> u64 {
+        let waiting = u64::try_from(self.turns.len()).unwrap_or(u64::MAX);
+        u64::from(budget.burst).max(1).saturating_add(waiting).saturating_mul(TOKEN)
     }
 
     /// When there will be so many tokens.
@@ -150,7 +168,7 @@ impl Rations {
 
     /// Those that have their tokens now, in order.
     pub(crate) fn let_go(&mut self, now: Timestamp) -> Vec<Candidate> {
-        let mut gone = Vec::new();
+        let (budget, mut gone) = (self.budget, Vec::new());
         while let Some((_, tenant)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
             self.at(tenant, now, |line| {
                 while line.tokens >= TOKEN
@@ -159,6 +177,7 @@ impl Rations {
                     line.tokens -= TOKEN;
                     gone.push(key);
                 }
+                line.spill(&budget);
             });
         }
         gone.iter().filter_map(|key| self.waiting.remove(key)).map(|(_, retry)| retry).collect()
@@ -170,6 +189,7 @@ impl Rations {
         self.unset(tenant);
         if let Some(line) = self.lines.get_mut(&tenant) {
             line.turns.remove(&turn(&retry));
+            line.spill(&self.budget);
         }
         self.set(tenant);
         true
@@ -238,10 +258,10 @@ impl Rations {
 
     /// What is not as it must be, in words.
     pub(crate) fn audit(&self, faults: &mut Vec<String>) {
-        let most = u64::from(self.budget.burst).max(1) * TOKEN;
         let mut count = 0;
         for (tenant, line) in &self.lines {
             count += line.turns.len();
+            let most = line.most(&self.budget);
             if line.tokens > most {
                 faults.push(format!("{tenant} has {} of {most} thousandths", line.tokens));
             }

@@ -9,6 +9,7 @@ use super::claims::Claim;
 use super::climb::sum;
 use super::entry::Head;
 use super::queue::QueueIx;
+use super::room::lasting;
 use super::shape::{Kind, ShapeIx};
 use super::span::Span;
 use super::task::{State, TaskIx};
@@ -55,6 +56,13 @@ impl FairShare {
 
     /// Looks whether somebody was passed for too long at the places that are due.
     pub(crate) fn look(&mut self) {
+        // First those on which others rely: who may pass was said until now only.
+        let late = self.claims.iter().filter(|(_, claim)| claim.until < self.now);
+        let late: Vec<Place> = late.map(|(front, _)| front).collect();
+        for front in late {
+            self.review(front);
+            self.finish();
+        }
         for _ in 0..LOOKS {
             let Some(at) = self.claims.next(self.now, self.pause()) else { break };
             match self.branches.get(at).and_then(|branch| branch.claimed) {
@@ -102,8 +110,10 @@ impl FairShare {
         // What there is one of is there for the first in line when it is there at all.
         let passed = short.0.iter().zip(need.0).any(|(short, need)| *short > 0 && need > 1);
         let waits = passed && self.may_ever(&path, &need);
-        let (by, passes) = self.foreseen(at, &need);
-        waits.then_some(Claim { task, since, need, path, by, passes })
+        waits.then(|| {
+            let Foreseen { by, passes, until } = self.foreseen(at, &need);
+            Claim { task, since, need, path, by, passes, until }
+        })
     }
 
     /// How long a place is not looked at.
@@ -113,11 +123,12 @@ impl FairShare {
 
     /// When there is room for a need at a place by the limits of what runs below it, and for how long
     /// others may run who are not to hold that up. Costs O(what runs there).
-    fn foreseen(&self, at: Place, need: &Amounts) -> (Option<Timestamp>, Span) {
+    fn foreseen(&self, at: Place, need: &Amounts) -> Foreseen {
         let by = self.room_by(at, need);
         // Until the next look nobody asks again what time it is.
-        let left = by.map_or(0, |by| by.0.saturating_sub(self.now.plus(self.pause()).0));
-        (by, Span::within(Millis(u64::try_from(left).unwrap_or(0))))
+        let until = self.now.plus(self.pause());
+        let left = by.map_or(0, |by| by.0.saturating_sub(until.0));
+        Foreseen { by, passes: Span::within(Millis(u64::try_from(left).unwrap_or(0))), until }
     }
 
     fn room_by(&self, at: Place, need: &Amounts) -> Option<Timestamp> {
@@ -211,10 +222,10 @@ impl FairShare {
 
     fn foresee(&mut self, front: Place) {
         let Some(claim) = self.claims.at(front) else { return };
-        let foreseen = self.foreseen(front, &claim.need);
+        let Foreseen { by, passes, until } = self.foreseen(front, &claim.need);
         let from = claim.path.first().copied().unwrap_or(front);
         if let Some(claim) = self.claims.at_mut(front) {
-            (claim.by, claim.passes) = foreseen;
+            (claim.by, claim.passes, claim.until) = (by, passes, until);
         }
         self.touch(from);
     }
@@ -290,8 +301,9 @@ impl FairShare {
     ) -> Option<(Place, &Claim)> {
         let kept = |at: Place| {
             let front = self.branches.get(at)?.claimed.filter(|front| Some(*front) != own)?;
-            let claim = self.claims.at(front).filter(|claim| span > claim.passes)?;
-            let sum = sum(need, &mask_of(need, &claim.need));
+            let claim = self.claims.at(front)?;
+            let counts = if span <= claim.passes { lasting(need) } else { *need };
+            let sum = sum(&counts, &mask_of(&counts, &claim.need));
             self.tree.lacks(at, &sum).map(|_| (front, claim))
         };
         self.tree.path(from).find_map(kept)
@@ -302,6 +314,13 @@ impl FairShare {
         let front = self.queues.get(self.queue_of(at)?)?.claim?;
         self.claims.at(front).filter(|claim| claim.task == at).map(|_| front)
     }
+}
+
+/// What is known of the time at which a claim ends.
+struct Foreseen {
+    by: Option<Timestamp>,
+    passes: Span,
+    until: Timestamp,
 }
 
 /// Of what is kept, that of which something is needed.

@@ -23,6 +23,8 @@ pub(crate) struct Claim {
     pub(crate) by: Option<Timestamp>,
     /// Who lasts no longer has ended by then: it may use what is kept.
     pub(crate) passes: Span,
+    /// When that is to be looked at again.
+    pub(crate) until: Timestamp,
 }
 
 /// No two claims have a place in common: so none ever waits for another at a place of its own.

@@ -73,7 +73,8 @@ impl FairShare {
     pub fn remove(&mut self, id: EntityId) -> Result<(), TreeError> {
         let at = self.tree.place(id).ok_or(TreeError::Unknown(id))?;
         let busy = |branch: &Branch| branch.occupied() > 0 || !branch.held.is_empty();
-        if self.branches.get(at).is_some_and(busy) {
+        let waits = || self.rations.iter().any(|(of, retry)| *of == id || retry.project == id);
+        if self.branches.get(at).is_some_and(busy) || waits() {
             return Err(TreeError::InUse(id));
         }
         self.tree.remove(id)?;

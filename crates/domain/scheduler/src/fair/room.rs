@@ -13,7 +13,8 @@ type Free = [u64; Dimension::COUNT];
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
     free: Free,
-    /// Beside what is kept for a claim on the way: for whoever lasts for longer than it lets pass.
+    /// Beside what is kept for a claim on the way: for whoever lasts for longer than it lets pass, and for
+    /// what is held for longer than anybody says.
     beside: Vec<(Span, Free)>,
 }
 
@@ -38,8 +39,17 @@ impl Room {
     pub(crate) fn fits(&self, shape: &Shape) -> bool {
         let mut beside = self.beside.iter();
         fits(&shape.need, &self.free)
-            && beside.all(|(passes, free)| shape.span <= *passes || fits(&shape.need, free))
+            && beside.all(|(passes, free)| {
+                let counts = if shape.span <= *passes { lasting(&shape.need) } else { shape.need };
+                fits(&counts, free)
+            })
     }
+}
+
+/// Of a need, what a workflow keeps after the attempt that took it has ended.
+pub(crate) fn lasting(need: &Amounts) -> Amounts {
+    let kept = [Dimension::Workflows, Dimension::Storage];
+    kept.into_iter().fold(Amounts::ZERO, |sum, of| sum.with(of, need.get(of)))
 }
 
 fn narrow(free: &mut Free, used: &Amounts, limit: &Amounts) {

@@ -28,17 +28,18 @@ const LEAD: &str =
 /// The same for one that only reads: in its snapshot this epoch is the last.
 const LED: &str = "SELECT epoch FROM lease WHERE role = 'scheduler' AND slot = 0 AND epoch = $1";
 
+// The task is looked up by its key for each order: joined, all tasks there ever were might be read.
 macro_rules! ready {
     () => {
         "SELECT o.workflow, o.node, o.number, o.priority, o.since, o.parallelism, \
          o.cpu, o.memory, o.gpu, o.cpu_limit, o.memory_limit, p.uid, o.lasts, \
-         coalesce(t.failures, 0) > 0, o.pods"
+         coalesce((SELECT t.failures > 0 FROM task t \
+         WHERE t.workflow = o.workflow AND t.node = o.node), FALSE), o.pods"
     };
 }
 macro_rules! project {
     () => {
-        "LEFT JOIN workflow w ON w.id = o.workflow LEFT JOIN project p ON p.id = w.project \
-         LEFT JOIN task t ON t.workflow = o.workflow AND t.node = o.node"
+        "LEFT JOIN workflow w ON w.id = o.workflow LEFT JOIN project p ON p.id = w.project"
     };
 }
 

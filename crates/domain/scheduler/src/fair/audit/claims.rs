@@ -6,7 +6,9 @@ use flowforge_model::quota::Amounts;
 use flowforge_quota::Place;
 
 use super::super::FairShare;
+use super::super::claims::Claim;
 use super::super::entry::Head;
+use super::super::room::lasting;
 use super::super::shape::Kind;
 
 impl FairShare {
@@ -53,8 +55,10 @@ impl FairShare {
         let need = self.shapes.need(head.shape);
         let kept = self.claims.iter().find(|(_, claim)| claim.path.contains(&at));
         let kept = kept.filter(|(_, claim)| !own || claim.task != head.task);
-        let kept = kept.filter(|(_, claim)| self.shapes.span(head.shape) > claim.passes);
-        let kept = kept.map_or(Amounts::ZERO, |(_, claim)| claim.need);
+        let passes = |claim: &Claim| self.shapes.span(head.shape) <= claim.passes;
+        let kept = kept.map_or(Amounts::ZERO, |(_, claim)| {
+            if passes(claim) { lasting(&claim.need) } else { claim.need }
+        });
         let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
         let mut each = need.0.into_iter().zip(kept.0).zip(used.0.into_iter().zip(limit.0));
         self.tree.known(at)

@@ -269,6 +269,37 @@ fn who_is_held_back_by_a_claim_is_told_so() {
     }
 }
 
+/// The slot of a workflow is not free when the attempt that took it has ended.
+#[test]
+fn who_passes_takes_no_slot_that_is_kept() {
+    for (slots, passes) in [(2, false), (3, true)] {
+        let mut fair = cores([Some(10), None, None], Settings::default());
+        let project = entity(11, Some(1), 100);
+        fair.upsert(&limit(project, Dimension::Workflows, slots)).unwrap();
+        let offer = |of, count, lasts| Candidate {
+            need: Amounts::ZERO.with(Dimension::CpuRequest, count),
+            lasts: Some(Millis(lasts)),
+            ..candidate(of, 0, 11)
+        };
+        let start = Timestamp(1_000_000);
+        fair.offer(offer(2, 6, 3_600_000));
+        assert_eq!(fair.admit(start, 9).len(), 1);
+        fair.offer(offer(1, 8, 3_600_000));
+        let now = start.plus(Millis(610_001));
+        assert_eq!(fair.admit(now, 9), []);
+        let small = offer(3, 2, 1000);
+        fair.offer(small);
+        assert_eq!(fair.admit(now, 9).contains(&small.key), passes);
+        sound(&fair);
+        let mut other = fair.clone();
+        // Another one of a workflow that has its slot passes in any case.
+        let more = Candidate { key: key(2, 1), ..offer(2, 1, 1000) };
+        other.offer(more);
+        assert_eq!(other.admit(now, 9), [more.key]);
+        sound(&other);
+    }
+}
+
 #[test]
 fn a_cut_below_the_front_ends_a_claim() {
     let mut fair = cores([Some(10), None, Some(8)], Settings::default());

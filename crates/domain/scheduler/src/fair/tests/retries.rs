@@ -45,6 +45,45 @@ fn retries_beyond_the_tokens_wait_and_nobody_else_does() {
 }
 
 #[test]
+fn a_look_that_comes_late_loses_no_token_and_a_beginning_gives_none_twice() {
+    let mut fair = installation(RetryBudget { per_second: 10, percent: 0, burst: 1 });
+    // Offered before anybody said what time it is, as after a restart.
+    for node in 0..8 {
+        fair.offer(retry(1, node, 11));
+    }
+    assert_eq!(fair.admit(at(0), 100), [key(1, 0)]);
+    assert_eq!(fair.admit(at(500), 100).len(), 5);
+    assert_eq!(fair.admit(at(500_000), 100).len(), 2);
+    // Nobody waited: no more than the burst was kept.
+    for node in 8..11 {
+        fair.offer(retry(1, node, 11));
+    }
+    assert_eq!(fair.admit(at(500_000), 100), [key(1, 8)]);
+    sound(&fair);
+}
+
+#[test]
+fn a_retry_of_low_priority_has_its_turn() {
+    let mut fair = installation(RetryBudget { per_second: 1, percent: 0, burst: 1 });
+    fair.admit(at(0), 0);
+    fair.offer(retry(1, 0, 11));
+    let high = |node, since| Candidate { priority: 60, since: at(since), ..retry(1, node, 11) };
+    fair.offer(high(1, 0));
+    fair.offer(Candidate { since: at(0), ..retry(1, 2, 11) });
+    // Ten points are worth an hour.
+    fair.offer(high(3, 3_599_000));
+    fair.offer(high(4, 3_601_000));
+    let order: Vec<_> = (1..=3).flat_map(|second| fair.admit(at(second * 1000), 100)).collect();
+    assert_eq!(order, [1, 0, 3, 2].map(|node| key(1, node)));
+    for node in 0..4 {
+        fair.release(key(1, node));
+    }
+    assert!(fair.remove(entity_id(11)).is_err(), "a retry waits there");
+    assert_eq!(fair.admit(at(4000), 100), [key(1, 4)]);
+    sound(&fair);
+}
+
+#[test]
 fn a_first_attempt_that_succeeds_earns_a_part_of_a_token() {
     let mut fair = installation(RetryBudget { per_second: 1, percent: 50, burst: 1 });
     fair.admit(at(0), 0);
@@ -125,7 +164,14 @@ struct Bucket {
 
 impl Bucket {
     fn gain(&mut self, tokens: f64) {
-        self.tokens = (self.tokens + tokens).min(f64::from(self.budget.burst));
+        self.tokens += tokens;
+        self.spill();
+    }
+
+    /// More than the burst is kept only for those who wait.
+    fn spill(&mut self) {
+        let waiting = u32::try_from(self.line.len()).unwrap();
+        self.tokens = self.tokens.min(f64::from(self.budget.burst + waiting));
     }
 
     fn move_on(&mut self, now: i64) {
@@ -140,6 +186,7 @@ impl Bucket {
             gone.push(self.line.remove(0));
             self.tokens -= 1.0;
         }
+        self.spill();
         gone
     }
 }
@@ -183,6 +230,7 @@ proptest! {
                 },
                 4 => if let Some(node) = take(&mut model.line) {
                     fair.withdraw(key(1, node));
+                    model.spill();
                 },
                 _ => {
                     now += later;
