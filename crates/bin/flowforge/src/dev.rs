@@ -94,7 +94,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Database::Sqlite(store) => Server::start(&runtime, settings, around, &stop, store),
         Database::Postgres(store) => Server::start(&runtime, settings, around, &stop, store),
     }?;
-    let done = server.serve(&runtime, &stop);
+    let done = server.serve(&runtime, &config.settings, &stop);
     if kept.is_some_and(|thread| thread.join().is_err()) {
         tracing::error!("the thread for retention panicked");
     }
@@ -200,7 +200,8 @@ impl Server {
     }
 
     /// Answers requests until told to stop, then winds everything down.
-    fn serve(self, runtime: &Runtime, stop: &Stop) -> anyhow::Result<()> {
+    fn serve(self, runtime: &Runtime, settings: &Settings, stop: &Stop) -> anyhow::Result<()> {
+        crate::start::probes(runtime, settings, &self.api, stop)?;
         let endpoint = self.data.publish(&self.url, &self.token)?;
         Banner {
             url: &self.url,

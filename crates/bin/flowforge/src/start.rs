@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use flowforge_svc_api::Api;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
 use crate::config::{Config, ConfigError, Settings, Sources};
 use crate::data_dir::DataDir;
+use crate::stop::Stop;
 
 /// Requests under way, and everything else, have this long to end.
 pub(crate) const DRAIN: Duration = Duration::from_secs(30);
@@ -121,6 +123,28 @@ pub(crate) fn listen(runtime: &Runtime, settings: &Settings) -> anyhow::Result<T
     runtime
         .block_on(TcpListener::bind(address))
         .with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Answers who collects numbers or asks how the server is, without a token, where that is asked for.
+pub(crate) fn probes(
+    runtime: &Runtime,
+    settings: &Settings,
+    api: &Api,
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    let Some(address) = settings.metrics_listen else { return Ok(()) };
+    let listener = runtime
+        .block_on(TcpListener::bind(address))
+        .with_context(|| format!("server.metrics_listen: cannot listen on {address}"))?;
+    crate::say(&format!("numbers are answered at http://{}/metrics\n", listener.local_addr()?))?;
+    let (api, stop) = (api.clone(), stop.clone());
+    runtime.spawn(async move {
+        let until = async move { stop.stopped().await };
+        if let Err(error) = flowforge_svc_api::serve_probes(listener, api, until).await {
+            tracing::error!(%error, "numbers are answered no more");
+        }
+    });
+    Ok(())
 }
 
 /// Ends what an earlier server left running, and removes what it left lying.

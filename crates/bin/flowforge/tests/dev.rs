@@ -130,8 +130,38 @@ mod server {
     }
 }
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use rustix::process::Signal;
 use server::{Server, dev, doctor, output};
+
+#[test]
+fn numbers_and_health_are_answered_without_a_token_where_that_is_asked_for() {
+    let data = tempfile::tempdir().unwrap();
+    let config = data.path().join("settings.yaml");
+    std::fs::write(&config, "server: {metrics_listen: '127.0.0.1:0'}\n").unwrap();
+    let server = Server::start(data.path(), &["--config", config.to_str().unwrap()]);
+    let said = server.banner.lines().next().unwrap();
+    let place = said.strip_prefix("numbers are answered at http://").unwrap();
+    let address = place.strip_suffix("/metrics").unwrap();
+    let ask = |path: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let numbers = ask("/metrics");
+    assert!(numbers.starts_with("HTTP/1.1 200 "), "{numbers}");
+    assert!(numbers.contains("\nflowforge_scheduler_running_tasks 0\n"), "{numbers}");
+    for path in ["/health", "/livez", "/readyz"] {
+        assert!(ask(path).starts_with("HTTP/1.1 200 "), "{path}");
+    }
+    for path in ["/api/v1/workflows", "/docs", "/internal/v1/attempts/x"] {
+        assert!(ask(path).starts_with("HTTP/1.1 404 "), "{path}");
+    }
+}
 
 #[test]
 fn it_says_when_it_is_ready_and_leaves_no_endpoint_behind() {

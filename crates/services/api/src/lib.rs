@@ -285,6 +285,25 @@ pub async fn serve_pods(
     flowforge_listen::serve(listener, router, (bounds, closing), shutdown).await
 }
 
+/// Answers those who collect numbers and look after servers, without a token, until `shutdown` is ready:
+/// `/metrics`, `/health`, `/livez`, `/readyz`, and nothing else.
+///
+/// # Errors
+/// None at present; a broken connection ends alone.
+pub async fn serve_probes(
+    listener: TcpListener,
+    api: Api,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let router = router::build_for_probes(Arc::clone(&api.0));
+    let (bounds, closing) = api.around();
+    let bounds = Bounds { connections: PROBES, ..bounds };
+    flowforge_listen::serve(listener, router, (bounds, closing), shutdown).await
+}
+
+/// Connections of those who collect numbers and look after servers.
+const PROBES: usize = 64;
+
 /// Connections of pods, of which no address has more than an eighth: a pod has one of its own, but those of
 /// a node may come from one, and a node has some hundred pods.
 const PODS: usize = 4096;

@@ -117,6 +117,17 @@ pub(crate) fn build_for_pods(shared: Arc<Shared>) -> Router {
     refusing(pods::routes()).layer(from_fn(finish)).with_state(shared)
 }
 
+/// Numbers and health, which name nobody and change nothing; and nothing else.
+pub(crate) fn build_for_probes(shared: Arc<Shared>) -> Router {
+    let (router, _) = OpenApiRouter::<Arc<Shared>>::new()
+        .routes(routes!(explain::metrics::metrics))
+        .routes(routes!(meta::alive))
+        .routes(routes!(meta::livez))
+        .routes(routes!(meta::readyz))
+        .split_for_parts();
+    refusing(router).layer(from_fn(finish)).with_state(shared)
+}
+
 /// Says of everything else that it is not there.
 fn refusing(router: Router<Arc<Shared>>) -> Router<Arc<Shared>> {
     router

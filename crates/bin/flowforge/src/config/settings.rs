@@ -26,6 +26,8 @@ use self::values::{
 pub(crate) struct Settings {
     pub(crate) bind: IpAddr,
     pub(crate) http_port: u16,
+    /// Where numbers and health are answered without a token; nowhere if it is not said.
+    pub(crate) metrics_listen: Option<SocketAddr>,
     /// Where workflows are kept.
     pub(crate) database: DatabaseSettings,
     /// What carries work and hints between roles.
@@ -166,6 +168,7 @@ impl Default for Settings {
         Self {
             bind: IpAddr::from([127, 0, 0, 1]),
             http_port: 8080,
+            metrics_listen: None,
             database: DatabaseSettings::default(),
             queue: QueueSettings::default(),
             cluster: ClusterName::default(),
@@ -219,6 +222,12 @@ const SETTINGS: &[Setting] = &[
         secret: false,
         set: |s, v| parse(v, "a port (0 to 65535)").map(|port| s.http_port = port),
         get: |s| s.http_port.to_string(),
+    },
+    Setting {
+        path: "server.metrics_listen",
+        secret: false,
+        set: |s, v| address(v).map(|listen| s.metrics_listen = listen),
+        get: |s| s.metrics_listen.map(|address| address.to_string()).unwrap_or_default(),
     },
     Setting {
         path: "database.url",

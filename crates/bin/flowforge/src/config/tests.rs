@@ -41,6 +41,7 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
     assert_eq!(
         printed,
         "server:\n  bind: 127.0.0.1  # default\n  http_port: 5  # --listen\n\
+         \x20 metrics_listen: \"\"  # default\n\
          database:\n  url: \"\"  # default\n  url_file: \"\"  # default\n\
          \x20 password_file: \"\"  # default\n\
          queue:\n  addresses: \"\"  # default\n  cluster: false  # default\n\
@@ -89,7 +90,7 @@ fn json_is_read_as_well() {
 
 #[test]
 fn every_mistake_names_its_key_and_its_source() {
-    let known = "known are server.bind, server.http_port, database.url, database.url_file, database.password_file, queue.addresses, queue.cluster, queue.password_file, queue.prefix, role.cluster, role.lease_seconds, executor.concurrency, \
+    let known = "known are server.bind, server.http_port, server.metrics_listen, database.url, database.url_file, database.password_file, queue.addresses, queue.cluster, queue.password_file, queue.prefix, role.cluster, role.lease_seconds, executor.concurrency, \
                  executor.ff_run, executor.images, executor.secrets_dir, artifacts.repository, artifacts.directory, artifacts.endpoint, artifacts.bucket, artifacts.region, artifacts.insecure, artifacts.access_key_file, artifacts.secret_key_file, logs.endpoint, logs.listen, logs.token_file, logs.spool_mib, scheduler.listen, scheduler.url, scheduler.token_file, http.allow, retry.default_limit, retry.default_policy, retry.per_second, retry.percent, retry.burst, retention.completed, retention.succeeded, retention.failed, retention.archive, logging.level, logging.format, \
                  auth.token, kubernetes.tasks, kubernetes.kubeconfig, kubernetes.sdk_image, kubernetes.listen, kubernetes.api_endpoint, kubernetes.pod_security, kubernetes.registries, kubernetes.pull_secrets, kubernetes.pull_policy, kubernetes.forbidden";
     let cases = [

@@ -168,6 +168,7 @@ fn api<Q: Shared>(
     }
     config.nudge = intent(around_queue("api", ground.queue.clone()));
     let api = Api::new(Arc::clone(&ground.store), logs, hub.clone(), config);
+    crate::start::probes(runtime, settings, &api, &ground.stop)?;
     let endpoint = ground.data.publish(&url, &token)?;
     let concurrency = if ground.roles.executor { settings.concurrency } else { 0 };
     Banner { url: &url, token: &token, data: ground.data.path(), concurrency, unfinished: 0 }
