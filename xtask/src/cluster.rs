@@ -19,10 +19,11 @@ mod simulated;
 mod status;
 mod up;
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use clap::{Args, Subcommand};
 
 use place::Place;
@@ -44,10 +45,27 @@ pub(crate) fn hide_ours(server: &mut Command) {
     }
 }
 
+/// Lets a server run tasks as pods of the cluster, which find it at this port.
+pub(crate) fn run_in_pods(server: &mut Command, kubeconfig: &Path, port: u16) {
+    hide_ours(server);
+    server
+        .env("FLOWFORGE_KUBERNETES_TASKS", "kubernetes")
+        .env("FLOWFORGE_KUBERNETES_KUBECONFIG", kubeconfig)
+        .env("FLOWFORGE_KUBERNETES_SDK_IMAGE", SDK_IMAGE)
+        .env("FLOWFORGE_KUBERNETES_LISTEN", format!("0.0.0.0:{port}"))
+        .env("FLOWFORGE_KUBERNETES_API_ENDPOINT", format!("http://{HOST}:{port}"));
+}
+
+/// Free at this moment: pods must be told where a server is before it says it.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
+    let free = TcpListener::bind("0.0.0.0:0").and_then(|free| free.local_addr());
+    Ok(free.context("find a free port")?.port())
+}
+
 /// Where pods find this machine.
-pub(crate) const HOST: &str = "10.244.0.1";
+const HOST: &str = "10.244.0.1";
 /// The image of the SDK.
-pub(crate) const SDK_IMAGE: &str = concat!("flowforge/sdk:", env!("CARGO_PKG_VERSION"));
+const SDK_IMAGE: &str = concat!("flowforge/sdk:", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArguments {

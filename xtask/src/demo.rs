@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::IsTerminal;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -64,22 +63,10 @@ fn pods(
     data_dir: &Path,
     (database, kubeconfig): (&postgres::Server, &Path),
 ) -> anyhow::Result<Server> {
-    // Free at this moment: pods must be told where before the server says it.
-    let port = TcpListener::bind("0.0.0.0:0").and_then(|free| free.local_addr());
-    let port = port.context("find a free port")?.port();
     let mut command = Command::new(release.join("flowforge"));
     command.env("FLOWFORGE_DATABASE_URL", database.url());
-    cluster::hide_ours(&mut command);
-    for (name, value) in [
-        ("TASKS", "kubernetes".to_owned()),
-        ("KUBECONFIG", kubeconfig.display().to_string()),
-        ("SDK_IMAGE", cluster::SDK_IMAGE.to_owned()),
-        ("LISTEN", format!("0.0.0.0:{port}")),
-        ("API_ENDPOINT", format!("http://{}:{port}", cluster::HOST)),
-        ("PULL_POLICY", "if-not-present".to_owned()),
-    ] {
-        command.env(format!("FLOWFORGE_KUBERNETES_{name}"), value);
-    }
+    cluster::run_in_pods(&mut command, kubeconfig, cluster::free_port()?);
+    command.env("FLOWFORGE_KUBERNETES_PULL_POLICY", "if-not-present");
     Server::start_all(command, release, data_dir)
 }
 

@@ -134,8 +134,7 @@ impl Run {
     /// For how long a leaf runs at a time, where that is known before its inputs are.
     #[must_use]
     pub fn lasts(&self, plan: &Plan, node: NodeIx) -> Option<Millis> {
-        let template =
-            self.nodes.get(node.index()).and_then(|node| plan.template(node.template))?;
+        let template = self.template_of(plan, node)?;
         let late = template.late.iter().any(|(setting, _)| *setting == Setting::ActiveDeadline);
         template.active_deadline.filter(|_| !late)
     }

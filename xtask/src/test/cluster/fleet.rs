@@ -1,7 +1,6 @@
 //! Roles that are servers of their own, whose tasks are pods.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -38,9 +37,7 @@ impl Fleet {
         fs::create_dir_all(&directory).context("create the data directory")?;
         let (redis, database) = (Redis::start(&directory)?, postgres::Server::start()?);
         let mut fleet = Self { release, directory, database, redis, members: Vec::new() };
-        // Free at this moment: pods must be told where before the server says it.
-        let port = TcpListener::bind("0.0.0.0:0").and_then(|free| free.local_addr());
-        let port = port.context("find a free port")?.port();
+        let port = cluster::free_port()?;
         for role in ROLES {
             fleet.spawn(role, kubeconfig, port)?;
         }
@@ -54,23 +51,14 @@ impl Fleet {
         if role == "api-server" {
             command.args(API);
         }
-        cluster::hide_ours(&mut command);
+        cluster::run_in_pods(&mut command, kubeconfig, port);
         command
             .env("FLOWFORGE_DATABASE_URL", self.database.url())
-            .env("FLOWFORGE_QUEUE_ADDRESSES", self.redis.address());
-        for (name, value) in [
-            ("TASKS", "kubernetes".to_owned()),
-            ("KUBECONFIG", kubeconfig.display().to_string()),
-            ("SDK_IMAGE", cluster::SDK_IMAGE.to_owned()),
-            ("LISTEN", format!("0.0.0.0:{port}")),
-            ("API_ENDPOINT", format!("http://{}:{port}", cluster::HOST)),
+            .env("FLOWFORGE_QUEUE_ADDRESSES", self.redis.address())
             // Examples write where only root may.
-            ("POD_SECURITY", "baseline".to_owned()),
+            .env("FLOWFORGE_KUBERNETES_POD_SECURITY", "baseline")
             // An image that is not there is known at once, without a registry.
-            ("PULL_POLICY", "never".to_owned()),
-        ] {
-            command.env(format!("FLOWFORGE_KUBERNETES_{name}"), value);
-        }
+            .env("FLOWFORGE_KUBERNETES_PULL_POLICY", "never");
         self.members.push(Role::start(command, role, home)?);
         Ok(())
     }

@@ -276,9 +276,8 @@ fn where_an_artifact_cannot_be_is_named() {
 
 #[test]
 fn a_gang_is_refused() {
-    let main = Main::Gang { process: process(), size: 8 };
     let mut order = order(process());
-    order.work = Work::Run(Box::new(Program { init: Vec::new(), main, sidecars: Vec::new() }));
+    order.work = program(Vec::new(), Main::Gang { process: process(), size: 8 });
     let (reason, message) = refused(&order, &placement());
     assert_eq!(reason.as_str(), "not_possible");
     assert!(message.starts_with("a gang of 8 cannot run in pods"), "{message}");
