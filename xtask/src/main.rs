@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::chaos::fleet::{Campaign, Until};
+use crate::chaos::fleet::{Campaign, Harm, Until};
 use crate::conformance::Trial;
 
 /// Builds, checks, tests and shows FlowForge.
@@ -146,6 +146,10 @@ struct ChaosArguments {
     /// Harm for so long, however many kills that are
     #[arg(long, requires = "fleet", conflicts_with = "kills", value_name = "MINUTES")]
     minutes: Option<u32>,
+    /// Instead of faults by chance: lose the answer of each tenth call by which a server changes
+    /// something, until so many are lost
+    #[arg(long, requires = "fleet", conflicts_with_all = ["kills", "minutes", "only"], value_name = "COUNT")]
+    lost_answers: Option<u32>,
     /// Only these kinds of faults; without kills among them, --kills counts all
     #[arg(long, requires = "fleet", value_delimiter = ',', value_name = "KINDS")]
     only: Vec<chaos::fleet::Kind>,
@@ -168,9 +172,13 @@ impl ChaosArguments {
         if !self.fleet {
             return chaos::run(self.kills, self.seed);
         }
-        let until = self.minutes.map_or(Until::Kills(self.kills), Until::Minutes);
+        let harm = match (self.minutes, self.lost_answers) {
+            (Some(minutes), _) => Harm::Storm(Until::Minutes(minutes)),
+            (_, Some(answers)) => Harm::LostAnswers(answers),
+            _ => Harm::Storm(Until::Kills(self.kills)),
+        };
         let Self { seed, only, lease, pause, json, .. } = self;
-        chaos::fleet::run(&Campaign { until, seed, only, lease, pause, json })
+        chaos::fleet::run(&Campaign { harm, seed, only, lease, pause, json })
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::chaos::fleet::{Campaign, Extent, Until};
+use crate::chaos::fleet::{Campaign, Extent, Harm, Until};
 use crate::workspace::{Metadata, cargo, describe, on_ci, which};
 use crate::{chaos, conformance, demo, examples, sim};
 
@@ -268,7 +268,7 @@ fn fleet() -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     let line = format!("cargo xtask chaos --fleet --kills {FLEET_KILLS}");
     let campaign = Campaign {
-        until: Until::Kills(FLEET_KILLS),
+        harm: Harm::Storm(Until::Kills(FLEET_KILLS)),
         seed: 1,
         only: Vec::new(),
         lease: 2,

@@ -3,7 +3,7 @@
 //!
 //! All effects of a role go through ports, so the places are the calls of those: `controller.commit` is
 //! before a commit, `controller.commit.done` after it. `FLOWFORGE_FAILPOINTS` names them, with what
-//! happens and at which call: `executor.claim.done=kill@2,executor.report=lost-answer@1`.
+//! happens and at which call, or at each third: `executor.claim.done=kill@2,executor.report=lost-answer%3`.
 
 mod point;
 mod queue;

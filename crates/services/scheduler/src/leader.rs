@@ -1,6 +1,6 @@
 //! The scheduler that leads: what controllers committed in, reservations out.
 //!
-//! It waits for nothing but the store and never looks at a clock. After any error it is spent: a new
+//! It waits for nothing but the store and has no clock. After any error it is spent: a new
 //! one begins with a snapshot, because what the store holds decides.
 
 use std::collections::BTreeMap;
@@ -102,11 +102,16 @@ impl<S: Reservations + Organizations> Leader<S> {
     }
 
     /// Takes in what was called since, gives locks, and admits as many attempts as there is room
-    /// for among `capacity`.
+    /// for among `capacity`. `now` is asked after the calls were read: who is admitted in the place of
+    /// somebody is so after the other's end.
     ///
     /// # Errors
     /// The store's; this leader is spent then.
-    pub async fn turn(&mut self, now: Timestamp, capacity: u64) -> Result<Decided, StoreError> {
+    pub async fn turn(
+        &mut self,
+        now: impl FnOnce() -> Timestamp,
+        capacity: u64,
+    ) -> Result<Decided, StoreError> {
         let mut decided = Decided::default();
         let seen: Vec<_> = self.seen.iter().map(|(shard, seq)| (*shard, *seq)).collect();
         let entries = self.store.calls(self.epoch, &seen, ENTRIES).await?;
@@ -124,6 +129,7 @@ impl<S: Reservations + Organizations> Leader<S> {
                 play(call, &mut self.admission);
             }
         }
+        let now = now();
         self.grant(now, &mut decided).await?;
         self.admission.resize(u32::try_from(capacity).unwrap_or(u32::MAX));
         self.admit(now, &mut decided).await?;

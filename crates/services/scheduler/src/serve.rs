@@ -149,7 +149,7 @@ where
 
     /// One turn, and what follows from it.
     async fn lead(&self, term: &mut Term<S>, capacity: u64) -> Result<bool, StoreError> {
-        let decided = term.leader.turn(self.clock.now(), capacity).await?;
+        let decided = term.leader.turn(|| self.clock.now(), capacity).await?;
         let again = decided.again;
         self.hand_out(term.epoch, decided).await;
         if Instant::now() >= term.repair_at {

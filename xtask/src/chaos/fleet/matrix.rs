@@ -122,7 +122,7 @@ pub(crate) fn run(extent: Extent, only: Option<&str>) -> anyhow::Result<ExitCode
     let chosen = |cell: &Cell| only.is_none_or(|text| cell.failpoints.contains(text));
     let cells: Vec<Cell> = cells(extent).into_iter().filter(chosen).collect();
     ensure!(!cells.is_empty(), "no such place");
-    let mut fleet = Fleet::start(build()?, LEASE, ROLES)?;
+    let mut fleet = Fleet::start(build()?, LEASE, ROLES, String::new())?;
     let (mut visited, mut never) = (0, Vec::new());
     let begun = Instant::now();
     for (number, cell) in cells.iter().enumerate() {
@@ -268,7 +268,7 @@ fn ended(fleet: &Fleet, client: &Client, id: &str) -> anyhow::Result<bool> {
 }
 
 /// The server with its failpoints, in a folder of its own: a release must not be taken for it.
-fn build() -> anyhow::Result<PathBuf> {
+pub(super) fn build() -> anyhow::Result<PathBuf> {
     succeed(cargo().args(["build", "-p", "flowforge", "--features", "failpoints"]))?;
     let target = target()?;
     let folder = target.join("failpoints/programs");

@@ -54,6 +54,8 @@ pub(super) struct Fleet {
     members: Vec<Member>,
     /// How often servers of a role were harmed in which way.
     harmed: BTreeMap<(Kind, &'static str), u32>,
+    /// What happens where in every server for which nothing else is said.
+    failpoints: String,
 }
 
 /// Less than the executors have slots for, and than there are users: everything is near its limit.
@@ -69,6 +71,7 @@ impl Fleet {
         release: PathBuf,
         lease: u64,
         roles: &[&'static str],
+        failpoints: String,
     ) -> anyhow::Result<Self> {
         let directory = release.with_file_name("fleet");
         if directory.exists() {
@@ -83,6 +86,7 @@ impl Fleet {
             lease: Duration::from_secs(lease),
             members: Vec::new(),
             harmed: BTreeMap::new(),
+            failpoints,
         };
         for role in roles {
             fleet.add(role)?;
@@ -101,7 +105,7 @@ impl Fleet {
         let line = |upstream, speaks| Proxy::start(upstream, speaks).context("start a proxy");
         let database = line(Upstream::Unix(self.database.socket()), Speaks::Postgres)?;
         let queue = line(Upstream::Unix(self.redis.socket()), Speaks::Anything)?;
-        let server = self.spawn(role, &home, (&database, &queue), "")?;
+        let server = self.spawn(role, &home, (&database, &queue), &self.failpoints)?;
         let (goes_on_at, healed_at) = (None, None);
         self.members.push(Member { server, database, queue, goes_on_at, healed_at });
         Ok(())
@@ -243,7 +247,8 @@ impl Fleet {
             }
             if member.server.ended()?.is_some() {
                 member.goes_on_at = None;
-                self.spawn_again(number, "")?;
+                let failpoints = self.failpoints.clone();
+                self.spawn_again(number, &failpoints)?;
             }
         }
         Ok(())
@@ -260,8 +265,13 @@ impl Fleet {
     }
 
     /// How many commits were carried out without an answer.
-    pub(super) fn lost_answers(&self) -> u64 {
+    pub(super) fn lost_commits(&self) -> u64 {
         self.members.iter().map(|member| member.database.lost()).sum()
+    }
+
+    /// What all servers said.
+    pub(super) fn logs(&self) -> impl Iterator<Item = String> {
+        self.members.iter().map(Member::log)
     }
 
     /// The ends of all logs.

@@ -20,13 +20,20 @@ pub(super) struct Report {
     /// From the last fault until nothing was left to do.
     pub(super) rest: Duration,
     pub(super) recoveries: BTreeMap<Kind, Vec<Recovery>>,
-    pub(super) lost_answers: u64,
+    pub(super) lost_commits: u64,
+    /// Calls of servers that did what they should and failed then, by place.
+    pub(super) lost_answers: BTreeMap<String, usize>,
     pub(super) harmed: BTreeMap<(Kind, &'static str), u32>,
     pub(super) history: History,
     pub(super) submitted: Submitted,
 }
 
 impl Report {
+    /// Calls of servers whose answers were lost.
+    pub(super) fn answers(&self) -> usize {
+        self.lost_answers.values().sum()
+    }
+
     pub(super) fn show(&self, faults: &[(Kind, Instant)]) -> anyhow::Result<()> {
         print!("{}", self.table(faults));
         let Some(path) = &self.campaign.json else { return Ok(()) };
@@ -57,6 +64,12 @@ impl Report {
             let roles = roles.collect::<Vec<_>>().join(", ");
             text.push_str(&format!("{:<18} {roles}\n", kind.name()));
         }
+        if !self.lost_answers.is_empty() {
+            text.push_str(&format!("{} calls done and not answered:\n", self.answers()));
+        }
+        for (place, count) in &self.lost_answers {
+            text.push_str(&format!("{place:<24} {count:>7}\n"));
+        }
         let History { workflows, tasks, attempts, lost_attempts, .. } = self.history;
         let Submitted { acknowledged, repeated, replayed } = self.submitted;
         text.push_str(&format!(
@@ -72,7 +85,7 @@ impl Report {
             faults.len(),
             self.seconds,
             self.rest.as_secs_f64(),
-            self.lost_answers,
+            self.lost_commits,
             self.history.witnessed_processes,
             self.history.witnessed_tasks,
             self.history.late_processes,
@@ -105,7 +118,8 @@ impl Report {
                 .map(|(kind, roles)| (kind.name(), json!(roles)))
                 .collect::<serde_json::Map<_, _>>(),
             "rest_seconds": self.rest.as_secs_f64(),
-            "commits_without_answer": self.lost_answers,
+            "commits_without_answer": self.lost_commits,
+            "calls_without_answer": self.lost_answers,
             "submissions": {
                 "acknowledged": self.submitted.acknowledged,
                 "lost": 0,

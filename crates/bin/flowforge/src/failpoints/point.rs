@@ -1,5 +1,6 @@
 //! What is to happen where, and that it happens.
 
+use std::num::NonZeroU64;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,9 +29,26 @@ pub(crate) enum Action {
 struct Point {
     name: String,
     action: Action,
-    /// At this call, counted from 1, and at no other.
-    hit: u64,
+    hit: Hit,
     calls: AtomicU64,
+}
+
+/// At which calls, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hit {
+    /// At this one, and at no other.
+    At(u64),
+    /// At each whose number this divides.
+    Every(NonZeroU64),
+}
+
+impl Hit {
+    fn is(self, call: u64) -> bool {
+        match self {
+            Self::At(hit) => call == hit,
+            Self::Every(step) => call.is_multiple_of(step.get()),
+        }
+    }
 }
 
 /// Takes what is to happen where out of the environment.
@@ -43,7 +61,12 @@ pub(crate) fn take(environment: &mut Vec<(String, String)>) -> anyhow::Result<()
 fn parse(text: &str) -> anyhow::Result<Vec<Point>> {
     let point = |text: &str| {
         let (name, rest) = text.split_once('=').context("no `=`")?;
-        let (action, hit) = rest.split_once('@').context("no `@`")?;
+        let at = rest.find(['@', '%']).context("no `@` and no `%`")?;
+        let (action, hit) = rest.split_at(at);
+        let hit = match hit.split_at(1) {
+            ("@", call) => Hit::At(call.parse().context("no number after `@`")?),
+            (_, step) => Hit::Every(step.parse().context("no number from 1 on after `%`")?),
+        };
         let action = match action {
             "kill" => Action::Kill,
             "stop" => Action::Stop,
@@ -51,7 +74,6 @@ fn parse(text: &str) -> anyhow::Result<Vec<Point>> {
             "lost-answer" => Action::LostAnswer,
             _ => bail!("`{action}` is none of kill, stop, error, lost-answer"),
         };
-        let hit = hit.parse().context("no number after `@`")?;
         Ok(Point { name: name.to_owned(), action, hit, calls: AtomicU64::new(0) })
     };
     let words = text.split(',').filter(|word| !word.is_empty());
@@ -68,7 +90,7 @@ pub(crate) fn reach(role: &str, name: &str, done: bool) -> Option<Action> {
     };
     let mut left = None;
     for point in points.iter().filter(matches) {
-        if point.calls.fetch_add(1, Ordering::Relaxed) + 1 != point.hit {
+        if !point.hit.is(point.calls.fetch_add(1, Ordering::Relaxed) + 1) {
             continue;
         }
         tracing::warn!(point = point.name, action = ?point.action, "failpoint");
@@ -112,12 +134,17 @@ mod tests {
 
     #[test]
     fn what_happens_where_is_read_and_nonsense_is_refused() {
-        let points = parse("controller.commit=kill@2,executor.claim.done=stop@1").unwrap();
+        let points = parse("controller.commit=kill@2,executor.claim.done=stop%3").unwrap();
         let shown: Vec<_> = points.iter().map(|p| (p.name.as_str(), p.action, p.hit)).collect();
-        let expected =
-            [("controller.commit", Action::Kill, 2), ("executor.claim.done", Action::Stop, 1)];
+        let third = Hit::Every(NonZeroU64::new(3).unwrap());
+        let expected = [
+            ("controller.commit", Action::Kill, Hit::At(2)),
+            ("executor.claim.done", Action::Stop, third),
+        ];
         assert_eq!(shown, expected);
-        for bad in ["a", "a=kill", "a=burn@1", "a=kill@x"] {
+        let calls = |hit: Hit| (1..=6).filter(|call| hit.is(*call)).collect::<Vec<u64>>();
+        assert_eq!((calls(Hit::At(2)), calls(third)), (vec![2], vec![3, 6]));
+        for bad in ["a", "a=kill", "a=burn@1", "a=kill@x", "a=kill%0"] {
             let error = parse(bad).unwrap_err().to_string();
             assert!(error.contains(bad), "{error}");
         }

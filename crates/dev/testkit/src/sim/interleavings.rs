@@ -186,7 +186,7 @@ fn to_the_end(
         if world.status(id).terminal() {
             return begun;
         }
-        let decided = block_on(leader.turn(world.now, 10)).unwrap();
+        let decided = block_on(leader.turn(|| world.now, 10)).unwrap();
         begun += runs.take(&decided.dispatches).len();
         runs.finish(world);
     }
@@ -201,7 +201,7 @@ fn a_cancel_that_is_acknowledged_before_an_admission_commits_keeps_it_out() {
     controls.turn(&world).unwrap();
 
     let released = world.store.hold_next();
-    let mut admission = Box::pin(leader.turn(world.now, 10));
+    let mut admission = Box::pin(leader.turn(|| world.now, 10));
     assert!(poll(&mut admission).is_pending(), "the admission is on its way");
     world.cancel(id);
     released.store(true, Ordering::SeqCst);
@@ -212,7 +212,28 @@ fn a_cancel_that_is_acknowledged_before_an_admission_commits_keeps_it_out() {
     assert_eq!(runs.take(&[id_of_first(id)]), [], "whoever is sent it all the same is refused");
     controls.turn(&world).unwrap();
     assert_eq!(world.status(id), WorkflowStatus::Cancelled);
-    assert_eq!(block_on(leader.turn(world.now, 10)).unwrap().dispatches, []);
+    assert_eq!(block_on(leader.turn(|| world.now, 10)).unwrap().dispatches, []);
+}
+
+/// Otherwise who takes a place would seem to have had it before the other left it.
+#[test]
+fn the_time_of_an_admission_is_after_all_ends_that_made_room_for_it() {
+    let world = World::new();
+    let (mut controls, mut leader, runs) = (world.controls(1), world.leader(2), world.runs(3));
+    let first = world.submit(1, TWO_STEPS);
+    world.submit(2, TWO_STEPS);
+    controls.turn(&world).unwrap();
+    let admitted = block_on(leader.turn(|| world.now, 1)).unwrap().dispatches;
+    assert_eq!(admitted, [id_of_first(first)]);
+    assert_eq!(runs.take(&admitted), admitted);
+    runs.finish(&world);
+
+    let ends_meanwhile = || {
+        controls.turn(&world).unwrap();
+        world.now
+    };
+    assert_eq!(block_on(leader.turn(ends_meanwhile, 1)).unwrap().dispatches, []);
+    assert_eq!(block_on(leader.turn(|| world.now, 1)).unwrap().dispatches.len(), 1);
 }
 
 #[test]
@@ -221,7 +242,7 @@ fn a_cancel_after_an_admission_finds_the_attempt_and_ends_it() {
     let (mut controls, mut leader, runs) = (world.controls(1), world.leader(2), world.runs(3));
     let id = world.submit(1, TWO_STEPS);
     controls.turn(&world).unwrap();
-    let dispatches = block_on(leader.turn(world.now, 10)).unwrap().dispatches;
+    let dispatches = block_on(leader.turn(|| world.now, 10)).unwrap().dispatches;
     assert_eq!(dispatches, [id_of_first(id)]);
 
     world.cancel(id);
@@ -298,7 +319,7 @@ fn what_was_on_its_way_when_the_queue_lost_everything_is_sent_again_and_begins_o
     let (mut controls, mut leader, runs) = (world.controls(1), world.leader(2), world.runs(3));
     let id = world.submit(1, TWO_STEPS);
     controls.turn(&world).unwrap();
-    let lost = block_on(leader.turn(world.now, 10)).unwrap().dispatches;
+    let lost = block_on(leader.turn(|| world.now, 10)).unwrap().dispatches;
     assert_eq!(lost, [id_of_first(id)]);
     assert_eq!(block_on(leader.repair(world.now)).unwrap().dispatches, [], "it may be on its way");
 

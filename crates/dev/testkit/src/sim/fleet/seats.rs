@@ -136,7 +136,7 @@ impl Scheduling {
             return Ok((dispatches, None));
         };
         let mut work = async || {
-            let decided = leader.turn(now, self.capacity).await?;
+            let decided = leader.turn(|| now, self.capacity).await?;
             dispatches.extend(decided.dispatches);
             if dice.chance(20) {
                 dispatches.extend(leader.repair(now).await?.dispatches);
