@@ -104,7 +104,7 @@ mod tests {
 
         let mut here = LocalAdmission::new(100, Retries::default());
         here.share_among(&entities(7));
-        let id = WorkflowId::from(uuid::Uuid::from_u128(1));
+        let id: WorkflowId = "01890a5d-ac96-774b-bcce-b302099a8001".parse().unwrap();
         let template = Some(TemplateKey::of("fetch"));
         let of = |node| Ready { template, ..ready(id, node, 50) };
         here.admit(NOW, 0);
