@@ -155,10 +155,10 @@ async fn a_retry_whose_template_breaks_again_and_again_says_when_the_next_one_tr
     assert_eq!((&said["code"], &said["until"]), (&json!("CIRCUIT_OPEN"), &at));
     assert_eq!(
         said["text"],
-        "It is a retry, and the last 20 attempts of template main in its project broke: its retries wait, and one of \
+        "It is a retry, and the last 20 attempts of template t in its project broke: its retries wait, and one of \
          them tries after a pause. 1 other before it."
     );
-    let circuit = json!({"template": "main", "failures": 20, "ahead": 1, "at": at});
+    let circuit = json!({"template": "t", "failures": 20, "ahead": 1, "at": at});
     assert_eq!(said["queue"]["circuit"], circuit);
     says(None);
     let said = why(&server, id, 2).await;
