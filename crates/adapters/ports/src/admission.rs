@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use flowforge_model::attempt::{AttemptKey, Outcome};
+use flowforge_model::attempt::{AttemptKey, Outcome, TemplateKey};
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::quota::{Amounts, Entity};
 use flowforge_model::resources::{ResourceList, Resources};
@@ -41,6 +41,9 @@ pub struct Ready {
     /// An attempt of the same task failed before. Controllers of earlier versions do not say.
     #[serde(default)]
     pub retry: bool,
+    /// Its template. Controllers of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateKey>,
 }
 
 fn default_project() -> EntityId {

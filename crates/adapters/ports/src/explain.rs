@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 pub use metrics::{Family, FamilyKind, Sample};
 pub use simulation::{CHANGED, GROUPS, Group, SIMULATED, Simulated, Simulation};
-pub use why::{Cure, Holding, Member, Points, Raise, Rank, Rationed, Rival, Short, Side, Why};
+pub use why::{
+    Cure, Holding, Member, Points, Raise, Rank, Rationed, Rival, Short, Side, Tripped, Why,
+};
 
 /// Entities that are asked about at a time.
 pub const ENTITIES: usize = 1000;

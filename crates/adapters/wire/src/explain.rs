@@ -24,7 +24,8 @@ pub struct TaskWhy {
     /// In a word: `DEPENDENCY`, `BACKOFF`, `LOCK`, `PAUSED`, `SUSPENDED`, `RUNNING`, `ENDED`, or of a
     /// task in the scheduler's queue `QUOTA_FULL`, `PARENT_FULL`, `CAPACITY_FULL`,
     /// `EXCEEDS_QUOTA_FOREVER`, `NO_SUCH_QUEUE`, `BEHIND_FAIR_SHARE`, `BEHIND_PRIORITY`,
-    /// `BEHIND_CLAIM`, `RETRY_BUDGET`, `WORKFLOW_LIMIT`, `NEXT`, `ON_ITS_WAY`; expect more.
+    /// `BEHIND_CLAIM`, `CIRCUIT_OPEN`, `RETRY_BUDGET`, `WORKFLOW_LIMIT`, `NEXT`, `ON_ITS_WAY`;
+    /// expect more.
     pub code: String,
     /// The same in a sentence, for people.
     pub text: String,
@@ -65,6 +66,9 @@ pub struct QueueWhy {
     /// The budget for retries that it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_budget: Option<RetryBudget>,
+    /// The circuit that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<Circuit>,
     /// Its priority now.
     pub priority: Priority,
     /// What would let it start; each of them alone takes away what `code` names.
@@ -114,6 +118,21 @@ pub struct RetryBudget {
     pub burst: u32,
     /// When its token is there if nothing succeeds until then.
     pub at: Time,
+}
+
+/// A retry that waits because attempts of its template break one after the other: one at a time tries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Circuit {
+    /// Which template of its project.
+    pub template: String,
+    /// So many attempts in a row broke.
+    pub failures: u32,
+    /// Retries of the template that come before it; counted up to a thousand.
+    pub ahead: u64,
+    /// When the next one tries; none while one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
 }
 
 /// Too little of something.

@@ -21,8 +21,8 @@ pub mod time;
 pub mod workflow;
 
 pub use explain::{
-    Amount, Cure, Holder, Place, Priority, QueueWhy, Rank, RetryBudget, Rival, Short, Side,
-    TaskWhy, Usage, UsageReport, Used, WhyGroup, WorkflowWhy,
+    Amount, Circuit, Cure, Holder, Place, Priority, QueueWhy, Rank, RetryBudget, Rival, Short,
+    Side, TaskWhy, Usage, UsageReport, Used, WhyGroup, WorkflowWhy,
 };
 pub use feed::{Event, Feed, LogLine, Page};
 pub use fleet::{DeadAttempt, DeadLetter, Redriven, RedrivenAttempt, Server};

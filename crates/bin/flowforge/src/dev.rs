@@ -26,7 +26,7 @@ use flowforge_svc_controller::{
 };
 use flowforge_svc_cron::{Config as CronConfig, Mailbox as Schedules};
 use flowforge_svc_executor::{Executor, Ledger};
-use flowforge_svc_scheduler::{LocalAdmission, RetryBudget};
+use flowforge_svc_scheduler::{LocalAdmission, Retries};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -267,7 +267,7 @@ fn logs(data: &DataDir, hub: Hub) -> anyhow::Result<Arc<Logs>> {
 }
 
 /// Makes empty schedulers.
-fn admission(concurrency: u32, retries: RetryBudget) -> impl Fn() -> LocalAdmission {
+fn admission(concurrency: u32, retries: Retries) -> impl Fn() -> LocalAdmission {
     move || LocalAdmission::new(concurrency, retries)
 }
 

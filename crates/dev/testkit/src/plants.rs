@@ -5,9 +5,9 @@ use flowforge_model::attempt::{AttemptKey, Outcome};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::plan::{Body, Needs, Plan};
 use flowforge_model::quota::Entity;
-use flowforge_model::time::Timestamp;
+use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
-use flowforge_svc_scheduler::{LocalAdmission, RetryBudget};
+use flowforge_svc_scheduler::{LocalAdmission, Retries, RetryBreaker, RetryBudget};
 
 /// A bug made on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,10 @@ pub fn misread(plant: Option<Plant>, mut plan: Plan) -> Plan {
 }
 
 /// What tenants may retry in simulations: so little that retries wait.
-pub(crate) const RETRIES: RetryBudget = RetryBudget { per_second: 5, percent: 20, burst: 2 };
+pub(crate) const RETRIES: Retries = Retries {
+    budget: RetryBudget { per_second: 5, percent: 20, burst: 2 },
+    breaker: RetryBreaker { failures: 2, pause: Millis(1000) },
+};
 
 /// The real admission, with or without a bug.
 #[derive(Debug)]

@@ -127,6 +127,12 @@ impl Run {
         self.template_of(plan, node).map_or(1, Template::pods)
     }
 
+    /// The name of the template that a node was made from.
+    #[must_use]
+    pub fn template_name<'p>(&self, plan: &'p Plan, node: NodeIx) -> Option<&'p str> {
+        self.template_of(plan, node).map(|template| &*template.name)
+    }
+
     fn template_of<'p>(&self, plan: &'p Plan, node: NodeIx) -> Option<&'p Template> {
         self.nodes.get(node.index()).and_then(|node| plan.template(node.template))
     }

@@ -299,6 +299,21 @@ pub struct Report {
     pub result: Option<String>,
 }
 
+/// The template of an attempt in short: where many are counted, its name would take room. Templates of different
+/// names have different keys but for chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TemplateKey(pub u64);
+
+impl TemplateKey {
+    /// The same for the same name, in every process and version (FNV-1a).
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        let add = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Self(name.bytes().fold(0xcbf2_9ce4_8422_2325, add))
+    }
+}
+
 /// How an attempt ended, as far as whoever admits retries has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,6 +2,7 @@
 
 mod audit;
 mod branch;
+mod breaker;
 mod budget;
 mod claiming;
 mod claims;
@@ -37,6 +38,8 @@ use flowforge_quota::{Drift, Tree};
 
 use crate::Candidate;
 use branch::Branches;
+use breaker::Breaker;
+pub use breaker::{RetryBreaker, Tripped};
 use budget::Rations;
 pub use budget::{Rationed, RetryBudget};
 use claims::Claims;
@@ -60,12 +63,14 @@ pub struct Settings {
     pub claim_after: Millis,
     /// How many retries each tenant may make.
     pub retries: RetryBudget,
+    /// When the retries of a template wait.
+    pub breaker: RetryBreaker,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let (precedence, retries) = (Precedence::default(), RetryBudget::default());
-        Self { precedence, claim_after: Millis(600_000), retries }
+        Self { precedence, claim_after: Millis(600_000), retries, breaker: RetryBreaker::default() }
     }
 }
 
@@ -88,7 +93,8 @@ impl Default for Settings {
 /// - A workflow that starts its first attempt takes a workflow slot and its storage in the same
 ///   decision, and keeps them until [`FairShare::end_workflow`] or [`FairShare::idle`].
 /// - A retry competes once it has a token of its tenant's [`RetryBudget`]; it gives the token back if it
-///   comes to nothing. What is no retry never waits for tokens.
+///   comes to nothing. Before that it waits while attempts of its template break one after the other: then
+///   only one at a time tries ([`RetryBreaker`]). What is no retry waits for neither.
 /// - Attempts that may not start (no room, a closed gate, a parallelism) cost nothing until that
 ///   changes.
 ///
@@ -113,6 +119,7 @@ pub struct FairShare {
     aging: BTreeSet<(Timestamp, QueueIx)>,
     cooling: Cooling,
     claims: Claims,
+    breaker: Breaker,
     rations: Rations,
     touched: Touched,
     tally: Tally,
@@ -138,6 +145,7 @@ impl FairShare {
             aging: BTreeSet::new(),
             cooling: Cooling::default(),
             claims: Claims::default(),
+            breaker: Breaker::new(settings.breaker),
             rations: Rations::new(settings.retries),
             touched: Touched::default(),
             tally: Tally::default(),
@@ -150,9 +158,18 @@ impl FairShare {
 
     /// The attempt may start. Ignored if it waits or holds something already.
     pub fn offer(&mut self, candidate: Candidate) {
-        if self.tasks.find(candidate.key).is_some() || self.rations.waits(candidate.key) {
+        let key = candidate.key;
+        if self.tasks.find(key).is_some() || self.breaker.waits(key) || self.rations.waits(key) {
             return;
         }
+        if candidate.retry && !self.breaker.take(&candidate, self.now) {
+            return;
+        }
+        self.ration(candidate);
+    }
+
+    /// Whoever needs a token takes one or waits for it; then it competes.
+    fn ration(&mut self, candidate: Candidate) {
         let tenant = self.tree.place(candidate.project).filter(|_| candidate.retry);
         let tenant = tenant.and_then(|at| self.tenant_id(at));
         if tenant.is_some_and(|tenant| !self.rations.take(tenant, &candidate, self.now)) {
@@ -169,6 +186,7 @@ impl FairShare {
 
     /// The attempt runs already: it holds what it needs, even if that makes more than there is.
     pub fn adopt(&mut self, candidate: Candidate) {
+        self.breaker.forget(candidate.key, self.now);
         self.rations.forget(candidate.key);
         match self.tasks.find(candidate.key) {
             Some((_, Task { state: State::Held { .. }, .. })) => return,
@@ -187,6 +205,12 @@ impl FairShare {
 
     /// The attempt is not wanted any more. One that runs keeps what it holds until released.
     pub fn withdraw(&mut self, key: AttemptKey) {
+        self.breaker.forget(key, self.now);
+        self.leave(key);
+    }
+
+    /// It competes no more, nor stands in the line of its tenant.
+    fn leave(&mut self, key: AttemptKey) {
         self.rations.forget(key);
         if let Some((at, task @ Task { state: State::Waiting(..), .. })) = self.tasks.find(key) {
             self.unwait(at);
@@ -208,11 +232,66 @@ impl FairShare {
     }
 
     /// The attempt ended like this, or came to nothing if that is not said: it is released, and its
-    /// tenant's budget for retries gains by what it did.
+    /// tenant's budget for retries and the circuit of its template learn what it did.
     pub fn end(&mut self, key: AttemptKey, outcome: Option<Outcome>) {
         if let Some((_, task @ Task { state: State::Held { .. }, .. })) = self.tasks.find(key) {
             self.account(&task, outcome);
             self.release(key);
+            self.judge(&task, outcome);
+        }
+    }
+
+    /// What an end says about the template.
+    fn judge(&mut self, task: &Task, outcome: Option<Outcome>) {
+        let of = self.tree.entity(task.place).and_then(|project| Some((project, task.template?)));
+        match (outcome, of) {
+            (Some(Outcome::Succeeded), Some(of)) => {
+                for retry in self.breaker.close(of) {
+                    self.ration(retry);
+                }
+            }
+            (Some(Outcome::Broken), Some(of)) => {
+                if self.breaker.broke(of, task.key, self.now) {
+                    self.hold_back(of);
+                }
+            }
+            (Some(_) | None, _) => self.breaker.forget(task.key, self.now),
+        }
+    }
+
+    /// The circuit of a template has just opened: those of its retries that have no token yet wait for it.
+    fn hold_back(&mut self, of: breaker::Subject) {
+        let about = |retry: &Candidate| breaker::subject(retry) == Some(of);
+        let retries = self.rations.iter().map(|(_, retry)| *retry).filter(about);
+        let retries: Vec<Candidate> = retries.collect();
+        for retry in retries {
+            self.rations.forget(retry.key);
+            self.breaker.take(&retry, self.now);
+        }
+    }
+
+    /// Lets the next retry try where a pause is over. One that has its turn and cannot start makes room for
+    /// the others: its workflow may be paused.
+    fn let_try(&mut self) {
+        while let Some((of, trial)) = self.breaker.due(self.now) {
+            if let Some(key) = trial {
+                let task = self.tasks.find(key).map(|(_, task)| task);
+                let runs = task.is_some_and(|task| matches!(task.state, State::Held { .. }));
+                let waits = !runs && (task.is_some() || self.rations.waits(key));
+                if runs || waits && self.breaker.alone(of) {
+                    self.breaker.stay(of, self.now);
+                    continue;
+                }
+                if waits {
+                    self.leave(key);
+                    self.breaker.step_back(key);
+                } else {
+                    self.breaker.forget(key, self.now);
+                }
+            }
+            if let Some(retry) = self.breaker.next_trial(of, self.now) {
+                self.ration(retry);
+            }
         }
     }
 
@@ -348,16 +427,16 @@ impl FairShare {
         self.held
     }
 
-    /// How many attempts wait, those held back by a gate, a parallelism or a budget included.
+    /// How many attempts wait, those held back by a gate, a parallelism, a circuit or a budget included.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.tasks.len() - self.held + self.rations.len()
+        self.tasks.len() - self.held + self.breaker.len() + self.rations.len()
     }
 
     /// When somebody may be admitted because of the time alone.
     #[must_use]
     pub fn next_retry(&self) -> Option<Timestamp> {
-        self.rations.next()
+        self.breaker.next().into_iter().chain(self.rations.next()).min()
     }
 
     /// Who shares, and what is used.
@@ -378,6 +457,7 @@ impl FairShare {
     /// not be any more.
     fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
+        self.let_try();
         for retry in self.rations.let_go(self.now) {
             self.compete(&retry);
         }

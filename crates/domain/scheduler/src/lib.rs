@@ -13,12 +13,12 @@ mod metrics;
 mod what_if;
 mod why;
 
-use flowforge_model::attempt::AttemptKey;
+use flowforge_model::attempt::{AttemptKey, TemplateKey};
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::Amounts;
 use flowforge_model::time::{Millis, Timestamp};
 
-pub use fair::{FairShare, Precedence, Rationed, RetryBudget, Settings};
+pub use fair::{FairShare, Precedence, Rationed, RetryBreaker, RetryBudget, Settings, Tripped};
 pub use flowforge_quota::Blocked;
 pub use locks::{Holder, LockClaim, LockTable};
 pub use metrics::{Metrics, Pools, Size, Waits, Where};
@@ -48,4 +48,7 @@ pub struct Candidate {
     pub lasts: Option<Millis>,
     /// An attempt of the same task failed before: it takes a token of its tenant's [`RetryBudget`].
     pub retry: bool,
+    /// Its template, if that is known: what breaks again and again holds back retries of the same
+    /// ([`RetryBreaker`]).
+    pub template: Option<TemplateKey>,
 }

@@ -7,7 +7,7 @@ use flowforge_model::quota::{Amounts, Dimension, Level};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::Blocked;
 
-use crate::fair::Rationed;
+use crate::fair::{Rationed, Tripped};
 
 /// Why an attempt waits.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,8 @@ pub struct Why {
     pub claim: Option<Claimed>,
     /// The budget that it waits for.
     pub rationed: Option<Rationed>,
+    /// The circuit that it waits for.
+    pub tripped: Option<Tripped>,
     /// Its priority now.
     pub priority: Points,
     /// What would let it start: each of them alone takes away what [`Why::code`] names.
@@ -64,6 +66,8 @@ pub enum Code {
     BehindClaim,
     /// It is a retry, and its tenant has no token for it yet: [`Why::rationed`].
     RetryBudget,
+    /// It is a retry, and attempts of its template break one after the other: [`Why::tripped`].
+    CircuitOpen,
     /// Its workflow runs as many attempts as it may, or no slot is left for its workflow.
     WorkflowLimit,
     /// The gate of its workflow is closed.
@@ -88,6 +92,7 @@ impl Code {
             Self::BehindPriority => "BEHIND_PRIORITY",
             Self::BehindClaim => "BEHIND_CLAIM",
             Self::RetryBudget => "RETRY_BUDGET",
+            Self::CircuitOpen => "CIRCUIT_OPEN",
             Self::WorkflowLimit => "WORKFLOW_LIMIT",
             Self::Paused => "PAUSED",
             Self::Running => "RUNNING",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flowforge_engine::{Context, Run, StepError};
-use flowforge_model::attempt::AttemptKey;
+use flowforge_model::attempt::{AttemptKey, TemplateKey};
 use flowforge_model::id::{EntityId, NodeIx};
 use flowforge_model::plan::{Plan, RetryStrategy};
 use flowforge_model::resources::Resources;
@@ -91,6 +91,7 @@ impl Live {
             parallelism: self.plan.parallelism,
             lasts: self.run.lasts(&self.plan, key.node),
             retry: self.run.retries_node(key.node),
+            template: self.run.template_name(&self.plan, key.node).map(TemplateKey::of),
         }
     }
 

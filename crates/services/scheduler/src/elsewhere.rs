@@ -101,7 +101,7 @@ mod tests {
     use flowforge_model::id::EntityId;
     use flowforge_model::quota::Level;
 
-    use crate::{LocalAdmission, RetryBudget};
+    use crate::{LocalAdmission, Retries};
 
     /// The root gives its template's lock back and keeps that of its workflow.
     #[test]
@@ -115,7 +115,7 @@ mod tests {
             since: Timestamp(1),
             locks: locks.iter().map(|name| ((*name).to_owned(), 1)).collect(),
         };
-        let mut here = LocalAdmission::new(1, RetryBudget::default());
+        let mut here = LocalAdmission::new(1, Retries::default());
         let entity = |id, level, parent| Entity {
             id,
             level,

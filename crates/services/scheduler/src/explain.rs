@@ -9,7 +9,7 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::explain::{
     ATTEMPTS, Answer, Cure, ENTITIES, Holding, Member, Points, Question, Raise, Rank, Rationed,
-    Rival, Short, Side, Usage, Why,
+    Rival, Short, Side, Tripped, Usage, Why,
 };
 use flowforge_scheduler::{self as why, FairShare};
 
@@ -50,6 +50,7 @@ fn shown(key: AttemptKey, why: why::Why) -> Why {
         ranks: why.ranks.into_iter().map(rank).collect(),
         rival: why.rival.map(rival),
         rationed: why.rationed.map(rationed),
+        tripped: why.tripped.map(tripped),
         priority: points(why.priority),
         cures: why.cures.into_iter().map(cure).collect(),
     }
@@ -78,6 +79,10 @@ fn rival(why::Rival { key, common, ours, theirs }: why::Rival) -> Rival {
 fn rationed(why::Rationed { tenant, ahead, budget, at }: why::Rationed) -> Rationed {
     let why::RetryBudget { per_second, percent, burst } = budget;
     Rationed { tenant, ahead: count(ahead), per_second, percent, burst, at }
+}
+
+fn tripped(why::Tripped { failures, ahead, at }: why::Tripped) -> Tripped {
+    Tripped { failures, ahead: count(ahead), at }
 }
 
 fn side(why::Side { entity, share, priority }: why::Side) -> Side {

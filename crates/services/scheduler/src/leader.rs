@@ -15,10 +15,9 @@ use flowforge_ports::explain::{Answer, Question};
 use flowforge_ports::organization::Organizations;
 use flowforge_ports::reservations::{Reservations, Snapshot};
 use flowforge_ports::store::StoreError;
-use flowforge_scheduler::RetryBudget;
 
-use crate::LocalAdmission;
 use crate::elsewhere::play;
+use crate::{LocalAdmission, Retries};
 
 /// Entries read at a time.
 const ENTRIES: u32 = 2048;
@@ -57,16 +56,12 @@ pub struct Decided {
 }
 
 impl<S: Reservations + Organizations> Leader<S> {
-    /// Reads everything that is open, ready or waits, for the leader of this epoch, which grants each
-    /// tenant this budget for retries.
+    /// Reads everything that is open, ready or waits, for the leader of this epoch, which holds
+    /// back retries as this says.
     ///
     /// # Errors
     /// The store's.
-    pub async fn start(
-        store: Arc<S>,
-        epoch: u64,
-        retries: RetryBudget,
-    ) -> Result<Self, StoreError> {
+    pub async fn start(store: Arc<S>, epoch: u64, retries: Retries) -> Result<Self, StoreError> {
         let Snapshot { ready, open, slots, gated, holding, waiting, seen } =
             store.snapshot().await?;
         let mut admission = LocalAdmission::new(0, retries);

@@ -8,7 +8,18 @@ use flowforge_model::quota::Entity;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
 use flowforge_ports::explain::{Answer, Question};
-use flowforge_scheduler::{Candidate, FairShare, LockClaim, LockTable, RetryBudget, Settings};
+use flowforge_scheduler::{
+    Candidate, FairShare, LockClaim, LockTable, RetryBreaker, RetryBudget, Settings,
+};
+
+/// What holds retries back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retries {
+    /// How many each tenant may make.
+    pub budget: RetryBudget,
+    /// When those of a template wait.
+    pub breaker: RetryBreaker,
+}
 
 /// Admission inside the server's own process: fair shares below quotas, and locks.
 #[derive(Clone, Debug)]
@@ -28,11 +39,13 @@ pub struct LocalAdmission {
 }
 
 impl LocalAdmission {
-    /// Runs at most `concurrency` attempts at a time, and grants each tenant this budget for retries.
+    /// Runs at most `concurrency` attempts at a time, and holds back retries as this says.
     #[must_use]
-    pub fn new(concurrency: u32, retries: RetryBudget) -> Self {
+    pub fn new(concurrency: u32, retries: Retries) -> Self {
+        let Retries { budget: retries, breaker } = retries;
+        let settings = Settings { retries, breaker, ..Settings::default() };
         Self {
-            fair: FairShare::new(concurrency, Settings { retries, ..Settings::default() }),
+            fair: FairShare::new(concurrency, settings),
             locks: LockTable::default(),
             paused: BTreeSet::new(),
             suspended: BTreeSet::new(),
@@ -123,6 +136,7 @@ fn candidate(ready: &Ready) -> Candidate {
         storage: 0,
         lasts: ready.lasts.map(|lasts| Millis(lasts.0.saturating_add(AROUND.0))),
         retry: ready.retry,
+        template: ready.template,
     }
 }
 

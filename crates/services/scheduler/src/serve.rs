@@ -16,10 +16,9 @@ use flowforge_ports::queue::{
 };
 use flowforge_ports::reservations::Reservations;
 use flowforge_ports::store::StoreError;
-use flowforge_scheduler::RetryBudget;
 use tokio::time::Instant;
 
-use crate::{Decided, Leader, Questions};
+use crate::{Decided, Leader, Questions, Retries};
 
 /// How often calls are read although nobody said that there are any.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -49,8 +48,8 @@ pub struct Serve<S, Q, C> {
     pub ttl: Millis,
     /// What is asked here, answered between turns while it leads.
     pub questions: Questions,
-    /// What it grants each tenant for retries.
-    pub retries: RetryBudget,
+    /// What holds retries back.
+    pub retries: Retries,
     /// Where others may ask, as `http://HOST:PORT`.
     pub url: Option<String>,
 }

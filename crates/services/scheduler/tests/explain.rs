@@ -19,7 +19,7 @@ use flowforge_ports::leases::{Attendance, Leases as _, Role};
 use flowforge_ports::queue::ClusterName;
 use flowforge_queue::LocalQueue;
 use flowforge_store::MemoryStore;
-use flowforge_svc_scheduler::{Desk, ExplainService, RetryBudget, Route, Serve, desk};
+use flowforge_svc_scheduler::{Desk, ExplainService, Retries, Route, Serve, desk};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ async fn scheduler(store: &Arc<MemoryStore>) -> (Desk, String) {
         instance: InstanceId(Uuid::from_u128(1)),
         ttl: Millis(60_000),
         questions,
-        retries: RetryBudget::default(),
+        retries: Retries::default(),
         url: Some(url.clone()),
     };
     tokio::spawn(serve.run(std::future::pending()));

@@ -26,6 +26,9 @@ pub struct Why {
     /// The budget for retries that it waits for. Schedulers of earlier versions do not say.
     #[serde(default)]
     pub rationed: Option<Rationed>,
+    /// The circuit of its template, for which it waits. Schedulers of earlier versions do not say.
+    #[serde(default)]
+    pub tripped: Option<Tripped>,
     /// Its priority now.
     pub priority: Points,
     /// What would let it start: each of them alone takes away what `code` names.
@@ -47,6 +50,17 @@ pub struct Rationed {
     pub burst: u32,
     /// When its token is there if nothing succeeds until then.
     pub at: Timestamp,
+}
+
+/// A retry whose template breaks again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tripped {
+    /// So many attempts of the template broke, one after the other.
+    pub failures: u32,
+    /// Retries of the template that come before it; counted up to a thousand.
+    pub ahead: u64,
+    /// When the next one tries; none while one does.
+    pub at: Option<Timestamp>,
 }
 
 /// Too little of something.

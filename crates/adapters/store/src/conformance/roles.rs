@@ -6,7 +6,7 @@ mod races;
 use std::collections::BTreeSet;
 
 use flowforge_model::attempt::{
-    AttemptKey, Fact, FactKind, FailureClass, Outcome, Process, Work, WorkOrder,
+    AttemptKey, Fact, FactKind, FailureClass, Outcome, Process, TemplateKey, Work, WorkOrder,
 };
 use flowforge_model::event::{Command, NodeKind};
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
@@ -146,6 +146,7 @@ fn ready(key: AttemptKey) -> Ready {
         parallelism: Some(7),
         lasts: Some(Millis(9)),
         retry: false,
+        template: Some(TemplateKey::of("main")),
     }
 }
 

@@ -489,6 +489,7 @@ fn ready(key: AttemptKey) -> Ready {
         parallelism: None,
         lasts: None,
         retry: false,
+        template: None,
     }
 }
 

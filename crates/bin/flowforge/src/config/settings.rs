@@ -11,14 +11,14 @@ use flowforge_model::plan::RetryPolicy;
 use flowforge_model::time::Millis;
 use flowforge_ports::queue::ClusterName;
 use flowforge_store::Retention;
-use flowforge_svc_scheduler::RetryBudget;
+use flowforge_svc_scheduler::Retries;
 use tracing_subscriber::filter::LevelFilter;
 
 pub(crate) use self::kubernetes::{KubernetesSettings, Runs};
 pub(crate) use self::values::token;
 use self::values::{
     absolute, address, aggregator, allow, archive, database, endpoint, file, images, list, name,
-    number, parse, plain, prefix, program, scheduler, show_images, show_span, span, word,
+    number, parse, pause, plain, prefix, program, scheduler, show_images, show_span, span, word,
 };
 
 /// The values of one configuration.
@@ -57,8 +57,8 @@ pub(crate) struct Settings {
     pub(crate) http_allow: Allow,
     pub(crate) retry_limit: u32,
     pub(crate) retry_policy: RetryPolicy,
-    /// How many retries each tenant may make.
-    pub(crate) retries: RetryBudget,
+    /// What holds retries back.
+    pub(crate) retries: Retries,
     /// How long workflows are kept that say nothing themselves, and whose tenants do not.
     pub(crate) retention: Retention,
     /// The directory in which they are archived before they are deleted; empty if they are not.
@@ -189,7 +189,7 @@ impl Default for Settings {
             http_allow: Allow::parse(HTTP_ALLOW).unwrap_or_default(),
             retry_limit: 3,
             retry_policy: RetryPolicy::OnTransient,
-            retries: RetryBudget::default(),
+            retries: Retries::default(),
             retention: Retention::default(),
             archive: String::new(),
             log_level: LevelFilter::INFO,
@@ -422,20 +422,32 @@ const SETTINGS: &[Setting] = &[
     Setting {
         path: "retry.per_second",
         secret: false,
-        set: |s, v| number(v, 1, RETRIES).map(|n| s.retries.per_second = n),
-        get: |s| s.retries.per_second.to_string(),
+        set: |s, v| number(v, 1, RETRIES).map(|n| s.retries.budget.per_second = n),
+        get: |s| s.retries.budget.per_second.to_string(),
     },
     Setting {
         path: "retry.percent",
         secret: false,
-        set: |s, v| number(v, 0, 100).map(|n| s.retries.percent = n),
-        get: |s| s.retries.percent.to_string(),
+        set: |s, v| number(v, 0, 100).map(|n| s.retries.budget.percent = n),
+        get: |s| s.retries.budget.percent.to_string(),
     },
     Setting {
         path: "retry.burst",
         secret: false,
-        set: |s, v| number(v, 1, RETRIES).map(|n| s.retries.burst = n),
-        get: |s| s.retries.burst.to_string(),
+        set: |s, v| number(v, 1, RETRIES).map(|n| s.retries.budget.burst = n),
+        get: |s| s.retries.budget.burst.to_string(),
+    },
+    Setting {
+        path: "retry.breaker_failures",
+        secret: false,
+        set: |s, v| number(v, 0, RETRIES).map(|n| s.retries.breaker.failures = n),
+        get: |s| s.retries.breaker.failures.to_string(),
+    },
+    Setting {
+        path: "retry.breaker_pause",
+        secret: false,
+        set: |s, v| pause(v).map(|pause| s.retries.breaker.pause = pause),
+        get: |s| show_span(Some(s.retries.breaker.pause)),
     },
     Setting {
         path: "retention.completed",

@@ -142,6 +142,7 @@ impl Script {
             storage: root % 2 * 5,
             lasts,
             retry: false,
+            template: None,
         };
         subject.offer(candidate);
         model.tasks.insert(key, (candidate, State::Waiting));

@@ -114,5 +114,6 @@ fn attempt(tenant: &Tenant, node: u32) -> Candidate {
         storage: 0,
         lasts: None,
         retry: false,
+        template: None,
     }
 }

@@ -145,6 +145,7 @@ impl Installation {
             storage: 0,
             lasts: None,
             retry: false,
+            template: None,
         }
     }
 }

@@ -33,8 +33,13 @@ impl FairShare {
         self.audit_counts(&mut faults);
         self.audit_claims(&mut faults);
         self.rations.audit(&mut faults);
-        let twice = self.rations.iter().filter(|(_, retry)| self.tasks.find(retry.key).is_some());
-        faults.extend(twice.map(|(_, retry)| format!("{:?} waits twice", retry.key)));
+        self.breaker.audit(&mut faults);
+        let rationed = self.rations.iter().map(|(_, retry)| retry);
+        let twice = self.breaker.iter().chain(rationed).filter(|retry| {
+            let lines = [self.breaker.waits(retry.key), self.rations.waits(retry.key)];
+            self.tasks.find(retry.key).is_some() || lines == [true, true]
+        });
+        faults.extend(twice.map(|retry| format!("{:?} waits twice", retry.key)));
         let mut levels = BTreeMap::new();
         self.audit_level(Place::ROOT, &Common::default(), &live, &mut levels);
         for (at, level) in &levels {

@@ -49,7 +49,7 @@ const POINT: i64 = 360_000;
 /// Who became ready earliest, so much earlier as its priority is higher: nobody is passed for ever.
 type Turn = (i64, AttemptKey);
 
-fn turn(candidate: &Candidate) -> Turn {
+pub(super) fn turn(candidate: &Candidate) -> Turn {
     (
         candidate.since.0.saturating_sub(i64::from(candidate.priority).saturating_mul(POINT)),
         candidate.key,

@@ -73,13 +73,17 @@ impl FairShare {
     pub fn remove(&mut self, id: EntityId) -> Result<(), TreeError> {
         let at = self.tree.place(id).ok_or(TreeError::Unknown(id))?;
         let busy = |branch: &Branch| branch.occupied() > 0 || !branch.held.is_empty();
-        let waits = || self.rations.iter().any(|(of, retry)| *of == id || retry.project == id);
+        let waits = || {
+            self.rations.iter().any(|(of, retry)| *of == id || retry.project == id)
+                || self.breaker.iter().any(|retry| retry.project == id)
+        };
         if self.branches.get(at).is_some_and(busy) || waits() {
             return Err(TreeError::InUse(id));
         }
         self.tree.remove(id)?;
         self.branches.unslot(at);
         self.cooling.forget(at);
+        self.breaker.forget_project(id);
         self.rations.forget_tenant(id);
         self.claims.watch(at, false, self.now);
         if let Some(branch) = self.branches.get_mut(at) {

@@ -80,6 +80,7 @@ impl FairShare {
                 add((code, at), queue.len());
             }
         }
+        add((Code::CircuitOpen, Some(Where::Level(Level::Project))), self.breaker.len());
         add((Code::RetryBudget, Some(Where::Level(Level::Tenant))), self.rations.len());
         pending.retain(|_, count| *count > 0);
         pending

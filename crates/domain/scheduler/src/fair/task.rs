@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use flowforge_model::attempt::AttemptKey;
+use flowforge_model::attempt::{AttemptKey, TemplateKey};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::Place;
 
@@ -42,6 +42,7 @@ pub(crate) struct Task {
     pub(crate) state: State,
     /// It has taken a token.
     pub(crate) retry: bool,
+    pub(crate) template: Option<TemplateKey>,
 }
 
 #[derive(Clone, Debug, Default)]

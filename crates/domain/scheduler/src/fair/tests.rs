@@ -1,4 +1,5 @@
 mod acceptance;
+mod circuits;
 mod claims;
 mod machine;
 mod metrics;
@@ -56,6 +57,7 @@ fn candidate(of: u32, node: u32, project: u32) -> Candidate {
         storage: 0,
         lasts: None,
         retry: false,
+        template: None,
     }
 }
 

@@ -47,9 +47,9 @@ impl FairShare {
         place: Place,
     ) -> (TaskIx, Task) {
         let shape = self.shapes.take(&candidate.need, Span::of(candidate.lasts));
-        let Candidate { key, since, priority, lasts, retry, .. } = *candidate;
+        let Candidate { key, since, priority, lasts, retry, template, .. } = *candidate;
         let state = State::NEW;
-        let task = Task { key, since, priority, lasts, shape, lane, place, state, retry };
+        let task = Task { key, since, priority, lasts, shape, lane, place, state, retry, template };
         (self.tasks.insert(task), task)
     }
 

@@ -82,23 +82,31 @@ impl FairShare {
             rival: leader.and_then(|leader| self.rival(&waiter, leader)),
             claim: claim.and_then(|(front, claim)| self.claimed(front, claim)),
             rationed: None,
+            tripped: None,
             priority: self.points(standing(&task), &need, waiter.now),
         })
     }
 
     /// Why a retry does not compete yet.
     fn why_rationed(&self, key: AttemptKey, now: Timestamp) -> Option<Why> {
-        let (retry, rationed) = self.rations.why(key, Why::AHEAD)?;
+        let (code, retry, rationed, tripped) = match self.breaker.why(key, Why::AHEAD) {
+            Some((retry, tripped)) => (Code::CircuitOpen, retry, None, Some(tripped)),
+            None => {
+                let (retry, rationed) = self.rations.why(key, Why::AHEAD)?;
+                (Code::RetryBudget, retry, Some(rationed), None)
+            }
+        };
         let place = self.tree.place(retry.project)?;
         Some(Why {
-            code: Code::RetryBudget,
+            code,
             need: retry.need,
             short: None,
             holders: Vec::new(),
             ranks: Vec::new(),
             rival: None,
             claim: None,
-            rationed: Some(rationed),
+            rationed,
+            tripped,
             priority: self.points((place, retry.since, retry.priority), &retry.need, now),
             cures: Vec::new(),
         })

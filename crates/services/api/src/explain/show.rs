@@ -8,7 +8,8 @@ use flowforge_organization::Organization;
 use flowforge_ports::catalog::WorkflowView;
 use flowforge_ports::explain as ports;
 use flowforge_wire::{
-    Amount, Holder, Place, Priority, QueueWhy, Rank, RetryBudget, Rival, Short, Side, TaskWhy,
+    Amount, Circuit, Holder, Place, Priority, QueueWhy, Rank, RetryBudget, Rival, Short, Side,
+    TaskWhy,
 };
 
 use super::rows::base;
@@ -21,9 +22,16 @@ pub(super) fn queued(
     row: &TaskRow,
     why: &ports::Why,
 ) -> TaskWhy {
-    let queue = queue(all, why);
+    let circuit = why.tripped.map(|ports::Tripped { failures, ahead, at }| Circuit {
+        template: row.shape.template.clone(),
+        failures,
+        ahead,
+        at: at.map(Into::into),
+    });
+    let queue = QueueWhy { circuit, ..queue(all, why) };
     let text = sentence(&why.code, &queue);
-    let until = queue.retry_budget.as_ref().map(|budget| budget.at);
+    let tries = queue.circuit.as_ref().and_then(|circuit| circuit.at);
+    let until = queue.retry_budget.as_ref().map(|budget| budget.at).or(tries);
     TaskWhy { queue: Some(queue), until, ..base(view, row, &why.code, text) }
 }
 
@@ -41,6 +49,7 @@ pub(super) fn queue(all: &Organization, why: &ports::Why) -> QueueWhy {
         need: amounts(why),
         ranks: why.ranks.iter().map(|one| rank(all, one)).collect(),
         rival: why.rival.as_ref().map(|one| rival(all, one)),
+        circuit: None,
         retry_budget: why.rationed.as_ref().map(|one| retry_budget(all, one)),
         priority: priority(why.priority),
         cures: why.cures.iter().map(|one| cure(all, one)).collect(),

@@ -3,7 +3,7 @@
 use flowforge_model::quota::Dimension;
 use flowforge_organization::Organization;
 use flowforge_ports::explain as ports;
-use flowforge_wire::{Cure, Place, QueueWhy, RetryBudget, Rival, Short};
+use flowforge_wire::{Circuit, Cure, Place, QueueWhy, RetryBudget, Rival, Short};
 
 use super::show::{place, unit};
 use crate::organization::field;
@@ -33,6 +33,10 @@ fn reason(code: &str, why: &QueueWhy) -> String {
         ("RETRY_BUDGET", ..) => why.retry_budget.as_ref().map_or_else(
             || "It is a retry, and its tenant may make no more retries yet.".to_owned(),
             rationed,
+        ),
+        ("CIRCUIT_OPEN", ..) => why.circuit.as_ref().map_or_else(
+            || "It is a retry, and attempts of its template break again and again.".to_owned(),
+            tripped,
         ),
         ("WORKFLOW_LIMIT", None, _) => {
             "Its workflow runs as many tasks at a time as it may.".to_owned()
@@ -76,6 +80,20 @@ fn rationed(of: &RetryBudget) -> String {
         count(of.ahead, "other"),
         of.per_second,
         of.percent,
+    )
+}
+
+fn tripped(of: &Circuit) -> String {
+    let next = match of.at {
+        Some(_) => "one of them tries after a pause",
+        None => "one of them tries",
+    };
+    format!(
+        "It is a retry, and the last {} attempts of template {} in its project broke: its retries wait, and {next}. \
+         {} before it.",
+        of.failures,
+        of.template,
+        count(of.ahead, "other"),
     )
 }
 
@@ -210,6 +228,7 @@ mod tests {
                 },
                 cures: Vec::new(),
                 retry_budget: None,
+                circuit: None,
             };
             sentence("CAPACITY_FULL", &why)
         };

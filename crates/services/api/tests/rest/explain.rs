@@ -9,7 +9,7 @@ use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::explain::{
     Answer, Cure, ExplainError, Explains, Holding, Member, Points, Question, Raise, Rank, Rationed,
-    Short, Usage, Why,
+    Short, Tripped, Usage, Why,
 };
 use flowforge_ports::store::{LockRow, LockWrite};
 use serde_json::{Value, json};
@@ -53,6 +53,7 @@ pub(crate) fn full(key: AttemptKey) -> Why {
         holders: vec![Holding { who: Member::Entity(EntityId::DEFAULT_PROJECT), used: 4 }],
         ranks: vec![Rank { below: None, ahead: 2, of: 3 }],
         rationed: None,
+        tripped: None,
         rival: None,
         priority: Points { base: 1.0, weight: 20.0, waiting: 0.5, penalty: 5.0 },
         cures: vec![
@@ -135,6 +136,33 @@ async fn a_retry_that_waits_for_its_tenants_budget_says_until_when() {
     );
     let budget = &said["queue"]["retry_budget"];
     assert_eq!((&budget["tenant"]["path"], &budget["burst"]), (&json!("default"), &json!(100)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_whose_template_breaks_again_and_again_says_when_the_next_one_tries() {
+    let (server, oracle) = with(None);
+    let id = queued(&server).await;
+    let key = AttemptKey { workflow: id, node: NodeIx(2), number: 1 };
+    let says = |at| {
+        let (code, tripped) =
+            ("CIRCUIT_OPEN".to_owned(), Some(Tripped { failures: 20, ahead: 1, at }));
+        let said = Why { code, tripped, short: None, cures: Vec::new(), ..full(key) };
+        *oracle.says.lock().unwrap() = Some(Answer::Why(Some(Box::new(said))));
+    };
+    says(Some(Timestamp(1500)));
+    let said = why(&server, id, 2).await;
+    let at = json!("1970-01-01T00:00:01.500Z");
+    assert_eq!((&said["code"], &said["until"]), (&json!("CIRCUIT_OPEN"), &at));
+    assert_eq!(
+        said["text"],
+        "It is a retry, and the last 20 attempts of template t in its project broke: its retries wait, and one of \
+         them tries after a pause. 1 other before it."
+    );
+    let circuit = json!({"template": "t", "failures": 20, "ahead": 1, "at": at});
+    assert_eq!(said["queue"]["circuit"], circuit);
+    says(None);
+    let said = why(&server, id, 2).await;
+    assert_eq!((said.get("until"), said["queue"]["circuit"].get("at")), (None, None));
 }
 
 #[tokio::test(flavor = "multi_thread")]

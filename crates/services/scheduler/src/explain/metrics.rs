@@ -128,6 +128,7 @@ mod tests {
             storage: 0,
             lasts: None,
             retry: false,
+            template: None,
         });
         let families = metrics(&fair, Timestamp(1000));
         let find = |name: &str| {

@@ -42,6 +42,7 @@ fn batch(at: usize, group: &Group, now: Timestamp) -> Batch {
         storage: 0,
         lasts: None,
         retry: false,
+        template: None,
     };
     Batch { first, count: group.count }
 }
@@ -55,7 +56,7 @@ mod tests {
     use flowforge_ports::admission::{Admission as _, Ready};
     use flowforge_ports::explain::{Answer, Question};
 
-    use crate::{LocalAdmission, RetryBudget};
+    use crate::{LocalAdmission, Retries};
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -91,7 +92,39 @@ mod tests {
             parallelism,
             lasts: None,
             retry: false,
+            template: None,
         }
+    }
+
+    #[test]
+    fn a_retry_whose_template_breaks_again_and_again_is_told_so_and_goes_on_later() {
+        use flowforge_model::attempt::{Outcome, TemplateKey};
+        use flowforge_model::time::Millis;
+        use flowforge_ports::explain::Tripped;
+
+        let mut here = LocalAdmission::new(100, Retries::default());
+        here.share_among(&entities(7));
+        let id: WorkflowId = "01890a5d-ac96-774b-bcce-b302099a8001".parse().unwrap();
+        let template = Some(TemplateKey::of("fetch"));
+        let of = |node| Ready { template, ..ready(id, node, 50) };
+        here.admit(NOW, 0);
+        for node in 0..20 {
+            here.offer(of(node));
+            assert_eq!(here.admit(NOW, 10), [of(node).key]);
+            here.release(of(node).key, Some(Outcome::Broken));
+        }
+        // As controllers say it to the scheduler.
+        let retry = Ready { retry: true, ..of(20) };
+        here.offer(serde_json::from_value(serde_json::to_value(retry).unwrap()).unwrap());
+        assert_eq!(here.admit(NOW, 10), []);
+        let later = NOW.plus(Millis(30_000));
+        let Some(Answer::Why(Some(why))) = here.explain(&Question::Why(retry.key), NOW) else {
+            panic!("it waits")
+        };
+        assert_eq!(why.code, "CIRCUIT_OPEN");
+        assert_eq!(why.tripped, Some(Tripped { failures: 20, ahead: 0, at: Some(later) }));
+        assert_eq!(here.next_look(), Some(later));
+        assert_eq!(here.admit(later, 10), [retry.key]);
     }
 
     fn group(count: u32, priority: i32) -> Group {
@@ -111,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_simulated_admission_is_what_then_happens() {
-        let mut admission = LocalAdmission::new(10, RetryBudget::default());
+        let mut admission = LocalAdmission::new(10, Retries::default());
         admission.share_among(&entities(4));
         let id = |number: u8| -> WorkflowId {
             format!("01890a5d-ac96-774b-bcce-b302099a80{number:02x}").parse().unwrap()
@@ -149,7 +182,7 @@ mod tests {
 
     #[test]
     fn too_much_and_what_cannot_be_is_refused() {
-        let admission = LocalAdmission::new(10, RetryBudget::default());
+        let admission = LocalAdmission::new(10, Retries::default());
         let many =
             Simulation { groups: vec![group(SIMULATED, 0), group(1, 0)], ..Simulation::default() };
         assert_eq!(asked(&admission, many), Err("too much is asked".to_owned()));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowforge_model::attempt::AttemptKey;
+use flowforge_model::attempt::{AttemptKey, TemplateKey};
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::resources::{Bytes, MilliCpu, ResourceList};
 use flowforge_model::shard::{Shard, ShardSet};
@@ -34,7 +34,8 @@ macro_rules! ready {
         "SELECT o.workflow, o.node, o.number, o.priority, o.since, o.parallelism, \
          o.cpu, o.memory, o.gpu, o.cpu_limit, o.memory_limit, p.uid, o.lasts, \
          coalesce((SELECT t.failures > 0 FROM task t \
-         WHERE t.workflow = o.workflow AND t.node = o.node), FALSE), o.pods"
+         WHERE t.workflow = o.workflow AND t.node = o.node), FALSE), o.pods, \
+         (SELECT t.template FROM task t WHERE t.workflow = o.workflow AND t.node = o.node)"
     };
 }
 macro_rules! project {
@@ -164,6 +165,7 @@ fn ready(row: &Row) -> Result<Ready, StoreError> {
             Some(_) => Some(Millis(codec::count(row, 12)?)),
         },
         retry: get(row, 13)?,
+        template: get::<Option<String>>(row, 15)?.as_deref().map(TemplateKey::of),
     })
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use flowforge_http::Allow;
 use flowforge_model::time::Millis;
+use flowforge_svc_scheduler::RetryBreaker;
 
 /// Shorter tokens can be guessed.
 const TOKEN_BYTES: usize = 16;
@@ -114,6 +115,13 @@ pub(super) fn span(value: &str) -> Result<Option<Millis>, String> {
     };
     let wanted = || "a span such as 30d, 12h or 90m, or empty for ever".to_owned();
     span.map(Some).ok_or_else(wanted)
+}
+
+/// For how long retries wait before one tries.
+pub(super) fn pause(value: &str) -> Result<Millis, String> {
+    let fits = |pause: &Millis| (Millis::from_secs(1)..=RetryBreaker::MOST).contains(pause);
+    let pause = Millis::parse(value).ok().filter(fits);
+    pause.ok_or_else(|| "a span from 1s to 10m, such as 30s".to_owned())
 }
 
 pub(super) fn show_span(span: Option<Millis>) -> String {

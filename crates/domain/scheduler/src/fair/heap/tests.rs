@@ -37,6 +37,7 @@ proptest! {
                 place,
                 state,
                 retry: false,
+                template: None,
             }));
         }
         let (mut heap, mut all) = (Heap::Empty, BTreeMap::new());

@@ -1,5 +1,6 @@
 //! Random calls on small trees: after each of them all that is kept is what follows from scratch.
 
+use flowforge_model::attempt::TemplateKey;
 use proptest::prelude::*;
 
 use super::*;
@@ -93,7 +94,9 @@ pub(super) fn calls() -> impl Strategy<Value = Call> {
 
 /// How the attempt of a task ends, if it runs.
 fn outcome(node: u32) -> Option<Outcome> {
-    [Some(Outcome::Succeeded), Some(Outcome::Failed), None][(node / 3 % 3) as usize]
+    let of = [Outcome::Broken, Outcome::Succeeded, Outcome::Failed].map(Some);
+    let [broken, succeeded, failed] = of;
+    [broken, succeeded, broken, broken, succeeded, failed, None, broken][(node % 8) as usize]
 }
 
 pub(super) const START: i64 = 1_700_000_000_000;
@@ -108,7 +111,9 @@ pub(super) fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<Atte
         // Some say how long they last at most.
         let lasts = n.is_multiple_of(2).then(|| Millis(1000 << n));
         let retry = n.is_multiple_of(3);
-        Candidate { root, storage, parallelism, need, lasts, retry, ..candidate(w, n, project) }
+        let template = Some(TemplateKey(u64::from(n % 2)));
+        let of = candidate(w, n, project);
+        Candidate { root, storage, parallelism, need, lasts, retry, template, ..of }
     };
     match *call {
         Call::Offer { workflow, node, project, shape, priority, ago } => {
@@ -154,7 +159,8 @@ pub(super) fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<Atte
 pub(super) fn fresh(precedence: Precedence) -> FairShare {
     // Few calls: whoever waits for longer than ten seconds claims.
     let retries = RetryBudget { per_second: 1, percent: 50, burst: 2 };
-    let settings = Settings { precedence, claim_after: Millis(10_000), retries };
+    let breaker = RetryBreaker { failures: 2, pause: Millis(5000) };
+    let settings = Settings { precedence, claim_after: Millis(10_000), retries, breaker };
     let mut fair = FairShare::new(12, settings);
     for (at, parent) in
         [(1, None), (2, None), (5, Some(1)), (6, Some(1)), (7, Some(2)), (8, Some(6))]

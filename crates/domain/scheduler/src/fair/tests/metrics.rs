@@ -113,6 +113,7 @@ proptest! {
             prop_assert!((0.0..=1.0).contains(&pool.error), "{:?}", pool);
         }
         let mut keys: Vec<AttemptKey> = fair.tasks.iter().map(|(_, task)| task.key).collect();
+        keys.extend(fair.breaker.iter().map(|retry| retry.key));
         keys.extend(fair.rations.iter().map(|(_, retry)| retry.key));
         let said: Vec<Code> = keys.into_iter().map(|key| fair.why(key, now).unwrap().code)
             .filter(|code| *code != Code::Running).collect();

@@ -27,6 +27,7 @@ fn offered(fair: &FairShare, key: AttemptKey) -> Candidate {
         lasts: task.lasts,
         // Its token is taken.
         retry: false,
+        template: task.template,
     }
 }
 
@@ -56,7 +57,8 @@ fn alone(fair: &FairShare, key: AttemptKey) -> FairShare {
     for (_, other) in waiting.filter(|(_, task)| task.key != key) {
         alone.withdraw(other.key);
     }
-    for (_, retry) in fair.rations.iter() {
+    let retries = fair.rations.iter().map(|(_, retry)| retry);
+    for retry in fair.breaker.iter().chain(retries) {
         alone.withdraw(retry.key);
     }
     alone

@@ -40,6 +40,7 @@ impl FairShare {
             Code::BehindFairShare
             | Code::BehindClaim
             | Code::RetryBudget
+            | Code::CircuitOpen
             | Code::Running
             | Code::Next => Vec::new(),
         }

@@ -30,7 +30,8 @@ impl FairShare {
                 }
             }
         }
-        for (_, retry) in self.rations.iter() {
+        let rationed = self.rations.iter().map(|(_, retry)| retry);
+        for retry in self.breaker.iter().chain(rationed) {
             for above in
                 self.tree.place(retry.project).into_iter().flat_map(|at| self.tree.path(at))
             {
@@ -60,8 +61,9 @@ impl FairShare {
         let all = self.tasks.range(key(0, 0)..=key(u32::MAX, u32::MAX));
         let waits = all.filter(|task| matches!(task.state, State::Waiting(..)));
         let mut keys: Vec<AttemptKey> = waits.map(|task| task.key).take(ATTEMPTS).collect();
-        let retries = self.rations.of(key(0, 0)..=key(u32::MAX, u32::MAX));
-        keys.extend(retries.take(ATTEMPTS));
+        let whole = || key(0, 0)..=key(u32::MAX, u32::MAX);
+        keys.extend(self.breaker.of(whole()).take(ATTEMPTS));
+        keys.extend(self.rations.of(whole()).take(ATTEMPTS));
         keys.sort_unstable();
         keys.truncate(ATTEMPTS);
         keys
