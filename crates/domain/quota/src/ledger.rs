@@ -59,6 +59,7 @@ impl Tree {
 
     /// The first dimension of which there is not enough for `need` at this one place.
     #[must_use]
+    #[inline]
     pub fn lacks(&self, at: Place, need: &Amounts) -> Option<Dimension> {
         self.nodes.get(at.index()).map_or(Some(Dimension::Pods), |node| node.lacks(need))
     }
@@ -75,12 +76,14 @@ impl Tree {
 
     /// What is used at a place and below it.
     #[must_use]
+    #[inline]
     pub fn usage(&self, at: Place) -> Amounts {
         Amounts(self.nodes.get(at.index()).map_or([0; Dimension::COUNT], |node| node.usage))
     }
 
     /// What is used of one dimension.
     #[must_use]
+    #[inline]
     pub fn used(&self, at: Place, dimension: Dimension) -> u64 {
         let usage = self.nodes.get(at.index()).map(|node| &node.usage);
         usage.and_then(|usage| usage.get(dimension as usize)).copied().unwrap_or(0)
@@ -88,6 +91,7 @@ impl Tree {
 
     /// What may be used there; [`UNLIMITED`](crate::UNLIMITED) where there is no limit at this level.
     #[must_use]
+    #[inline]
     pub fn limit(&self, at: Place) -> Amounts {
         Amounts(self.nodes.get(at.index()).map_or([0; Dimension::COUNT], |node| node.limit))
     }

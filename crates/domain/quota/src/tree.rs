@@ -110,18 +110,21 @@ impl Tree {
     }
 
     /// From a place up to the installation, both included.
+    #[inline]
     pub fn path(&self, from: Place) -> impl Iterator<Item = Place> + '_ {
         successors(Some(from), |place| self.parent(*place))
     }
 
     /// What stands directly above.
     #[must_use]
+    #[inline]
     pub fn parent(&self, at: Place) -> Option<Place> {
         self.nodes.get(at.index()).and_then(|node| node.parent)
     }
 
     /// What stands directly below, in no order that means anything.
     #[must_use]
+    #[inline]
     pub fn children(&self, at: Place) -> &[Place] {
         self.nodes.get(at.index()).map_or(&[], |node| &node.children)
     }
@@ -140,12 +143,14 @@ impl Tree {
 
     /// How much of what is contended it is due, next to its siblings.
     #[must_use]
+    #[inline]
     pub fn weight(&self, at: Place) -> Weight {
         self.nodes.get(at.index()).map(|node| node.weight).unwrap_or_default()
     }
 
     /// Somebody has told who stands there.
     #[must_use]
+    #[inline]
     pub fn known(&self, at: Place) -> bool {
         self.nodes.get(at.index()).is_some_and(|node| node.known)
     }

@@ -170,8 +170,8 @@ impl FairShare {
 
     /// Whoever needs a token takes one or waits for it; then it competes.
     fn ration(&mut self, candidate: Candidate) {
-        let tenant = self.tree.place(candidate.project).filter(|_| candidate.retry);
-        let tenant = tenant.and_then(|at| self.tenant_id(at));
+        let place = if candidate.retry { self.tree.place(candidate.project) } else { None };
+        let tenant = place.and_then(|at| self.tenant_id(at));
         if tenant.is_some_and(|tenant| !self.rations.take(tenant, &candidate, self.now)) {
             return;
         }

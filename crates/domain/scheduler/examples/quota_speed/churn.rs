@@ -104,6 +104,8 @@ impl Churn {
             self.all.fair.end_workflow(ended.workflow);
         }
         times.releases.push(nanos(from));
+        // As the scheduler does after each commit.
+        self.all.fair.slot_changes();
         let now = self.clock();
         loop {
             let from = Instant::now();

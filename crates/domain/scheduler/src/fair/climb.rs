@@ -4,7 +4,8 @@ use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_quota::{Place, UNLIMITED};
 
 use super::FairShare;
-use super::entry::{Child, Entry, Head};
+use super::branch::Bucket;
+use super::entry::{Entry, Head};
 use super::points::{self, Phase};
 use super::queue::{QueueIx, Seat};
 use super::shape::{Kind, ShapeIx};
@@ -121,11 +122,13 @@ impl FairShare {
                 self.climb(*at, *kind);
             }
         }
-        for index in 0..touched.paths.len() + touched.kinds.len() {
-            let of_path = touched.paths.get(index).copied();
-            let at = of_path
-                .or_else(|| touched.kinds.get(index - touched.paths.len()).map(|(at, _)| *at));
-            let mut next = at;
+        for (at, _) in &touched.kinds {
+            if !touched.paths.contains(at) {
+                touched.paths.push(*at);
+            }
+        }
+        for at in &touched.paths {
+            let mut next = Some(*at);
             while let Some(at) = next {
                 next = self.tree.parent(at);
                 self.assess(at);
@@ -143,7 +146,9 @@ impl FairShare {
         let mut at = from;
         while let Some(parent) = self.tree.parent(at) {
             let mut view = View::new(self, at);
-            let changed = self.refresh((at, parent), kind, &mut view);
+            let bucket = self.branches.get(at).and_then(|branch| branch.bucket(kind));
+            let entry = bucket.and_then(|bucket| self.entry_of(bucket, &mut view));
+            let changed = self.branches.set((at, parent), kind, entry, &self.tasks);
             // Where nobody is left, the parent was told when the last one went.
             if !changed && self.branches.get(at).is_some_and(|branch| branch.bucket(kind).is_some())
             {
@@ -157,40 +162,37 @@ impl FairShare {
     pub(crate) fn refresh_path(&mut self, from: Place) {
         let mut at = from;
         while let Some(parent) = self.tree.parent(at) {
-            let mut view = View::new(self, at);
-            let count = self.branches.get(at).map_or(0, |branch| branch.buckets.len());
-            for index in 0..count {
-                let bucket = self.branches.get(at).and_then(|branch| branch.buckets.get(index));
-                if let Some(kind) = bucket.map(|bucket| bucket.kind) {
-                    self.refresh((at, parent), kind, &mut view);
-                }
-            }
+            self.refresh(at, parent);
             at = parent;
         }
     }
 
-    /// Puts a place where it belongs among its siblings, for one kind.
-    fn refresh(&mut self, (at, parent): (Place, Place), kind: Kind, view: &mut View) -> bool {
-        let bucket = self.branches.get(at).and_then(|branch| branch.bucket(kind));
-        // Who claims here goes first here, and is compared above like anybody.
-        let claims = self.claimant(at).filter(|(of, _)| *of == kind).map(|(_, head)| (head, true));
-        let first = || {
-            let first = bucket.and_then(|bucket| bucket.heap.first());
-            first.map(|entry| (entry.as_head(kind.phase()), false))
-        };
-        let entry = claims.or_else(first).and_then(|(head, claims)| {
-            let shape = self.shapes.get(head.shape)?;
-            (claims || view.fits(shape)).then(|| view.entry(self, &head, shape.mask))
-        });
-        self.branches.set((at, parent), kind, entry, &self.tasks)
+    /// Puts a place where it belongs among its siblings, for all kinds.
+    pub(crate) fn refresh(&mut self, at: Place, parent: Place) {
+        let count = self.branches.get(at).map_or(0, |branch| branch.buckets.len());
+        if count == 0 {
+            return;
+        }
+        let mut view = View::new(self, at);
+        for index in 0..count {
+            let bucket = self.branches.get(at).and_then(|branch| branch.buckets.get(index));
+            let Some(bucket) = bucket else { continue };
+            let (kind, entry) = (bucket.kind, self.entry_of(bucket, &mut view));
+            self.branches.set((at, parent), kind, entry, &self.tasks);
+        }
     }
 
-    /// The same entry after its shares changed.
-    pub(crate) fn fresh(&self, phase: Phase, entry: &Entry) -> Entry {
-        match entry.child {
-            Child::Node(child) => self.entry(child, &entry.as_head(phase)),
-            Child::Queue(_) => *entry,
+    /// How a place stands among its siblings for one kind, if it has something of it that fits there.
+    fn entry_of(&self, bucket: &Bucket, view: &mut View) -> Option<Entry> {
+        let kind = bucket.kind;
+        // Who claims here goes first here, and is compared above like anybody.
+        if let Some((_, head)) = view.claimant.filter(|(of, _)| *of == kind) {
+            let shape = self.shapes.get(head.shape)?;
+            return Some(view.entry(self, &head, shape.mask));
         }
+        let head = bucket.heap.first()?.as_head(kind.phase());
+        let shape = self.shapes.get(head.shape)?;
+        view.fits(shape).then(|| view.entry(self, &head, shape.mask))
     }
 
     /// How a place stands among its siblings with this task.

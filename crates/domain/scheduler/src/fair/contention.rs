@@ -6,7 +6,7 @@ use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::{Place, UNLIMITED};
 
 use super::FairShare;
-use super::branch::{self, Common};
+use super::branch;
 
 /// Something stays contended for so long after it ceased to be: a change gives all below new
 /// places, which should not happen at every breath.
@@ -17,26 +17,38 @@ const COOLING: Millis = Millis(10_000);
 pub(crate) struct Cooling {
     since: BTreeMap<(Place, u8), Timestamp>,
     due: BTreeSet<(Timestamp, Place, u8)>,
+    /// By place, what cools, a bit each: it is asked for at every step of every call.
+    bits: Vec<u8>,
 }
 
 impl Cooling {
-    fn start(&mut self, at: Place, bit: u8, now: Timestamp) {
-        self.since.entry((at, bit)).or_insert_with(|| {
-            self.due.insert((now, at, bit));
-            now
-        });
-    }
-
-    fn stop(&mut self, at: Place, bit: u8) {
-        if let Some(since) = self.since.remove(&(at, bit)) {
-            self.due.remove(&(since, at, bit));
+    /// From now on just these cool at a place, a bit each; those that did go on.
+    fn only(&mut self, at: Place, cools: u8, now: Timestamp) {
+        let before = self.bits.get(at.index()).copied().unwrap_or(0);
+        if before == cools {
+            return;
+        }
+        for bit in (0..8).filter(|bit| (before ^ cools) & (1 << bit) != 0) {
+            if cools & (1 << bit) != 0 {
+                self.since.insert((at, bit), now);
+                self.due.insert((now, at, bit));
+            } else if let Some(since) = self.since.remove(&(at, bit)) {
+                self.due.remove(&(since, at, bit));
+            }
+        }
+        if self.bits.len() <= at.index() {
+            self.bits.resize(at.index() + 1, 0);
+        }
+        if let Some(bits) = self.bits.get_mut(at.index()) {
+            *bits = cools;
         }
     }
 
     fn over(&mut self, now: Timestamp) -> Option<(Place, u8)> {
         let (since, at, bit) = *self.due.first()?;
         (since.plus(COOLING) <= now).then(|| {
-            self.stop(at, bit);
+            let rest = self.bits.get(at.index()).map_or(0, |bits| bits & !(1 << bit));
+            self.only(at, rest, now);
             (at, bit)
         })
     }
@@ -46,9 +58,7 @@ impl Cooling {
     }
 
     pub(crate) fn forget(&mut self, at: Place) {
-        for bit in 0..8 {
-            self.stop(at, bit);
-        }
+        self.only(at, 0, Timestamp(0));
     }
 }
 
@@ -72,33 +82,32 @@ impl FairShare {
             return;
         }
         let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
-        let (mut wanted, mut hot, mut calm, mut own) = (0_u8, 0_u8, 0_u8, 0_u8);
+        let (mut hot, mut calm, mut own) = (0_u8, 0_u8, 0_u8);
         for (bit, (used, limit)) in used.0.into_iter().zip(limit.0).enumerate() {
             own |= u8::from(limit < UNLIMITED) << bit;
             hot |= u8::from(nearly(used, limit)) << bit;
             calm |= u8::from(!mostly(used, limit)) << bit;
         }
-        if own & !hot != 0 {
-            for bucket in &branch.buckets {
-                let Some(class) = self.shapes.class(bucket.kind.class()) else { continue };
-                for (bit, ((used, limit), need)) in
-                    used.0.into_iter().zip(limit.0).zip(class.most.0).enumerate()
-                {
-                    let short = need > 0 && need <= limit && need > limit.saturating_sub(used);
-                    wanted |= u8::from(short) << bit;
-                }
+        hot &= own;
+        for bucket in &branch.buckets {
+            let open = own & !hot;
+            if open == 0 {
+                break;
+            }
+            let Some(class) = self.shapes.class(bucket.kind.class()) else { continue };
+            if class.mask & open == 0 {
+                continue;
+            }
+            let each = used.0.into_iter().zip(limit.0).zip(class.most.0).enumerate();
+            for (bit, ((used, limit), need)) in each {
+                // Somebody waits because there is too little left.
+                let short = need > 0 && need <= limit && need > limit.saturating_sub(used);
+                hot |= (u8::from(short) << bit) & own;
             }
         }
-        let hot = own & (hot | wanted);
         let before = branch.own_contended;
         let after = (before | hot) & own;
-        for bit in 0..8 {
-            if after & !hot & calm & (1 << bit) != 0 {
-                self.cooling.start(at, bit, self.now);
-            } else if before & (1 << bit) != 0 {
-                self.cooling.stop(at, bit);
-            }
-        }
+        self.cooling.only(at, after & !hot & calm, self.now);
         if before != after {
             if let Some(branch) = self.branches.get_mut(at) {
                 branch.own_contended = after;
@@ -119,9 +128,10 @@ impl FairShare {
         }
     }
 
-    /// Works out anew what there is to share below a place, and tells those below that inherit it.
+    /// Works out anew what there is to share below a place, tells those below that inherit it, and
+    /// gives all of their children new places among each other: from the bottom up, each once.
     pub(crate) fn inherit(&mut self, from: Place) {
-        let mut next = vec![from];
+        let (mut next, mut children) = (vec![from], Vec::new());
         while let Some(at) = next.pop() {
             let above = self.tree.parent(at).and_then(|parent| self.branches.get(parent));
             let above = above.map(|branch| branch.common).unwrap_or_default();
@@ -133,23 +143,16 @@ impl FairShare {
             if common == branch.common {
                 continue;
             }
-            self.rekey(at, common);
+            branch.common = common;
             next.extend_from_slice(self.tree.children(at));
+            children.extend(self.tree.children(at).iter().map(|child| (*child, at)));
         }
-    }
-
-    /// Gives all children of a place their shares of something else.
-    fn rekey(&mut self, at: Place, common: Common) {
-        let Some(branch) = self.branches.get_mut(at) else { return };
-        branch.common = common;
-        let mut buckets = std::mem::take(&mut branch.buckets);
-        for bucket in &mut buckets {
-            let phase = bucket.kind.phase();
-            bucket.heap.replace(&self.tasks, |entry| self.fresh(phase, entry));
+        if children.is_empty() {
+            return;
         }
-        if let Some(branch) = self.branches.get_mut(at) {
-            branch.buckets = buckets;
+        for (child, parent) in children.into_iter().rev() {
+            self.refresh(child, parent);
         }
-        self.refresh_path(at);
+        self.refresh_path(from);
     }
 }

@@ -124,21 +124,6 @@ impl Heap {
         }
     }
 
-    /// Gives every child a new place.
-    pub(crate) fn replace(&mut self, tasks: &Tasks, new: impl Fn(&Entry) -> Entry) {
-        match self {
-            Self::Empty => {}
-            Self::One(item) => item.entry = new(&item.entry),
-            Self::Few(items) => {
-                for item in items.iter_mut() {
-                    item.entry = new(&item.entry);
-                }
-                lead(items, tasks);
-            }
-            Self::Many(items) => items.replace(tasks, new),
-        }
-    }
-
     /// Whether everything is where it must be.
     pub(crate) fn sound(&self, tasks: &Tasks) -> bool {
         match self {

@@ -121,21 +121,6 @@ impl Indexed {
         }
     }
 
-    pub(crate) fn replace(&mut self, tasks: &Tasks, new: impl Fn(&Entry) -> Entry) {
-        for item in &mut self.items {
-            item.entry = new(&item.entry);
-        }
-        for at in 0..self.order.len() {
-            let first = self.order.get(at).and_then(|(_, item)| self.entry(*item)).map(|e| e.first);
-            if let (Some(place), Some(first)) = (self.order.get_mut(at), first) {
-                place.0 = first;
-            }
-        }
-        for at in (0..self.order.len()).rev() {
-            self.sink(at, tasks);
-        }
-    }
-
     pub(crate) fn sound(&self, tasks: &Tasks) -> bool {
         let heap = self.order.iter().enumerate().all(|(at, place)| {
             let above = self.order.get(at.saturating_sub(1) / ARITY);

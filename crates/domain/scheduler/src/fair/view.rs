@@ -6,9 +6,12 @@ use flowforge_quota::Place;
 use super::FairShare;
 use super::climb::Penalties;
 use super::entry::{Entry, Head, Standing};
-use super::points::{self, real};
+use super::points::{self, NO_SHARE, real};
 use super::room::Room;
-use super::shape::Shape;
+use super::shape::{Kind, Shape};
+
+/// So many logarithms are kept. A mask of none stands for an empty slot: its share is nothing.
+const KEPT: usize = 4;
 
 /// What all its tasks have in common, worked out once for all kinds of them.
 pub(crate) struct View {
@@ -22,8 +25,10 @@ pub(crate) struct View {
     /// Of a tenant: its weight and what it uses count in the priorities of its tasks.
     boost: i64,
     penalties: Penalties,
-    /// Worked out last: for which dimensions, and what.
-    last: Option<(u8, Standing)>,
+    /// Who claims here.
+    pub(crate) claimant: Option<(Kind, Head)>,
+    /// Logarithms of shares that were worked out, by the dimensions that count.
+    logarithms: [(u8, i64); KEPT],
 }
 
 impl View {
@@ -49,7 +54,17 @@ impl View {
         let boost = if tenant { points::boost(weight) } else { 0 };
         let penalties = if tenant { fair.penalties(at) } else { Penalties::default() };
         let room = tree.known(at).then_some(room);
-        Self { at, room, parts, limited, contended, boost, penalties, last: None }
+        Self {
+            at,
+            room,
+            parts,
+            limited,
+            contended,
+            boost,
+            penalties,
+            claimant: fair.claimant(at),
+            logarithms: [(0, NO_SHARE); KEPT],
+        }
     }
 
     /// There is room at this one level.
@@ -59,23 +74,39 @@ impl View {
 
     /// How it stands among its siblings with this task, which needs these dimensions.
     pub(crate) fn entry(&mut self, fair: &FairShare, head: &Head, mask: u8) -> Entry {
-        let standing = match self.last {
-            Some((of, standing)) if of == mask => standing,
-            _ => {
-                let share = points::logarithm(self.share(mask));
-                Standing { share, boost: self.boost, penalty: self.penalties.of(mask) }
-            }
-        };
-        self.last = Some((mask, standing));
+        let (share, penalty) = (self.logarithm(mask), self.penalties.of(mask));
+        let standing = Standing { share, boost: self.boost, penalty };
         Entry::of_node(self.at, head, standing, fair.settings.precedence)
+    }
+
+    /// Of its share.
+    fn logarithm(&mut self, mask: u8) -> i64 {
+        let counts = self.counts(mask);
+        for kept in &self.logarithms {
+            match *kept {
+                (of, logarithm) if of == counts => return logarithm,
+                (0, _) => break,
+                _ => {}
+            }
+        }
+        let logarithm = points::logarithm(self.share(mask));
+        self.logarithms.rotate_right(1);
+        if let Some(first) = self.logarithms.first_mut() {
+            *first = (counts, logarithm);
+        }
+        logarithm
     }
 
     /// The largest part it uses of what the task needs and is contended. Where nothing is contended,
     /// of all that the task needs.
     pub(crate) fn share(&self, mask: u8) -> f64 {
-        let contended = mask & self.contended;
-        let counts = if contended == 0 { mask & self.limited } else { contended };
+        let counts = self.counts(mask);
         let parts = self.parts.iter().enumerate().filter(|(bit, _)| counts & (1 << bit) != 0);
         parts.fold(0.0, |most: f64, (_, part)| most.max(*part))
+    }
+
+    fn counts(&self, mask: u8) -> u8 {
+        let contended = mask & self.contended;
+        if contended == 0 { mask & self.limited } else { contended }
     }
 }
