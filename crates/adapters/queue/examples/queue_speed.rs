@@ -97,7 +97,7 @@ async fn ours(queue: &impl Dispatches, count: usize, alone: bool) -> Outcome<Dur
         let n = u32::try_from(n).unwrap_or(0);
         let key = AttemptKey { workflow: WorkflowId(Uuid::nil()), node: NodeIx(n), number: 1 };
         let at = if alone { i64::from(n) } else { 0 };
-        Dispatch { key, pods: 1, epoch: 1, sent_at: Timestamp(at) }
+        Dispatch { key, epoch: 1, sent_at: Timestamp(at) }
     };
     let all: Vec<Dispatch> = (0..count).map(of_one).collect();
     let begun = Instant::now();
@@ -158,7 +158,7 @@ async fn one_by_one(queue: &RedisQueue) -> Outcome<Duration> {
     let cluster = ClusterName::parse("hop")?;
     let consumer = InstanceId(Uuid::from_u128(1));
     let key = AttemptKey { workflow: WorkflowId(Uuid::nil()), node: NodeIx(1), number: 1 };
-    let dispatch = Dispatch { key, pods: 1, epoch: 1, sent_at: Timestamp(0) };
+    let dispatch = Dispatch { key, epoch: 1, sent_at: Timestamp(0) };
     let mut took = Vec::new();
     for _ in 0..1001 {
         let begun = Instant::now();

@@ -164,7 +164,7 @@ fn consumer(n: u128) -> InstanceId {
 fn dispatch(n: u32, at: i64) -> Dispatch {
     let workflow = WorkflowId(Uuid::from_u128(7));
     let key = AttemptKey { workflow, node: NodeIx(n), number: 1 };
-    Dispatch { key, pods: 1 + n % 3, epoch: 3, sent_at: Timestamp(at) }
+    Dispatch { key, epoch: 3, sent_at: Timestamp(at) }
 }
 
 /// Dispatches that share no entry.

@@ -1,8 +1,7 @@
 //! Dispatches as bytes: many in one entry, because a server's work goes by entries.
 //!
 //! One version byte, the epoch (8 bytes), the time (8), then 24 for each attempt: workflow (16),
-//! node (4), number (4); in version 2 also its pods (4). Numbers are big endian. Where each attempt is one
-//! pod version 1 is written, which programs that know no gangs read as well.
+//! node (4), number (4). Numbers are big endian.
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{NodeIx, WorkflowId};
@@ -11,12 +10,9 @@ use flowforge_model::time::Timestamp;
 use flowforge_ports::queue::Dispatch;
 use uuid::Uuid;
 
-/// Each attempt is one pod.
-const SINGLE: u8 = 1;
-const SIZED: u8 = 2;
+const VERSION: u8 = 1;
 const HEAD: usize = 17;
 const EACH: usize = 24;
-const PODS: usize = 4;
 
 /// Cuts a list into what one entry each may carry, in order.
 pub(crate) fn packs(dispatches: &[Dispatch]) -> impl Iterator<Item = &[Dispatch]> {
@@ -27,19 +23,15 @@ pub(crate) fn packs(dispatches: &[Dispatch]) -> impl Iterator<Item = &[Dispatch]
 
 /// The bytes of one pack; all of it has the epoch and the time of its first.
 pub(crate) fn encode(pack: &[Dispatch]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEAD + (EACH + PODS) * pack.len());
+    let mut bytes = Vec::with_capacity(HEAD + EACH * pack.len());
     let Some(first) = pack.first() else { return bytes };
-    let sized = pack.iter().any(|dispatch| dispatch.pods != 1);
-    bytes.push(if sized { SIZED } else { SINGLE });
+    bytes.push(VERSION);
     bytes.extend(first.epoch.to_be_bytes());
     bytes.extend(first.sent_at.0.to_be_bytes());
-    for Dispatch { key, pods, .. } in pack {
+    for Dispatch { key, .. } in pack {
         bytes.extend(key.workflow.0.as_bytes());
         bytes.extend(key.node.0.to_be_bytes());
         bytes.extend(key.number.to_be_bytes());
-        if sized {
-            bytes.extend(pods.to_be_bytes());
-        }
     }
     bytes
 }
@@ -51,25 +43,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<Dispatch>> {
     let (epoch, at) = head.split_first_chunk()?;
     let (epoch, sent_at) =
         (u64::from_be_bytes(*epoch), Timestamp(i64::from_be_bytes(at.try_into().ok()?)));
-    let each = match *version {
-        SINGLE => EACH,
-        SIZED => EACH + PODS,
-        _ => return None,
-    };
-    let attempts = attempts.chunks(each);
-    if !(1..=DISPATCHES_PER_ENTRY).contains(&attempts.len()) {
+    let (attempts, rest) = attempts.as_chunks::<EACH>();
+    let fits = (1..=DISPATCHES_PER_ENTRY).contains(&attempts.len()) && rest.is_empty();
+    if *version != VERSION || !fits {
         return None;
     }
-    let one = |bytes: &[u8]| {
-        let (key, pods) = bytes.split_first_chunk::<EACH>()?;
-        let pods = if each == EACH {
-            pods.is_empty().then_some(1)?
-        } else {
-            u32::from_be_bytes(pods.try_into().ok()?)
-        };
-        Some(Dispatch { key: attempt(key)?, pods, epoch, sent_at })
-    };
-    attempts.map(one).collect()
+    attempts.iter().map(|bytes| Some(Dispatch { key: attempt(bytes)?, epoch, sent_at })).collect()
 }
 
 fn attempt(bytes: &[u8; EACH]) -> Option<AttemptKey> {
@@ -89,14 +68,13 @@ mod tests {
     use super::*;
 
     fn dispatch() -> impl Strategy<Value = Dispatch> {
-        (any::<u128>(), any::<u32>(), any::<u32>(), 1..3_u32, 0..3_u64, 0..3_i64).prop_map(
-            |(workflow, node, number, pods, epoch, at)| Dispatch {
+        (any::<u128>(), any::<u32>(), any::<u32>(), 0..3_u64, 0..3_i64).prop_map(
+            |(workflow, node, number, epoch, at)| Dispatch {
                 key: AttemptKey {
                     workflow: WorkflowId(Uuid::from_u128(workflow)),
                     node: NodeIx(node),
                     number,
                 },
-                pods,
                 epoch: epoch.wrapping_sub(1),
                 sent_at: Timestamp(at - 1),
             },
@@ -107,7 +85,7 @@ mod tests {
         #[test]
         fn what_is_packed_comes_out_in_order(sent in proptest::collection::vec(dispatch(), 0..200)) {
             let packed: Vec<Vec<u8>> = packs(&sent).map(encode).collect();
-            prop_assert!(packed.iter().all(|bytes| bytes.len() <= HEAD + (EACH + PODS) * DISPATCHES_PER_ENTRY));
+            prop_assert!(packed.iter().all(|bytes| bytes.len() <= HEAD + EACH * DISPATCHES_PER_ENTRY));
             let came: Vec<Dispatch> = packed.iter().flat_map(|bytes| decode(bytes).unwrap()).collect();
             prop_assert_eq!(came, sent);
         }
@@ -122,7 +100,6 @@ mod tests {
     fn neighbours_share_an_entry_and_no_entry_is_too_long() {
         let of = |epoch| Dispatch {
             key: AttemptKey { workflow: WorkflowId(Uuid::nil()), node: NodeIx(0), number: 1 },
-            pods: 1,
             epoch,
             sent_at: Timestamp(0),
         };
@@ -130,8 +107,7 @@ mod tests {
         let lengths: Vec<usize> = packs(&sent).map(<[_]>::len).collect();
         assert_eq!(lengths, [50, 20, 50]);
         let mut bytes = encode(&sent[..1]);
-        assert_eq!(bytes[0], SINGLE, "read by programs that know no gangs");
-        bytes[0] = 3;
+        bytes[0] = 2;
         assert_eq!(decode(&bytes), None, "of a later version");
         assert_eq!(decode(&encode(&sent[..51])), None, "too long");
     }

@@ -427,14 +427,6 @@ impl FairShare {
         self.held
     }
 
-    /// How many pods an attempt is that waits or holds something; one if nobody knows it.
-    #[must_use]
-    pub fn pods(&self, key: AttemptKey) -> u32 {
-        let found = self.tasks.find(key);
-        let pods = found.map(|(_, task)| self.shapes.need(task.shape).get(Dimension::Pods));
-        pods.and_then(|pods| u32::try_from(pods).ok()).unwrap_or(1).max(1)
-    }
-
     /// How many attempts wait, those held back by a gate, a parallelism, a circuit or a budget included.
     #[must_use]
     pub fn waiting(&self) -> usize {

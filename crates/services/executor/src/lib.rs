@@ -5,7 +5,6 @@
 //! [`Executor::resend`] sends it again. What is kept is bounded by the attempts that are open.
 
 mod given_up;
-mod large;
 mod ledger;
 mod serve;
 mod station;

@@ -20,7 +20,6 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout_at};
 
 use crate::given_up::GivenUp;
-use crate::large::Large;
 use crate::{Executor, Station};
 
 /// How often it is looked for what is to be stopped although nobody said so.
@@ -153,17 +152,10 @@ where
     async fn take(&self, station: &Station<S, R, C>, freed: &Notify) -> Result<(), Buried> {
         let mut reclaim_at = Instant::now() + ABANDONED;
         let mut given_up = GivenUp::default();
-        let mut large = Large::new(self.slots);
         loop {
             let room = self.room();
             if room == 0 {
                 freed.notified().await;
-                continue;
-            }
-            if let Some(until) = large.holds_back(room, Instant::now()) {
-                if timeout_at(until, freed.notified()).await.is_err() {
-                    tracing::debug!("others are taken before a gang that found no room");
-                }
                 continue;
             }
             // What there is no room for goes back, which is work for nothing.
@@ -177,7 +169,7 @@ where
             };
             match taken {
                 Ok(deliveries) if deliveries.is_empty() => {}
-                Ok(deliveries) => self.begin(station, deliveries, &mut large).await?,
+                Ok(deliveries) => self.begin(station, deliveries).await?,
                 Err(error) => {
                     tracing::warn!(%error, "no work comes");
                     tokio::time::sleep(PAUSE).await;
@@ -197,18 +189,16 @@ where
         &self,
         station: &Station<S, R, C>,
         deliveries: Vec<Delivery>,
-        large: &mut Large,
     ) -> Result<(), Buried> {
-        let now = Instant::now();
         let mut room = self.room();
         let mut keys: Vec<AttemptKey> = Vec::new();
         let (mut done, mut rest) = (Vec::new(), Vec::new());
         for Delivery { receipt, mut dispatches, .. } in deliveries {
-            let left = large.leaves(&mut dispatches, &mut room, now);
+            let left = dispatches.split_off(room.min(dispatches.len()));
+            room -= dispatches.len();
             keys.extend(dispatches.iter().map(|dispatch| dispatch.key));
             if left.is_empty() { done.push(receipt) } else { rest.push((receipt, left)) }
         }
-        large.looked(keys.is_empty(), now);
         claim(station, keys).await?.into_iter().for_each(|end| self.executor.deliver(end));
         let mut answered = self.queue.acknowledge(&self.cluster, &done).await;
         for (receipt, left) in &rest {

@@ -183,12 +183,6 @@ impl<S: Reservations + Organizations> Leader<S> {
         Ok(())
     }
 
-    /// How many pods an attempt is.
-    #[must_use]
-    pub fn pods(&self, key: AttemptKey) -> u32 {
-        self.admission.fair().pods(key)
-    }
-
     /// Answers a question as of the last turn.
     #[must_use]
     pub fn explain(&self, question: &Question, now: Timestamp) -> Answer {

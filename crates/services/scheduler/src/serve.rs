@@ -150,24 +150,22 @@ where
     async fn lead(&self, term: &mut Term<S>, capacity: u64) -> Result<bool, StoreError> {
         let decided = term.leader.turn(|| self.clock.now(), capacity).await?;
         let again = decided.again;
-        self.hand_out(term, decided).await;
+        self.hand_out(term.epoch, decided).await;
         if Instant::now() >= term.repair_at {
             let repaired = term.leader.repair(self.clock.now()).await?;
-            self.hand_out(term, repaired).await;
+            self.hand_out(term.epoch, repaired).await;
             term.repair_at = Instant::now() + REPAIR;
         }
         Ok(again)
     }
 
     /// What is lost here is found by [`Leader::repair`] and by the sweeps of controllers.
-    async fn hand_out(&self, term: &Term<S>, decided: Decided) {
+    async fn hand_out(&self, epoch: u64, decided: Decided) {
         for shard in decided.told.iter() {
             self.queue.publish(Hint::Facts { shard });
         }
         let sent_at = self.clock.now();
-        let (epoch, leader) = (term.epoch, &term.leader);
-        let dispatch =
-            |key: &AttemptKey| Dispatch { key: *key, pods: leader.pods(*key), epoch, sent_at };
+        let dispatch = |key: &AttemptKey| Dispatch { key: *key, epoch, sent_at };
         let mut rest: Vec<Dispatch> = decided.dispatches.iter().map(dispatch).collect();
         while !rest.is_empty() {
             match self.queue.send(&self.cluster, &rest).await {

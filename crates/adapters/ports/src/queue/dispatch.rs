@@ -14,8 +14,6 @@ use super::{ClusterName, QueueError};
 pub struct Dispatch {
     /// Which attempt.
     pub key: AttemptKey,
-    /// How many processes or pods it is: more than one of a gang.
-    pub pods: u32,
     /// The epoch of the scheduler that admitted it; the claim in the database checks it.
     pub epoch: u64,
     /// When the scheduler sent it.

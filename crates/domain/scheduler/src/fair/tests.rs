@@ -61,22 +61,6 @@ fn candidate(of: u32, node: u32, project: u32) -> Candidate {
     }
 }
 
-/// What executors are told, so that each takes only what it has places for.
-#[test]
-fn the_pods_of_an_attempt_are_known_while_it_waits_and_while_it_runs() {
-    let mut fair = FairShare::new(10, Settings::default());
-    fair.upsert(&entity(7, None, 100)).unwrap();
-    fair.upsert(&entity(17, Some(7), 100)).unwrap();
-    fair.offer(Candidate { need: pods(4), ..candidate(1, 1, 17) });
-    fair.adopt(Candidate { need: pods(2), ..candidate(1, 2, 17) });
-    let known = |fair: &FairShare| [1, 2, 3].map(|node| fair.pods(key(1, node)));
-    assert_eq!(known(&fair), [4, 2, 1]);
-    assert_eq!(fair.admit(Timestamp(1_000_000), 9), [key(1, 1)]);
-    assert_eq!(known(&fair), [4, 2, 1]);
-    fair.release(key(1, 2));
-    assert_eq!(known(&fair), [4, 1, 1]);
-}
-
 fn sound(fair: &FairShare) {
     assert_eq!(fair.audit(), Vec::<String>::new());
 }

@@ -29,7 +29,7 @@ async fn bury(queue: &LocalQueue, workflows: &[WorkflowId]) {
     let (cluster, me) = (ClusterName::default(), InstanceId(Uuid::from_u128(1)));
     for (workflow, at) in workflows.iter().zip(1..) {
         let key = AttemptKey { workflow: *workflow, node: NodeIx(1), number: 1 };
-        let dispatch = Dispatch { key, pods: 1, epoch: 1, sent_at: Timestamp(at) };
+        let dispatch = Dispatch { key, epoch: 1, sent_at: Timestamp(at) };
         queue.send(&cluster, &[dispatch]).await.unwrap();
     }
     for delivery in queue.receive(&cluster, me, 100, Duration::ZERO).await.unwrap() {

@@ -76,15 +76,9 @@ impl Claims for Sulking {
     }
 }
 
-/// A queue that gives an attempt, a gang and nonsense out, once, and loses everything else.
+/// A queue that gives an attempt and nonsense out, once, and loses everything else.
 #[derive(Default)]
-struct Forgetful {
-    given: AtomicU32,
-    put_back: Mutex<Vec<AttemptKey>>,
-}
-
-/// A gang of more members than the executor has places.
-const LARGE: u32 = 3;
+struct Forgetful(AtomicU32);
 
 impl Dispatches for Forgetful {
     async fn send(&self, _: &ClusterName, _: &[Dispatch]) -> Result<usize, QueueError> {
@@ -98,15 +92,12 @@ impl Dispatches for Forgetful {
         _: usize,
         _: Duration,
     ) -> Result<Vec<Delivery>, QueueError> {
-        if self.given.fetch_add(1, Ordering::Relaxed) > 0 {
+        if self.0.fetch_add(1, Ordering::Relaxed) > 0 {
             return pending().await;
         }
-        let dispatch = |number| {
-            let pods = if number == LARGE { 3 } else { 1 };
-            Dispatch { key: key(number), pods, epoch: 1, sent_at: Timestamp(0) }
-        };
+        let dispatch = |number| Dispatch { key: key(number), epoch: 1, sent_at: Timestamp(0) };
         let receipt = Receipt("r".to_owned());
-        let dispatches = vec![dispatch(NONSENSE), dispatch(LARGE), dispatch(1)];
+        let dispatches = vec![dispatch(NONSENSE), dispatch(1)];
         Ok(vec![Delivery { receipt, dispatches, taken: 1 }])
     }
 
@@ -118,10 +109,8 @@ impl Dispatches for Forgetful {
         &self,
         _: &ClusterName,
         _: &Receipt,
-        rest: &[Dispatch],
+        _: &[Dispatch],
     ) -> Result<(), QueueError> {
-        let rest = rest.iter().map(|dispatch| dispatch.key);
-        self.put_back.lock().unwrap().extend(rest);
         Ok(())
     }
 
@@ -232,19 +221,6 @@ async fn a_claim_without_an_answer_is_asked_for_again() {
     let begun = async { assert!(rings.recv().await.is_some()) };
     timeout(PATIENCE, served.run(inbox, begun)).await.unwrap().unwrap();
     assert_eq!(*store.claimed.lock().unwrap(), [key(1), key(1)]);
-}
-
-/// It takes no more than it has places for, and what it cannot take is there for others.
-#[tokio::test]
-async fn a_gang_that_has_no_room_is_left_to_others() {
-    let (served, mut rings) = serve(Sulking::default(), Millis::from_secs(300));
-    let station =
-        Station::new(Arc::clone(&served.store), Arc::clone(&served.executor), served.instance);
-    let came = served.queue.receive(&served.cluster, served.instance, 1, WAIT).await.unwrap();
-    served.begin(&station, came, &mut Large::new(served.slots)).await.unwrap();
-    assert_eq!(rings.recv().await, Some(key(1)));
-    assert_eq!(*served.queue.put_back.lock().unwrap(), [key(LARGE)]);
-    assert!(!served.store.claimed.lock().unwrap().contains(&key(LARGE)));
 }
 
 /// Others have taken what it runs for lost: it must not wait for a store that says nothing.

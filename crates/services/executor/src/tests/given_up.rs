@@ -49,12 +49,8 @@ async fn attempts_of_dead_letters_fail_once_unless_they_run_somewhere() {
     let me = InstanceId(Uuid::from_u128(7));
     let station = Station::new(Arc::new(Rows), Arc::clone(&executor), me);
     let (queue, cluster) = (LocalQueue::default(), ClusterName::default());
-    let dispatch = |number| Dispatch {
-        key: key(number),
-        pods: 1,
-        epoch: 1,
-        sent_at: Timestamp(i64::from(number)),
-    };
+    let dispatch =
+        |number| Dispatch { key: key(number), epoch: 1, sent_at: Timestamp(i64::from(number)) };
     let sent: Vec<_> = (1..=6).map(dispatch).collect();
     queue.send(&cluster, &sent).await.unwrap();
     executor.start(order(3));
