@@ -205,7 +205,11 @@ impl FairShare {
 
     /// The attempt is not wanted any more. One that runs keeps what it holds until released.
     pub fn withdraw(&mut self, key: AttemptKey) {
-        self.breaker.forget(key, self.now);
+        let held = |task: &Task| matches!(task.state, State::Held { .. });
+        // What one that runs says of its template is known when it ends.
+        if !self.tasks.find(key).is_some_and(|(_, task)| held(&task)) {
+            self.breaker.forget(key, self.now);
+        }
         self.leave(key);
     }
 
