@@ -101,6 +101,9 @@ mod tests {
         use flowforge_model::attempt::{Outcome, TemplateKey};
         use flowforge_model::time::Millis;
         use flowforge_ports::explain::Tripped;
+        use flowforge_ports::handover::{Call, Released};
+
+        use crate::elsewhere::play;
 
         let mut here = LocalAdmission::new(100, Retries::default());
         here.share_among(&entities(7));
@@ -125,6 +128,13 @@ mod tests {
         assert_eq!(why.tripped, Some(Tripped { failures: 20, ahead: 0, at: Some(later) }));
         assert_eq!(here.next_look(), Some(later));
         assert_eq!(here.admit(later, 10), [retry.key]);
+
+        // What tries and breaks between servers is judged: the next one waits for twice as long.
+        here.offer(Ready { retry: true, ..of(21) });
+        let (key, outcome) = (retry.key, Some(Outcome::Broken));
+        play(Call::Release(Released { key, outcome }), &mut here);
+        assert_eq!(here.admit(later, 10), []);
+        assert_eq!(here.next_look(), Some(later.plus(Millis(60_000))));
     }
 
     fn group(count: u32, priority: i32) -> Group {
