@@ -205,12 +205,16 @@ impl FairShare {
 
     /// The attempt is not wanted any more. One that runs keeps what it holds until released.
     pub fn withdraw(&mut self, key: AttemptKey) {
-        let held = |task: &Task| matches!(task.state, State::Held { .. });
         // What one that runs says of its template is known when it ends.
-        if !self.tasks.find(key).is_some_and(|(_, task)| held(&task)) {
+        if !self.runs(key) {
             self.breaker.forget(key, self.now);
         }
         self.leave(key);
+    }
+
+    /// It holds what it needs.
+    fn runs(&self, key: AttemptKey) -> bool {
+        self.tasks.find(key).is_some_and(|(_, task)| matches!(task.state, State::Held { .. }))
     }
 
     /// It competes no more, nor stands in the line of its tenant.
@@ -279,9 +283,8 @@ impl FairShare {
     fn let_try(&mut self) {
         while let Some((of, trial)) = self.breaker.due(self.now) {
             if let Some(key) = trial {
-                let task = self.tasks.find(key).map(|(_, task)| task);
-                let runs = task.is_some_and(|task| matches!(task.state, State::Held { .. }));
-                let waits = !runs && (task.is_some() || self.rations.waits(key));
+                let runs = self.runs(key);
+                let waits = !runs && (self.tasks.find(key).is_some() || self.rations.waits(key));
                 if runs || waits && self.breaker.alone(of) {
                     self.breaker.stay(of, self.now);
                     continue;

@@ -1,12 +1,12 @@
 //! Calls that do what they should and fail then, as those do whose answer comes too late.
 
 use std::collections::BTreeMap;
-use std::thread;
+use std::time::Duration;
 
 use super::load::Load;
 use super::members::Fleet;
 use super::progress::Progress;
-use super::{Faults, GLANCE};
+use super::{Faults, look_after};
 
 /// Calls by which a server changes what others see: rows, messages, leases.
 const PLACES: &[&str] = &[
@@ -26,8 +26,8 @@ const PLACES: &[&str] = &[
 ];
 /// A server says this of each.
 const SAID: &str = "failpoint point=\"";
-/// Glances between two looks into the logs, which are long.
-const GLANCES: u32 = 100;
+/// Between two looks into the logs, which are long.
+const BETWEEN: Duration = Duration::from_secs(2);
 
 /// The answer to each tenth call is lost.
 pub(super) fn failpoints() -> String {
@@ -44,11 +44,7 @@ pub(super) fn until(wanted: u32, fleet: &mut Fleet, load: &Load) -> anyhow::Resu
         if lost >= wanted {
             break;
         }
-        for _ in 0..GLANCES {
-            fleet.tend()?;
-            load.check()?;
-            thread::sleep(GLANCE);
-        }
+        look_after(fleet, load, BETWEEN)?;
     }
     progress.end();
     Ok(Faults::new())
