@@ -69,11 +69,32 @@ type Part = fn(&Path, &Path) -> anyhow::Result<Vec<Row>>;
 /// All suites, in the order in which they run.
 const SUITES: [&str; 5] = ["process", "engine", "idle", "postgres", "quota"];
 
-/// Runs the suites that are named, or all.
-pub(crate) fn run(suites: &[String], json: Option<&Path>) -> anyhow::Result<ExitCode> {
-    if let Some(unknown) = suites.iter().find(|name| !SUITES.contains(&name.as_str())) {
-        bail!("no suite {unknown}; there are: {}", SUITES.join(", "));
+/// The parts of a suite that has several, by name.
+fn parts(suite: &str) -> &'static [(&'static str, Part)] {
+    match suite {
+        "process" => &[("", process::run)],
+        "engine" => &[("", engine::run)],
+        "postgres" => &postgres::PARTS,
+        "quota" => &[("", quota::run)],
+        _ => &[("", idle::run)],
     }
+}
+
+/// Runs the suites that are named, or all; `postgres:latency` is one part of one.
+pub(crate) fn run(suites: &[String], json: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let names = |suite: &str| {
+        let parts = parts(suite).iter().filter(|(part, _)| !part.is_empty());
+        let parts: Vec<String> = parts.map(|(part, _)| format!("{suite}:{part}")).collect();
+        std::iter::once(suite.to_owned()).chain(parts).collect::<Vec<_>>()
+    };
+    let all: Vec<String> = SUITES.into_iter().flat_map(names).collect();
+    if let Some(unknown) = suites.iter().find(|name| !all.contains(name)) {
+        bail!("no suite {unknown}; there are: {}", all.join(", "));
+    }
+    let wanted = |suite: &str, part: &str| {
+        let named = |name: &String| *name == suite || *name == format!("{suite}:{part}");
+        suites.is_empty() || suites.iter().any(named)
+    };
     // The scheduler alone needs no servers.
     let release = match suites {
         [one] if one == "quota" => target()?.join("release"),
@@ -86,20 +107,11 @@ pub(crate) fn run(suites: &[String], json: Option<&Path>) -> anyhow::Result<Exit
         "suite", "case", "metric", "ours", "limit", "ratio"
     );
     for suite in SUITES {
-        if !suites.is_empty() && !suites.iter().any(|name| name == suite) {
-            continue;
-        }
-        if scratch.exists() {
+        let parts: Vec<_> = parts(suite).iter().filter(|(part, _)| wanted(suite, part)).collect();
+        if !parts.is_empty() && scratch.exists() {
             fs::remove_dir_all(&scratch).context("remove the last run's data")?;
         }
-        let parts: &[Part] = match suite {
-            "process" => &[process::run],
-            "engine" => &[engine::run],
-            "postgres" => &postgres::PARTS,
-            "quota" => &[quota::run],
-            _ => &[idle::run],
-        };
-        for part in parts {
+        for (_, part) in parts {
             let found = part(&release, &scratch).with_context(|| format!("run suite {suite}"))?;
             found.iter().for_each(print);
             rows.extend(found);

@@ -77,7 +77,7 @@ enum Command {
     /// Measures FlowForge beside the raw limit: suites process, engine, idle, postgres,
     /// quota
     Bench {
-        /// Only these suites
+        /// Only these suites, or parts of one: postgres:latency
         suites: Vec<String>,
         /// Also write the rows here, as JSON
         #[arg(long, value_name = "FILE")]

@@ -8,7 +8,7 @@ mod spent;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
 use self::fleet::Fleet;
 use self::spent::Spent;
@@ -20,7 +20,13 @@ const ROUNDS: usize = 3;
 /// Tasks of a submission where latencies are measured.
 const TASKS: usize = 20;
 
-pub(super) const PARTS: [Part; 5] = [throughput, latency, history, memory, rebuild];
+pub(super) const PARTS: [(&str, Part); 5] = [
+    ("throughput", throughput),
+    ("latency", latency),
+    ("history", history),
+    ("memory", memory),
+    ("rebuild", rebuild),
+];
 
 /// A fleet in a fresh directory.
 fn fresh(release: &Path, scratch: &Path) -> anyhow::Result<Fleet> {
@@ -97,19 +103,29 @@ fn latency(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
         let ms = |percent| percentile(&found.took_ms, percent).context("no submission");
         rows.push(Row::plain(SUITE, name, ("submit p50", "ms"), ms(50)?));
         rows.push(Row::plain(SUITE, name, ("submit p99", "ms"), ms(99)?));
-        let said = fleet.database.psql(
-            "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY gap), \
-             percentile_disc(0.99) WITHIN GROUP (ORDER BY gap) FROM \
-             (SELECT b.started_at - a.ended_at AS gap FROM attempt a JOIN attempt b \
-             ON b.workflow = a.workflow AND b.node = a.node + 1 WHERE a.node > 0) g",
-        )?;
-        let mut gaps = said.split('|').map(str::parse::<f64>);
-        let mut gap = || Ok::<_, anyhow::Error>(gaps.next().context("a figure")??);
-        rows.push(Row::plain(SUITE, name, ("end to dependent p50", "ms"), gap()?));
-        rows.push(Row::plain(SUITE, name, ("end to dependent p99", "ms"), gap()?));
+        for (step, from, to) in [
+            ("end to dependent admitted", "a.ended_at", "b.admitted_at"),
+            ("end to dependent's start", "a.ended_at", "b.started_at"),
+        ] {
+            let [half, most] = gaps(&fleet, from, to)?;
+            rows.push(Row::plain(SUITE, name, (&format!("{step} p50"), "ms"), half));
+            rows.push(Row::plain(SUITE, name, (&format!("{step} p99"), "ms"), most));
+        }
         fleet.stop()?;
     }
     Ok(rows)
+}
+
+/// The median and the 99th of a hundred, in ms, between the attempts of two tasks that follow one another.
+fn gaps(fleet: &Fleet, from: &str, to: &str) -> anyhow::Result<[f64; 2]> {
+    let said = fleet.database.psql(&format!(
+        "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY gap), \
+         percentile_disc(0.99) WITHIN GROUP (ORDER BY gap) FROM \
+         (SELECT {to} - {from} AS gap FROM attempt a JOIN attempt b \
+         ON b.workflow = a.workflow AND b.node = a.node + 1 WHERE a.node > 0) g",
+    ))?;
+    let (half, most) = said.split_once('|').context("two figures")?;
+    Ok([half.parse()?, most.parse()?])
 }
 
 /// The same work beside a million tasks that have finished.
@@ -137,17 +153,12 @@ fn history(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
 
 /// Workflows that run and wait for an executor.
 fn memory(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
-    const WORKFLOWS: usize = 10_000;
+    const WORKFLOWS: u32 = 10_000;
     let fleet = fresh(release, scratch)?;
     let client = fleet.client()?;
     let before = fleet.memory_mib("controller")?;
-    load::submit_all(&client, &graphs::document(&graphs::chain(TASKS), "true"), WORKFLOWS)?;
-    let begun = Instant::now();
-    let running = "SELECT count(*) FROM workflow WHERE status = 'RUNNING'";
-    while fleet.database.psql(running)? != WORKFLOWS.to_string() {
-        ensure!(begun.elapsed() < Duration::from_secs(120), "not all workflows run");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    load::submit_all(&client, &graphs::document(&graphs::chain(TASKS), "true"), usize::try_from(WORKFLOWS)?)?;
+    fleet.reaches("SELECT count(*) FROM workflow WHERE status = 'RUNNING'", WORKFLOWS)?;
     let name = "10,000 running workflows";
     let rows = vec![
         Row::plain(SUITE, name, ("controller, before", "MiB"), before),
@@ -160,21 +171,18 @@ fn memory(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
 
 /// A scheduler that stood by leads over a million attempts that wait.
 fn rebuild(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
+    const WIDE: u32 = 100_000;
     let mut fleet = fresh(release, scratch)?;
-    fleet.database.psql(
-        "CREATE TEMP TABLE w AS SELECT gen_random_uuid() AS id FROM generate_series(1, 1000); \
-         INSERT INTO gate SELECT id, FALSE FROM w; \
-         INSERT INTO runnable (workflow, node, number) \
-         SELECT id, n, 1 FROM w, generate_series(1, 1000) n; \
-         INSERT INTO work_order (workflow, node, number, priority, since, cpu, memory, gpu, body) \
-         SELECT id, n, 1, 0, 1700000000000, 100, 268435456, 0, '{}' \
-         FROM w, generate_series(1, 1000) n; ANALYZE",
-    )?;
+    let independent = vec![Vec::new(); usize::try_from(WIDE)?];
+    fleet.client()?.submit(&graphs::document(&independent, "true"))?;
+    fleet.reaches("SELECT count(*) FROM work_order", WIDE)?;
+    load::multiply(&fleet.database, 1_000_000)?;
+    let waiting = fleet.database.psql("SELECT count(*) FROM work_order")?;
     let took = fleet.change_leaders()?.as_secs_f64();
-    let name = "1,000,000 that wait";
+    let name = format!("{waiting} that wait");
     let rows = vec![
-        Row::plain(SUITE, name, ("another scheduler leads", "s"), took),
-        Row::plain(SUITE, name, ("its memory", "MiB"), fleet.memory_mib("standby")?),
+        Row::plain(SUITE, &name, ("another scheduler leads", "s"), took),
+        Row::plain(SUITE, &name, ("its memory", "MiB"), fleet.memory_mib("standby")?),
     ];
     fleet.stop()?;
     Ok(rows)

@@ -46,6 +46,8 @@ pub(crate) struct Book {
     held: BTreeMap<AttemptId, Held>,
     /// When to look at whom again.
     due: BTreeSet<(Timestamp, AttemptId)>,
+    /// Those for whose pods the cluster has no node.
+    homeless: BTreeSet<AttemptId>,
 }
 
 #[derive(Debug)]
@@ -70,7 +72,7 @@ struct Known {
 
 impl Book {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, held: BTreeMap::new(), due: BTreeSet::new() }
+        Self { bounds, held: BTreeMap::new(), due: BTreeSet::new(), homeless: BTreeSet::new() }
     }
 
     /// An attempt begins, here; its pod may be there already.
@@ -104,6 +106,7 @@ impl Book {
     /// Its end is durable.
     pub(crate) fn settled(&mut self, id: AttemptId) -> Vec<Ask> {
         let Some(mut held) = self.held.remove(&id) else { return Vec::new() };
+        self.homeless.remove(&id);
         self.due.retain(|(_, other)| *other != id);
         held.delete(id)
     }
@@ -125,6 +128,11 @@ impl Book {
         } else if name.name != held.order.attempt.pod_name(&held.order.task_name) {
             tracing::warn!(pod = ?name, "a pod with another name says it is ours");
             return Vec::new();
+        }
+        if is_homeless(&pod) && !held.told_end {
+            self.homeless.insert(id);
+        } else {
+            self.homeless.remove(&id);
         }
         held.pod = Some(Known { name, version, pod: slim(pod) });
         let mut asks = Vec::new();
@@ -227,6 +235,11 @@ impl Book {
         asks
     }
 
+    /// Attempts for whose pods the cluster has no node.
+    pub(crate) fn homeless(&self) -> usize {
+        self.homeless.len()
+    }
+
     /// Attempts whose end nobody was told yet.
     pub(crate) fn running(&self) -> impl Iterator<Item = &Arc<WorkOrder>> {
         self.held.values().filter(|held| !held.told_end).map(|held| &held.order)
@@ -258,6 +271,7 @@ impl Book {
             return Vec::new();
         };
         held.told_end = true;
+        self.homeless.remove(&id);
         let kind = FactKind::Finished(Box::new(report));
         vec![Ask::Tell(Fact { key: held.order.key, kind })]
     }
@@ -291,6 +305,14 @@ pub(crate) fn pod_ref(pod: &Pod) -> Option<PodRef> {
         namespace: metadata.namespace.clone()?,
         name: metadata.name.clone()?,
         uid: metadata.uid.clone()?,
+    })
+}
+
+/// The scheduler of the cluster has looked for a node and found none.
+fn is_homeless(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| {
+        all.iter().any(|one| one.type_ == "PodScheduled" && one.status == "False")
     })
 }
 

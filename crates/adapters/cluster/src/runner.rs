@@ -25,6 +25,8 @@ use crate::watch::News;
 use crate::{ClusterError, labels};
 use desk::{Desk, Heard};
 
+/// Attempts that may wait for a node. More would wait at the cluster, where no quota decides who is next.
+const HOMELESS: usize = 100;
 /// News of pods that wait to be looked at; more wait at the cluster.
 const NEWS: usize = 1024;
 
@@ -37,6 +39,7 @@ pub struct ClusterRunner {
     messages: mpsc::UnboundedSender<Heard>,
     closing: watch::Sender<bool>,
     ended: Mutex<threads::Receiver<()>>,
+    takes_more: watch::Receiver<bool>,
     ports: ClusterPorts,
 }
 
@@ -73,19 +76,22 @@ impl ClusterRunner {
         let (closing, closed) = watch::channel(false);
         let (over, ended) = threads::channel();
         let ports = desk.ports.clone();
+        let (room, takes_more) = watch::channel(true);
         let work = Loop {
             book: Book::new(desk.config.bounds),
             desk: Arc::new(desk),
             messages: messages.clone(),
             tasks: JoinSet::new(),
             made: HashMap::new(),
+            away: false,
+            takes_more: room,
         };
         handle.spawn(async move {
             work.run(heard, closed).await;
             // Gone when nobody waits for it.
             drop(over);
         });
-        Self { messages, closing, ended: Mutex::new(ended), ports }
+        Self { messages, closing, ended: Mutex::new(ended), takes_more, ports }
     }
 
     fn say(&self, heard: Heard) {
@@ -140,6 +146,10 @@ impl Runner for ClusterRunner {
         self.say(Heard::Settled(attempt));
     }
 
+    fn takes_more(&self) -> bool {
+        *self.takes_more.borrow()
+    }
+
     fn shut_down(&self) {
         self.closing.send_replace(true);
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,6 +188,10 @@ struct Loop {
     tasks: JoinSet<()>,
     /// Tells tasks that make pods to give up.
     made: HashMap<AttemptId, watch::Sender<bool>>,
+    /// The cluster does not answer.
+    away: bool,
+    /// More attempts would not only wait.
+    takes_more: watch::Sender<bool>,
 }
 
 impl Loop {
@@ -208,10 +222,25 @@ impl Loop {
             for ask in asks {
                 self.act(ask);
             }
+            self.judge();
         }
         let left = self.book.running().count();
         tracing::info!(left, "the cluster is watched no more; pods go on");
         self.tasks.shutdown().await;
+    }
+
+    /// Says whether more attempts would only wait.
+    fn judge(&self) {
+        let (away, homeless) = (self.away, self.book.homeless());
+        let takes_more = !away && homeless <= HOMELESS;
+        self.takes_more.send_if_modified(|said| {
+            let changed = *said != takes_more;
+            if changed {
+                tracing::warn!(takes_more, away, homeless, "whether the cluster takes more changed");
+            }
+            *said = takes_more;
+            changed
+        });
     }
 
     /// Until somebody has to be looked at again.
@@ -241,7 +270,14 @@ impl Loop {
     fn learn(&mut self, news: News) -> Vec<Ask> {
         let now = self.desk.now();
         match news {
-            News::All(pods) => self.book.listed(pods, now),
+            News::Away => {
+                self.away = true;
+                Vec::new()
+            }
+            News::All(pods) => {
+                self.away = false;
+                self.book.listed(pods, now)
+            }
             News::Seen(pod) => match labels::attempt(&pod) {
                 Some(id) => self.book.seen(id, pod, now),
                 None => Vec::new(),

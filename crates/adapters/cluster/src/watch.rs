@@ -32,6 +32,8 @@ pub(crate) enum News {
     Seen(Pod),
     /// One is gone; this was its last state.
     Gone(Pod),
+    /// The cluster does not answer; [`News::All`] says that it does again.
+    Away,
 }
 
 /// Tells `news` for ever; ends when nobody listens.
@@ -42,6 +44,9 @@ pub(crate) async fn watch(client: Client, selector: String, news: mpsc::Sender<N
         let began = Instant::now();
         if let Err(why) = session(&api, &selector, &news).await {
             tracing::warn!(%why, "the pods of the cluster cannot be watched");
+            if news.send(News::Away).await.is_err() {
+                return;
+            }
         } else if began.elapsed() > SHORT {
             backoff = Backoff::default();
             continue;

@@ -22,6 +22,11 @@ pub trait Runner: Send + Sync + 'static {
     /// attempt that this runner does not know.
     fn settled(&self, _attempt: AttemptId) {}
 
+    /// More attempts would begin now, and not only wait where it runs them.
+    fn takes_more(&self) -> bool {
+        true
+    }
+
     /// Leaves, waits until nothing runs any more that would not outlive this process: local processes
     /// are ended, pods go on and are somebody else's.
     fn shut_down(&self);

@@ -163,6 +163,13 @@ impl Runner for AnyRunner {
         }
     }
 
+    fn takes_more(&self) -> bool {
+        match self {
+            Self::Pods(pods, _) => pods.takes_more(),
+            Self::Local(_) | Self::NoOp(_) => true,
+        }
+    }
+
     fn shut_down(&self) {
         match self {
             Self::Local(runner) => {

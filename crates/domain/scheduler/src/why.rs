@@ -54,6 +54,8 @@ pub enum Code {
     ParentFull,
     /// The installation has no room.
     CapacityFull,
+    /// The installation has no room at all: nobody is there to run anything.
+    ClusterDown,
     /// A limit on its way is less than it needs: only a change of quotas helps.
     ExceedsQuotaForever,
     /// Its project, or something above it, is not known: there it has no room.
@@ -86,6 +88,7 @@ impl Code {
             Self::QuotaFull => "QUOTA_FULL",
             Self::ParentFull => "PARENT_FULL",
             Self::CapacityFull => "CAPACITY_FULL",
+            Self::ClusterDown => "CLUSTER_DOWN",
             Self::ExceedsQuotaForever => "EXCEEDS_QUOTA_FOREVER",
             Self::NoSuchQueue => "NO_SUCH_QUEUE",
             Self::BehindFairShare => "BEHIND_FAIR_SHARE",

@@ -77,6 +77,14 @@ impl<R: Runner, C: Clock> Executor<R, C> {
         self.ledger.running()
     }
 
+    /// How many attempts it may have at a time, of `slots`, as things are where it runs them.
+    fn capacity(&self, slots: u32) -> u32 {
+        if self.runner.takes_more() {
+            return slots;
+        }
+        u32::try_from(self.running()).unwrap_or(u32::MAX).min(slots)
+    }
+
     /// Ends everything now and waits until nothing runs any more.
     pub fn shut_down(&self) {
         self.runner.shut_down();

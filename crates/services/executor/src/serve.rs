@@ -144,7 +144,8 @@ where
 
     async fn attend(&self, leaving: bool) -> Result<(), StoreError> {
         let said = Attendance::new(Role::Executor, self.instance, self.ttl);
-        let said = Attendance { capacity: self.slots, leaving, keeps: self.keeps, ..said };
+        let capacity = self.executor.capacity(self.slots);
+        let said = Attendance { capacity, leaving, keeps: self.keeps, ..said };
         self.store.attend(said).await.map(|_| ())
     }
 

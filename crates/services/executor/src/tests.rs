@@ -14,7 +14,7 @@ use super::*;
 
 /// Notes what it is told.
 #[derive(Clone, Default)]
-struct Fake(Arc<Mutex<Vec<String>>>);
+struct Fake(Arc<Mutex<Vec<String>>>, bool);
 
 impl Fake {
     fn take(&self) -> Vec<String> {
@@ -29,6 +29,9 @@ impl Runner for Fake {
     fn stop(&self, attempt: AttemptId) {
         assert_eq!(attempt, key(1).id());
         self.0.lock().unwrap().push("stop".to_owned());
+    }
+    fn takes_more(&self) -> bool {
+        !self.1
     }
     fn shut_down(&self) {}
 }
@@ -161,4 +164,16 @@ fn stopping_what_runs_goes_to_the_runner_and_what_ended_keeps_its_report() {
     executor.stop(key(1));
     assert_eq!(runner.take(), [""; 0]);
     assert_eq!(*facts.lock().unwrap(), [finished(1)]);
+}
+
+/// Where it runs them there is no room: it has what it has, and no more.
+#[test]
+fn what_would_only_wait_is_not_asked_for() {
+    let full = Executor::new(Fake(Arc::default(), true), Arc::new(Ledger::new(|_| {})), Fixed);
+    assert_eq!(full.capacity(4), 0);
+    full.start(order(1));
+    assert_eq!(full.capacity(4), 1);
+    let free = Executor::new(Fake::default(), Arc::new(Ledger::new(|_| {})), Fixed);
+    free.start(order(1));
+    assert_eq!(free.capacity(4), 4);
 }

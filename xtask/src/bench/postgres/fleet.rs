@@ -102,6 +102,16 @@ impl Fleet {
         }
     }
 
+    /// Waits until a query of the database counts so many.
+    pub(super) fn reaches(&self, query: &str, many: u32) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while self.database.psql(query)? != many.to_string() {
+            ensure!(begun.elapsed() < 2 * PATIENCE, "{query} does not come to {many}");
+            thread::sleep(GLANCE);
+        }
+        Ok(())
+    }
+
     pub(super) fn client(&self) -> anyhow::Result<Client> {
         self.named("api-server")?.client().context("where the API server is")
     }

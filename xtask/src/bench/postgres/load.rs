@@ -68,8 +68,8 @@ fn crowd(user: impl Fn(u32) -> anyhow::Result<String> + Sync) -> anyhow::Result<
     })
 }
 
-/// Copies the finished workflows of a database under other, older ids until there are so many tasks;
-/// how many there are then.
+/// Copies the workflows of a database under other, older ids until there are so many tasks; how many
+/// there are then.
 pub(super) fn multiply(database: &postgres::Server, tasks: u32) -> anyhow::Result<u32> {
     let have: u32 = database.psql("SELECT count(*) FROM task")?.parse().context("a count")?;
     let copies = tasks.div_ceil(have);
@@ -87,6 +87,7 @@ pub(super) fn multiply(database: &postgres::Server, tasks: u32) -> anyhow::Resul
         ("document", "workflow"),
         ("task", "workflow"),
         ("event", "workflow"),
+        ("work_order", "workflow"),
         ("attempt", "workflow"),
     ] {
         let names = database.psql(&format!(

@@ -113,6 +113,22 @@ fn older_news_and_pods_of_others_are_passed_over() {
 }
 
 #[test]
+fn who_waits_for_a_node_is_counted() {
+    let none = json!({ "phase": "Pending", "conditions": [
+        { "type": "PodScheduled", "status": "False", "reason": "Unschedulable" }] });
+    let mut story = Story::new();
+    story.seen("1", 1, &pending());
+    assert_eq!(story.book.homeless(), 0, "nobody has looked for a node yet");
+    story.seen("1", 2, &none);
+    assert_eq!(story.book.homeless(), 1);
+    story.seen("1", 3, &running());
+    assert_eq!(story.book.homeless(), 0);
+    story.seen("1", 4, &none);
+    story.book.vanished(story.id, None, None, NOW);
+    assert_eq!(story.book.homeless(), 0);
+}
+
+#[test]
 fn silence_is_waited_for_once() {
     let mut story = Story::new();
     assert_eq!(story.seen("a", 1, &ended(3, None)), "started");

@@ -1,191 +1,49 @@
-//! On a real cluster, whose kubeconfig `FLOWFORGE_TEST_KUBECONFIG` names. It needs a node that has, or can
-//! fetch, the image `busybox`. Each test has a project, and so a namespace, of its own.
+//! The runner on clusters: a real one, whose kubeconfig `FLOWFORGE_TEST_KUBECONFIG` names and which has a node that
+//! has, or can fetch, the image `busybox`; and a fake that keeps the same contract, and errs when it is told to.
+//! Each test has a project, and so a namespace, of its own.
 
+mod contract;
+mod fake;
 mod faults;
 mod real;
 mod scripted;
-
-use flowforge_model::artifact::{Given, SecretKey};
-use flowforge_model::attempt::{Mount, Volume, VolumeSource};
-use flowforge_model::resources::Bytes;
-use flowforge_model::time::Millis;
-use kube::api::{DeleteParams, PostParams};
-use real::Real;
+mod sieve;
 
 use super::*;
-use crate::Bounds;
-use crate::pod::tests::process;
-use crate::project::Limits;
 
 const REPORTED: &str = "printf reported >/dev/termination-log";
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a Kubernetes cluster: FLOWFORGE_TEST_KUBECONFIG"]
-async fn a_task_runs_and_its_pod_goes_when_its_end_is_durable() {
-    let real = Real::new().await;
-    let mut told = real.runner(Bounds::default());
-    let script = format!(
-        "test -n \"$FLOWFORGE_POD_UID\" && test -s /var/run/secrets/flowforge/token && \
-         test \"$(id -u)\" = 10001 && test -w /flowforge && {REPORTED}"
-    );
-    let order = real.order(&script);
-    told.runner.start(Arc::clone(&order));
-    assert_eq!(told.next().await, "started");
-    assert_eq!(told.next().await, "success 0");
-    told.runner.settled(order.attempt);
-    real.gone(&order).await;
-    told.close().await;
-    real.end().await;
+macro_rules! contract {
+    ($($name:ident,)*) => {
+        mod on_a_real_cluster {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                #[ignore = "needs a Kubernetes cluster: FLOWFORGE_TEST_KUBECONFIG"]
+                async fn $name() {
+                    super::contract::$name(super::real::Real::new().await).await;
+                }
+            )*
+        }
+        mod on_a_fake {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    let fake = super::fake::Fake::new();
+                    let real = super::real::Real::at(fake.kubeconfig.path()).await;
+                    super::contract::$name(real).await;
+                }
+            )*
+        }
+    };
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a Kubernetes cluster: FLOWFORGE_TEST_KUBECONFIG"]
-async fn ends_without_a_word_are_read_from_the_status() {
-    let real = Real::new().await;
-    let bounds = Bounds { silence: Millis(500), ..Bounds::default() };
-    let mut told = real.runner(bounds);
-    told.runner.start(real.order("exit 3"));
-    assert_eq!(told.end().await, "User exit_code 3");
-    let mut big = (*real.order("tail /dev/zero")).clone();
-    big.resources.requests.memory = Bytes(16 << 20);
-    big.resources.limits.memory = Bytes(16 << 20);
-    told.runner.start(Arc::new(big));
-    assert_eq!(told.end().await, "User oom_killed 137");
-    let mut long = (*real.order("sleep 1000")).clone();
-    long.deadline = Some(Millis(1000));
-    // The backstop of the cluster is far away: nobody is waited for here.
-    let long = Arc::new(long);
-    told.runner.start(Arc::clone(&long));
-    assert_eq!(told.next().await, "started");
-    real.pods().delete(&real.name(&long), &DeleteParams::default()).await.expect("a delete");
-    assert_eq!(told.end().await, "Lost pod_deleted 137");
-    told.close().await;
-    real.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a Kubernetes cluster: FLOWFORGE_TEST_KUBECONFIG"]
-async fn what_keeps_a_pod_from_starting_is_named_in_time() {
-    let real = Real::new().await;
-    let short = Millis(1500);
-    let bounds = Bounds { pull: short, config: short, ..Bounds::default() };
-    let mut told = real.runner(bounds);
-    let mut nowhere = process();
-    nowhere.image = "registry.invalid/nothing:1".to_owned();
-    told.runner.start(real.order_of(nowhere));
-    assert_eq!(told.end().await, "Error image_pull");
-    let mut secret = process();
-    let key = SecretKey { name: "absent".to_owned(), key: "k".to_owned(), optional: false };
-    secret.env.push(("PASSWORD".to_owned(), Given::Secret(key)));
-    told.runner.start(real.order_of(secret));
-    assert_eq!(told.end().await, "Error secret_missing");
-    told.close().await;
-    let mut told = real.runner(Bounds { start: Millis(3000), ..Bounds::default() });
-    let mut large = (*real.order("true")).clone();
-    large.resources.requests.memory = Bytes(1 << 50);
-    large.resources.limits.memory = Bytes(1 << 50);
-    told.runner.start(Arc::new(large));
-    assert_eq!(told.end().await, "Error unschedulable");
-    told.close().await;
-    real.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a Kubernetes cluster: FLOWFORGE_TEST_KUBECONFIG"]
-async fn a_stop_ends_the_pod() {
-    let real = Real::new().await;
-    let mut told = real.runner(Bounds { silence: Millis(0), ..Bounds::default() });
-    let order = real.order("trap 'exit 5' TERM; sleep 1000 & wait");
-    told.runner.start(Arc::clone(&order));
-    assert_eq!(told.next().await, "started");
-    told.runner.stop(order.attempt);
-    assert_eq!(told.next().await, "Stopped stopped 5");
-    real.gone(&order).await;
-    told.close().await;
-    real.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a Kubernetes cluster: FLOWFORGE_TEST_KUBECONFIG"]
-async fn a_pod_outlives_its_runner_and_the_next_one_takes_it_over() {
-    let real = Real::new().await;
-    let mut first = real.runner(Bounds::default());
-    let order = real.order(&format!("until test -e /flowforge/go; do sleep 0.1; done; {REPORTED}"));
-    first.runner.start(Arc::clone(&order));
-    assert_eq!(first.next().await, "started");
-    let uid = real.uid(&order).await;
-    first.close().await;
-    let mut second = real.runner(Bounds::default());
-    second.runner.start(Arc::clone(&order));
-    assert_eq!(second.next().await, "started");
-    assert_eq!(real.uid(&order).await, uid, "the same pod");
-    second.runner.stop(order.attempt);
-    assert!(second.next().await.starts_with("Stopped stopped"));
-    second.close().await;
-    real.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a Kubernetes cluster: FLOWFORGE_TEST_KUBECONFIG"]
-async fn a_foreign_pod_with_the_name_is_a_conflict_and_is_left() {
-    let real = Real::new().await;
-    let mut told = real.runner(Bounds::default());
-    let first = real.order(REPORTED);
-    told.runner.start(first);
-    assert_eq!(told.end().await, "success 0");
-    let order = real.order("true");
-    let foreign = serde_json::from_value(serde_json::json!({
-        "metadata": { "name": real.name(&order) },
-        "spec": {
-            "securityContext": { "runAsNonRoot": true, "runAsUser": 1,
-                "seccompProfile": { "type": "RuntimeDefault" } },
-            "containers": [{ "name": "x", "image": "busybox", "imagePullPolicy": "IfNotPresent",
-                "command": ["sleep", "1000"], "securityContext": {
-                    "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } } }],
-        },
-    }));
-    let foreign = foreign.expect("a pod");
-    real.pods().create(&PostParams::default(), &foreign).await.expect("a pod");
-    told.runner.start(Arc::clone(&order));
-    assert_eq!(told.end().await, "Error name_conflict");
-    told.runner.settled(order.attempt);
-    told.close().await;
-    real.pods().get(&real.name(&order)).await.expect("it is left");
-    real.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a Kubernetes cluster: FLOWFORGE_TEST_KUBECONFIG"]
-async fn fixed_files_are_there_and_a_full_namespace_is_waited_for() {
-    let mut real = Real::new().await;
-    // Half as much again are two.
-    real.project.limits = Limits { pods: Some(1), ..Limits::default() };
-    let mut told = real.runner(Bounds::default());
-    let mut process = process();
-    let script = format!("grep -qx 'a = 1' /etc/c/d/e.ini && {REPORTED}");
-    process.env.push(("SCRIPT".to_owned(), Given::Text(script)));
-    let (volume, path) = ("Config File".to_owned(), "/etc/c".to_owned());
-    process.mounts = vec![Mount { volume, path, sub_path: None, read_only: true }];
-    for _ in 0..4 {
-        let mut order = (*real.order_of(process.clone())).clone();
-        let files = vec![("d/e.ini".to_owned(), "[x]\na = 1\n".to_owned())];
-        let source = VolumeSource::Files(files);
-        order.volumes = vec![Volume { name: "Config File".to_owned(), source }];
-        told.runner.start(Arc::new(order));
-    }
-    for _ in 0..4 {
-        let (id, end) = told.end_of().await;
-        assert_eq!(end, "success 0");
-        told.runner.settled(id);
-    }
-    told.close().await;
-    real.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a Kubernetes cluster: FLOWFORGE_TEST_KUBECONFIG"]
-async fn the_cluster_names_its_issuer_and_keys() {
-    let real = Real::new().await;
-    let keys = real.cluster.keys("east").await.expect("keys");
-    assert!(keys.issuer.starts_with("http") && keys.keys.contains("\"kid\""), "{keys:?}");
+contract! {
+    a_task_runs_and_its_pod_goes_when_its_end_is_durable,
+    ends_without_a_word_are_read_from_the_status,
+    what_keeps_a_pod_from_starting_is_named_in_time,
+    a_stop_ends_the_pod,
+    a_pod_outlives_its_runner_and_the_next_one_takes_it_over,
+    a_foreign_pod_with_the_name_is_a_conflict_and_is_left,
+    fixed_files_are_there_and_a_full_namespace_is_waited_for,
+    the_cluster_names_its_issuer_and_keys,
 }

@@ -26,6 +26,10 @@ impl<R: Runner> Runner for FaultyRunner<R> {
         self.0.settled(attempt);
     }
 
+    fn takes_more(&self) -> bool {
+        self.0.takes_more()
+    }
+
     fn shut_down(&self) {
         reach("executor", "shut_down", false);
         self.0.shut_down();

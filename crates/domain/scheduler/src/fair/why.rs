@@ -142,6 +142,7 @@ impl FairShare {
             let own = blocked.entity.is_some() && blocked.entity == self.tree.entity(task.place);
             let code = match (blocked.dimension, blocked.entity) {
                 (Dimension::Workflows, _) => Code::WorkflowLimit,
+                (Dimension::Pods, None) if blocked.limit == 0 => Code::ClusterDown,
                 (_, None) => Code::CapacityFull,
                 _ if own => Code::QuotaFull,
                 _ => Code::ParentFull,

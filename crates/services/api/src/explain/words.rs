@@ -41,6 +41,9 @@ fn reason(code: &str, why: &QueueWhy) -> String {
         ("WORKFLOW_LIMIT", None, _) => {
             "Its workflow runs as many tasks at a time as it may.".to_owned()
         }
+        ("CLUSTER_DOWN", ..) => {
+            "No executor takes work: none lives, or the cluster of those that do does not answer.".to_owned()
+        }
         (_, Some(short), _) => full(short),
         ("BEHIND_FAIR_SHARE", _, Some(rival)) => behind(rival),
         ("BEHIND_FAIR_SHARE", ..) => {

@@ -1,5 +1,7 @@
 //! Answers that real clusters give rarely.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 
 use super::real::Real;
@@ -160,4 +162,23 @@ async fn a_life_costs_one_create_and_one_delete() {
     assert_eq!(server.count("POST", PODS), 2);
     assert_eq!(server.count("DELETE", &real.name(&order)), 1);
     assert_eq!(server.count("DELETE", &real.name(&next)), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_does_not_answer_takes_no_more_until_it_does() {
+    let answers = Arc::new(AtomicBool::new(false));
+    let there = Arc::clone(&answers);
+    let server = Scripted::new(move |method, _, _| match method {
+        _ if !there.load(Ordering::Acquire) => status(503, "ServiceUnavailable", "not yet"),
+        "WATCH" => (200, Value::Null),
+        _ => list(&[]),
+    });
+    let real = Real::at(server.kubeconfig.path()).await;
+    let told = real.runner(Bounds::default());
+    let mut takes_more = told.runner.takes_more.clone();
+    takes_more.wait_for(|more| !more).await.expect("a runner");
+    assert!(!told.runner.takes_more());
+    answers.store(true, Ordering::Release);
+    takes_more.wait_for(|more| *more).await.expect("a runner");
+    told.close().await;
 }

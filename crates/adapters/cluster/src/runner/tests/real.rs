@@ -180,6 +180,12 @@ impl Told {
         }
     }
 
+    /// Ends the runner as if it had died: what it told and nobody has heard is lost with it.
+    pub(super) async fn die(self) {
+        let runner = self.runner;
+        tokio::task::spawn_blocking(move || runner.shut_down()).await.expect("an end");
+    }
+
     /// Shuts the runner down; nothing may be told after that, nor twice before.
     pub(super) async fn close(self) {
         let Self { runner, mut told } = self;

@@ -28,34 +28,34 @@ const LEAD: &str =
 /// The same for one that only reads: in its snapshot this epoch is the last.
 const LED: &str = "SELECT epoch FROM lease WHERE role = 'scheduler' AND slot = 0 AND epoch = $1";
 
-// The task is looked up by its key for each order: joined, all tasks there ever were might be read.
+// The task is looked up by its key, once for each order: joined, all tasks there ever were might be read.
 macro_rules! ready {
     () => {
         "SELECT o.workflow, o.node, o.number, o.priority, o.since, o.parallelism, \
          o.cpu, o.memory, o.gpu, o.cpu_limit, o.memory_limit, p.uid, o.lasts, \
-         coalesce((SELECT t.failures > 0 FROM task t \
-         WHERE t.workflow = o.workflow AND t.node = o.node), FALSE), o.pods, \
-         (SELECT t.template FROM task t WHERE t.workflow = o.workflow AND t.node = o.node)"
+         coalesce(t.retry, FALSE), o.pods, t.template"
     };
 }
-macro_rules! project {
+macro_rules! beside {
     () => {
-        "LEFT JOIN workflow w ON w.id = o.workflow LEFT JOIN project p ON p.id = w.project"
+        " LEFT JOIN LATERAL (SELECT t.failures > 0 AS retry, t.template FROM task t \
+         WHERE t.workflow = o.workflow AND t.node = o.node OFFSET 0) t ON TRUE \
+         LEFT JOIN workflow w ON w.id = o.workflow LEFT JOIN project p ON p.id = w.project "
     };
 }
 
 const READY: &str = concat!(
     ready!(),
-    " FROM work_order o ",
-    project!(),
-    " WHERE NOT EXISTS (SELECT 1 FROM attempt a WHERE a.workflow = o.workflow AND a.node = o.node \
-     AND a.number = o.number) ORDER BY 1, 2, 3"
+    " FROM work_order o",
+    beside!(),
+    "WHERE NOT EXISTS (SELECT 1 FROM attempt a WHERE a.workflow = o.workflow AND a.node = o.node \
+     AND a.number = o.number)"
 );
 const OPEN: &str = concat!(
     ready!(),
-    " FROM attempt a JOIN work_order o USING (workflow, node, number) ",
-    project!(),
-    " WHERE a.ended_at IS NULL ORDER BY 1, 2, 3"
+    " FROM attempt a JOIN work_order o USING (workflow, node, number)",
+    beside!(),
+    "WHERE a.ended_at IS NULL"
 );
 /// What has ended is forgotten later. Tasks are looked at of those only that hold a slot.
 const SLOTS: &str = "SELECT s.workflow, p.uid, EXISTS (SELECT 1 FROM task t \
@@ -115,8 +115,8 @@ pub(super) async fn lead(tx: &mut Tx<'_>, epoch: u64) -> Result<(), StoreError> 
 }
 
 pub(super) async fn snapshot(mut tx: Tx<'_>) -> Result<Snapshot, StoreError> {
-    let ready = read(&tx.rows(READY, binds![]).await?, ready)?;
-    let open = read(&tx.rows(OPEN, binds![]).await?, self::ready)?;
+    let ready = in_order(&tx.rows(READY, binds![]).await?)?;
+    let open = in_order(&tx.rows(OPEN, binds![]).await?)?;
     let slots = read(&tx.rows(SLOTS, binds![]).await?, |row| {
         Ok(Slot {
             workflow: codec::workflow_id(row, 0)?,
@@ -129,6 +129,13 @@ pub(super) async fn snapshot(mut tx: Tx<'_>) -> Result<Snapshot, StoreError> {
     let seen =
         read(&tx.rows(SEEN, binds![]).await?, |row| Ok((shard(row, 0)?, codec::count(row, 1)?)))?;
     Ok(Snapshot { ready, open, slots, gated, holding, waiting, seen })
+}
+
+/// By their keys. The database would sort whole rows, and those of a long backlog on its disk.
+fn in_order(rows: &[Row]) -> Result<Vec<Ready>, StoreError> {
+    let mut all = read(rows, ready)?;
+    all.sort_unstable_by_key(|ready| ready.key);
+    Ok(all)
 }
 
 fn ready(row: &Row) -> Result<Ready, StoreError> {

@@ -102,3 +102,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn without_anybody_to_run_it_the_cluster_is_down() {
+    let mut fair = FairShare::new(0, Settings::default());
+    fair.upsert(&entity(1, None, 100)).unwrap();
+    fair.upsert(&entity(11, Some(1), 100)).unwrap();
+    fair.offer(candidate(1, 0, 11));
+    let code = |fair: &FairShare| fair.why(key(1, 0), NOW).unwrap().code;
+    assert_eq!(code(&fair), Code::ClusterDown);
+    fair.resize(1);
+    assert_eq!(code(&fair), Code::Next);
+}

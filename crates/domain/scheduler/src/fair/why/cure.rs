@@ -41,6 +41,7 @@ impl FairShare {
             | Code::BehindClaim
             | Code::RetryBudget
             | Code::CircuitOpen
+            | Code::ClusterDown
             | Code::Running
             | Code::Next => Vec::new(),
         }

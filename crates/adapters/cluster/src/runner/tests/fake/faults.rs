@@ -1,0 +1,77 @@
+//! What goes wrong, and when.
+
+/// Each counts from one; none is never.
+#[derive(Clone, Copy, Default)]
+pub(in crate::runner::tests) struct Faults {
+    /// At this request the client is cut off, before it is done or after, and nothing it asks is answered until
+    /// it recovers: for a client that dies there, that is all that others can tell.
+    pub(in crate::runner::tests) crash_at: Option<(u64, When)>,
+    /// Of each so many requests one is answered with an error.
+    pub(in crate::runner::tests) refuse_each: Option<(u64, When)>,
+    /// This event is told to nobody.
+    pub(in crate::runner::tests) skip: Option<u64>,
+    /// Every event is told twice.
+    pub(in crate::runner::tests) twice: bool,
+    /// Each second list is as it was so many changes ago.
+    pub(in crate::runner::tests) stale: Option<usize>,
+    /// A watch tells so many events and ends; the history of what it has told is forgotten.
+    pub(in crate::runner::tests) restless: Option<usize>,
+    pub(super) requests: u64,
+    pub(super) events: u64,
+    pub(super) lists: u64,
+    pub(super) dead: bool,
+    pub(super) erred: bool,
+}
+
+/// On which side of what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::runner::tests) enum When {
+    Before,
+    After,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Done,
+    /// Not answered.
+    Cut(When),
+    /// Answered with an error.
+    Refused(When),
+}
+
+impl Faults {
+    pub(super) fn next(&mut self) -> Fate {
+        if self.dead {
+            return Fate::Cut(When::Before);
+        }
+        self.requests += 1;
+        if let Some((_, when)) = self.crash_at.filter(|(at, _)| *at == self.requests) {
+            (self.dead, self.erred) = (true, true);
+            return Fate::Cut(when);
+        }
+        match self.refuse_each {
+            Some((each, when)) if self.requests.is_multiple_of(each) => {
+                self.erred = true;
+                Fate::Refused(when)
+            }
+            _ => Fate::Done,
+        }
+    }
+
+    /// How often the next event is told.
+    pub(super) fn copies(&mut self) -> usize {
+        self.events += 1;
+        if self.skip == Some(self.events) {
+            self.erred = true;
+            return 0;
+        }
+        1 + usize::from(self.twice)
+    }
+
+    /// How many changes ago the next list was.
+    pub(super) fn behind(&mut self) -> usize {
+        self.lists += 1;
+        if self.lists.is_multiple_of(2) { self.stale.unwrap_or(0) } else { 0 }
+    }
+}
