@@ -219,6 +219,8 @@ pub(super) struct Connection {
     statements: Mutex<HashMap<&'static str, Statement>>,
     /// Statements sent whose answers nobody has looked at.
     pub(super) unread: AtomicUsize,
+    /// The transaction has committed itself.
+    pub(super) committed: AtomicBool,
 }
 
 impl std::fmt::Debug for Connection {
@@ -232,7 +234,8 @@ impl std::fmt::Debug for Connection {
 impl Connection {
     fn new(client: Client, driver: AbortHandle, settings: Option<String>) -> Self {
         let statements = Mutex::new(HashMap::new());
-        Self { client, driver, settings, statements, unread: AtomicUsize::new(0) }
+        let (unread, committed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { client, driver, settings, statements, unread, committed }
     }
 
     /// Closes the socket, whatever is under way on it.

@@ -6,7 +6,7 @@ use flowforge_ports::store::StoreError;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
-/// A broken constraint or a value that does not fit is a conflict: nothing was written, and the
+/// A fence divides by the number of rows that let it pass. A broken constraint or a value that does not fit is a conflict: nothing was written, and the
 /// same again will not be either. Of anything else (connection lost, timeout, deadlock, disk full)
 /// it is unknown what was done, or it may be tried again.
 #[expect(clippy::needless_pass_by_value, reason = "it is made for map_err")]
@@ -22,6 +22,10 @@ pub(super) fn from_postgres(error: Error) -> StoreError {
         Some(constraint) => format!("{} ({constraint})", said.message()),
         None => said.message().to_owned(),
     };
+    if *code == SqlState::DIVISION_BY_ZERO {
+        // Nothing else of ours divides.
+        return StoreError::Fenced;
+    }
     match code.code().get(..2) {
         // Integrity constraint violation, cardinality violation, data exception.
         Some("23" | "21" | "22") => StoreError::Conflict(text),

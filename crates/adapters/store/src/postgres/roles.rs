@@ -6,6 +6,8 @@ mod leases;
 mod pods;
 mod reservations;
 
+use std::collections::BTreeSet;
+
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, PodUid, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
@@ -188,7 +190,20 @@ impl Claims for PostgresStore {
         keys: &[AttemptKey],
     ) -> Result<Vec<Claimed>, StoreError> {
         let keys = keys.to_vec();
-        self.write(move |tx| Box::pin(claims::claim(tx, executor, at, keys))).await
+        let mut others = keys.clone();
+        let mut claimed =
+            self.write(move |tx| Box::pin(claims::claim(tx, executor, at, keys))).await?;
+        let new: BTreeSet<AttemptKey> = claimed.iter().map(|one| one.key).collect();
+        others.retain(|key| !new.contains(key));
+        if !others.is_empty() {
+            // If this fails, the first ones are among those that were claimed before when it is asked again.
+            let rest = self
+                .write(move |tx| Box::pin(claims::claim_again(tx, executor, at, others)))
+                .await?;
+            claimed.extend(rest);
+        }
+        claimed.sort_by_key(|one| one.key);
+        Ok(claimed)
     }
 
     async fn report(&self, executor: InstanceId, facts: &[Fact]) -> Result<(), StoreError> {

@@ -7,7 +7,8 @@
 //! connection is given back after `COMMIT` or `ROLLBACK` has answered, and closed otherwise.
 //!
 //! Statements are sent without waiting for the answers of those before; answers come in the same
-//! order. One that fails makes the server refuse all later ones, up to the rollback.
+//! order. One that fails makes the server refuse all later ones, up to the rollback. Where every reason not to
+//! write is such a failure, `COMMIT` goes with them: [`Tx::commit`].
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -136,6 +137,7 @@ where
     F: for<'c> FnOnce(Tx<'c>) -> Work<'c, T> + Send + 'static,
 {
     connection.unread.store(0, Ordering::Relaxed);
+    connection.committed.store(false, Ordering::Relaxed);
     let done = work(Tx::begin(connection, mode)).await;
     // An answer that nobody looked at may be an error, and `COMMIT` would quietly roll back.
     let unread = connection.unread.load(Ordering::Relaxed);
@@ -144,6 +146,10 @@ where
         _ => Err(StoreError::Corrupt(format!("{unread} answers were not looked at"))),
     });
     match (mode, done) {
+        (Mode::Write, Ok(value)) if connection.committed.load(Ordering::Relaxed) => {
+            drop(answer.send(Ok(value)));
+            true
+        }
         (Mode::Write, Ok(value)) => {
             let committed = connection.client.batch_execute("COMMIT").await;
             let over = committed.is_ok();
@@ -163,15 +169,32 @@ where
     }
 }
 
-/// `BEGIN` on its way.
-type Begun<'c> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'c>>;
+/// `BEGIN` or `COMMIT` on its way.
+type Under<'c> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'c>>;
 
 /// A transaction that has begun.
 pub(super) struct Tx<'c> {
     connection: &'c Connection,
     /// `BEGIN`, and what it said.
-    begun: Option<Begun<'c>>,
+    begun: Option<Under<'c>>,
     sent: VecDeque<Sent<'c>>,
+}
+
+/// A `COMMIT` that was sent.
+#[must_use = "whether it was done is not known yet"]
+pub(super) struct Committing<'c> {
+    connection: &'c Connection,
+    answer: Under<'c>,
+}
+
+impl Committing<'_> {
+    /// Waits until it is done. All other answers have to be looked at before: after one that was an error this
+    /// was a rollback.
+    pub(super) async fn done(self) -> Result<(), StoreError> {
+        self.answer.await.map_err(from_postgres)?;
+        self.connection.committed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 enum Sent<'c> {
@@ -185,7 +208,7 @@ impl<'c> Tx<'c> {
             None => mode.begin().to_owned(),
             Some(settings) => format!("{}; {settings}", mode.begin()),
         };
-        let mut begun: Begun<'c> =
+        let mut begun: Under<'c> =
             Box::pin(async move { connection.client.batch_execute(&begin).await });
         // The first poll sends; the answer is looked at with the first of the statements.
         let sent = begun.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -207,6 +230,19 @@ impl<'c> Tx<'c> {
         };
         self.connection.unread.fetch_add(1, Ordering::Relaxed);
         self.sent.push_back(sent);
+    }
+
+    /// Sends `COMMIT` behind all statements, without waiting for their answers. Only for those that fail where
+    /// nothing may be written, as fences do.
+    pub(super) fn commit(&self) -> Committing<'c> {
+        let connection = self.connection;
+        let mut commit = Box::pin(async move { connection.client.batch_execute("COMMIT").await });
+        // The first poll sends.
+        let answer: Under<'c> = match commit.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => commit,
+            Poll::Ready(answer) => Box::pin(std::future::ready(answer)),
+        };
+        Committing { connection, answer }
     }
 
     /// Waits for all answers. Before a statement is prepared: that waits for an answer of its own,

@@ -9,6 +9,7 @@ use flowforge_model::time::Timestamp;
 use flowforge_ports::claims::Claimed;
 use flowforge_ports::handover::Tidings;
 use flowforge_ports::store::StoreError;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{columns, columns_of_news, key};
@@ -17,9 +18,9 @@ use crate::postgres::codec;
 use crate::postgres::load::read;
 use crate::postgres::transaction::Tx;
 
-/// Held to the end of the transaction: whoever buries the executor waits for it.
-const ALIVE: &str = "SELECT 1 FROM member \
-     WHERE role = 'executor' AND instance = $1 AND NOT buried FOR SHARE";
+/// Fails for one that is buried. Held to the end of the transaction: whoever buries the executor waits for it.
+const ALIVE: &str = "SELECT 1 / count(*) FROM (SELECT 1 FROM member \
+     WHERE role = 'executor' AND instance = $1 AND NOT buried FOR SHARE) m";
 /// The same for one that only reads.
 const LIVING: &str =
     "SELECT 1 FROM member WHERE role = 'executor' AND instance = $1 AND NOT buried";
@@ -72,6 +73,7 @@ const STOPS: &str = "SELECT a.workflow, a.node, a.number FROM attempt a \
      WHERE n.workflow = a.workflow AND n.node = a.node AND n.number = a.number AND n.finished) \
      ORDER BY a.workflow, a.node, a.number";
 
+/// What nobody has claimed.
 pub(super) async fn claim(
     mut tx: Tx<'_>,
     executor: InstanceId,
@@ -83,19 +85,33 @@ pub(super) async fn claim(
     tx.send(ALIVE, binds![executor.0]).await;
     tx.send(GATES, binds![gates.into_iter().collect::<Vec<_>>()]).await;
     tx.send(CLAIM, binds![workflows, nodes, numbers, executor.0]).await;
-    let alive = tx.answer().await?;
+    let commit = tx.commit();
     tx.answer().await?;
-    let mut rows = tx.answer().await?.rows;
-    if alive.rows.is_empty() {
-        return Err(StoreError::Fenced);
-    }
-    let new = read(&rows, |row| key(row, 0))?.into_iter().collect::<BTreeSet<_>>();
-    let others: Vec<AttemptKey> = keys.into_iter().filter(|key| !new.contains(key)).collect();
-    if !others.is_empty() {
-        let (workflows, nodes, numbers) = columns(&others)?;
-        rows.extend(tx.rows(CLAIM_AGAIN, binds![workflows, nodes, numbers, executor.0]).await?);
-    }
-    let mut claimed = read(&rows, |row| {
+    tx.answer().await?;
+    let rows = tx.answer().await?.rows;
+    commit.done().await?;
+    orders(&rows, at)
+}
+
+/// Of what [`claim`] has left, what is the executor's to carry on.
+pub(super) async fn claim_again(
+    mut tx: Tx<'_>,
+    executor: InstanceId,
+    at: Timestamp,
+    keys: Vec<AttemptKey>,
+) -> Result<Vec<Claimed>, StoreError> {
+    let (workflows, nodes, numbers) = columns(&keys)?;
+    tx.send(ALIVE, binds![executor.0]).await;
+    tx.send(CLAIM_AGAIN, binds![workflows, nodes, numbers, executor.0]).await;
+    let commit = tx.commit();
+    tx.answer().await?;
+    let rows = tx.answer().await?.rows;
+    commit.done().await?;
+    orders(&rows, at)
+}
+
+fn orders(rows: &[Row], at: Timestamp) -> Result<Vec<Claimed>, StoreError> {
+    read(rows, |row| {
         let read = codec::json(row, 3).and_then(|order| order.ok_or_else(missing));
         // It ends here and is tried again, perhaps by an executor that can read it.
         let order = match read {
@@ -106,9 +122,7 @@ pub(super) async fn claim(
             }
         };
         Ok(Claimed { key: key(row, 0)?, order, outlived: codec::get(row, 4)? })
-    })?;
-    claimed.sort_by_key(|one: &Claimed| one.key);
-    Ok(claimed)
+    })
 }
 
 fn missing() -> StoreError {
@@ -128,10 +142,11 @@ pub(super) async fn report(
     tx.send(ALIVE, binds![executor.0]).await;
     tx.send(LOCK, binds![workflows, nodes, numbers, executor.0]).await;
     tx.send(REPORT, values).await;
-    let alive = tx.answer().await?;
-    tx.answer().await?;
-    tx.answer().await?;
-    if alive.rows.is_empty() { Err(StoreError::Fenced) } else { Ok(()) }
+    let commit = tx.commit();
+    for _ in 0..3 {
+        tx.answer().await?;
+    }
+    commit.done().await
 }
 
 fn about(news: &Tidings) -> Option<AttemptKey> {

@@ -22,9 +22,9 @@ use crate::postgres::load::read;
 use crate::postgres::transaction::Tx;
 use crate::rules;
 
-/// The fence of the scheduler. Held to the end of the transaction.
-const LEAD: &str =
-    "SELECT epoch FROM lease WHERE role = 'scheduler' AND slot = 0 AND epoch = $1 FOR SHARE";
+/// The fence of the scheduler: fails for another epoch. Held to the end of the transaction.
+const LEAD: &str = "SELECT 1 / count(*) FROM (SELECT 1 FROM lease \
+     WHERE role = 'scheduler' AND slot = 0 AND epoch = $1 FOR SHARE) l";
 /// The same for one that only reads: in its snapshot this epoch is the last.
 const LED: &str = "SELECT epoch FROM lease WHERE role = 'scheduler' AND slot = 0 AND epoch = $1";
 
@@ -110,8 +110,7 @@ const UNCLAIMED: &str = "SELECT workflow, node, number FROM attempt \
 
 /// Refuses everybody but the scheduler of this epoch.
 pub(super) async fn lead(tx: &mut Tx<'_>, epoch: u64) -> Result<(), StoreError> {
-    let led = tx.rows(LEAD, binds![long(epoch)?]).await?;
-    if led.is_empty() { Err(StoreError::Fenced) } else { Ok(()) }
+    tx.rows(LEAD, binds![long(epoch)?]).await.map(drop)
 }
 
 pub(super) async fn snapshot(mut tx: Tx<'_>) -> Result<Snapshot, StoreError> {
@@ -262,15 +261,14 @@ pub(super) async fn reserve(
     for step in steps {
         step.send(&mut tx).await;
     }
-    let led = tx.answer().await?;
+    let commit = tx.commit();
+    tx.answer().await?;
     let gates = tx.answer().await?;
     let admitted = tx.answer().await?;
     for _ in 0..written {
         tx.answer().await?;
     }
-    if led.rows.is_empty() {
-        return Err(StoreError::Fenced);
-    }
+    commit.done().await?;
     let mut closed: BTreeMap<WorkflowId, bool> = BTreeMap::new();
     for row in &gates.rows {
         closed.insert(codec::workflow_id(row, 0)?, get(row, 1)?);
