@@ -157,7 +157,11 @@ fn memory(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
     let fleet = fresh(release, scratch)?;
     let client = fleet.client()?;
     let before = fleet.memory_mib("controller")?;
-    load::submit_all(&client, &graphs::document(&graphs::chain(TASKS), "true"), usize::try_from(WORKFLOWS)?)?;
+    load::submit_all(
+        &client,
+        &graphs::document(&graphs::chain(TASKS), "true"),
+        usize::try_from(WORKFLOWS)?,
+    )?;
     fleet.reaches("SELECT count(*) FROM workflow WHERE status = 'RUNNING'", WORKFLOWS)?;
     let name = "10,000 running workflows";
     let rows = vec![

@@ -60,6 +60,10 @@ struct Held {
     told_end: bool,
     /// A delete was asked for: one is enough.
     deleted: bool,
+    /// Making its pod has had no answer: one may yet be made.
+    making: bool,
+    /// Its end is durable.
+    settled: bool,
 }
 
 /// The last that was seen of a pod.
@@ -89,6 +93,8 @@ impl Book {
             told_start: false,
             told_end: false,
             deleted: false,
+            making: true,
+            settled: false,
         };
         self.held.insert(order.attempt, held);
         vec![Ask::Make(order)]
@@ -103,8 +109,13 @@ impl Book {
         if held.pod.is_none() { vec![Ask::GiveUp(id)] } else { held.delete(id) }
     }
 
-    /// Its end is durable.
+    /// Its end is durable. A pod that is being made is waited for: found another way, ended and deleted, it would
+    /// be made once more.
     pub(crate) fn settled(&mut self, id: AttemptId) -> Vec<Ask> {
+        if let Some(held) = self.held.get_mut(&id).filter(|held| held.making) {
+            held.settled = true;
+            return vec![Ask::GiveUp(id)];
+        }
         let Some(mut held) = self.held.remove(&id) else { return Vec::new() };
         self.homeless.remove(&id);
         self.due.retain(|(_, other)| *other != id);
@@ -146,13 +157,29 @@ impl Book {
     /// Its pod could not be made.
     pub(crate) fn not_made(&mut self, id: AttemptId, failure: Failure, now: Timestamp) -> Vec<Ask> {
         let Failure { class, reason, message } = failure;
-        self.end(id, Report::failed(now, class, reason, message))
+        // Seen another way, it is there all the same.
+        let seen = self.held.get(&id).is_some_and(|held| held.pod.is_some());
+        let mut asks = Vec::new();
+        if !seen {
+            asks = self.end(id, Report::failed(now, class, reason, message));
+        }
+        asks.extend(self.answered(id));
+        asks
+    }
+
+    /// Nothing more is made.
+    fn answered(&mut self, id: AttemptId) -> Vec<Ask> {
+        let Some(held) = self.held.get_mut(&id) else { return Vec::new() };
+        held.making = false;
+        if held.settled { self.settled(id) } else { Vec::new() }
     }
 
     /// Something has its pod's name.
     pub(crate) fn found(&mut self, id: AttemptId, pod: Pod, now: Timestamp) -> Vec<Ask> {
         if labels::attempt(&pod) == Some(id) {
-            return self.seen(id, pod, now);
+            let mut asks = self.seen(id, pod, now);
+            asks.extend(self.answered(id));
+            return asks;
         }
         let name = pod.metadata.name.unwrap_or_default();
         let message = format!("a pod {name} that is not the attempt's has its name: delete it");

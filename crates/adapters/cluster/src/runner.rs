@@ -236,7 +236,12 @@ impl Loop {
         self.takes_more.send_if_modified(|said| {
             let changed = *said != takes_more;
             if changed {
-                tracing::warn!(takes_more, away, homeless, "whether the cluster takes more changed");
+                tracing::warn!(
+                    takes_more,
+                    away,
+                    homeless,
+                    "whether the cluster takes more changed"
+                );
             }
             *said = takes_more;
             changed

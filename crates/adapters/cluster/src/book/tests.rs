@@ -39,6 +39,11 @@ impl Story {
         .expect("a pod")
     }
 
+    fn made(&mut self, uid: &str, version: u64, status: &Value) -> String {
+        let pod = self.pod(uid, version, status);
+        told(&self.book.found(self.id, pod, NOW))
+    }
+
     fn seen(&mut self, uid: &str, version: u64, status: &Value) -> String {
         let pod = self.pod(uid, version, status);
         told(&self.book.seen(self.id, pod, NOW))
@@ -80,7 +85,7 @@ fn ended(code: i32, message: Option<&str>) -> Value {
 #[test]
 fn a_pod_runs_and_goes_when_its_end_is_durable() {
     let mut story = Story::new();
-    assert_eq!(story.seen("a", 1, &pending()), "");
+    assert_eq!(story.made("a", 1, &pending()), "");
     assert_eq!(story.seen("a", 2, &running()), "started");
     assert_eq!(story.seen("a", 2, &running()), "", "once");
     assert_eq!(story.seen("a", 3, &ended(0, Some("reported"))), "success");
@@ -113,6 +118,24 @@ fn older_news_and_pods_of_others_are_passed_over() {
 }
 
 #[test]
+fn a_pod_that_is_found_while_it_is_made_goes_when_that_has_an_answer() {
+    let mut story = Story::new();
+    assert_eq!(story.seen("1", 9, &ended(0, Some("reported"))), "started, success");
+    assert_eq!(told(&story.book.settled(story.id)), "give up", "or another would be made");
+    assert_eq!(story.made("1", 9, &ended(0, Some("reported"))), "delete 1");
+    assert_eq!(told(&story.book.settled(story.id)), "", "forgotten");
+}
+
+#[test]
+fn a_pod_that_is_found_while_it_is_given_up_has_not_failed() {
+    let mut story = Story::new();
+    assert_eq!(story.seen("1", 1, &running()), "started");
+    let failure = error(Reason::PodRefused, "not in time".to_owned());
+    assert_eq!(told(&story.book.not_made(story.id, failure, NOW)), "");
+    assert_eq!(story.seen("1", 2, &ended(0, Some("reported"))), "success");
+}
+
+#[test]
 fn who_waits_for_a_node_is_counted() {
     let none = json!({ "phase": "Pending", "conditions": [
         { "type": "PodScheduled", "status": "False", "reason": "Unschedulable" }] });
@@ -142,7 +165,7 @@ fn silence_is_waited_for_once() {
 #[test]
 fn a_stop_deletes_once_and_the_end_is_told_as_stopped() {
     let mut story = Story::new();
-    story.seen("a", 1, &running());
+    story.made("a", 1, &running());
     assert_eq!(told(&story.book.stop(story.id)), "delete a");
     assert_eq!(told(&story.book.stop(story.id)), "");
     assert_eq!(story.seen("a", 2, &ended(143, Some("reported"))), "stopped");

@@ -100,6 +100,9 @@ impl Desk {
         for claim in &claims {
             claims::make(&self.cluster, claim).await?;
         }
+        if *given_up.borrow() {
+            return Err(later("given up".to_owned()));
+        }
         let api = self.pods(&placement.namespace);
         match timeout(PATIENCE, api.create(&PostParams::default(), &built)).await {
             Ok(made) => made.map_err(|error| answer::read(&error)),

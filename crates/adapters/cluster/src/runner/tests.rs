@@ -9,7 +9,16 @@ mod real;
 mod scripted;
 mod sieve;
 
+use flowforge_model::artifact::{Given, SecretKey};
+use flowforge_model::attempt::{Mount, Volume, VolumeSource};
+use flowforge_model::resources::Bytes;
+use flowforge_model::time::Millis;
+use kube::api::{DeleteParams, PostParams};
+
 use super::*;
+use crate::Bounds;
+use crate::pod::tests::process;
+use crate::project::Limits;
 
 const REPORTED: &str = "printf reported >/dev/termination-log";
 

@@ -238,7 +238,8 @@ impl<'c> Tx<'c> {
         let connection = self.connection;
         let mut commit = Box::pin(async move { connection.client.batch_execute("COMMIT").await });
         // The first poll sends.
-        let answer: Under<'c> = match commit.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        let answer: Under<'c> = match commit.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        {
             Poll::Pending => commit,
             Poll::Ready(answer) => Box::pin(std::future::ready(answer)),
         };

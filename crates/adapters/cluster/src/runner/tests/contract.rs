@@ -1,16 +1,7 @@
 //! What every cluster does for a runner.
 
-use flowforge_model::artifact::{Given, SecretKey};
-use flowforge_model::attempt::{Mount, Volume, VolumeSource};
-use flowforge_model::resources::Bytes;
-use flowforge_model::time::Millis;
-use kube::api::{DeleteParams, PostParams};
-
 use super::real::Real;
 use super::*;
-use crate::Bounds;
-use crate::pod::tests::process;
-use crate::project::Limits;
 
 pub(super) async fn a_task_runs_and_its_pod_goes_when_its_end_is_durable(real: Real) {
     let mut told = real.runner(Bounds::default());

@@ -13,7 +13,8 @@ use std::sync::{Condvar, MutexGuard};
 use serde_json::{Value, json};
 
 use super::*;
-pub(super) use faults::Faults;
+use faults::Course;
+pub(super) use faults::{Faults, When};
 
 /// A running fake. Its end is the end of its threads.
 pub(super) struct Fake {
@@ -43,7 +44,7 @@ struct State {
     /// How often a pod was made for an attempt, and how often a container of one began.
     made: BTreeMap<String, u32>,
     ran: BTreeMap<String, u32>,
-    faults: Faults,
+    course: Course,
     /// The node does nothing.
     frozen: bool,
     over: bool,
@@ -66,7 +67,7 @@ impl Fake {
     pub(super) fn erring(faults: Faults) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let state = State { faults, ..State::default() };
+        let state = State { course: Course::of(faults), ..State::default() };
         let (crashed, _) = watch::channel(false);
         let shared =
             Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), crashed });
@@ -91,19 +92,19 @@ impl Fake {
 
     /// Answers again.
     pub(super) fn recover(&self) {
-        self.shared.lock().faults.dead = false;
+        self.shared.lock().course.dead = false;
         self.shared.crashed.send_replace(false);
     }
 
     /// Whether what was to go wrong has done so.
     pub(super) fn has_erred(&self) -> bool {
-        self.shared.lock().faults.erred
+        self.shared.lock().course.erred
     }
 
     /// Whether a client was cut off, now or before.
     pub(super) fn has_crashed(&self) -> bool {
-        let faults = &self.shared.lock().faults;
-        faults.erred && faults.crash_at.is_some()
+        let course = &self.shared.lock().course;
+        course.erred && course.faults.crash_at.is_some()
     }
 
     pub(super) fn pods(&self) -> usize {

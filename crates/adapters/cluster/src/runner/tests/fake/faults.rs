@@ -16,10 +16,18 @@ pub(in crate::runner::tests) struct Faults {
     pub(in crate::runner::tests) stale: Option<usize>,
     /// A watch tells so many events and ends; the history of what it has told is forgotten.
     pub(in crate::runner::tests) restless: Option<usize>,
-    pub(super) requests: u64,
-    pub(super) events: u64,
-    pub(super) lists: u64,
+}
+
+/// How far it went.
+#[derive(Default)]
+pub(super) struct Course {
+    pub(super) faults: Faults,
+    requests: u64,
+    events: u64,
+    lists: u64,
+    /// The client is cut off.
     pub(super) dead: bool,
+    /// What was to go wrong has done so.
     pub(super) erred: bool,
 }
 
@@ -40,17 +48,21 @@ pub(super) enum Fate {
     Refused(When),
 }
 
-impl Faults {
+impl Course {
+    pub(super) fn of(faults: Faults) -> Self {
+        Self { faults, ..Self::default() }
+    }
+
     pub(super) fn next(&mut self) -> Fate {
         if self.dead {
             return Fate::Cut(When::Before);
         }
         self.requests += 1;
-        if let Some((_, when)) = self.crash_at.filter(|(at, _)| *at == self.requests) {
+        if let Some((_, when)) = self.faults.crash_at.filter(|(at, _)| *at == self.requests) {
             (self.dead, self.erred) = (true, true);
             return Fate::Cut(when);
         }
-        match self.refuse_each {
+        match self.faults.refuse_each {
             Some((each, when)) if self.requests.is_multiple_of(each) => {
                 self.erred = true;
                 Fate::Refused(when)
@@ -62,16 +74,16 @@ impl Faults {
     /// How often the next event is told.
     pub(super) fn copies(&mut self) -> usize {
         self.events += 1;
-        if self.skip == Some(self.events) {
+        if self.faults.skip == Some(self.events) {
             self.erred = true;
             return 0;
         }
-        1 + usize::from(self.twice)
+        1 + usize::from(self.faults.twice)
     }
 
     /// How many changes ago the next list was.
     pub(super) fn behind(&mut self) -> usize {
         self.lists += 1;
-        if self.lists.is_multiple_of(2) { self.stale.unwrap_or(0) } else { 0 }
+        if self.lists.is_multiple_of(2) { self.faults.stale.unwrap_or(0) } else { 0 }
     }
 }

@@ -64,7 +64,9 @@ fn advance(pod: &mut Value) -> Step {
     let main = pod["status"]["containerStatuses"][0]["state"].clone();
     let ended = ["Failed", "Succeeded"].contains(&pod["status"]["phase"].as_str().unwrap_or(""));
     match (going, main["running"].is_null(), ended) {
-        (true, false, false) => end(pod, if script(pod).starts_with("trap 'exit 5'") { 5 } else { 137 }),
+        (true, false, false) => {
+            end(pod, if script(pod).starts_with("trap 'exit 5'") { 5 } else { 137 })
+        }
         (true, ..) => Step::Goes,
         (false, _, true) => Step::Stays,
         (false, false, false) => match outcome(&script(pod)) {
@@ -150,7 +152,12 @@ fn outcome(script: &str) -> Option<i32> {
         "exit 3" => Some(3),
         "true" => Some(0),
         "tail /dev/zero" => Some(137),
-        long if long.starts_with("sleep") || long.starts_with("trap") || long.starts_with("until") => None,
+        long if long.starts_with("sleep")
+            || long.starts_with("trap")
+            || long.starts_with("until") =>
+        {
+            None
+        }
         reports if reports.ends_with(REPORTED) => Some(0),
         other => panic!("the node does not know what {other} does"),
     }

@@ -101,7 +101,7 @@ fn converse(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     while let Some(request) = read(&mut reader) {
         let mut state = shared.lock();
         let watches = request.of("watch").is_some();
-        let fate = state.faults.next();
+        let fate = state.course.next();
         if fate == Fate::Cut(When::Before) {
             shared.crashed.send_replace(true);
             return Ok(());
@@ -158,7 +158,7 @@ fn tell(stream: &TcpStream, shared: &Shared, request: &Request) -> std::io::Resu
     let mut last = Instant::now();
     let mut state = shared.lock();
     loop {
-        if state.over || state.faults.dead {
+        if state.over || state.course.dead {
             return Ok(());
         }
         if known < state.forgotten {
@@ -173,13 +173,13 @@ fn tell(stream: &TcpStream, shared: &Shared, request: &Request) -> std::io::Resu
                 continue;
             }
             let event = json!({ "type": change.kind, "object": change.pod });
-            let copies = state.faults.copies();
+            let copies = state.course.copies();
             kept |= copies == 0;
             for _ in 0..copies {
                 chunk(&event)?;
             }
             (told, last) = (told + 1, Instant::now());
-            if state.faults.restless.is_some_and(|most| told >= most) {
+            if state.course.faults.restless.is_some_and(|most| told >= most) {
                 state.forgotten = known;
                 break;
             }
@@ -221,10 +221,10 @@ impl State {
         let plural = collection.trim_start_matches("/api/v1/");
         let ours = |at: &str| at == collection || at.ends_with(&format!("/{plural}"));
         let (mut version, mut all) = (self.version, Vec::new());
-        let behind = if plural == "pods" { self.faults.behind() } else { 0 };
+        let behind = if plural == "pods" { self.course.behind() } else { 0 };
         let past = self.history.len().checked_sub(1 + behind).map(|at| &self.history[at]);
         if let Some(past) = past.filter(|_| behind > 0) {
-            self.faults.erred = true;
+            self.course.erred = true;
             version = past.version;
             all.clone_from(&past.after);
         } else {
@@ -270,10 +270,16 @@ impl State {
         let quotas = format!("{NAMESPACES}/{namespace}/resourcequotas");
         let quota = self.objects.iter().find(|(at, _)| at.0 == quotas)?.1;
         let most: usize = quota["spec"]["hard"]["pods"].as_str()?.parse().ok()?;
-        let ended = |pod: &Value| ["Failed", "Succeeded"].contains(&pod["status"]["phase"].as_str().unwrap_or(""));
+        let ended = |pod: &Value| {
+            ["Failed", "Succeeded"].contains(&pod["status"]["phase"].as_str().unwrap_or(""))
+        };
         let pods = self.objects.iter().filter(|(at, pod)| at.0 == collection && !ended(pod));
         (pods.count() >= most).then(|| {
-            status(403, "Forbidden", "pods \"x\" is forbidden: exceeded quota: flowforge, requested: pods=1")
+            status(
+                403,
+                "Forbidden",
+                "pods \"x\" is forbidden: exceeded quota: flowforge, requested: pods=1",
+            )
         })
     }
 
@@ -290,12 +296,15 @@ impl State {
         let Some(object) = self.objects.get(&at).cloned() else { return missing(&at.0, &at.1) };
         let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
         if let Some(wanted) = how["preconditions"]["uid"].as_str().filter(|wanted| *wanted != uid) {
-            let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}");
+            let why = format!(
+                "Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"
+            );
             return status(409, "Conflict", &why);
         }
         if at.0 == NAMESPACES {
             let inside = format!("{NAMESPACES}/{}/", at.1);
-            let all: Vec<_> = self.objects.keys().filter(|at| at.0.starts_with(&inside)).cloned().collect();
+            let all: Vec<_> =
+                self.objects.keys().filter(|at| at.0.starts_with(&inside)).cloned().collect();
             all.iter().for_each(|at| self.take(at));
         }
         if !Self::is_pod(&at) {
