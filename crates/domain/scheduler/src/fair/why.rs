@@ -129,7 +129,10 @@ impl FairShare {
         if let Some(at) = self.tree.path(task.place).find(|place| !self.tree.known(*place)) {
             return (Code::NoSuchQueue, self.tree.fits(at, need).err());
         }
-        if let Some(blocked) = self.tree.never_fits(task.place, need) {
+        // How many run at a time is up to who is there to run them, and not for ever.
+        let forever =
+            |blocked: &Blocked| blocked.entity.is_some() || blocked.dimension != Dimension::Pods;
+        if let Some(blocked) = self.tree.never_fits(task.place, need).filter(forever) {
             return (Code::ExceedsQuotaForever, Some(blocked));
         }
         if self.lane_of(task.lane, |lane| lane.gated) {

@@ -20,8 +20,16 @@ struct Shortage {
 impl FairShare {
     pub(super) fn cures(&self, waiter: &Waiter, code: Code, holders: &[Holding]) -> Vec<Cure> {
         match code {
-            Code::QuotaFull | Code::ParentFull | Code::CapacityFull => self.room(waiter, holders),
-            Code::ExceedsQuotaForever => self.raises(&self.shortages(waiter)),
+            Code::QuotaFull | Code::ParentFull | Code::CapacityFull | Code::ClusterDown
+                if self.tree.never_fits(waiter.task.place, &waiter.need).is_none() =>
+            {
+                self.room(waiter, holders)
+            }
+            Code::QuotaFull
+            | Code::ParentFull
+            | Code::CapacityFull
+            | Code::ClusterDown
+            | Code::ExceedsQuotaForever => self.raises(&self.shortages(waiter)),
             Code::WorkflowLimit => match self.lanes.get(waiter.task.lane) {
                 Some(lane) if lane.full() => vec![Cure::EndOwn(beyond(lane))],
                 _ => self.room(waiter, holders),
@@ -41,7 +49,6 @@ impl FairShare {
             | Code::BehindClaim
             | Code::RetryBudget
             | Code::CircuitOpen
-            | Code::ClusterDown
             | Code::Running
             | Code::Next => Vec::new(),
         }
