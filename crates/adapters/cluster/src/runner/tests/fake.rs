@@ -130,7 +130,7 @@ impl Fake {
         pod["status"]["phase"] = json!("Failed");
         pod["status"]["reason"] = json!("Evicted");
         pod["status"]["message"] = json!("the node was low on memory");
-        state.put(at, pod, "MODIFIED");
+        state.put(&at, pod, "MODIFIED");
         drop(state);
         self.shared.changed.notify_all();
     }
@@ -167,11 +167,11 @@ impl State {
     }
 
     /// Writes an object in a new version.
-    fn put(&mut self, at: (String, String), mut object: Value, kind: &'static str) -> Value {
+    fn put(&mut self, at: &(String, String), mut object: Value, kind: &'static str) -> Value {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         self.objects.insert(at.clone(), object.clone());
-        self.remember(&at, kind, &object);
+        self.remember(at, kind, &object);
         object
     }
 

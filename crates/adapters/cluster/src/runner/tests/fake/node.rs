@@ -43,9 +43,9 @@ fn step(state: &mut State) -> bool {
             Step::Begins => {
                 let id = pod["metadata"]["labels"]["flowforge.io/attempt-id"].as_str();
                 *state.ran.entry(id.unwrap_or_default().to_owned()).or_default() += 1;
-                state.put(at, pod, "MODIFIED");
+                state.put(&at, pod, "MODIFIED");
             }
-            Step::Changes => drop(state.put(at, pod, "MODIFIED")),
+            Step::Changes => drop(state.put(&at, pod, "MODIFIED")),
         }
         moved = true;
     }

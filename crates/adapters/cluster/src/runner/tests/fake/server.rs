@@ -211,8 +211,8 @@ impl State {
                 None => missing(&collection, &name),
             },
             ("POST", None) => self.create(&collection, request.body.clone()),
-            ("PATCH", Some(name)) => (200, self.apply((collection, name), request.body.clone())),
-            ("DELETE", Some(name)) => self.delete((collection, name), &request.body),
+            ("PATCH", Some(name)) => (200, self.apply(&(collection, name), request.body.clone())),
+            ("DELETE", Some(name)) => self.delete(&(collection, name), &request.body),
             (method, _) => panic!("{method} {}", request.path),
         }
     }
@@ -262,7 +262,7 @@ impl State {
         }
         begin(&mut object);
         object["metadata"]["namespace"] = json!(namespace);
-        (201, self.put(at, object, "ADDED"))
+        (201, self.put(&at, object, "ADDED"))
     }
 
     /// What a namespace answers whose quota has no room for a pod.
@@ -284,16 +284,16 @@ impl State {
     }
 
     /// Server-side apply by the only one who does so.
-    fn apply(&mut self, at: (String, String), mut object: Value) -> Value {
-        match self.objects.get(&at) {
+    fn apply(&mut self, at: &(String, String), mut object: Value) -> Value {
+        match self.objects.get(at) {
             Some(before) => object["metadata"]["uid"] = before["metadata"]["uid"].clone(),
             None => begin(&mut object),
         }
         self.put(at, object, "MODIFIED")
     }
 
-    fn delete(&mut self, at: (String, String), how: &Value) -> (u16, Value) {
-        let Some(object) = self.objects.get(&at).cloned() else { return missing(&at.0, &at.1) };
+    fn delete(&mut self, at: &(String, String), how: &Value) -> (u16, Value) {
+        let Some(object) = self.objects.get(at).cloned() else { return missing(&at.0, &at.1) };
         let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
         if let Some(wanted) = how["preconditions"]["uid"].as_str().filter(|wanted| *wanted != uid) {
             let why = format!(
@@ -307,8 +307,8 @@ impl State {
                 self.objects.keys().filter(|at| at.0.starts_with(&inside)).cloned().collect();
             all.iter().for_each(|at| self.take(at));
         }
-        if !Self::is_pod(&at) {
-            self.take(&at);
+        if !Self::is_pod(at) {
+            self.take(at);
             return (200, object);
         }
         let mut pod = object;
