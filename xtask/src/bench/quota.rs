@@ -9,7 +9,8 @@ use super::Row;
 use crate::workspace::cargo;
 
 /// Each in a process of its own, for the sake of its memory.
-const CASES: [&str; 6] = ["fair", "small", "churn", "million", "why", "why_small"];
+const CASES: [&str; 9] =
+    ["fair", "small", "churn", "million", "why", "why_small", "gangs", "kueue", "week"];
 
 pub(super) fn run(release: &Path, _scratch: &Path) -> anyhow::Result<Vec<Row>> {
     let mut build = cargo();

@@ -15,6 +15,7 @@ mod churn;
 mod fair;
 mod installation;
 mod meter;
+mod trace;
 mod why;
 
 use std::process::ExitCode;
@@ -31,8 +32,13 @@ fn main() -> ExitCode {
         "why" => why::run("why", 10_000, 100_000, rounds(10_000)),
         "why_small" => why::run("why_small", 100, 20_000, rounds(10_000)),
         "fair" => fair::run(),
+        "gangs" => trace::gangs(),
+        "kueue" => trace::kueue(),
+        "week" => trace::week(),
         _ => {
-            println!("name one of: churn, million, small, why, why_small, fair");
+            println!(
+                "name one of: churn, million, small, why, why_small, fair, gangs, kueue, week"
+            );
             return ExitCode::FAILURE;
         }
     }
