@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use flowforge_model::attempt::{AttemptKey, Outcome, TemplateKey};
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::quota::{Amounts, Entity};
-use flowforge_model::resources::{ResourceList, Resources};
+use flowforge_model::resources::{Bytes, ResourceList, Resources};
 use flowforge_model::time::{Millis, Timestamp};
+use flowforge_model::usage::Measured;
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{Answer, Question};
@@ -33,6 +34,10 @@ pub struct Ready {
     /// How many pods it has; more than one if it is a gang.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub pods: u32,
+    /// What the claims of its workflow ask for, which that holds with its slot. Controllers of earlier
+    /// versions do not say.
+    #[serde(default)]
+    pub storage: Bytes,
     /// At most this many attempts of the workflow run at a time.
     pub parallelism: Option<u32>,
     /// It is stopped when it has run for so long.
@@ -75,13 +80,15 @@ pub struct Slot {
     pub workflow: WorkflowId,
     /// Whose quotas it counts against.
     pub project: EntityId,
+    /// What its claims ask for.
+    pub storage: Bytes,
     /// It waits for something outside.
     pub suspended: bool,
 }
 
 /// Workflows that took their slots, with `true`, and those that gave theirs back. A slot is taken
 /// with the first attempt that is admitted and given back when the workflow ends, or while nothing of
-/// it runs because it is paused or suspended.
+/// it runs because it is paused or suspended and it has no claims.
 pub type SlotChanges = BTreeMap<WorkflowId, bool>;
 
 /// A task that wants locks, all of them or none.
@@ -94,6 +101,9 @@ pub struct LockRequest {
     /// Whose quotas its workflow counts against.
     #[serde(default = "default_project")]
     pub project: EntityId,
+    /// What the claims of its workflow ask for. Controllers of earlier versions do not say.
+    #[serde(default)]
+    pub storage: Bytes,
     /// The workflow's priority; higher goes first.
     pub priority: i32,
     /// When the workflow was submitted; earlier goes first among equals.
@@ -121,7 +131,7 @@ pub trait Admission: Send + 'static {
     /// The workflow ended: its slot is free.
     fn end_workflow(&mut self, workflow: WorkflowId);
     /// The workflow waits for something outside, or does so no more. While it does, its slot is free as
-    /// long as nothing of it runs; the next attempt that is admitted takes it again.
+    /// long as nothing of it runs and it has no claims; the next attempt that is admitted takes it again.
     fn suspend(&mut self, workflow: WorkflowId, suspended: bool);
     /// Slots that changed hands since this was last called: to be written with what is admitted. Nothing
     /// for a scheduler that decides elsewhere.
@@ -145,10 +155,16 @@ pub trait Admission: Send + 'static {
     /// releases them.
     fn grant_locks(&mut self) -> Vec<(WorkflowId, NodeIx)>;
 
-    /// When somebody may be admitted because of the time alone; none if nobody, or if it is decided
-    /// elsewhere.
+    /// When somebody may be admitted, or something is to be measured, because of the time alone; none if
+    /// neither, or if it is decided elsewhere.
     fn next_look(&self) -> Option<Timestamp> {
         None
+    }
+
+    /// What was used in an interval that is over, at most [`USAGE_ROWS`](crate::usage::USAGE_ROWS) rows; there may be more next
+    /// time. Nothing for a scheduler that decides elsewhere.
+    fn measure(&mut self, _now: Timestamp) -> Vec<Measured> {
+        Vec::new()
     }
 
     /// Answers a question as of now, and changes nothing; none if it is decided elsewhere.

@@ -23,3 +23,4 @@ pub mod schedules;
 pub mod secrets;
 pub mod store;
 pub mod templates;
+pub mod usage;

@@ -10,6 +10,7 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::Shard;
 use flowforge_model::time::Timestamp;
+use flowforge_model::usage::Measured;
 
 use crate::admission::{LockRequest, Ready, Slot, SlotChanges};
 use crate::handover::Entry;
@@ -98,6 +99,17 @@ pub trait Reservations: Send + Sync + 'static {
         epoch: u64,
         holders: &[(WorkflowId, NodeIx)],
     ) -> impl Future<Output = Result<Vec<(WorkflowId, NodeIx)>, StoreError>> + Send;
+
+    /// Writes down what was used in an interval that is over, each entity at most once. Of two rows of the
+    /// same interval and entity the one with more looks stays.
+    ///
+    /// # Errors
+    /// `Fenced`: another scheduler leads; nothing was written. `Unavailable`.
+    fn record(
+        &self,
+        epoch: u64,
+        usage: &[Measured],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Open attempts that were admitted before `before` and that nobody has claimed, oldest first.
     ///

@@ -8,8 +8,10 @@ use std::future::Future;
 use flowforge_model::attempt::{AttemptKey, Report};
 use flowforge_model::event::{Command, Outputs, Record, TaskRow, TaskWrite, Timer, WorkflowState};
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
+use flowforge_model::resources::Bytes;
 use flowforge_model::shard::ShardSet;
 use flowforge_model::time::Timestamp;
+use flowforge_model::usage::Measured;
 
 use crate::admission::SlotChanges;
 use crate::handover::{Handover, News};
@@ -73,6 +75,8 @@ pub struct NewWorkflow {
     pub labels: Vec<(String, String)>,
     /// Higher goes first.
     pub priority: i32,
+    /// What its claims ask for together.
+    pub storage: Bytes,
     /// Who sent it.
     pub submitted_by: String,
     /// The workflow this one repeats.
@@ -126,6 +130,8 @@ pub struct StoredRun {
     pub labels: Vec<(String, String)>,
     /// Its priority.
     pub priority: i32,
+    /// What its claims ask for together.
+    pub storage: Bytes,
     /// When it was submitted.
     pub created_at: Timestamp,
     /// The part that changes.
@@ -224,6 +230,8 @@ pub struct Commit {
     pub admissions: Vec<AttemptKey>,
     /// Workflows that hold their slots from now on, and those that do no more.
     pub slots: SlotChanges,
+    /// What was used in an interval that is over, each entity at most once.
+    pub usage: Vec<Measured>,
     /// What the other roles are told, where they are servers of their own; nothing is admitted then.
     pub handover: Option<Box<Handover>>,
 }

@@ -9,6 +9,7 @@ mod random;
 mod roles;
 mod schedules;
 mod templates;
+mod usage;
 mod writes;
 
 use flowforge_model::id::{NodeIx, WorkflowId};

@@ -18,6 +18,7 @@ mod organization;
 mod postgres;
 mod rules;
 mod sqlite;
+mod usage;
 
 #[cfg(test)]
 mod conformance;

@@ -6,6 +6,7 @@ mod pods;
 mod roles;
 mod schedules;
 mod templates;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,6 +49,7 @@ struct Rows {
     templates: BTreeMap<TemplateId, templates::Versions>,
     schedules: BTreeMap<ScheduleId, schedules::Scheduled>,
     roles: roles::Roles,
+    usage: usage::Kept,
 }
 
 /// Project, cache and key.
@@ -321,6 +323,7 @@ impl Kept {
             parameters: self.new.parameters.clone(),
             labels: self.new.labels.clone(),
             priority: self.new.priority,
+            storage: self.new.storage,
             created_at: self.new.at,
             state: self.state.clone(),
             seq: self.seq,

@@ -22,6 +22,7 @@ mod templates;
 #[cfg(feature = "tls")]
 mod tls;
 mod transaction;
+mod usage;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -11,6 +11,7 @@ mod migrations;
 mod organization;
 mod schedules;
 mod templates;
+mod usage;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

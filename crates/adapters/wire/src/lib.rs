@@ -18,6 +18,7 @@ pub mod submit;
 pub mod task;
 pub mod template;
 pub mod time;
+pub mod usage;
 pub mod workflow;
 
 pub use explain::{
@@ -40,4 +41,5 @@ pub use submit::{ParameterValue, Resubmit, Resume, Submit};
 pub use task::{Attempt, Task, TaskArtifact};
 pub use template::{Applied, AppliedTemplate, Template, TemplateRef};
 pub use time::Time;
+pub use usage::{Spread, UsageHistory, UsagePoint, UsedOver};
 pub use workflow::Workflow;

@@ -5,6 +5,7 @@ pub(crate) mod fleet;
 pub(crate) mod kept;
 pub(crate) mod organization;
 pub(crate) mod simulate;
+pub(crate) mod usage;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use flowforge_model::status::WorkflowStatus;
-use flowforge_model::time::Millis;
+use flowforge_model::time::{Millis, Timestamp};
 use flowforge_wire::{TemplateRef, Time};
 
 /// Submits workflows to FlowForge, and shows and steers them.
@@ -98,10 +99,7 @@ pub(crate) enum Command {
     /// Say why a workflow or a task of it waits: what blocks it, who holds that, what would help
     Why(Why),
     /// Show what the installation uses, or a tenant, department, group or project and those below it
-    Usage {
-        /// Its path from the tenant down, its id, or its name if only one has it
-        entity: Option<String>,
-    },
+    Usage(usage::Usage),
     /// Say what would start now, and why the rest would wait, if tasks were submitted, limits set or
     /// executors added; changes nothing
     Simulate(simulate::Simulate),
@@ -370,13 +368,26 @@ pub(crate) struct Logs {
     pub(crate) no_prefix: bool,
 }
 
-/// Where a log begins.
+/// Where a log or a history begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Since {
     /// Then.
     At(Time),
     /// So long ago.
     Ago(Millis),
+}
+
+impl Since {
+    /// As an instant.
+    pub(crate) fn time(self) -> Time {
+        match self {
+            Self::At(time) => time,
+            Self::Ago(span) => {
+                let ago = i64::try_from(span.0).unwrap_or(i64::MAX);
+                Time(Timestamp(crate::now().saturating_sub(ago)))
+            }
+        }
+    }
 }
 
 #[derive(Debug, Group)]
@@ -488,6 +499,7 @@ mod tests {
             "ffctl cancel",
             "ffctl resume @latest --output-value a=b",
             "ffctl logs x --since yesterday",
+            "ffctl usage --step 5m",
             "ffctl template",
             "ffctl template get pod/x",
             "ffctl template list --kind pod",

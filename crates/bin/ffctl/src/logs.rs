@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::io;
 
-use flowforge_model::time::Timestamp;
-use flowforge_wire::{Feed as Part, LogLine, Time};
+use flowforge_wire::{Feed as Part, LogLine};
 
-use crate::args::{self, Form, Since};
+use crate::args::{self, Form};
 use crate::client::{Client, PAGE};
 use crate::exit::{Exit, Failure};
 use crate::follow::{Feed, Inbox, Signal, Wanted};
@@ -69,19 +68,12 @@ pub(crate) fn run(context: &mut Context, args: &args::Logs) -> Result<Exit, Fail
 }
 
 fn query_of(args: &args::Logs) -> Vec<(String, String)> {
-    let since = args.since.map(|since| match since {
-        Since::At(time) => time,
-        Since::Ago(span) => {
-            let ago = i64::try_from(span.0).unwrap_or(i64::MAX);
-            Time(Timestamp(crate::now().saturating_sub(ago)))
-        }
-    });
     [
         ("task", args.task.clone()),
         ("attempt", args.attempt.map(|number| number.to_string())),
         ("contains", args.grep.clone()),
         ("stream", args.stream.clone()),
-        ("since", since.map(|time| time.to_string())),
+        ("since", args.since.map(|since| since.time().to_string())),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name.to_owned(), value?)))
@@ -195,6 +187,9 @@ pub(crate) fn print_line(sink: &mut Sink, line: &LogLine, style: Style) -> io::R
 
 #[cfg(test)]
 mod tests {
+    use flowforge_model::time::Timestamp;
+    use flowforge_wire::Time;
+
     use super::*;
 
     fn printed(attempt: u32, style: Style) -> String {

@@ -93,7 +93,7 @@ fn dispatch(context: &mut Context, command: &Command) -> Result<Exit, Failure> {
         Command::Get(args) => get::run(context, args),
         Command::Watch(args) => watch::run(context, args),
         Command::Why(args) => why::run(context, args),
-        Command::Usage { entity } => usage::run(context, entity.as_deref()),
+        Command::Usage(args) => usage::run(context, args),
         Command::Simulate(args) => simulate::run(context, args),
         Command::Logs(args) => logs::run(context, args),
         Command::Cancel(args) => actions::ask(context, "cancel", args),

@@ -1,7 +1,10 @@
-//! `usage`: who uses what.
+//! `usage`: who uses what, and used what.
+
+mod history;
 
 use flowforge_wire::{Place, Usage, UsageReport, Used};
 
+use crate::args::usage as args;
 use crate::exit::{Exit, Failure};
 use crate::organization::{entity_of, path};
 use crate::output::Context;
@@ -10,15 +13,18 @@ use crate::paint::shown;
 /// Columns of a bar.
 const BAR: u32 = 20;
 
-pub(crate) fn run(context: &mut Context, entity: Option<&str>) -> Result<Exit, Failure> {
+pub(crate) fn run(context: &mut Context, args: &args::Usage) -> Result<Exit, Failure> {
     let client = context.client()?;
-    let from = match entity {
+    let from = match &args.entity {
         None => "/api/v1/usage".to_owned(),
         Some(text) => {
             let (level, id) = entity_of(&client, text)?;
             format!("{}/usage", path(level, &id))
         }
     };
+    if args.history {
+        return history::run(context, &client, &from, args);
+    }
     let report: UsageReport = client.get(&from, &[])?;
     if !context.form().human() {
         context.document(&report)?;

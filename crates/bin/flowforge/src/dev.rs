@@ -20,13 +20,14 @@ use flowforge_ports::organization::Organizations;
 use flowforge_ports::schedules::Schedules as KeepsSchedules;
 use flowforge_ports::store::{Store, StoreError};
 use flowforge_ports::templates::Templates;
+use flowforge_ports::usage::UsageHistory;
 use flowforge_svc_api::{Api, ApiConfig, Downloads, Hub};
 use flowforge_svc_controller::{
     Config as ControllerConfig, ControllerError, Inbox, Mailbox, Serve, mailbox,
 };
 use flowforge_svc_cron::{Config as CronConfig, Mailbox as Schedules};
 use flowforge_svc_executor::{Executor, Ledger};
-use flowforge_svc_scheduler::{LocalAdmission, Retries};
+use flowforge_svc_scheduler::LocalAdmission;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -81,13 +82,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let database = Database::open(&runtime, &config.settings, &data)?;
     let kept = match &database {
         Database::Postgres(store) => {
-            Some(crate::retention::start(store.clone(), &config.settings, stop.clone())?)
+            crate::retention::start(store.clone(), &config.settings, stop.clone())
         }
-        Database::Sqlite(_) => {
-            crate::retention::refuse(&config.settings)?;
-            None
+        Database::Sqlite(store) => {
+            crate::retention::start_on_sqlite(store.clone(), &config.settings, stop.clone())
         }
-    };
+    }?;
     let settings = (&config.settings, options);
     let around = (data, environment);
     let server = match database {
@@ -95,7 +95,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Database::Postgres(store) => Server::start(&runtime, settings, around, &stop, store),
     }?;
     let done = server.serve(&runtime, &config.settings, &stop);
-    if kept.is_some_and(|thread| thread.join().is_err()) {
+    if kept.join().is_err() {
         tracing::error!("the thread for retention panicked");
     }
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -126,7 +126,7 @@ impl Server {
         (settings, options): (&Settings, &Options),
         (data, environment): (DataDir, Vec<(String, String)>),
         stop: &Stop,
-        store: impl Store + Catalog + KeepsSchedules + Organizations + Templates,
+        store: impl Store + Catalog + KeepsSchedules + Organizations + Templates + UsageHistory,
     ) -> anyhow::Result<Self> {
         let listener = listen(runtime, settings)?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -172,7 +172,7 @@ impl Server {
             },
             clock: SystemClock,
             outlet,
-            admission: admission(settings.concurrency, settings.retries),
+            admission: admission(settings),
         };
         let controller = control(serve, inbox, stop.clone())?;
         if runtime.block_on(is_ready).is_err() {
@@ -267,8 +267,10 @@ fn logs(data: &DataDir, hub: Hub) -> anyhow::Result<Arc<Logs>> {
 }
 
 /// Makes empty schedulers.
-fn admission(concurrency: u32, retries: Retries) -> impl Fn() -> LocalAdmission {
-    move || LocalAdmission::new(concurrency, retries)
+fn admission(settings: &Settings) -> impl Fn() -> LocalAdmission + use<> {
+    let (concurrency, retries, every) =
+        (settings.concurrency, settings.retries, settings.usage.every);
+    move || LocalAdmission::new(concurrency, retries).measuring(every)
 }
 
 /// Starts the controller on a thread of its own: its turns wait for the disk.
@@ -310,7 +312,7 @@ fn api(
     downloads: Downloads,
     (mailbox, schedules): (Mailbox, Schedules),
     (store, logs, hub): (
-        Arc<impl Store + Catalog + KeepsSchedules + Organizations + Templates>,
+        Arc<impl Store + Catalog + KeepsSchedules + Organizations + Templates + UsageHistory>,
         Arc<Logs>,
         Hub,
     ),

@@ -1,14 +1,16 @@
-//! Deletes workflows that are not kept any longer, after they are archived. A thread of its own:
-//! archives wait for the disk.
+//! Deletes what is not kept any longer: workflows, after they are archived, and history of usage. A
+//! thread of its own: archives wait for the disk.
 
 use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::clock::{Clock, SystemClock};
 use flowforge_ports::store::StoreError;
-use flowforge_store::{Archive, EndedWorkflow, PostgresStore, Retention};
+use flowforge_ports::usage::{USAGE_ROWS, UsageHistory};
+use flowforge_store::{Archive, EndedWorkflow, PostgresStore, Retention, SqliteStore};
 use tokio::runtime::Builder;
 
 use crate::config::Settings;
@@ -44,7 +46,29 @@ pub(crate) fn start(
                 format!("retention.archive: cannot write to the directory {path}")
             })?),
         };
+    let usage = forget_usage(store.clone(), settings.usage.kept);
     let keep = Keep { store, kept: settings.retention, archive };
+    let both = async move {
+        tokio::join!(keep.run(), usage);
+    };
+    spawn(both, stop)
+}
+
+/// The same for a file of SQLite, which has no retention of workflows of its own: what a document says is
+/// all there is.
+pub(crate) fn start_on_sqlite(
+    store: SqliteStore,
+    settings: &Settings,
+    stop: Stop,
+) -> anyhow::Result<JoinHandle<()>> {
+    refuse(settings)?;
+    spawn(forget_usage(store, settings.usage.kept), stop)
+}
+
+fn spawn(
+    work: impl Future<Output = ()> + Send + 'static,
+    stop: Stop,
+) -> anyhow::Result<JoinHandle<()>> {
     let runtime =
         Builder::new_current_thread().enable_time().build().context("cannot start retention")?;
     std::thread::Builder::new()
@@ -53,15 +77,33 @@ pub(crate) fn start(
             runtime.block_on(async {
                 tokio::select! {
                     () = stop.stopped() => {}
-                    () = keep.run() => {}
+                    () = work => {}
                 }
             });
         })
         .context("cannot start retention")
 }
 
-/// A file of SQLite has no retention of its own: what a document says is all there is.
-pub(crate) fn refuse(settings: &Settings) -> anyhow::Result<()> {
+/// Deletes the history of usage that is over its time, now and then.
+async fn forget_usage(store: impl UsageHistory, kept: Option<Millis>) {
+    let Some(kept) = kept else { return };
+    let part = u64::try_from(USAGE_ROWS).unwrap_or(u64::MAX);
+    loop {
+        let kept = i64::try_from(kept.0).unwrap_or(i64::MAX);
+        let before = Timestamp(SystemClock.now().0.saturating_sub(kept));
+        let wait = match store.forget_usage(before).await {
+            Ok(gone) if gone >= part => PAUSE,
+            Ok(_) => IDLE,
+            Err(error) => {
+                tracing::warn!(%error, "history of usage is deleted later");
+                SWEEP
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+fn refuse(settings: &Settings) -> anyhow::Result<()> {
     if settings.retention == Retention::default() && settings.archive.is_empty() {
         return Ok(());
     }

@@ -339,6 +339,22 @@ fn a_gang_is_counted_ended_and_begun_as_one() {
     let (status, body) = submit(&server);
     assert_eq!(status, 422, "{body}");
     assert!(body.contains("exceeds_quota") && body.contains("template `main`"), "{body}");
+
+    let claim = serde_json::json!({
+        "metadata": { "name": "scratch" },
+        "spec": { "resources": { "requests": { "storage": "101Gi" } } },
+    });
+    let main = serde_json::json!({
+        "name": "main",
+        "container": { "image": "none", "command": ["true"] },
+    });
+    let manifest = serde_json::json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": { "name": "large" },
+        "spec": { "entrypoint": "main", "volumeClaimTemplates": [claim], "templates": [main] },
+    });
+    let (status, body) = server.request("POST", "/api/v1/workflows", &manifest.to_string());
+    assert_eq!(status, 422, "{body}");
+    assert!(body.contains("storage 101 is more than the 100 that the quota of tenant"), "{body}");
 }
 
 /// Places at which a server can be made to die are for tests: what is built without asking for them,

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::resources::Resources;
+use crate::resources::{Bytes, Resources};
 use crate::text::Text;
 use crate::time::Millis;
 
@@ -268,6 +268,19 @@ impl Plan {
             }
         }
         used.into_iter().filter_map(|ix| self.template(ix)).collect()
+    }
+
+    /// What the claims that are made for the workflow ask for together.
+    #[must_use]
+    pub fn storage(&self) -> Bytes {
+        let claim = |volume: &Volume| match &volume.source {
+            VolumeSource::WorkflowClaim(template) => template.storage.0,
+            VolumeSource::Empty
+            | VolumeSource::Claim(_)
+            | VolumeSource::Files(_)
+            | VolumeSource::Secret { .. } => 0,
+        };
+        Bytes(self.volumes.iter().map(claim).fold(0, u64::saturating_add))
     }
 
     /// The template at `ix`.

@@ -26,8 +26,9 @@ impl Node {
     /// Stops at the largest number; what was admitted never comes near
     /// (see [`UNLIMITED`](crate::UNLIMITED)).
     pub(crate) fn add(&mut self, amounts: &[u64; Dimension::COUNT]) {
-        for (used, more) in self.usage.iter_mut().zip(amounts) {
+        for ((used, peak), more) in self.usage.iter_mut().zip(&mut self.peak).zip(amounts) {
             *used = used.saturating_add(*more);
+            *peak = (*peak).max(*used);
         }
     }
 
@@ -87,6 +88,19 @@ impl Tree {
     pub fn used(&self, at: Place, dimension: Dimension) -> u64 {
         let usage = self.nodes.get(at.index()).map(|node| &node.usage);
         usage.and_then(|usage| usage.get(dimension as usize)).copied().unwrap_or(0)
+    }
+
+    /// The most that was used at a place since [`Tree::forget_peaks`].
+    #[must_use]
+    pub fn peak(&self, at: Place) -> Amounts {
+        Amounts(self.nodes.get(at.index()).map_or([0; Dimension::COUNT], |node| node.peak))
+    }
+
+    /// From now on the peak is what is used, or will be.
+    pub fn forget_peaks(&mut self) {
+        for node in &mut self.nodes {
+            node.peak = node.usage;
+        }
     }
 
     /// What may be used there; [`UNLIMITED`](crate::UNLIMITED) where there is no limit at this level.

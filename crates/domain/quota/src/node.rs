@@ -29,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) usage: [u64; Dimension::COUNT],
     /// [`UNLIMITED`] where there is none.
     pub(crate) limit: [u64; Dimension::COUNT],
+    /// The most that was used since the peaks were forgotten.
+    pub(crate) peak: [u64; Dimension::COUNT],
     pub(crate) parent: Option<Place>,
     pub(crate) weight: Weight,
     /// Somebody told who this is; where not, nothing may be used.
@@ -49,6 +51,7 @@ impl Node {
         Self {
             usage: [0; Dimension::COUNT],
             limit: [UNLIMITED; Dimension::COUNT],
+            peak: [0; Dimension::COUNT],
             parent: None,
             weight: Weight::default(),
             known: false,

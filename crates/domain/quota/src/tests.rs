@@ -101,6 +101,25 @@ fn sums_that_do_not_fit_stop_at_the_end() {
     assert!(tree.fits(tenant, &pods(1)).is_err());
 }
 
+#[test]
+fn a_peak_is_the_most_that_was_used_since_it_was_forgotten() {
+    let mut tree = Tree::new(slots(9));
+    let tenant = tree.upsert(&entity(1, None, None)).unwrap();
+    let project = tree.upsert(&entity(2, Some(1), None)).unwrap();
+    tree.add(project, &pods(3));
+    tree.add(tenant, &pods(2));
+    tree.subtract(project, &pods(3));
+    let peaks = |tree: &Tree| [Place::ROOT, tenant, project].map(|at| tree.peak(at));
+    assert_eq!(peaks(&tree), [pods(5), pods(5), pods(3)]);
+    tree.forget_peaks();
+    assert_eq!(peaks(&tree), [pods(2), pods(2), pods(0)]);
+    // What moves takes along what it uses.
+    tree.add(project, &pods(4));
+    tree.upsert(&entity(2, None, None)).unwrap();
+    tree.forget_peaks();
+    assert_eq!(peaks(&tree), [pods(6), pods(2), pods(4)]);
+}
+
 #[derive(Clone, Debug)]
 enum Edit {
     Put(u8, Option<u8>, Option<u64>),

@@ -46,7 +46,7 @@ use claims::Claims;
 use climb::Touched;
 use contention::Cooling;
 pub use entry::Precedence;
-use lane::Lanes;
+use lane::{Lane, Lanes};
 use metrics::Tally;
 use points::FULL_WAIT;
 use queue::{QueueIx, Queues};
@@ -413,10 +413,13 @@ impl FairShare {
     }
 
     /// The workflow is paused or waits for something outside: while nothing of it and of those it
-    /// called runs, its slot is free. The next attempt that is admitted takes it again.
+    /// called runs, its slot is free, unless it has storage: that is there all the same. The next attempt
+    /// that is admitted takes it again.
     pub fn idle(&mut self, workflow: WorkflowId) {
         if let Some(at) = self.lanes.find(workflow) {
-            self.give_back(at);
+            if !self.lanes.root(at).is_some_and(Lane::stores) {
+                self.give_back(at);
+            }
             self.lanes.forget(at);
             self.finish();
         }
@@ -450,6 +453,11 @@ impl FairShare {
     #[must_use]
     pub fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    /// From now on the peaks of [`FairShare::usage`] are what is used, or will be.
+    pub fn forget_peaks(&mut self) {
+        self.tree.forget_peaks();
     }
 
     /// Compares what is used with what is held, slots of workflows included: empty, always.

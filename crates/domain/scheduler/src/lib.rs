@@ -9,6 +9,7 @@
 
 mod fair;
 mod locks;
+mod meter;
 mod metrics;
 mod what_if;
 mod why;
@@ -21,6 +22,7 @@ use flowforge_model::time::{Millis, Timestamp};
 pub use fair::{FairShare, Precedence, Rationed, RetryBreaker, RetryBudget, Settings, Tripped};
 pub use flowforge_quota::Blocked;
 pub use locks::{Holder, LockClaim, LockTable};
+pub use meter::Meter;
 pub use metrics::{Metrics, Pools, Size, Waits, Where};
 pub use what_if::{Batch, Change, Preview, Start, WhatIf};
 pub use why::{Claimed, Code, Cure, Holding, Member, Points, Raise, Rank, Rival, Side, Usage, Why};

@@ -244,6 +244,8 @@ pub struct Usage {
     pub level: Option<Level>,
     /// So much.
     pub used: Amounts,
+    /// The most since [`FairShare::forget_peaks`](crate::FairShare::forget_peaks).
+    pub peak: Amounts,
     /// Its own limits; `None` where it has none.
     pub limits: [Option<u64>; Dimension::COUNT],
     /// Attempts that wait, those held back by a gate or a parallelism included.

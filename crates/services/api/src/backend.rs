@@ -8,6 +8,7 @@ use std::sync::Arc;
 use flowforge_model::event::{Command, TaskRow};
 use flowforge_model::id::{EntityId, NodeIx, ScheduleId, WorkflowId};
 use flowforge_model::time::Timestamp;
+use flowforge_model::usage::Measured;
 use flowforge_organization::{Edit, Organization};
 use flowforge_ports::catalog::{
     AttemptView, CacheView, Catalog, EventView, LockFilter, LockView, MemoView, TaskCounts,
@@ -20,6 +21,7 @@ use flowforge_ports::store::{Inserted, NewWorkflow, Store, StoreError, TimerRow}
 use flowforge_ports::templates::{
     NewTemplate, Put, StoredTemplate, TemplateFilter, TemplateId, TemplateView, Templates,
 };
+use flowforge_ports::usage::UsageHistory;
 use tokio::runtime::Handle;
 
 pub(crate) type Answer<T> = Result<T, StoreError>;
@@ -40,6 +42,13 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn organization_version(&self) -> Answer<u64>;
     fn edit(&self, edit: Edit, at: Timestamp) -> Answer<Edited>;
     fn reap(&self, at: Timestamp) -> Answer<Vec<EntityId>>;
+    fn usage(
+        &self,
+        entity: Option<EntityId>,
+        from: Timestamp,
+        to: Timestamp,
+        limit: u32,
+    ) -> Answer<Vec<Measured>>;
     fn locks(&self, filter: LockFilter, limit: u32, users: u32) -> Answer<Vec<LockView>>;
     fn caches(
         &self,
@@ -98,8 +107,10 @@ pub(crate) fn wait<T>(answer: impl Future<Output = Answer<T>>) -> Answer<T> {
     Handle::current().block_on(answer)
 }
 
-impl<S: Store + Catalog + Templates + Schedules + Organizations, L: LogStore> Backend
-    for Joined<S, L>
+impl<S, L> Backend for Joined<S, L>
+where
+    S: Store + Catalog + Templates + Schedules + Organizations + UsageHistory,
+    L: LogStore,
 {
     fn insert(&self, new: NewWorkflow) -> Answer<Inserted> {
         wait(self.store.insert(new))
@@ -142,6 +153,15 @@ impl<S: Store + Catalog + Templates + Schedules + Organizations, L: LogStore> Ba
     }
     fn reap(&self, at: Timestamp) -> Answer<Vec<EntityId>> {
         wait(self.store.reap(at))
+    }
+    fn usage(
+        &self,
+        entity: Option<EntityId>,
+        from: Timestamp,
+        to: Timestamp,
+        limit: u32,
+    ) -> Answer<Vec<Measured>> {
+        wait(self.store.usage(entity, from, to, limit))
     }
     fn locks(&self, filter: LockFilter, limit: u32, users: u32) -> Answer<Vec<LockView>> {
         wait(self.store.locks(filter, limit, users))

@@ -1,5 +1,6 @@
 //! Why something waits, and who uses what: from the rows where they say it, else from the scheduler.
 
+mod history;
 pub(crate) mod metrics;
 mod rows;
 mod show;
@@ -17,7 +18,7 @@ use flowforge_model::event::TaskRow;
 use flowforge_model::id::{TaskId, WorkflowId};
 use flowforge_ports::catalog::WorkflowFilter;
 use flowforge_ports::explain::{Answer, Question};
-use flowforge_wire::{TaskWhy, UsageReport, WorkflowWhy};
+use flowforge_wire::{TaskWhy, UsageHistory, UsageReport, WorkflowWhy};
 use uuid::Uuid;
 
 use crate::Shared;
@@ -27,6 +28,7 @@ use crate::problem::{Code, Failure, shown};
 use crate::query::Query;
 use crate::tasks;
 
+pub(crate) use history::of as usage_history;
 pub(crate) use usage::of as usage;
 
 /// Workflows whose ids begin alike that are looked through for a task: those of one millisecond.
@@ -112,6 +114,25 @@ pub(crate) async fn installation(
     uri: Uri,
 ) -> Result<Json<UsageReport>, Failure> {
     usage::installation(&shared, &uri).await
+}
+
+/// Show what the installation used
+///
+/// Over some time, in steps: the mean and the most of each.
+#[utoipa::path(
+    get, path = "/api/v1/usage/history", tag = "usage",
+    params(
+        ("from" = Option<String>, Query, description = "When it begins, a day before its end if missing"),
+        ("to" = Option<String>, Query, description = "When it ends, now if missing"),
+        ("step" = Option<String>, Query, description = "Such as `5m` or `1h`; if missing, what makes some 300 points at most"),
+    ),
+    responses((status = 200, description = "What it used", body = UsageHistory))
+)]
+pub(crate) async fn installation_history(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+) -> Result<Json<UsageHistory>, Failure> {
+    history::installation(&shared, &uri).await
 }
 
 /// Asks the scheduler that decides. Inner details go to the log only.

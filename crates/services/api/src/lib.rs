@@ -61,6 +61,7 @@ use flowforge_ports::organization::Organizations;
 use flowforge_ports::schedules::Schedules;
 use flowforge_ports::store::Store;
 use flowforge_ports::templates::Templates;
+use flowforge_ports::usage::UsageHistory;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -218,12 +219,10 @@ impl fmt::Debug for Api {
 impl Api {
     /// Joins the parts. Whoever commits to the store tells `hub`, so that streams are prompt.
     #[must_use]
-    pub fn new<S: Store + Catalog + Templates + Schedules + Organizations, L: LogStore>(
-        store: Arc<S>,
-        logs: Arc<L>,
-        hub: Hub,
-        config: ApiConfig,
-    ) -> Self {
+    pub fn new<S, L: LogStore>(store: Arc<S>, logs: Arc<L>, hub: Hub, config: ApiConfig) -> Self
+    where
+        S: Store + Catalog + Templates + Schedules + Organizations + UsageHistory,
+    {
         Self(Arc::new(Shared {
             backend: Arc::new(Joined { store, logs }),
             hub,

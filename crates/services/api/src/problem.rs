@@ -47,6 +47,8 @@ codes! {
         "A query parameter is unknown, repeated or has a value that it cannot have. `errors` names it.";
     BadCursor = "bad_cursor", BAD_REQUEST, "Bad cursor",
         "A cursor belongs to the list, the filter and the place it was given out for. Begin the list anew.";
+    TooManyPoints = "too_many_points", BAD_REQUEST, "Too many points",
+        "A chart has at most 1,000 points, and is made of at most 50,000 intervals. Ask for a longer step or a shorter time.";
     BadIdempotencyKey = "bad_idempotency_key", BAD_REQUEST, "Bad idempotency key",
         "An Idempotency-Key has 1 to 255 visible ASCII characters.";
     Unauthorized = "unauthorized", UNAUTHORIZED, "Not authenticated",

@@ -318,9 +318,18 @@ impl Submission {
     }
 }
 
-/// Templates that no quota of the project, and of all above it, will ever let start.
+/// Templates that no quota of the project, and of all above it, will ever let start; or all of them,
+/// because of the claims of the workflow.
 fn narrow(organization: &Organization, project: EntityId, plan: &Plan) -> Vec<Finding> {
     let mut found = Vec::new();
+    let claims = Amounts::ZERO.with(Dimension::Storage, plan.storage().0);
+    for limit in organization.too_narrow_for(project, &claims) {
+        let detail = format!("the workflow can never start: {limit}");
+        let mut one = finding("exceeds_quota", "/project_id", detail);
+        let hint = "make its volumeClaimTemplates ask for less, or have the quota raised";
+        one.hint = Some(hint.to_owned());
+        found.push(one);
+    }
     for template in plan.used().into_iter().filter(|template| template.body.is_leaf()) {
         let need = Amounts::of_pods(&template.resources(), template.pods());
         let need = need.with(Dimension::Workflows, 1);

@@ -131,6 +131,7 @@ pub(crate) async fn insert(
             parameters: prepared.parameters,
             labels: prepared.labels,
             priority: prepared.priority,
+            storage: prepared.plan.storage(),
             submitted_by: inner.config.principal.clone(),
             resubmitted_from,
             at: inner.now(),

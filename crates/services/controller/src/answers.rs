@@ -198,6 +198,7 @@ fn request(live: &Live, node: NodeIx, rows: &[LockRow]) -> LockRequest {
         workflow: context.id,
         node,
         project: live.project,
+        storage: live.storage,
         priority: context.priority,
         created_at: context.created_at,
         since: rows.first().map_or(context.created_at, |row| row.since),

@@ -75,6 +75,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
         commit.runs.append(&mut turn.aside);
         commit.admissions.clone_from(&turn.admissions);
         commit.slots = self.admission.slot_changes();
+        commit.usage = self.admission.measure(turn.now);
         if self.hold.leased() {
             self.hand_over(turn, &mut commit);
         }
@@ -251,6 +252,7 @@ fn part_of(rest: &mut Commit, run: RunChanges, intents: &[i64], news: &[i64]) ->
         intents_done: intents.to_vec(),
         admissions: rest.admissions.extract_if(.., ours).collect(),
         slots: rest.slots.extract_if(.., |of, _| Some(*of) == id).collect(),
+        usage: Vec::new(),
         handover,
     }
 }
@@ -275,6 +277,7 @@ fn empty(commit: &Commit) -> bool {
         && commit.intents_done.is_empty()
         && commit.admissions.is_empty()
         && commit.slots.is_empty()
+        && commit.usage.is_empty()
         && commit.handover.as_deref().is_none_or(nothing)
 }
 

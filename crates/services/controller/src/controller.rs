@@ -267,8 +267,8 @@ impl<S: Store, A: Admission> Controller<S, A> {
         }
         self.admission.gate(id, !gate_closed);
         if slot {
-            let (project, suspended) = (live.project, live.suspended);
-            self.admission.adopt_workflow(Slot { workflow: id, project, suspended });
+            let Live { project, storage, suspended, .. } = live;
+            self.admission.adopt_workflow(Slot { workflow: id, project, storage, suspended });
         } else {
             self.admission.suspend(id, live.suspended);
         }

@@ -7,7 +7,7 @@ use flowforge_engine::{Context, Run, StepError};
 use flowforge_model::attempt::{AttemptKey, TemplateKey};
 use flowforge_model::id::{EntityId, NodeIx};
 use flowforge_model::plan::{Plan, RetryStrategy};
-use flowforge_model::resources::Resources;
+use flowforge_model::resources::{Bytes, Resources};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::Ready;
@@ -23,6 +23,8 @@ pub(crate) struct Live {
     pub(crate) run: Run,
     /// Its project.
     pub(crate) project: EntityId,
+    /// What its claims ask for together.
+    pub(crate) storage: Bytes,
     /// Number of its last committed record.
     pub(crate) seq: u64,
     /// Attempts that were admitted and have not ended.
@@ -47,7 +49,7 @@ impl Live {
             Some(plan) => plan,
             None => Arc::new(compile(&stored, default_retry)?),
         };
-        let project = stored.project;
+        let (project, storage) = (stored.project, stored.storage);
         let context = Context {
             id: stored.id,
             name: stored.name,
@@ -68,6 +70,7 @@ impl Live {
         };
         Ok(Self {
             project,
+            storage,
             suspended: run.suspended(),
             plan,
             run,
@@ -88,6 +91,7 @@ impl Live {
             requests,
             limits,
             pods: self.run.pods(&self.plan, key.node),
+            storage: self.storage,
             parallelism: self.plan.parallelism,
             lasts: self.run.lasts(&self.plan, key.node),
             retry: self.run.retries_node(key.node),

@@ -8,3 +8,4 @@ mod flaky;
 mod lives;
 mod serving;
 mod trouble;
+mod usage;

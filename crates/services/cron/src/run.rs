@@ -37,6 +37,7 @@ pub(crate) fn of(
         parameters: Vec::new(),
         labels: labels.into_iter().collect(),
         priority: compiled.priority.unwrap_or(0),
+        storage: compiled.plan.storage(),
         submitted_by: format!("schedule {}", row.name),
         resubmitted_from: None,
         at: now,

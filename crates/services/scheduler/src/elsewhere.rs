@@ -100,6 +100,7 @@ mod tests {
     use super::*;
     use flowforge_model::id::EntityId;
     use flowforge_model::quota::Level;
+    use flowforge_model::resources::Bytes;
 
     use crate::{LocalAdmission, Retries};
 
@@ -110,6 +111,7 @@ mod tests {
             workflow: format!("01890a5d-ac96-774b-bcce-b302099a80{number:02x}").parse().unwrap(),
             node: NodeIx::ROOT,
             project: EntityId::DEFAULT_PROJECT,
+            storage: Bytes(0),
             priority: 0,
             created_at: Timestamp(1),
             since: Timestamp(1),

@@ -110,6 +110,6 @@ fn cure(cure: why::Cure) -> Cure {
 }
 
 fn usage(usage: why::Usage) -> Usage {
-    let why::Usage { entity, level: _, used, limits, waiting, running } = usage;
+    let why::Usage { entity, level: _, used, peak: _, limits, waiting, running } = usage;
     Usage { entity, used, limits, waiting, running }
 }

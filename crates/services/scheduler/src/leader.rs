@@ -90,10 +90,16 @@ impl<S: Reservations + Organizations> Leader<S> {
         Ok(Self { store, epoch, admission, seen, litter: true, version })
     }
 
+    /// The same, which measures what is used in intervals of this length, if there is one.
+    #[must_use]
+    pub fn measuring(self, every: Option<Millis>) -> Self {
+        Self { admission: self.admission.measuring(every), ..self }
+    }
+
     /// When somebody may be admitted because of the time alone.
     #[must_use]
     pub fn next_look(&self) -> Option<Timestamp> {
-        self.admission.next_look()
+        self.admission.fair().next_retry()
     }
 
     /// Takes in what was called since, gives locks, and admits as many attempts as there is room
@@ -189,8 +195,8 @@ impl<S: Reservations + Organizations> Leader<S> {
         crate::explain::answer(self.admission.fair(), question, now)
     }
 
-    /// What need not be done in every turn: forgets calls that were taken, reports what dead
-    /// executors ran as lost, and sends again what nobody claimed.
+    /// What need not be done in every turn: forgets calls that were taken, writes down what was used,
+    /// reports what dead executors ran as lost, and sends again what nobody claimed.
     ///
     /// # Errors
     /// The store's; this leader is spent then.
@@ -204,6 +210,10 @@ impl<S: Reservations + Organizations> Leader<S> {
         if let Some((version, entities)) = self.store.other_hierarchy(self.version).await? {
             self.admission.share_among(&entities);
             self.version = version;
+        }
+        let usage = self.admission.measure(now);
+        if !usage.is_empty() {
+            self.store.record(self.epoch, &usage).await?;
         }
         for executor in self.store.bury(self.epoch, now).await? {
             tracing::warn!(%executor, "executor is gone; what it ran is lost, unless it outlives it");

@@ -1,15 +1,18 @@
 //! Admission in memory: fair shares below quotas, slots of workflows, and locks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flowforge_model::attempt::{AttemptKey, Outcome};
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::quota::Entity;
+use flowforge_model::resources::Bytes;
 use flowforge_model::time::{Millis, Timestamp};
+use flowforge_model::usage::Measured;
 use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
 use flowforge_ports::explain::{Answer, Question};
+use flowforge_ports::usage::USAGE_ROWS;
 use flowforge_scheduler::{
-    Candidate, FairShare, LockClaim, LockTable, RetryBreaker, RetryBudget, Settings,
+    Candidate, FairShare, LockClaim, LockTable, Meter, RetryBreaker, RetryBudget, Settings,
 };
 
 /// What holds retries back.
@@ -26,16 +29,21 @@ pub struct Retries {
 pub struct LocalAdmission {
     fair: FairShare,
     locks: LockTable,
-    /// Workflows that keep no slot while nothing of them runs: paused ones and suspended ones.
+    /// Workflows that keep no slot while nothing of them runs, unless they have claims: paused ones and
+    /// suspended ones.
     paused: BTreeSet<WorkflowId>,
     suspended: BTreeSet<WorkflowId>,
-    /// Workflows that ask for locks, and their projects. Who holds or waits for a lock holds a slot:
+    /// Workflows that ask for locks, their projects, and what their claims ask for. Who holds or waits for a
+    /// lock holds a slot:
     /// otherwise one would hold the lock and wait for a slot, and another the other way round.
-    lockers: BTreeMap<WorkflowId, EntityId>,
+    lockers: BTreeMap<WorkflowId, (EntityId, Bytes)>,
     /// Those of them that wait for their slots; they stand in no queue. Paused ones do not wait.
     slotless: BTreeSet<WorkflowId>,
     /// Who shares, as it was said last.
     entities: BTreeSet<EntityId>,
+    meter: Option<Meter>,
+    /// Of an interval that is over; not written down yet.
+    measured: VecDeque<Measured>,
 }
 
 impl LocalAdmission {
@@ -52,7 +60,15 @@ impl LocalAdmission {
             lockers: BTreeMap::new(),
             slotless: BTreeSet::new(),
             entities: BTreeSet::new(),
+            meter: None,
+            measured: VecDeque::new(),
         }
+    }
+
+    /// The same, which measures what is used in intervals of this length, if there is one.
+    #[must_use]
+    pub fn measuring(self, every: Option<Millis>) -> Self {
+        Self { meter: every.map(Meter::new), ..self }
     }
 
     /// From now on runs at most `concurrency` attempts at a time; what runs already goes on.
@@ -106,11 +122,11 @@ impl LocalAdmission {
     fn seat_all(&mut self) {
         let mut full = BTreeSet::new();
         for workflow in self.slotless.clone() {
-            let Some(project) = self.lockers.get(&workflow).copied() else { continue };
+            let Some((project, storage)) = self.lockers.get(&workflow).copied() else { continue };
             if full.contains(&project) {
                 continue;
             }
-            if self.fair.begin_workflow(workflow, project, 0) {
+            if self.fair.begin_workflow(workflow, project, storage.0) {
                 self.slotless.remove(&workflow);
                 self.locks.gate(workflow, true);
             } else {
@@ -133,7 +149,7 @@ fn candidate(ready: &Ready) -> Candidate {
         project: ready.project,
         need: ready.need(),
         root: ready.key.workflow,
-        storage: 0,
+        storage: ready.storage.0,
         lasts: ready.lasts.map(|lasts| Millis(lasts.0.saturating_add(AROUND.0))),
         retry: ready.retry,
         template: ready.template,
@@ -169,7 +185,7 @@ impl Admission for LocalAdmission {
     }
 
     fn adopt_workflow(&mut self, slot: Slot) {
-        self.fair.adopt_workflow(slot.workflow, slot.project, 0);
+        self.fair.adopt_workflow(slot.workflow, slot.project, slot.storage.0);
         self.suspend(slot.workflow, slot.suspended);
         self.let_go(slot.workflow);
     }
@@ -236,17 +252,17 @@ impl Admission for LocalAdmission {
     }
 
     fn want_locks(&mut self, request: LockRequest) {
-        let (workflow, project) = (request.workflow, request.project);
-        self.lockers.insert(workflow, project);
+        let LockRequest { workflow, project, storage, .. } = request;
+        self.lockers.insert(workflow, (project, storage));
         self.locks.want(claim(request));
         self.queue_for_a_slot(workflow);
     }
 
     fn adopt_locks(&mut self, request: LockRequest) {
-        let (workflow, project) = (request.workflow, request.project);
-        self.lockers.insert(workflow, project);
+        let LockRequest { workflow, project, storage, .. } = request;
+        self.lockers.insert(workflow, (project, storage));
         self.locks.adopt(claim(request));
-        self.fair.adopt_workflow(workflow, project, 0);
+        self.fair.adopt_workflow(workflow, project, storage.0);
     }
 
     fn release_locks(&mut self, workflow: WorkflowId, node: NodeIx) {
@@ -266,7 +282,23 @@ impl Admission for LocalAdmission {
     }
 
     fn next_look(&self) -> Option<Timestamp> {
-        self.fair.next_retry()
+        let at_once = (!self.measured.is_empty()).then_some(Timestamp(0));
+        let looks = self.meter.as_ref().map(Meter::next);
+        self.fair.next_retry().into_iter().chain(at_once.or(looks)).min()
+    }
+
+    fn measure(&mut self, now: Timestamp) -> Vec<Measured> {
+        let Some(meter) = &mut self.meter else { return Vec::new() };
+        let over = meter.look(&mut self.fair, now);
+        if !over.is_empty() {
+            if !self.measured.is_empty() {
+                let lost = self.measured.len();
+                tracing::warn!(lost, "history of usage is not written in time, and has gaps");
+            }
+            self.measured = over.into();
+        }
+        let many = self.measured.len().min(USAGE_ROWS);
+        self.measured.drain(..many).collect()
     }
 
     fn explain(&self, question: &Question, now: Timestamp) -> Option<Answer> {

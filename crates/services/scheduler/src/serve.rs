@@ -50,6 +50,8 @@ pub struct Serve<S, Q, C> {
     pub questions: Questions,
     /// What holds retries back.
     pub retries: Retries,
+    /// How long the intervals are for which it is written down what was used; none: it is not.
+    pub usage_every: Option<Millis>,
     /// Where others may ask, as `http://HOST:PORT`.
     pub url: Option<String>,
 }
@@ -140,6 +142,7 @@ where
         match Leader::start(Arc::clone(&self.store), epoch, self.retries).await {
             Ok(leader) => {
                 tracing::info!(epoch, "leads");
+                let leader = leader.measuring(self.usage_every);
                 *term = Some(Term { epoch, leader, repair_at: Instant::now() });
             }
             Err(error) => tracing::warn!(%error, "cannot lead"),

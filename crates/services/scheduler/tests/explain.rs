@@ -45,6 +45,7 @@ async fn scheduler(store: &Arc<MemoryStore>) -> (Desk, String) {
         ttl: Millis(60_000),
         questions,
         retries: Retries::default(),
+        usage_every: None,
         url: Some(url.clone()),
     };
     tokio::spawn(serve.run(std::future::pending()));

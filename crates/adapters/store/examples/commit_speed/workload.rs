@@ -5,6 +5,7 @@ use flowforge_model::event::{
     NodeKind, Outputs, Record, TaskShape, TaskState, TaskWrite, WorkflowState,
 };
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
+use flowforge_model::resources::Bytes;
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{Commit, NewWorkflow, RunChanges};
@@ -37,6 +38,7 @@ impl Running {
             labels: Vec::new(),
             priority: 0,
             submitted_by: "local".to_owned(),
+            storage: Bytes(0),
             resubmitted_from: None,
             at: AT,
             idempotency: None,

@@ -6,7 +6,7 @@ use flowforge_model::status::{Reason, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::StoreError;
 
-use super::fixture::{AT, Held, instance, now, report, state, workflow};
+use super::fixture::{AT, Held, STORAGE, instance, now, report, state, workflow};
 use super::{Subject, cases};
 
 cases! {
@@ -48,6 +48,7 @@ fn a_runnable_attempt_is_admitted_and_is_open_until_it_ends(store: &impl Subject
     assert_eq!(held.queue(0, 1, true), []);
     held.queue(1, 1, false);
     let run = now(store.load(held.id)).unwrap();
+    assert_eq!(run.storage, STORAGE);
     assert_eq!(run.open, [(held.key(0, 1), Some(instance()))]);
     assert_eq!(run.runnable, [held.key(1, 1)]);
     let mut commit = held.commit();

@@ -11,6 +11,7 @@ use flowforge_model::event::{
 };
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::quota::Level;
+use flowforge_model::resources::Bytes;
 use flowforge_model::shard::ShardSet;
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
@@ -24,6 +25,8 @@ use uuid::Uuid;
 pub(crate) const AT: Timestamp = Timestamp(1_700_000_000_000);
 
 pub(crate) const DEFAULT: EntityId = EntityId::DEFAULT_PROJECT;
+/// What the claims of a workflow ask for.
+pub(crate) const STORAGE: Bytes = Bytes(3 << 30);
 /// No project.
 pub(crate) const NOWHERE: EntityId = EntityId(Uuid::from_u128(0x77));
 
@@ -78,6 +81,7 @@ pub(crate) fn new_workflow(id: WorkflowId) -> NewWorkflow {
         parameters: vec![("z".to_owned(), "1".to_owned()), ("a".to_owned(), "ü\n\"".to_owned())],
         labels: vec![("team".to_owned(), "data".to_owned())],
         priority: -3,
+        storage: STORAGE,
         submitted_by: "ada".to_owned(),
         resubmitted_from: None,
         at: AT,

@@ -23,7 +23,8 @@ use flowforge_ports::store::{Commit, LockRow, LockWrite, StoreError};
 use uuid::Uuid;
 
 use super::fixture::{
-    AT, Held, key, new_workflow, now, report, state, task, task_record, workflow, workflow_record,
+    AT, Held, STORAGE, key, new_workflow, now, report, state, task, task_record, workflow,
+    workflow_record,
 };
 use super::{Subject, shared_cases};
 
@@ -143,6 +144,7 @@ fn ready(key: AttemptKey) -> Ready {
         requests: list(5),
         limits: list(7),
         pods: 4,
+        storage: STORAGE,
         parallelism: Some(7),
         lasts: Some(Millis(9)),
         retry: false,
@@ -270,6 +272,7 @@ fn one_scheduler_leads(store: &impl Shared) {
     fenced(now(store.forget_calls(fleet.epoch, &[])));
     fenced(now(store.grant(fleet.epoch, &[(fleet.id, NodeIx(0))])).map(|_| ()));
     fenced(now(store.bury(fleet.epoch, AT)).map(|_| ()));
+    fenced(now(store.record(fleet.epoch, &[])));
     assert_eq!(now(store.calls(next, &[], 9)).unwrap(), []);
 }
 
@@ -315,8 +318,12 @@ fn slots_are_held_until_they_are_given_back_or_their_workflow_has_ended(store: &
         now(store.reserve(fleet.epoch, AT, &[], &changes)).unwrap();
     };
     let slots = || now(store.snapshot()).unwrap().slots;
-    let slot =
-        |suspended| Slot { workflow: fleet.id, project: EntityId::DEFAULT_PROJECT, suspended };
+    let slot = |suspended| Slot {
+        workflow: fleet.id,
+        project: EntityId::DEFAULT_PROJECT,
+        storage: STORAGE,
+        suspended,
+    };
     assert_eq!(slots(), []);
     reserve(&[(fleet.id, true)]);
     reserve(&[(fleet.id, true), (workflow(99), false)]);
@@ -549,6 +556,7 @@ fn locks_are_granted_once_and_their_controller_is_told(store: &impl Shared) {
         workflow: fleet.id,
         node: NodeIx(node),
         project: EntityId::DEFAULT_PROJECT,
+        storage: STORAGE,
         priority: -3,
         created_at: AT,
         since: Timestamp(AT.0 + 3),

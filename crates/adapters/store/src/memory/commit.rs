@@ -66,6 +66,7 @@ pub(super) fn apply(rows: &mut Rows, commit: &Commit) -> Result<Committed, Store
     }
     rows.intents.retain(|id, _| !done.contains(id));
     rows.keep_slots(&rules::slots(commit));
+    rows.usage.record(&commit.usage);
     if let Some(handover) = &commit.handover {
         rows.hand_over(handover, commit.at);
     }

@@ -8,6 +8,7 @@ use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::status::{Reason, TaskStatus};
 use flowforge_model::time::{Millis, Timestamp};
+use flowforge_model::usage::Measured;
 use flowforge_ports::admission::{self, LockRequest, Ready, SlotChanges};
 use flowforge_ports::claims::{Claimed, Claims};
 use flowforge_ports::handover::{Call, Entry, Handover, News, Order, Released, Tidings};
@@ -372,6 +373,7 @@ impl Kept {
         admission::Slot {
             workflow,
             project: self.new.project,
+            storage: self.new.storage,
             suspended: self.tasks.values().any(suspends),
         }
     }
@@ -382,6 +384,7 @@ impl Kept {
             workflow,
             node,
             project: self.new.project,
+            storage: self.new.storage,
             priority: self.new.priority,
             created_at: self.new.at,
             since: rows.first().map_or(self.new.at, |row| row.since),
@@ -494,6 +497,13 @@ impl Reservations for MemoryStore {
             rows.roles.tell(Tidings::Granted { workflow: *workflow, node: *node });
         }
         Ok(gone)
+    }
+
+    async fn record(&self, epoch: u64, usage: &[Measured]) -> Result<(), StoreError> {
+        let mut rows = self.rows();
+        rows.roles.leads(epoch)?;
+        rows.usage.record(usage);
+        Ok(())
     }
 
     async fn unclaimed(

@@ -20,6 +20,7 @@ use super::connection::Answer;
 use super::load::read;
 use super::roles::handover;
 use super::transaction::Tx;
+use super::usage;
 use crate::rules;
 
 /// The only shard there is until several controllers share a database.
@@ -165,6 +166,7 @@ fn plan(commit: &Commit) -> Result<Vec<Step<'_>>, StoreError> {
     kept::timers(&mut steps, commit)?;
     queue.admissions(&mut steps, commit)?;
     slots(&mut steps, &rules::slots(commit));
+    usage::record(&mut steps, &commit.usage)?;
     // An attempt may even end in the turn that admits it; others are done, for these it is nothing.
     queue::facts(&mut steps, commit, |key| queue.wanted.contains(key))?;
     match &commit.handover {

@@ -21,7 +21,8 @@ const EARLIER: &str = "SELECT w.id, w.idempotency_digest FROM workflow w \
 
 const INSERT: &str = "INSERT INTO workflow (id, tenant, project, name, description, parameters, \
      labels, priority, submitted_by, resubmitted_from, created_at, idempotency_key, \
-     idempotency_digest) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+     idempotency_digest, storage) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 
 const GATE: &str = "INSERT INTO gate (workflow, closed) VALUES ($1, FALSE)";
 const DOCUMENT: &str = "INSERT INTO document (workflow, bytes, zstd) VALUES ($1, $2, $3)";
@@ -127,6 +128,7 @@ async fn insert_row<'a>(
         new.at.0,
         idempotency.map(|(key, _)| text(key)),
         idempotency.map(|(_, digest)| text(digest)),
+        i64::try_from(new.storage.0).unwrap_or(i64::MAX),
     ];
     tx.send(INSERT, values).await;
     Ok(())

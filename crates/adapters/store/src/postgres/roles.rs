@@ -13,6 +13,7 @@ use flowforge_model::id::{EntityId, InstanceId, NodeIx, PodUid, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
+use flowforge_model::usage::Measured;
 use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::claims::{Claimed, Claims};
 use flowforge_ports::handover::{Entry, News, Tidings};
@@ -167,6 +168,11 @@ impl Reservations for PostgresStore {
     ) -> Result<Vec<(WorkflowId, NodeIx)>, StoreError> {
         let holders = holders.to_vec();
         self.write(move |tx| Box::pin(reservations::grant(tx, epoch, holders))).await
+    }
+
+    async fn record(&self, epoch: u64, usage: &[Measured]) -> Result<(), StoreError> {
+        let usage = usage.to_vec();
+        self.write(move |tx| Box::pin(reservations::record(tx, epoch, usage))).await
     }
 
     async fn unclaimed(

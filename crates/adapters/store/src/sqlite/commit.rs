@@ -15,8 +15,8 @@ use flowforge_ports::store::{Commit, Committed, RunChanges, StoreError};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use self::statements::Statements;
-use super::codec;
 use super::error::from_sqlite;
+use super::{codec, usage};
 use crate::rules;
 
 /// The only shard there is until several controllers share a database.
@@ -76,6 +76,7 @@ pub(super) fn apply(tx: &Transaction<'_>, commit: &Commit) -> Result<Committed, 
     let refused = turn.admissions(commit)?;
     turn.facts_again()?;
     slots(tx, &rules::slots(commit)).map_err(from_sqlite)?;
+    usage::record(tx, &commit.usage)?;
     outbox(tx, commit)?;
     Ok(Committed { refused })
 }

@@ -89,7 +89,8 @@ fn insert_row(
     tx.prepare_cached(
         "INSERT INTO workflow (id, tenant, project, name, description, parameters, labels, \
          priority, submitted_by, resubmitted_from, created_at, idempotency_key, \
-         idempotency_digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+         idempotency_digest, storage) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )
     .map_err(from_sqlite)?
     .execute(params![
@@ -106,6 +107,7 @@ fn insert_row(
         new.at.0,
         new.idempotency.as_ref().map(|(key, _)| key),
         new.idempotency.as_ref().map(|(_, digest)| digest),
+        i64::try_from(new.storage.0).unwrap_or(i64::MAX),
     ])
     .map_err(from_sqlite)?;
     Ok(())

@@ -2,6 +2,7 @@
 
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
+use flowforge_model::resources::Bytes;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{Intent, LockRow, Remembered, StoreError, StoredRun, TimerRow};
 use rusqlite::{OptionalExtension, Row, ToSql, Transaction, params};
@@ -159,7 +160,7 @@ fn head(tx: &Transaction<'_>, id: WorkflowId) -> Result<StoredRun, StoreError> {
             "SELECT w.name, p.name, w.parameters, w.labels, w.priority, w.created_at, w.seq, \
              w.gate_closed, EXISTS (SELECT 1 FROM slot WHERE workflow = w.id), ",
             state_columns!(),
-            ", p.uid, p.lock_name FROM workflow w JOIN project p ON p.id = w.project WHERE w.id = ?1"
+            ", p.uid, p.lock_name, w.storage FROM workflow w JOIN project p ON p.id = w.project WHERE w.id = ?1"
         ),
         id,
         |row| {
@@ -175,6 +176,7 @@ fn head(tx: &Transaction<'_>, id: WorkflowId) -> Result<StoredRun, StoreError> {
                 parameters: codec::pairs(row, 2)?,
                 labels: codec::pairs(row, 3)?,
                 priority: get(row, 4)?,
+                storage: Bytes(get(row, 19)?),
                 created_at: Timestamp(get(row, 5)?),
                 seq: get(row, 6)?,
                 gate_closed: get(row, 7)?,

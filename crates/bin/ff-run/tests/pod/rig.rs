@@ -12,7 +12,7 @@ use flowforge_artifacts::{Repository, Setup, Stores};
 use flowforge_logstore::MemoryLogs;
 use flowforge_model::attempt::{AttemptKey, FactKind, Process, Report, Work, WorkOrder};
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, PodUid, WorkflowId};
-use flowforge_model::resources::Resources;
+use flowforge_model::resources::{Bytes, Resources};
 use flowforge_model::shard::ShardSet;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::{Ready, SlotChanges};
@@ -471,6 +471,7 @@ fn new_workflow(id: WorkflowId) -> NewWorkflow {
         labels: Vec::new(),
         priority: 0,
         submitted_by: "ada".to_owned(),
+        storage: Bytes(0),
         resubmitted_from: None,
         at: AT,
         idempotency: None,
@@ -486,6 +487,7 @@ fn ready(key: AttemptKey) -> Ready {
         requests: Resources::default().requests,
         limits: Resources::default().limits,
         pods: 1,
+        storage: Bytes(0),
         parallelism: None,
         lasts: None,
         retry: false,

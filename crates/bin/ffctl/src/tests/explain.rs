@@ -106,6 +106,54 @@ fn usage_is_a_table_and_says_when_nobody_can_be_asked() {
 }
 
 #[test]
+fn usage_of_the_past_is_a_table_and_each_step_on_request() {
+    let point = |minute: u32, mean: f64, max: u64| {
+        json!({"at": format!("2026-01-31T12:{minute:02}:00.000Z"),
+            "waiting": {"mean": 0.5, "max": 3}, "running": {"mean": mean, "max": max},
+            "dimensions": [{"dimension": "cpu_request", "unit": "millicores", "mean": mean * 500.0,
+                "max": max * 500, "limit": if minute == 0 { Some(4000) } else { None }}]})
+    };
+    let entity = json!({
+        "id": ID, "level": "tenant", "name": "acme", "path": "acme", "tenant_id": ID,
+        "parent_id": null, "quota_id": null, "status": "ACTIVE",
+        "created_at": "2026-01-31T12:00:00.000Z", "version": 1,
+    });
+    let said = |points: Value| {
+        json!({"of": place("tenant", "acme"), "from": "2026-01-31T12:00:00.000Z",
+            "to": "2026-01-31T12:20:00.000Z", "step_seconds": 300, "points": points})
+    };
+    let two = said(json!([point(0, 1.0, 2), point(5, 2.0, 6)]));
+    let server = Fake::new([
+        Say::Json(200, entity.clone()),
+        Say::Json(200, two.clone()),
+        Say::Json(200, two.clone()),
+        Say::Json(200, two.clone()),
+        Say::Json(200, said(json!([]))),
+    ]);
+    let (exit, out, err) =
+        ffctl(&server.url, "usage acme --history --since 2026-01-31T12:00:00Z --step 5m");
+    assert_eq!(exit, 0, "{err}");
+    let words: Vec<Vec<&str>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[0], ["NAME", "OF", "MEAN", "MOST", "LIMIT"], "no bars into a pipe");
+    assert_eq!(words[1], ["acme", "waiting", "0.5", "3", "-"]);
+    assert_eq!(words[2], ["running", "1.5", "6", "-"]);
+    assert_eq!(words[3], ["cpu_request", "0.75", "3", "4"]);
+    let asked = &server.asked()[1].line;
+    let path = format!(
+        "GET /api/v1/tenants/{ID}/usage/history?from=2026-01-31T12%3A00%3A00.000Z&step=5m "
+    );
+    assert!(asked.starts_with(&path), "{asked}");
+    let (_, out, _) = ffctl(&server.url, "usage --history -o wide");
+    let words: Vec<Vec<&str>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words[4], ["2026-01-31T12:05:00.000Z", "waiting", "0.5", "3", "-"]);
+    assert_eq!(words.len(), 7);
+    let (_, out, _) = ffctl(&server.url, "usage --history -o json");
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), two);
+    let (exit, out, err) = ffctl(&server.url, "usage --history");
+    assert_eq!((exit, &*out, &*err), (0, "", "nothing was measured then\n"));
+}
+
+#[test]
 fn a_simulation_says_what_starts_in_which_order_and_why_the_rest_waits() {
     let said = json!({
         "starts": [{"group": 0, "count": 2}, {"workflow_id": ID, "task_id": TASK, "count": 1}],

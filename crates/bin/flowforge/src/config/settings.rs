@@ -17,8 +17,9 @@ use tracing_subscriber::filter::LevelFilter;
 pub(crate) use self::kubernetes::{KubernetesSettings, Runs};
 pub(crate) use self::values::token;
 use self::values::{
-    absolute, address, aggregator, allow, archive, database, endpoint, file, images, list, name,
-    number, parse, pause, plain, prefix, program, scheduler, show_images, show_span, span, word,
+    absolute, address, aggregator, allow, archive, database, endpoint, file, images, interval,
+    list, name, number, parse, pause, plain, prefix, program, scheduler, show_images, show_span,
+    span, word,
 };
 
 /// The values of one configuration.
@@ -61,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) retries: Retries,
     /// How long workflows are kept that say nothing themselves, and whose tenants do not.
     pub(crate) retention: Retention,
+    /// What is kept of who used what.
+    pub(crate) usage: UsageSettings,
     /// The directory in which they are archived before they are deleted; empty if they are not.
     pub(crate) archive: String,
     pub(crate) log_level: LevelFilter,
@@ -135,6 +138,15 @@ pub(crate) struct SchedulerSettings {
     pub(crate) token_file: String,
 }
 
+/// The history of usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UsageSettings {
+    /// How long its intervals are; none if there is none.
+    pub(crate) every: Option<Millis>,
+    /// For how long it is kept; none is for ever.
+    pub(crate) kept: Option<Millis>,
+}
+
 /// How the server's own log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -191,6 +203,10 @@ impl Default for Settings {
             retry_policy: RetryPolicy::OnTransient,
             retries: Retries::default(),
             retention: Retention::default(),
+            usage: UsageSettings {
+                every: Some(Millis::from_secs(5 * 60)),
+                kept: Some(Millis::from_secs(30 * 24 * 60 * 60)),
+            },
             archive: String::new(),
             log_level: LevelFilter::INFO,
             log_format: LogFormat::Console,
@@ -472,6 +488,18 @@ const SETTINGS: &[Setting] = &[
         secret: false,
         set: |s, v| archive(v).map(|path| s.archive = path),
         get: |s| s.archive.clone(),
+    },
+    Setting {
+        path: "usage.every",
+        secret: false,
+        set: |s, v| interval(v).map(|every| s.usage.every = every),
+        get: |s| show_span(s.usage.every),
+    },
+    Setting {
+        path: "usage.kept",
+        secret: false,
+        set: |s, v| span(v).map(|span| s.usage.kept = span),
+        get: |s| show_span(s.usage.kept),
     },
     Setting {
         path: "logging.level",

@@ -64,6 +64,7 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
          \x20 breaker_failures: 20  # default\n  breaker_pause: 30s  # default\n\
          retention:\n  completed: \"\"  # default\n  succeeded: \"\"  # default\n\
          \x20 failed: \"\"  # default\n  archive: \"\"  # default\n\
+         usage:\n  every: 300s  # default\n  kept: 2592000s  # default\n\
          logging:\n  level: info  # default\n  format: console  # default\n\
          auth:\n  token: \"********\"  # FLOWFORGE_AUTH_TOKEN\n\
          kubernetes:\n  tasks: processes  # default\n  kubeconfig: \"\"  # default\n\
@@ -92,7 +93,7 @@ fn json_is_read_as_well() {
 #[test]
 fn every_mistake_names_its_key_and_its_source() {
     let known = "known are server.bind, server.http_port, server.metrics_listen, database.url, database.url_file, database.password_file, queue.addresses, queue.cluster, queue.password_file, queue.prefix, role.cluster, role.lease_seconds, executor.concurrency, \
-                 executor.ff_run, executor.images, executor.secrets_dir, artifacts.repository, artifacts.directory, artifacts.endpoint, artifacts.bucket, artifacts.region, artifacts.insecure, artifacts.access_key_file, artifacts.secret_key_file, logs.endpoint, logs.listen, logs.token_file, logs.spool_mib, scheduler.listen, scheduler.url, scheduler.token_file, http.allow, retry.default_limit, retry.default_policy, retry.per_second, retry.percent, retry.burst, retry.breaker_failures, retry.breaker_pause, retention.completed, retention.succeeded, retention.failed, retention.archive, logging.level, logging.format, \
+                 executor.ff_run, executor.images, executor.secrets_dir, artifacts.repository, artifacts.directory, artifacts.endpoint, artifacts.bucket, artifacts.region, artifacts.insecure, artifacts.access_key_file, artifacts.secret_key_file, logs.endpoint, logs.listen, logs.token_file, logs.spool_mib, scheduler.listen, scheduler.url, scheduler.token_file, http.allow, retry.default_limit, retry.default_policy, retry.per_second, retry.percent, retry.burst, retry.breaker_failures, retry.breaker_pause, retention.completed, retention.succeeded, retention.failed, retention.archive, usage.every, usage.kept, logging.level, logging.format, \
                  auth.token, kubernetes.tasks, kubernetes.kubeconfig, kubernetes.sdk_image, kubernetes.listen, kubernetes.api_endpoint, kubernetes.pod_security, kubernetes.registries, kubernetes.pull_secrets, kubernetes.pull_policy, kubernetes.forbidden";
     let cases = [
         ("sever:\n  http_port: 1\n", format!("flowforge.yaml:2: unknown key sever.http_port; {known}")),
@@ -110,6 +111,7 @@ fn every_mistake_names_its_key_and_its_source() {
         ("retry: {breaker_pause: 11m}", "flowforge.yaml:1: retry.breaker_pause: \"11m\" is not a span from 1s to 10m, such as 30s".to_owned()),
         ("retention: {failed: 1y}", "flowforge.yaml:1: retention.failed: \"1y\" is not a span such as 30d, 12h or 90m, or empty for ever".to_owned()),
         ("retention: {archive: here}", "flowforge.yaml:1: retention.archive: \"here\" is not an absolute path, or empty for no archive".to_owned()),
+        ("usage: {every: 30s}", "flowforge.yaml:1: usage.every: \"30s\" is not a span from 1m to 24h, such as 5m, or empty for no history".to_owned()),
         ("server: [1]\n", "flowforge.yaml:1: a value cannot be a list".to_owned()),
         ("server:\n  bind: {a: b}\n", "flowforge.yaml:2: a value cannot be a mapping".to_owned()),
         ("server: 1\n", "flowforge.yaml:1: server is a section, not a value".to_owned()),

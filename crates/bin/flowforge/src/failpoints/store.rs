@@ -7,6 +7,7 @@ use flowforge_model::event::Command;
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::Timestamp;
+use flowforge_model::usage::Measured;
 use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::claims::{Claimed, Claims};
 use flowforge_ports::handover::{Entry, News};
@@ -95,6 +96,10 @@ impl<S: Reservations> Reservations for FaultyStore<S> {
         holders: &[(WorkflowId, NodeIx)],
     ) -> Result<Vec<(WorkflowId, NodeIx)>, StoreError> {
         self.around("grant", self.inner.grant(epoch, holders)).await
+    }
+
+    async fn record(&self, epoch: u64, usage: &[Measured]) -> Result<(), StoreError> {
+        self.around("record", self.inner.record(epoch, usage)).await
     }
 
     async fn unclaimed(

@@ -245,6 +245,7 @@ fn scheduler<Q: Shared>(
         ttl: ground.settings.lease,
         questions,
         retries: ground.settings.retries,
+        usage_every: ground.settings.usage.every,
         url,
     };
     let stop = ground.stop.clone();

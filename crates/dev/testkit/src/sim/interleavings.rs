@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Report};
 use flowforge_model::event::Command;
 use flowforge_model::id::{EntityId, InstanceId, WorkflowId};
+use flowforge_model::resources::Bytes;
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::leases::{Attendance, Leases as _, Role};
@@ -63,6 +64,7 @@ impl World {
             labels: Vec::new(),
             priority: 0,
             submitted_by: "test".to_owned(),
+            storage: Bytes(0),
             resubmitted_from: None,
             at: self.now,
             idempotency: None,

@@ -10,6 +10,7 @@ use flowforge_model::event::Command;
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, PodUid, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::Timestamp;
+use flowforge_model::usage::Measured;
 use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::claims::{Claimed, Claims};
 use flowforge_ports::handover::{Entry, News};
@@ -187,6 +188,10 @@ impl Reservations for FaultyStore {
         holders: &[(WorkflowId, NodeIx)],
     ) -> Result<Vec<(WorkflowId, NodeIx)>, StoreError> {
         self.faulty(self.rows.grant(epoch, holders)).await
+    }
+
+    async fn record(&self, epoch: u64, usage: &[Measured]) -> Result<(), StoreError> {
+        self.faulty(self.rows.record(epoch, usage)).await
     }
 
     async fn unclaimed(

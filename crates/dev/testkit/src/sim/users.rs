@@ -7,6 +7,7 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::event::{Command, TaskRow};
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::plan::Plan;
+use flowforge_model::resources::Bytes;
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::store::{NewWorkflow, Store as _, StoreError, StoredRun};
@@ -64,6 +65,7 @@ impl Users {
             labels: Vec::new(),
             priority: i32::try_from(priority).unwrap_or(0),
             submitted_by: "sim".to_owned(),
+            storage: Bytes(0),
             resubmitted_from: None,
             at: now,
             idempotency: Some((format!("key-{number}"), "digest".to_owned())),

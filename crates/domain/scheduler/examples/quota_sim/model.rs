@@ -122,13 +122,20 @@ impl Model {
         let root = candidate.root;
         *state = State::Waiting;
         if took_slot {
-            self.idle(root);
+            self.give_back(root);
         }
         true
     }
 
-    /// Gives the slot back unless something runs in it.
+    /// Gives the slot back unless something runs in it, or it has storage.
     pub(crate) fn idle(&mut self, root: WorkflowId) {
+        let stores = |slot: &Slot| slot.need.get(Dimension::Storage) > 0;
+        if !self.slots.get(&root).is_some_and(stores) {
+            self.give_back(root);
+        }
+    }
+
+    fn give_back(&mut self, root: WorkflowId) {
         let mut held = self.tasks.values().filter(|(_, state)| *state != State::Waiting);
         if !held.any(|(candidate, _)| candidate.root == root) {
             self.slots.remove(&root);

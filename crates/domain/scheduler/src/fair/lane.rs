@@ -57,6 +57,11 @@ impl Lane {
         self.parallelism.is_some_and(|most| self.running >= most)
     }
 
+    /// It holds storage.
+    pub(crate) fn stores(&self) -> bool {
+        self.slot.is_some_and(|(_, held)| held.get(Dimension::Storage) > 0)
+    }
+
     /// Nothing would be lost by forgetting it.
     fn idle(&self) -> bool {
         self.queues.is_empty()

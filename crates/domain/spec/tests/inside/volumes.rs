@@ -44,6 +44,7 @@ fn volumes_are_mounted_where_they_are_declared() {
         ]
     );
     assert_eq!(compiled.plan.templates[0].volumes[0].source, VolumeSource::Empty);
+    assert_eq!(compiled.plan.storage(), Bytes(1 << 30));
 }
 
 #[test]

@@ -8,7 +8,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use flowforge_model::quota::Level;
-use flowforge_wire::{Entity, EntityPatch, NewEntity, Page, Quota, QuotaInput, UsageReport};
+use flowforge_wire::{
+    Entity, EntityPatch, NewEntity, Page, Quota, QuotaInput, UsageHistory, UsageReport,
+};
 
 use super::{entities, quotas as shared_quotas};
 use crate::Shared;
@@ -18,7 +20,7 @@ use crate::problem::Failure;
 
 /// The same at every level, each under its own path.
 macro_rules! level {
-    ($module:ident, $level:ident, $all:literal, $each:literal, $quota:literal, $usage:literal) => {
+    ($module:ident, $level:ident, $all:literal, $each:literal, $quota:literal, $usage:literal, $history:literal) => {
         pub(crate) mod $module {
             use super::*;
 
@@ -153,6 +155,27 @@ macro_rules! level {
                 explain::usage(&shared, Level::$level, which, &uri).await
             }
 
+            /// Show what it used
+            ///
+            /// Over some time, with all below it, in steps: the mean and the most of each.
+            #[utoipa::path(
+                get, path = $history, tag = stringify!($module),
+                params(
+                    ("id" = String, Path, description = "Its id, path or name"),
+                    ("from" = Option<String>, Query, description = "When it begins, a day before its end if missing"),
+                    ("to" = Option<String>, Query, description = "When it ends, now if missing"),
+                    ("step" = Option<String>, Query, description = "Such as `5m` or `1h`; if missing, what makes some 300 points at most"),
+                ),
+                responses((status = 200, description = "What it used", body = UsageHistory))
+            )]
+            pub(crate) async fn usage_history(
+                State(shared): State<Arc<Shared>>,
+                Name(which): Name,
+                uri: Uri,
+            ) -> Result<Json<UsageHistory>, Failure> {
+                explain::usage_history(&shared, Level::$level, which, &uri).await
+            }
+
             /// Set what it may use
             ///
             /// For it alone: if it shares a quota, it gets one of its own. What is missing stays as it
@@ -187,7 +210,8 @@ level!(
     "/api/v1/tenants",
     "/api/v1/tenants/{id}",
     "/api/v1/tenants/{id}/quota",
-    "/api/v1/tenants/{id}/usage"
+    "/api/v1/tenants/{id}/usage",
+    "/api/v1/tenants/{id}/usage/history"
 );
 level!(
     departments,
@@ -195,7 +219,8 @@ level!(
     "/api/v1/departments",
     "/api/v1/departments/{id}",
     "/api/v1/departments/{id}/quota",
-    "/api/v1/departments/{id}/usage"
+    "/api/v1/departments/{id}/usage",
+    "/api/v1/departments/{id}/usage/history"
 );
 level!(
     groups,
@@ -203,7 +228,8 @@ level!(
     "/api/v1/groups",
     "/api/v1/groups/{id}",
     "/api/v1/groups/{id}/quota",
-    "/api/v1/groups/{id}/usage"
+    "/api/v1/groups/{id}/usage",
+    "/api/v1/groups/{id}/usage/history"
 );
 level!(
     projects,
@@ -211,7 +237,8 @@ level!(
     "/api/v1/projects",
     "/api/v1/projects/{id}",
     "/api/v1/projects/{id}/quota",
-    "/api/v1/projects/{id}/usage"
+    "/api/v1/projects/{id}/usage",
+    "/api/v1/projects/{id}/usage/history"
 );
 
 pub(crate) mod quotas {

@@ -3,16 +3,18 @@
 use std::sync::{Arc, Mutex};
 
 use flowforge_model::attempt::AttemptKey;
-use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
+use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_model::status::{TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
+use flowforge_model::usage::{Measured, Seen};
 use flowforge_ports::explain::{
     Answer, Cure, ExplainError, Explains, Holding, Member, Points, Question, Raise, Rank, Rationed,
     Short, Tripped, Usage, Why,
 };
-use flowforge_ports::store::{LockRow, LockWrite};
+use flowforge_ports::store::{Commit, LockRow, LockWrite, Store as _};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::server::{Server, get};
 
@@ -333,4 +335,66 @@ async fn hostile_ids_are_not_found() {
     let path = format!("/api/v1/tasks/{task}/why?x=1");
     server.send(get(&path)).await.is_problem(400, "bad_parameter");
     assert!(oracle.asked.lock().unwrap().is_empty());
+}
+
+/// Some of a day, in intervals of five minutes.
+fn measured(entity: Option<EntityId>, minute: i64, looks: u32, pods: Seen) -> Measured {
+    let mut row = Measured::new(Timestamp(minute * 60_000), entity);
+    row.looks = looks;
+    row.waiting = Seen { sum: 3, most: 3 };
+    row.used[Dimension::Pods as usize] = pods;
+    row.limits[Dimension::Pods as usize] = Some(9);
+    row
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_of_usage_is_means_and_maxima_of_steps() {
+    let server = Server::new();
+    let project = Some(EntityId::DEFAULT_PROJECT);
+    let none = Seen::default();
+    let usage = vec![
+        measured(None, 0, 30, none),
+        measured(project, 0, 30, Seen { sum: 60, most: 4 }),
+        measured(None, 5, 10, none),
+        // Here it was idle.
+        measured(None, 60, 20, none),
+        measured(None, 65, 20, none),
+        measured(project, 65, 20, Seen { sum: 1, most: 7 }),
+        // And here nobody looked.
+        measured(None, 180, 30, none),
+        measured(None, 240, 30, none),
+    ];
+    let instance = InstanceId(Uuid::from_u128(1));
+    let epoch = server.store.take_over(instance).await.unwrap();
+    let commit = Commit { epoch, usage, ..Commit::default() };
+    server.store.commit(commit).await.unwrap();
+    let base = "/api/v1/projects/default/usage/history";
+    let asked = "from=1970-01-01T00:10:00Z&to=1970-01-01T04:00:00Z&step=1h";
+    let answer = server.send(get(&format!("{base}?{asked}"))).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let said = answer.json();
+    assert_eq!(said["of"]["path"], "default/default");
+    assert_eq!(
+        (&said["from"], &said["step_seconds"]),
+        (&json!("1970-01-01T00:00:00.000Z"), &json!(3600))
+    );
+    let pods = |mean: f64, max: u64, limit: Option<u64>| json!([{"dimension": "pods", "unit": "count", "mean": mean, "max": max, "limit": limit}]);
+    let points = said["points"].as_array().unwrap();
+    let times: Vec<_> = points.iter().map(|point| point["at"].as_str().unwrap()).collect();
+    let hour = |hour: u32| format!("1970-01-01T{hour:02}:00:00.000Z");
+    assert_eq!(times, [hour(0), hour(1), hour(3)], "a gap is a gap");
+    assert_eq!(points[0]["dimensions"], pods(1.5, 4, Some(9)));
+    assert_eq!(points[0]["waiting"], json!({"mean": 0.075, "max": 3}));
+    assert_eq!(points[1]["dimensions"], pods(0.025, 7, Some(9)));
+    assert_eq!(points[2]["dimensions"], pods(0.0, 0, None));
+    let whole = server.send(get(&format!("/api/v1/usage/history?{asked}"))).await.json();
+    assert_eq!(whole["of"]["level"], "installation");
+    assert_eq!(whole["points"][2]["waiting"], json!({"mean": 0.1, "max": 3}));
+    let answer = server.send(get(&format!("{base}?step=1m"))).await;
+    let problem = answer.is_problem(400, "too_many_points");
+    assert_eq!(problem["errors"][0]["pointer"], "?step");
+    server.send(get(&format!("{base}?step=1s"))).await.is_problem(400, "bad_parameter");
+    server.send(get("/api/v1/groups/none/usage/history")).await.is_problem(404, "not_found");
+    let nothing = server.send(get(base)).await.json();
+    assert_eq!(nothing["points"], json!([]));
 }

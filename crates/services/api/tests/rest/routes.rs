@@ -51,10 +51,12 @@ GET /api/v1/departments
 GET /api/v1/departments/{id}
 GET /api/v1/departments/{id}/quota
 GET /api/v1/departments/{id}/usage
+GET /api/v1/departments/{id}/usage/history
 GET /api/v1/groups
 GET /api/v1/groups/{id}
 GET /api/v1/groups/{id}/quota
 GET /api/v1/groups/{id}/usage
+GET /api/v1/groups/{id}/usage/history
 GET /api/v1/locks
 GET /api/v1/memos
 GET /api/v1/memos/{cache}
@@ -62,6 +64,7 @@ GET /api/v1/projects
 GET /api/v1/projects/{id}
 GET /api/v1/projects/{id}/quota
 GET /api/v1/projects/{id}/usage
+GET /api/v1/projects/{id}/usage/history
 GET /api/v1/quotas
 GET /api/v1/quotas/{id}
 GET /api/v1/schedules
@@ -77,7 +80,9 @@ GET /api/v1/tenants
 GET /api/v1/tenants/{id}
 GET /api/v1/tenants/{id}/quota
 GET /api/v1/tenants/{id}/usage
+GET /api/v1/tenants/{id}/usage/history
 GET /api/v1/usage
+GET /api/v1/usage/history
 GET /api/v1/workflows
 GET /api/v1/workflows/{id}
 GET /api/v1/workflows/{id}/document

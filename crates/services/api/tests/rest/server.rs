@@ -11,6 +11,7 @@ use flowforge_model::event::{
     NodeKind, Outputs, Record, TaskShape, TaskState, TaskWrite, WorkflowState,
 };
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
+use flowforge_model::resources::Bytes;
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::Catalog as _;
@@ -142,6 +143,7 @@ impl Server {
             labels: vec![("team".to_owned(), name.to_owned())],
             priority: 0,
             submitted_by: "somebody".to_owned(),
+            storage: Bytes(0),
             resubmitted_from: None,
             at: Timestamp(1000),
             idempotency: None,

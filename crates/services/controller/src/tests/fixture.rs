@@ -9,8 +9,10 @@ use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Outcome, Report, Work
 use flowforge_model::event::Command;
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::quota::Entity;
+use flowforge_model::resources::Bytes;
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
+use flowforge_model::usage::Measured;
 use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
 use flowforge_ports::nudge::Nudge;
 use flowforge_ports::store::{NewWorkflow, Store, StoredRun};
@@ -26,6 +28,8 @@ pub(crate) struct Slots {
     closed: BTreeSet<WorkflowId>,
     lock_queue: Vec<LockRequest>,
     locked: Vec<LockRequest>,
+    /// What it has measured.
+    pub(crate) measured: Vec<Measured>,
 }
 
 impl Slots {
@@ -37,6 +41,7 @@ impl Slots {
             closed: BTreeSet::new(),
             lock_queue: Vec::new(),
             locked: Vec::new(),
+            measured: Vec::new(),
         }
     }
 }
@@ -96,6 +101,9 @@ impl Admission for Slots {
             admitted.push(ready.key);
         }
         admitted
+    }
+    fn measure(&mut self, _now: Timestamp) -> Vec<Measured> {
+        std::mem::take(&mut self.measured)
     }
     fn want_locks(&mut self, request: LockRequest) {
         let same =
@@ -262,6 +270,7 @@ impl World {
             labels: Vec::new(),
             priority: 0,
             submitted_by: "test".to_owned(),
+            storage: Bytes(0),
             resubmitted_from: None,
             at: self.now,
             idempotency: None,

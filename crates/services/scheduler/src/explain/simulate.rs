@@ -52,7 +52,7 @@ mod tests {
     use super::*;
     use flowforge_model::id::{EntityId, WorkflowId};
     use flowforge_model::quota::{Amounts, Dimension, Entity, Level, Quota};
-    use flowforge_model::resources::Resources;
+    use flowforge_model::resources::{Bytes, Resources};
     use flowforge_ports::admission::{Admission as _, Ready};
     use flowforge_ports::explain::{Answer, Question};
 
@@ -89,6 +89,7 @@ mod tests {
             requests,
             limits,
             pods,
+            storage: Bytes(0),
             parallelism,
             lasts: None,
             retry: false,

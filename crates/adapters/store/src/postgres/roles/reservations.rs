@@ -7,6 +7,7 @@ use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::resources::{Bytes, MilliCpu, ResourceList};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::{Millis, Timestamp};
+use flowforge_model::usage::Measured;
 use flowforge_ports::admission::{LockRequest, Ready, Slot, SlotChanges};
 use flowforge_ports::handover::{Entry, Tidings};
 use flowforge_ports::reservations::{Reserved, Snapshot};
@@ -20,6 +21,7 @@ use crate::postgres::codec::{self, get};
 use crate::postgres::commit;
 use crate::postgres::load::read;
 use crate::postgres::transaction::Tx;
+use crate::postgres::usage;
 use crate::rules;
 
 /// The fence of the scheduler: fails for another epoch. Held to the end of the transaction.
@@ -33,7 +35,7 @@ macro_rules! ready {
     () => {
         "SELECT o.workflow, o.node, o.number, o.priority, o.since, o.parallelism, \
          o.cpu, o.memory, o.gpu, o.cpu_limit, o.memory_limit, p.uid, o.lasts, \
-         coalesce(t.retry, FALSE), o.pods, t.template"
+         coalesce(t.retry, FALSE), o.pods, t.template, coalesce(w.storage, 0)"
     };
 }
 macro_rules! beside {
@@ -59,13 +61,14 @@ const OPEN: &str = concat!(
 );
 /// What has ended is forgotten later. Tasks are looked at of those only that hold a slot.
 const SLOTS: &str = "SELECT s.workflow, p.uid, EXISTS (SELECT 1 FROM task t \
-     WHERE t.workflow = s.workflow AND t.kind = 'suspend' AND t.status = 'RUNNING') \
+     WHERE t.workflow = s.workflow AND t.kind = 'suspend' AND t.status = 'RUNNING'), \
+     coalesce(w.storage, 0) \
      FROM slot s JOIN workflow w ON w.id = s.workflow JOIN project p ON p.id = w.project \
      WHERE w.finished_at IS NULL ORDER BY 1";
 const GATED: &str = "SELECT g.workflow FROM gate g JOIN workflow w ON w.id = g.workflow \
      WHERE g.closed AND w.finished_at IS NULL ORDER BY 1";
 const LOCKS: &str = "SELECT l.workflow, l.node, l.key, l.capacity, l.held, l.since, w.priority, \
-     w.created_at, p.uid FROM lock l JOIN workflow w ON w.id = l.workflow \
+     w.created_at, p.uid, coalesce(w.storage, 0) FROM lock l JOIN workflow w ON w.id = l.workflow \
      JOIN project p ON p.id = w.project \
      ORDER BY l.workflow, l.node, l.key";
 const SEEN: &str = "SELECT shard, last FROM call_log WHERE last > 0 ORDER BY shard";
@@ -121,6 +124,7 @@ pub(super) async fn snapshot(mut tx: Tx<'_>) -> Result<Snapshot, StoreError> {
             workflow: codec::workflow_id(row, 0)?,
             project: EntityId(get(row, 1)?),
             suspended: get(row, 2)?,
+            storage: Bytes(codec::count(row, 3)?),
         })
     })?;
     let gated = read(&tx.rows(GATED, binds![]).await?, |row| codec::workflow_id(row, 0))?;
@@ -162,6 +166,7 @@ fn ready(row: &Row) -> Result<Ready, StoreError> {
         requests,
         limits,
         pods: small(codec::count(row, 14)?)?,
+        storage: Bytes(codec::count(row, 16)?),
         parallelism: match parallelism {
             None => None,
             Some(_) => Some(small(codec::count(row, 5)?)?),
@@ -182,8 +187,9 @@ fn locks(rows: &[Row]) -> Result<(Vec<LockRequest>, Vec<LockRequest>), StoreErro
         let (workflow, node) = (codec::workflow_id(row, 0)?, codec::node(row, 1)?);
         let (priority, created_at) = (get(row, 6)?, codec::time(row, 7)?);
         let (since, project) = (codec::time(row, 5)?, EntityId(get(row, 8)?));
-        let locks = Vec::new();
-        let new = LockRequest { workflow, node, project, priority, created_at, since, locks };
+        let (storage, locks) = (Bytes(codec::count(row, 9)?), Vec::new());
+        let new =
+            LockRequest { workflow, node, project, storage, priority, created_at, since, locks };
         let (request, held) = all.entry((workflow, node)).or_insert((new, true));
         let limit = u32::try_from(codec::count(row, 3)?).map_err(|_| codec::corrupt("capacity"))?;
         request.locks.push((get(row, 2)?, limit));
@@ -320,6 +326,21 @@ pub(super) async fn grant(
         tx.execute(TELL, columns_of_news(&news)?).await?;
     }
     Ok(holders.into_iter().filter(|holder| !granted.contains(holder)).collect())
+}
+
+pub(super) async fn record(
+    mut tx: Tx<'_>,
+    epoch: u64,
+    measured: Vec<Measured>,
+) -> Result<(), StoreError> {
+    lead(&mut tx, epoch).await?;
+    let mut steps = Vec::new();
+    usage::record(&mut steps, &measured)?;
+    for step in steps {
+        step.send(&mut tx).await;
+        tx.answer().await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn unclaimed(

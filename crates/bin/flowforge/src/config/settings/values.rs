@@ -117,6 +117,16 @@ pub(super) fn span(value: &str) -> Result<Option<Millis>, String> {
     span.map(Some).ok_or_else(wanted)
 }
 
+/// How long the intervals of the history of usage are. Empty: there is none.
+pub(super) fn interval(value: &str) -> Result<Option<Millis>, String> {
+    let fits = |every: &Millis| (Millis::from_secs(60)..=Millis::from_secs(86_400)).contains(every);
+    let wanted = || "a span from 1m to 24h, such as 5m, or empty for no history".to_owned();
+    match value {
+        "" => Ok(None),
+        text => Millis::parse(text).ok().filter(fits).map(Some).ok_or_else(wanted),
+    }
+}
+
 /// For how long retries wait before one tries.
 pub(super) fn pause(value: &str) -> Result<Millis, String> {
     let fits = |pause: &Millis| (Millis::from_secs(1)..=RetryBreaker::MOST).contains(pause);

@@ -153,6 +153,29 @@ fn what_came_to_nothing_leaves_nothing() {
 }
 
 #[test]
+fn a_workflow_that_waits_keeps_its_storage_and_with_it_its_slot() {
+    let mut fair = tenants(9, &[100]);
+    fair.upsert(&limit(entity(11, Some(1), 100), Dimension::Storage, 10)).unwrap();
+    fair.offer(Candidate { storage: 7, ..candidate(1, 0, 11) });
+    fair.offer(Candidate { storage: 4, ..candidate(2, 0, 11) });
+    fair.offer(candidate(3, 0, 11));
+    assert_eq!(fair.admit(NOW, 9), [key(1, 0), key(3, 0)]);
+    let why = fair.why(key(2, 0), NOW).unwrap();
+    let short = why.short.unwrap();
+    assert_eq!((why.code, short.dimension), (crate::Code::QuotaFull, Dimension::Storage));
+    assert_eq!((short.used, short.need, short.limit), (7, 4, 10));
+    fair.release(key(1, 0));
+    fair.release(key(3, 0));
+    fair.idle(workflow(1));
+    fair.idle(workflow(3));
+    assert_eq!((fair.holds_slot(workflow(1)), fair.holds_slot(workflow(3))), (true, false));
+    assert_eq!(fair.admit(NOW, 9), []);
+    fair.end_workflow(workflow(1));
+    assert_eq!(fair.admit(NOW, 9), [key(2, 0)]);
+    sound(&fair);
+}
+
+#[test]
 fn waiting_counts_at_every_instant() {
     // One point of priority is six minutes of waiting.
     let mut fair = tenants(1, &[100]);

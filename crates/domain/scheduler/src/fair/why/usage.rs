@@ -48,6 +48,7 @@ impl FairShare {
             entity: self.tree.entity(at),
             level: self.tree.level(at),
             used: self.tree.usage(at),
+            peak: self.tree.peak(at),
             limits: self.tree.limit(at).0.map(|limit| (limit < UNLIMITED).then_some(limit)),
             waiting,
             running,
