@@ -46,6 +46,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!("0010_ready", 10),
     migration!("0011_lasts", 10),
     migration!("0012_gangs", 12),
+    migration!("0013_gang_members", 12),
 ];
 
 /// Taken by whoever changes the schema; "FLOW", as in the header of SQLite's file.
