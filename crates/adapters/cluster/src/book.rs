@@ -3,10 +3,12 @@
 //! An attempt is in here from its start until its end is durable. News are level-triggered and may come
 //! twice, late, or not at all: a list of everything comes now and then.
 
+mod held;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use flowforge_model::attempt::{Fact, FactKind, Failure, Report, WorkOrder};
+use flowforge_model::attempt::{Fact, Failure, Report, WorkOrder};
 use flowforge_model::id::AttemptId;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
@@ -14,7 +16,8 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::labels;
 use crate::refusal::error;
-use crate::verdict::{Bounds, Memory, Next, gone, look};
+use crate::verdict::{Bounds, Next, Verdict, gone, look};
+use held::{Held, Known};
 
 /// Which object a pod is: names are used again, UIDs are not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,17 +27,25 @@ pub(crate) struct PodRef {
     pub(crate) uid: String,
 }
 
+/// What a pod is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place {
+    pub(crate) attempt: AttemptId,
+    /// Which member, if the attempt is a gang.
+    pub(crate) member: Option<u32>,
+}
+
 /// Something to do.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Ask {
-    /// Make the attempt's pod. [`Book::made`] or [`Book::not_made`] follows.
-    Make(Arc<WorkOrder>),
+    /// Make a pod of this order. [`Book::found`] or [`Book::not_made`] follows.
+    Make(Arc<WorkOrder>, Place),
     /// Make it no more, if that has not been done. The same follow.
-    GiveUp(AttemptId),
+    GiveUp(Place),
     /// Delete it, politely. [`Book::vanished`] may follow.
-    Delete(AttemptId, PodRef),
+    Delete(Place, PodRef),
     /// Look whether it is there. [`Book::seen`] or [`Book::vanished`] follows.
-    Read(AttemptId, PodRef),
+    Read(Place, PodRef),
     /// Tell what happened.
     Tell(Fact),
 }
@@ -46,32 +57,8 @@ pub(crate) struct Book {
     held: BTreeMap<AttemptId, Held>,
     /// When to look at whom again.
     due: BTreeSet<(Timestamp, AttemptId)>,
-    /// Those for whose pods the cluster has no node.
+    /// Those for some pod of which the cluster has no node.
     homeless: BTreeSet<AttemptId>,
-}
-
-#[derive(Debug)]
-struct Held {
-    order: Arc<WorkOrder>,
-    pod: Option<Known>,
-    memory: Memory,
-    due: Option<Timestamp>,
-    told_start: bool,
-    told_end: bool,
-    /// A delete was asked for: one is enough.
-    deleted: bool,
-    /// Making its pod has had no answer: one may yet be made.
-    making: bool,
-    /// Its end is durable.
-    settled: bool,
-}
-
-/// The last that was seen of a pod.
-#[derive(Debug)]
-struct Known {
-    name: PodRef,
-    version: Option<u64>,
-    pod: Pod,
 }
 
 impl Book {
@@ -79,55 +66,49 @@ impl Book {
         Self { bounds, held: BTreeMap::new(), due: BTreeSet::new(), homeless: BTreeSet::new() }
     }
 
-    /// An attempt begins, here; its pod may be there already.
-    pub(crate) fn start(&mut self, order: Arc<WorkOrder>) -> Vec<Ask> {
-        if self.held.contains_key(&order.attempt) {
-            tracing::warn!(attempt = %order.attempt, "started twice: the second is ignored");
+    /// An attempt begins, here; its pods may be there already.
+    pub(crate) fn start(&mut self, order: &Arc<WorkOrder>, now: Timestamp) -> Vec<Ask> {
+        let id = order.attempt;
+        if self.held.contains_key(&id) {
+            tracing::warn!(attempt = %id, "started twice: the second is ignored");
             return Vec::new();
         }
-        let held = Held {
-            order: Arc::clone(&order),
-            pod: None,
-            memory: Memory::default(),
-            due: None,
-            told_start: false,
-            told_end: false,
-            deleted: false,
-            making: true,
-            settled: false,
-        };
-        self.held.insert(order.attempt, held);
-        vec![Ask::Make(order)]
+        let held = Held::new(Arc::clone(order), now);
+        let make = |place| Ask::Make(Arc::clone(order), place);
+        let asks = held.places().map(make).collect();
+        self.held.insert(id, held);
+        self.wake(id);
+        asks
     }
 
     /// Somebody wants it to end.
     pub(crate) fn stop(&mut self, id: AttemptId) -> Vec<Ask> {
-        let Some(held) = self.held.get_mut(&id).filter(|held| !held.told_end) else {
-            return Vec::new();
-        };
-        held.memory.stopped = true;
-        if held.pod.is_none() { vec![Ask::GiveUp(id)] } else { held.delete(id) }
+        self.open(id).map(Held::stop).unwrap_or_default()
     }
 
     /// Its end is durable. A pod that is being made is waited for: found another way, ended and deleted, it would
     /// be made once more.
     pub(crate) fn settled(&mut self, id: AttemptId) -> Vec<Ask> {
-        if let Some(held) = self.held.get_mut(&id).filter(|held| held.making) {
-            held.settled = true;
-            return vec![Ask::GiveUp(id)];
+        if let Some(held) = self.held.get_mut(&id).filter(|held| held.is_making()) {
+            return held.settle();
         }
         let Some(mut held) = self.held.remove(&id) else { return Vec::new() };
-        self.homeless.remove(&id);
         self.due.retain(|(_, other)| *other != id);
-        held.delete(id)
+        self.homeless.remove(&id);
+        held.delete_all()
     }
 
-    /// Its pod is there: made, found, or changed.
-    pub(crate) fn seen(&mut self, id: AttemptId, pod: Pod, now: Timestamp) -> Vec<Ask> {
-        let Some(held) = self.held.get_mut(&id) else { return Vec::new() };
+    /// A pod is there: made, found, or changed.
+    pub(crate) fn seen(&mut self, place: Place, pod: Pod, now: Timestamp) -> Vec<Ask> {
+        let Some(held) = self.held.get_mut(&place.attempt) else { return Vec::new() };
         let Some(name) = pod_ref(&pod) else { return Vec::new() };
+        let (told_end, expected) = (held.told_end, held.order.pod_name(place.member));
+        let Some(slot) = held.slot(place.member) else {
+            tracing::warn!(pod = ?name, "a pod of no member says it is ours");
+            return Vec::new();
+        };
         let version = version(&pod);
-        if let Some(known) = &held.pod {
+        if let Some(known) = &slot.pod {
             if known.name.uid != name.uid {
                 tracing::warn!(pod = ?name, known = ?known.name, "a pod of another says it is ours");
                 return Vec::new();
@@ -136,94 +117,95 @@ impl Book {
             if known.version.zip(version).is_some_and(|(known, new)| new < known) {
                 return Vec::new();
             }
-        } else if name.name != held.order.attempt.pod_name(&held.order.task_name) {
+        } else if name.name != expected {
             tracing::warn!(pod = ?name, "a pod with another name says it is ours");
             return Vec::new();
         }
-        if is_homeless(&pod) && !held.told_end {
-            self.homeless.insert(id);
-        } else {
-            self.homeless.remove(&id);
-        }
-        held.pod = Some(Known { name, version, pod: slim(pod) });
+        slot.homeless = is_homeless(&pod);
+        slot.pod = Some(Known { name, version, pod: slim(pod) });
         let mut asks = Vec::new();
-        if held.memory.stopped && !held.told_end {
-            asks.extend(held.delete(id));
+        if slot.memory.stopped && !told_end {
+            asks.extend(slot.delete(place));
         }
-        asks.extend(self.look(id, now));
+        self.count(place.attempt);
+        asks.extend(self.look(place, now));
         asks
     }
 
-    /// Its pod could not be made.
-    pub(crate) fn not_made(&mut self, id: AttemptId, failure: Failure, now: Timestamp) -> Vec<Ask> {
+    /// A pod could not be made.
+    pub(crate) fn not_made(&mut self, place: Place, failure: Failure, now: Timestamp) -> Vec<Ask> {
         let Failure { class, reason, message } = failure;
         // Seen another way, it is there all the same.
-        let seen = self.held.get(&id).is_some_and(|held| held.pod.is_some());
+        let slot = self.open(place.attempt).and_then(|held| held.slot(place.member));
         let mut asks = Vec::new();
-        if !seen {
-            asks = self.end(id, Report::failed(now, class, reason, message));
+        if slot.is_some_and(|slot| slot.pod.is_none()) {
+            asks = self.end(place, Report::failed(now, class, reason, message));
         }
-        asks.extend(self.answered(id));
+        asks.extend(self.answered(place));
         asks
     }
 
-    /// Nothing more is made.
-    fn answered(&mut self, id: AttemptId) -> Vec<Ask> {
-        let Some(held) = self.held.get_mut(&id) else { return Vec::new() };
-        held.making = false;
-        if held.settled { self.settled(id) } else { Vec::new() }
+    /// Nothing more is made there.
+    fn answered(&mut self, place: Place) -> Vec<Ask> {
+        let Some(held) = self.held.get_mut(&place.attempt) else { return Vec::new() };
+        if let Some(slot) = held.slot(place.member) {
+            slot.making = false;
+        }
+        if held.settled { self.settled(place.attempt) } else { Vec::new() }
     }
 
-    /// Something has its pod's name.
-    pub(crate) fn found(&mut self, id: AttemptId, pod: Pod, now: Timestamp) -> Vec<Ask> {
-        if labels::attempt(&pod) == Some(id) {
-            let mut asks = self.seen(id, pod, now);
-            asks.extend(self.answered(id));
+    /// Something has the pod's name.
+    pub(crate) fn found(&mut self, place: Place, pod: Pod, now: Timestamp) -> Vec<Ask> {
+        if labels::place(&pod) == Some(place) {
+            let mut asks = self.seen(place, pod, now);
+            asks.extend(self.answered(place));
             return asks;
         }
         let name = pod.metadata.name.unwrap_or_default();
         let message = format!("a pod {name} that is not the attempt's has its name: delete it");
-        self.not_made(id, error(Reason::NameConflict, message), now)
+        self.not_made(place, error(Reason::NameConflict, message), now)
     }
 
-    /// Its pod is not there any more; `last` is how it was, if that was told.
+    /// A pod is not there any more; `last` is how it was, if that was told.
     pub(crate) fn vanished(
         &mut self,
-        id: AttemptId,
+        place: Place,
         uid: Option<&str>,
         last: Option<&Pod>,
         now: Timestamp,
     ) -> Vec<Ask> {
         let bounds = self.bounds;
-        let Some(held) = self.held.get_mut(&id).filter(|held| !held.told_end) else {
+        let Some(held) = self.open(place.attempt) else { return Vec::new() };
+        let order = held.order_of(place.member);
+        let Some(slot) = held.slot(place.member).filter(|slot| slot.end.is_none()) else {
             return Vec::new();
         };
-        let known = held.pod.as_ref();
+        let known = slot.pod.as_ref();
         if uid.zip(known).is_some_and(|(uid, known)| known.name.uid != uid) {
             return Vec::new();
         }
         let last = last.or(known.map(|known| &known.pod));
         // Nobody can say more about it: its silence is over.
-        held.memory.ended_at = Some(Timestamp(i64::MIN));
-        let verdict = last.map(|pod| look(&held.order, pod, &mut held.memory, &bounds, now));
+        slot.memory.ended_at = Some(Timestamp(i64::MIN));
+        let verdict = last.map(|pod| look(&order, pod, &mut slot.memory, &bounds, now));
         let report = match verdict.map(|verdict| verdict.next) {
             Some(Next::Ended(report)) => *report,
-            Some(Next::Wait(_)) | None => gone(&held.order, last, held.memory, now),
+            Some(Next::Wait(_)) | None => gone(&order, last, slot.memory, now),
         };
-        self.end(id, report)
+        self.end(place, report)
     }
 
-    /// A watch says that its pod is gone, or has other labels now; this was its last state.
-    pub(crate) fn gone(&mut self, id: AttemptId, pod: &Pod, now: Timestamp) -> Vec<Ask> {
+    /// A watch says that a pod is gone, or has other labels now; this was its last state.
+    pub(crate) fn gone(&mut self, place: Place, pod: &Pod, now: Timestamp) -> Vec<Ask> {
         let Some(name) = pod_ref(pod) else { return Vec::new() };
         let going = pod.metadata.deletion_timestamp.is_some();
         if going {
-            return self.vanished(id, Some(&name.uid), Some(pod), now);
+            return self.vanished(place, Some(&name.uid), Some(pod), now);
         }
-        let held = self.held.get(&id).filter(|held| !held.told_end);
-        let known = held.and_then(|held| held.pod.as_ref());
+        let slot = self.open(place.attempt).and_then(|held| held.slot(place.member));
+        let known = slot.and_then(|slot| slot.pod.as_ref());
         let same = known.is_some_and(|known| known.name == name);
-        if same { vec![Ask::Read(id, name)] } else { Vec::new() }
+        if same { vec![Ask::Read(place, name)] } else { Vec::new() }
     }
 
     /// All pods of the cluster that are ours. What is missing is looked for: it may have been made since.
@@ -231,18 +213,19 @@ impl Book {
         let mut there = BTreeSet::new();
         let mut asks = Vec::new();
         for pod in pods {
-            let Some(id) = labels::attempt(&pod) else { continue };
+            let Some(place) = labels::place(&pod) else { continue };
             there.extend(pod_ref(&pod).map(|name| name.uid));
+            let held = self.held.get_mut(&place.attempt);
+            let slot = held.and_then(|held| held.slot(place.member));
             // A cluster that was restored counts from where it was.
-            if let Some(known) = self.held.get_mut(&id).and_then(|held| held.pod.as_mut()) {
+            if let Some(known) = slot.and_then(|slot| slot.pod.as_mut()) {
                 known.version = None;
             }
-            asks.extend(self.seen(id, pod, now));
+            asks.extend(self.seen(place, pod, now));
         }
-        let missing = |known: &&Known| !there.contains(&known.name.uid);
-        for (id, held) in self.held.iter().filter(|(_, held)| !held.told_end) {
-            let missing = held.pod.as_ref().filter(missing);
-            asks.extend(missing.map(|known| Ask::Read(*id, known.name.clone())));
+        for held in self.held.values().filter(|held| !held.told_end) {
+            let missing = held.awaited().filter(|(_, name)| !there.contains(&name.uid));
+            asks.extend(missing.map(|(place, name)| Ask::Read(place, name.clone())));
         }
         asks
     }
@@ -255,16 +238,18 @@ impl Book {
     /// Looks at everybody whose time has come.
     pub(crate) fn tick(&mut self, now: Timestamp) -> Vec<Ask> {
         let mut asks = Vec::new();
-        while let Some((_, id)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
-            self.wake(id, None);
-            asks.extend(self.look(id, now));
+        while let Some((at, id)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
+            self.due.remove(&(at, id));
+            let Some(held) = self.open(id) else { continue };
+            held.due = None;
+            for place in held.due_at(now) {
+                asks.extend(self.look(place, now));
+            }
+            let bounds = self.bounds;
+            asks.extend(self.open(id).map(|held| held.gather(&bounds, now)).unwrap_or_default());
+            self.wake(id);
         }
         asks
-    }
-
-    /// Attempts for whose pods the cluster has no node.
-    pub(crate) fn homeless(&self) -> usize {
-        self.homeless.len()
     }
 
     /// Attempts whose end nobody was told yet.
@@ -272,56 +257,69 @@ impl Book {
         self.held.values().filter(|held| !held.told_end).map(|held| &held.order)
     }
 
-    fn look(&mut self, id: AttemptId, now: Timestamp) -> Vec<Ask> {
+    /// Attempts for whose pods the cluster has no node.
+    pub(crate) fn homeless(&self) -> usize {
+        self.homeless.len()
+    }
+
+    /// An attempt whose end nobody was told yet.
+    fn open(&mut self, id: AttemptId) -> Option<&mut Held> {
+        self.held.get_mut(&id).filter(|held| !held.told_end)
+    }
+
+    fn look(&mut self, place: Place, now: Timestamp) -> Vec<Ask> {
         let bounds = self.bounds;
-        let Some(held) = self.held.get_mut(&id).filter(|held| !held.told_end) else {
+        let Some(held) = self.open(place.attempt) else { return Vec::new() };
+        let order = held.order_of(place.member);
+        let Some(slot) = held.slot(place.member).filter(|slot| slot.end.is_none()) else {
             return Vec::new();
         };
-        let Some(known) = &held.pod else { return Vec::new() };
-        let verdict = look(&held.order, &known.pod, &mut held.memory, &bounds, now);
-        let mut asks = Vec::new();
-        if let Some(at) = verdict.started_at.filter(|_| !held.told_start) {
-            held.told_start = true;
-            let fact = Fact { key: held.order.key, kind: FactKind::Started(at) };
-            asks.push(Ask::Tell(fact));
-        }
-        match verdict.next {
-            Next::Wait(until) => self.wake(id, until),
-            Next::Ended(report) => asks.extend(self.end(id, *report)),
+        let Some(known) = &slot.pod else { return Vec::new() };
+        let verdict = look(&order, &known.pod, &mut slot.memory, &bounds, now);
+        let Verdict { no_node, started_at, next } = verdict;
+        slot.no_node = no_node;
+        slot.started_at = started_at.or(slot.started_at);
+        let created = known.pod.metadata.creation_timestamp.as_ref();
+        let created = created.map(|time| Timestamp(time.0.as_millisecond()));
+        let due = match &next {
+            Next::Wait(until) => *until,
+            Next::Ended(_) => None,
+        };
+        slot.due = due;
+        held.asked_at = created.map_or(held.asked_at, |created| created.min(held.asked_at));
+        let mut asks = held.started();
+        match next {
+            Next::Wait(_) => self.wake(place.attempt),
+            Next::Ended(report) => asks.extend(self.end(place, *report)),
         }
         asks
     }
 
-    fn end(&mut self, id: AttemptId, report: Report) -> Vec<Ask> {
-        self.wake(id, None);
-        let Some(held) = self.held.get_mut(&id).filter(|held| !held.told_end) else {
-            return Vec::new();
-        };
-        held.told_end = true;
-        self.homeless.remove(&id);
-        let kind = FactKind::Finished(Box::new(report));
-        vec![Ask::Tell(Fact { key: held.order.key, kind })]
+    fn end(&mut self, place: Place, report: Report) -> Vec<Ask> {
+        let Some(held) = self.open(place.attempt) else { return Vec::new() };
+        let asks = held.end(place.member, report);
+        self.count(place.attempt);
+        self.wake(place.attempt);
+        asks
     }
 
-    fn wake(&mut self, id: AttemptId, until: Option<Timestamp>) {
+    /// Whether it waits for a node.
+    fn count(&mut self, id: AttemptId) {
+        if self.open(id).is_some_and(|held| held.is_homeless()) {
+            self.homeless.insert(id);
+        } else {
+            self.homeless.remove(&id);
+        }
+    }
+
+    fn wake(&mut self, id: AttemptId) {
+        let bounds = self.bounds;
         let Some(held) = self.held.get_mut(&id) else { return };
         if let Some(before) = held.due.take() {
             self.due.remove(&(before, id));
         }
-        held.due = until;
-        self.due.extend(until.map(|until| (until, id)));
-    }
-}
-
-impl Held {
-    /// Once, and not if somebody else has.
-    fn delete(&mut self, id: AttemptId) -> Vec<Ask> {
-        let Some(known) = &self.pod else { return Vec::new() };
-        let going = known.pod.metadata.deletion_timestamp.is_some();
-        if going || std::mem::replace(&mut self.deleted, true) {
-            return Vec::new();
-        }
-        vec![Ask::Delete(id, known.name.clone())]
+        held.due = held.next(&bounds);
+        self.due.extend(held.due.map(|until| (until, id)));
     }
 }
 

@@ -1,7 +1,8 @@
 //! What pods are found by.
 
-use flowforge_model::id::AttemptId;
 use k8s_openapi::api::core::v1::Pod;
+
+use crate::book::Place;
 
 /// Who made it; with [`CLUSTER`] what is watched.
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -11,6 +12,8 @@ pub(crate) const PRODUCT: &str = "flowforge";
 pub(crate) const CLUSTER: &str = "flowforge.io/cluster";
 /// For which attempt: what tells a pod of ours from another's with its name.
 pub(crate) const ATTEMPT: &str = "flowforge.io/attempt-id";
+/// Which member of a gang it is, where the attempt has several pods.
+pub(crate) const MEMBER: &str = "flowforge.io/member";
 /// The annotation with the attempt in the words of the engine, `<workflow>/<node>/<number>`.
 pub(crate) const ATTEMPT_KEY: &str = "flowforge.io/attempt";
 /// Of which workflow.
@@ -25,7 +28,10 @@ pub(crate) fn selector(cluster: &str) -> String {
     format!("{MANAGED_BY}={PRODUCT},{CLUSTER}={cluster}")
 }
 
-/// The attempt that a pod says it is for. Anybody may write labels: it is ours only if its UID is known.
-pub(crate) fn attempt(pod: &Pod) -> Option<AttemptId> {
-    pod.metadata.labels.as_ref()?.get(ATTEMPT)?.parse().ok()
+/// What a pod says it is for. Anybody may write labels: it is ours only if its UID is known.
+pub(crate) fn place(pod: &Pod) -> Option<Place> {
+    let labels = pod.metadata.labels.as_ref()?;
+    let attempt = labels.get(ATTEMPT)?.parse().ok()?;
+    let member = labels.get(MEMBER).map(|index| index.parse()).transpose().ok()?;
+    Some(Place { attempt, member })
 }

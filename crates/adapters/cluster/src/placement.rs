@@ -8,6 +8,8 @@ use flowforge_model::time::Millis;
 /// Where the pods of one project go and what they may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
+    /// Which member of a gang it is.
+    pub member: Option<u32>,
     /// The cluster's name in the settings of its executors: letters, digits, `-`, `_`, `.`, at most
     /// 63, as a label takes them.
     pub cluster: String,

@@ -76,7 +76,7 @@ fn metadata(
     annotations: BTreeMap<String, String>,
 ) -> ObjectMeta {
     ObjectMeta {
-        name: Some(order.attempt.pod_name(&order.task_name)),
+        name: Some(order.pod_name(placement.member)),
         namespace: Some(placement.namespace.clone()),
         labels: Some(labels::labels(order, placement)),
         annotations: Some(annotations),

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::access::Cluster;
-use crate::book::{Ask, Book};
+use crate::book::{Ask, Book, Place};
 use crate::config::{ClusterConfig, is_label};
 use crate::project::Projects;
 use crate::watch::News;
@@ -32,8 +32,8 @@ const NEWS: usize = 1024;
 
 /// Runs attempts as pods of one cluster.
 ///
-/// Guarantees beyond those of [`Runner`]: at most one pod is made and one deletion asked for per attempt
-/// and runner; a pod that is there already with the attempt's name and label is taken over, so attempts of
+/// Guarantees beyond those of [`Runner`]: at most one pod is made and one deletion asked for per attempt, or member
+/// of a gang, and runner; all pods of a gang are made or it fails; a pod that is there already with the attempt's name and label is taken over, so attempts of
 /// an executor that is gone may be started again. Pods outlive it. Dropping it shuts it down.
 pub struct ClusterRunner {
     messages: mpsc::UnboundedSender<Heard>,
@@ -187,7 +187,7 @@ struct Loop {
     /// All that asks the cluster: ends with the loop.
     tasks: JoinSet<()>,
     /// Tells tasks that make pods to give up.
-    made: HashMap<AttemptId, watch::Sender<bool>>,
+    made: HashMap<Place, watch::Sender<bool>>,
     /// The cluster does not answer.
     away: bool,
     /// More attempts would not only wait.
@@ -257,18 +257,18 @@ impl Loop {
     fn hear(&mut self, heard: Heard) -> Vec<Ask> {
         let now = self.desk.now();
         match heard {
-            Heard::Start(order) => self.book.start(order),
+            Heard::Start(order) => self.book.start(&order, now),
             Heard::Stop(id) => self.book.stop(id),
             Heard::Settled(id) => self.book.settled(id),
-            Heard::Made(id, made) => {
-                self.made.remove(&id);
+            Heard::Made(place, made) => {
+                self.made.remove(&place);
                 match made {
-                    Ok(pod) => self.book.found(id, *pod, now),
-                    Err(failure) => self.book.not_made(id, failure, now),
+                    Ok(pod) => self.book.found(place, *pod, now),
+                    Err(failure) => self.book.not_made(place, failure, now),
                 }
             }
-            Heard::Read(id, pod) => self.book.seen(id, *pod, now),
-            Heard::Missing(id, name) => self.book.vanished(id, Some(&name.uid), None, now),
+            Heard::Read(place, pod) => self.book.seen(place, *pod, now),
+            Heard::Missing(place, name) => self.book.vanished(place, Some(&name.uid), None, now),
         }
     }
 
@@ -283,12 +283,12 @@ impl Loop {
                 self.away = false;
                 self.book.listed(pods, now)
             }
-            News::Seen(pod) => match labels::attempt(&pod) {
-                Some(id) => self.book.seen(id, pod, now),
+            News::Seen(pod) => match labels::place(&pod) {
+                Some(place) => self.book.seen(place, pod, now),
                 None => Vec::new(),
             },
-            News::Gone(pod) => match labels::attempt(&pod) {
-                Some(id) => self.book.gone(id, &pod, now),
+            News::Gone(pod) => match labels::place(&pod) {
+                Some(place) => self.book.gone(place, &pod, now),
                 None => Vec::new(),
             },
         }
@@ -298,29 +298,33 @@ impl Loop {
         let (desk, messages) = (Arc::clone(&self.desk), self.messages.clone());
         match ask {
             Ask::Tell(fact) => self.desk.ports.facts.deliver(fact),
-            Ask::GiveUp(id) => {
-                if let Some(making) = self.made.get(&id) {
+            Ask::GiveUp(place) => {
+                if let Some(making) = self.made.get(&place) {
                     making.send_replace(true);
                 }
             }
-            Ask::Make(order) => {
+            Ask::Make(order, place) => {
                 let (give_up, given_up) = watch::channel(false);
-                self.made.insert(order.attempt, give_up);
+                self.made.insert(place, give_up);
                 self.tasks.spawn(async move {
-                    let made = desk.make(&order, given_up).await;
-                    desk::tell(&messages, Heard::Made(order.attempt, made.map(Box::new)));
+                    let made = desk.make((&order, place.member), given_up).await;
+                    desk::tell(&messages, Heard::Made(place, made.map(Box::new)));
                 });
             }
-            Ask::Delete(id, name) => {
+            Ask::Delete(place, name) => {
+                // Who took it over may not have asked for it yet, and must not make it again.
+                if let Some(making) = self.made.get(&place) {
+                    making.send_replace(true);
+                }
                 self.tasks.spawn(async move {
                     if desk.delete(&name).await {
-                        desk::tell(&messages, Heard::Missing(id, name));
+                        desk::tell(&messages, Heard::Missing(place, name));
                     }
                 });
             }
-            Ask::Read(id, name) => {
+            Ask::Read(place, name) => {
                 self.tasks.spawn(async move {
-                    desk::tell(&messages, desk.read(id, name).await);
+                    desk::tell(&messages, desk.read(place, name).await);
                 });
             }
         }

@@ -24,6 +24,8 @@ use seen::Seen;
 pub struct Bounds {
     /// From the pod's creation to its start, whatever it waits for.
     pub start: Millis,
+    /// From when the pods of a gang are asked for to when all of them have a node.
+    pub bind: Millis,
     /// Fetching an image again after the first failure.
     pub pull: Millis,
     /// A container that cannot be made as it is described.
@@ -35,10 +37,11 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// 10 minutes to start, 5 for an image, 1 for a secret to appear; 10 s of silence; 1 minute for a node.
+    /// 10 minutes to start, 5 for a gang to have nodes, 5 for an image, 1 for a secret to appear; 10 s of silence; 1 minute for a node.
     fn default() -> Self {
         Self {
             start: Millis::from_secs(600),
+            bind: Millis::from_secs(300),
             pull: Millis::from_secs(300),
             config: Millis::from_secs(60),
             silence: Millis::from_secs(10),
@@ -70,6 +73,8 @@ pub enum Trouble {
 /// What a look at a pod says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
+    /// It has no node yet: why, if the cluster's scheduler has said.
+    pub no_node: Option<String>,
     /// When the first of the user's containers began, if one did.
     pub started_at: Option<Timestamp>,
     /// What comes next.
@@ -103,7 +108,7 @@ pub fn look(
         Next::Wait(until) => forsaken(&seen, *memory, bounds, now, until),
         ended @ Next::Ended(_) => ended,
     };
-    Verdict { started_at, next }
+    Verdict { no_node: seen.no_node(), started_at, next }
 }
 
 /// A pod that is not there any more, and whose end nobody saw.

@@ -26,6 +26,12 @@ pub const REPORT_BYTES: usize = 32 * 1024 * 1024;
 pub struct StartRequest {
     /// Who asks. Its service-account token has to say the same.
     pub pod: PodUid,
+    /// As [`crate::pods::Asking::member`]; the name that its token says ends with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<u32>,
+    /// As [`crate::pods::Asking::early`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub early: bool,
 }
 
 /// It may.

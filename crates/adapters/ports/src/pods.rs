@@ -12,11 +12,40 @@ use flowforge_model::time::Timestamp;
 
 use crate::store::StoreError;
 
+/// A pod that asks whether it may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// Which object it is.
+    pub pod: PodUid,
+    /// Of which project; none if it is known to have begun and only reads.
+    pub project: Option<EntityId>,
+    /// Which member of a gang it is.
+    pub member: Option<u32>,
+    /// It comes before the task, for its inputs, and does not wait for the other members.
+    pub early: bool,
+}
+
+impl Asking {
+    /// The only pod of an attempt.
+    #[must_use]
+    pub fn alone(pod: PodUid, project: EntityId) -> Self {
+        Self { pod, project: Some(project), member: None, early: false }
+    }
+
+    /// One that has begun, and reads again what it does.
+    #[must_use]
+    pub fn begun(pod: PodUid) -> Self {
+        Self { pod, project: None, member: None, early: true }
+    }
+}
+
 /// Whether a pod may begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Begin {
     /// It is the one: this is what it does. The same answer comes again to the same pod.
     Run(Box<WorkOrder>),
+    /// It is the one of its member, and others of its gang are not there yet: it is to ask again.
+    Wait,
     /// It must end without having done anything.
     Refused(Refusal),
 }
@@ -26,7 +55,7 @@ pub enum Begin {
 pub enum Refusal {
     /// The attempt has ended, or there never was one.
     Over,
-    /// Another pod has begun it.
+    /// Another pod has begun it, or is this member of it.
     Another,
     /// Somebody wants it stopped, and it has not begun.
     Stopped,
@@ -56,19 +85,21 @@ pub struct Cluster {
 /// The part of the database that pods read and write through API servers. Every call is one transaction.
 /// Implementations: PostgreSQL, memory.
 pub trait Pods: Send + Sync + 'static {
-    /// A pod of a project asks whether it may begin an attempt of it; of none if it is known to have begun. The
-    /// first one may that asks while the attempt is open and not to be stopped, and it may ask again. That it began is told to the controllers.
+    /// A pod asks whether it may begin an attempt. The first one may that asks while the attempt is open and not
+    /// to be stopped, and it may ask again. Of a gang the first that asks is a member, and all begin when all
+    /// members are ready. That the attempt began is told to the controllers, once.
     ///
     /// # Errors
     /// `Unavailable`; `Corrupt` if the work order cannot be read.
     fn begin(
         &self,
-        pod: (PodUid, Option<EntityId>),
+        asking: Asking,
         key: AttemptKey,
         at: Timestamp,
     ) -> impl Future<Output = Result<Begin, StoreError>> + Send;
 
-    /// A pod tells how its attempt ended. The first end that is told of an attempt counts.
+    /// A pod tells how its attempt ended. The first end that is told of an attempt counts. A member tells how it
+    /// ended itself; when all have told, the gang has ended ([`Report::of_gang`]).
     ///
     /// # Errors
     /// `Unavailable`.

@@ -51,6 +51,8 @@ pub struct Container<'a> {
     pub clock: &'a dyn Clock,
     /// Its name, where several run the attempt. What it leaves is then found by this.
     pub name: Option<&'a str>,
+    /// Which member of a gang it is. Its lines and failures say so, and only the first gives outputs.
+    pub member: Option<u32>,
     /// Where its artifacts go.
     pub artifacts: &'a dyn Artifacts,
 }
@@ -66,6 +68,19 @@ impl std::fmt::Debug for Container<'_> {
 /// left its group and cleared its environment.
 #[must_use]
 pub fn run_contained(order: &WorkOrder, container: &Container<'_>, warden: &Warden) -> Report {
+    let Some(index) = container.member else { return run_order(order, container, warden) };
+    let report = if index == 0 {
+        run_order(order, container, warden)
+    } else {
+        let (outputs, artifacts_out) = (Vec::new(), Vec::new());
+        let order = WorkOrder { outputs, artifacts_out, ..order.clone() };
+        run_order(&order, container, warden).of_another_member()
+    };
+    let failure = report.failure.map(|failure| failure.of_member(index));
+    Report { failure, ..report }
+}
+
+fn run_order(order: &WorkOrder, container: &Container<'_>, warden: &Warden) -> Report {
     let begun = Begun::prepare(order, container).and_then(|prepared| prepared.begin(warden));
     match begun {
         Ok(begun) => begun.end(warden),
@@ -99,7 +114,7 @@ impl Begun<'_> {
         order: &'a WorkOrder,
         container: &'a Container<'a>,
     ) -> Result<Prepared<'a>, Failure> {
-        let process = only(order)?;
+        let process = only(order, container.member)?;
         outputs::check(&order.outputs)?;
         artifacts::check_outputs(&order.artifacts_out)?;
         inputs::check(&order.artifacts_in)?;
@@ -143,7 +158,11 @@ impl Begun<'_> {
         let started_at = clock.now();
         let deadline = order.deadline.and_then(|span| Instant::now().checked_add(span.into()));
         let bounds = Bounds { deadline, grace: container.grace };
-        let mut capture = Capture::new(container.logs, clock, order.key).copied();
+        let capture = Capture::new(container.logs, clock, order.key).copied();
+        let mut capture = match container.member {
+            Some(index) => capture.of_member(index),
+            None => capture,
+        };
         let ended = running.watch(warden.control(), &bounds, &mut capture);
         let finished_at = clock.now();
         let captured = capture.finish(finished_at);
@@ -242,18 +261,22 @@ fn mark(order: &WorkOrder, container: &Container<'_>) -> (&'static str, String) 
     }
 }
 
-/// The only process of an order, if that is all there is to do.
-fn only(order: &WorkOrder) -> Result<&Process, Failure> {
+/// The only process of an order or of a member of it, if that is all there is to do.
+fn only(order: &WorkOrder, member: Option<u32>) -> Result<&Process, Failure> {
     let Work::Run(program) = &order.work else {
         return Err(not_possible("a pod sends no HTTP request: those are for the server"));
     };
     let process = match &program.main {
         Main::One(process) => process,
+        Main::Gang { process, size } if member.is_some_and(|index| index < *size) => process,
+        Main::Gang { size, .. } => {
+            let why = format!("this pod was not told which of the {size} members of a gang it is");
+            return Err(not_possible(&why));
+        }
         Main::Set { .. } => {
             let why = "this container of a container set was not told which one it is";
             return Err(not_possible(why));
         }
-        Main::Gang { .. } => return Err(not_possible("gangs do not run in pods")),
     };
     if let Some(other) = program.init.iter().chain(&program.sidecars).next() {
         let why = format!("this container was not told whether it is {}", other.name);

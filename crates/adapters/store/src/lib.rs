@@ -13,6 +13,7 @@
 mod archive;
 mod codec;
 pub mod doctor;
+mod gang;
 mod memory;
 mod organization;
 mod postgres;

@@ -39,6 +39,9 @@ pub struct SimulatedTasks {
     /// What each may use at most.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, String>,
+    /// Each is a gang of so many members, 2 to 256, that start together or not at all; each member asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
     /// Higher goes first; 0 if it is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,

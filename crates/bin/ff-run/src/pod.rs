@@ -19,14 +19,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flowforge_model::attempt::{Report, WorkOrder};
+use flowforge_model::attempt::{FailureClass, Report, WorkOrder};
 use flowforge_model::status::Reason;
-use flowforge_ports::clock::SystemClock;
+use flowforge_ports::clock::{Clock as _, SystemClock};
 use flowforge_ports::pod_calls::{StartRequest, Started, Told};
 use flowforge_process::{Container, Warden, run_contained};
 
 use artifacts::Patient;
-use backoff::{Backoff, FATAL};
+use backoff::{Backoff, FATAL, jittered};
 pub(crate) use inputs::fetch;
 use last_word::LastWord;
 use place::{Place, With, Word};
@@ -41,6 +41,9 @@ const UNSTARTED: u8 = 126;
 /// After the task has ended its lines are waited for so long, then it is told without them, and they have
 /// as long again: what one log server lacks must not hold up a workflow.
 const LINES: Duration = Duration::from_secs(60);
+/// How often a member of a gang asks whether the others are there, at the most: it is told by nobody.
+const GATHERING: Duration = Duration::from_secs(1);
+const UNBEGUN: &str = "the pod was told to end before its task began";
 /// Longer than any pod lives.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -88,9 +91,14 @@ fn run_ready(Ready { settings, last_word, warden }: &Ready) -> ExitCode {
         Err((code, why)) => return last_word.refused(code, &why),
     };
     let server = Server::new(settings);
-    let Started { token, order } = match start(&server, settings, warden) {
+    let Started { token, order } = match start(&server, settings, warden, false) {
         Ok(started) => started,
-        Err((code, why)) => return last_word.refused(&code, &why),
+        Err((code, why)) => {
+            if warden.asked() && settings.member.is_some() {
+                resign(&server, settings);
+            }
+            return last_word.refused(&code, &why);
+        }
     };
     let shipper =
         match Shipper::start(server.with_token(&token), settings.key, place.number(&order)) {
@@ -108,6 +116,7 @@ fn run_ready(Ready { settings, last_word, warden }: &Ready) -> ExitCode {
         logs: &shipper,
         clock: &SystemClock,
         name: place.name(),
+        member: settings.member,
         artifacts: &artifacts,
     };
     let run = |order: &WorkOrder| run_contained(order, &container, warden);
@@ -135,13 +144,16 @@ fn run_ready(Ready { settings, last_word, warden }: &Ready) -> ExitCode {
     ended.code
 }
 
-/// Asks until there is an answer. Fails with a code and why.
+/// Asks until there is an answer; `early` if it comes before the task and waits for no other member of a gang.
+/// For those it is waited however long it takes: whoever made the pods knows how long that may be. Fails with a
+/// code and why.
 fn start(
     server: &Server,
     settings: &Settings,
     warden: &Warden,
+    early: bool,
 ) -> Result<Started, (String, String)> {
-    let asked = StartRequest { pod: settings.pod };
+    let asked = StartRequest { pod: settings.pod, member: settings.member, early };
     let mut backoff = Backoff::new(settings.start_wait);
     loop {
         let trouble = match settings.service_token() {
@@ -152,16 +164,34 @@ fn start(
             // The kubelet may not have written it yet.
             Err(why) => Trouble::away("no_token", why),
         };
-        let pause = if trouble.is_final() { None } else { backoff.next(trouble.fatal_after()) };
+        let pause = if trouble.waits_for_others() {
+            backoff = Backoff::new(settings.start_wait);
+            Some(jittered(GATHERING))
+        } else if trouble.is_final() {
+            None
+        } else {
+            backoff.next(trouble.fatal_after())
+        };
         let stopped = pause.is_none_or(|pause| warden.sleep(pause).is_err());
         if warden.asked() {
-            let why = "the pod was told to end before its task began";
-            return Err(("stopped".to_owned(), why.to_owned()));
+            return Err(("stopped".to_owned(), UNBEGUN.to_owned()));
         }
         if stopped {
             return Err((trouble.code, trouble.why));
         }
     }
+}
+
+/// Tells that a member of a gang has ended without having begun: when all have told, that which failed first is
+/// known by its own words. Once, for nothing depends on it.
+fn resign(server: &Server, settings: &Settings) {
+    let Ok(token) = settings.service_token() else { return };
+    let asked = StartRequest { pod: settings.pod, member: settings.member, early: true };
+    let started: Result<Started, _> = server.with_token(&token).ask("start", &asked);
+    let Ok(Started { token, .. }) = started else { return };
+    let report =
+        Report::failed(SystemClock.now(), FailureClass::Lost, Reason::Lost, UNBEGUN.to_owned());
+    server.with_token(&token).ask::<Told>("result", &report).ok();
 }
 
 /// Tells how the task ended until somebody has taken it.

@@ -56,6 +56,7 @@ fn input(client: &Client, args: &Simulate) -> Result<SimulationInput, Failure> {
         count: Some(count),
         requests,
         limits: BTreeMap::new(),
+        replicas: args.replicas,
         priority: args.priority,
         parallelism: args.parallelism,
     });

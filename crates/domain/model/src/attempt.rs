@@ -423,6 +423,28 @@ impl Report {
     }
 }
 
+impl Report {
+    /// How a gang ended, from the ends of its members in the order of their numbers: as the one that failed first,
+    /// or else as its first member. Only that one's outputs count. None of no members.
+    #[must_use]
+    pub fn of_gang(members: Vec<Self>, first_failed: Option<u32>) -> Option<Self> {
+        let started_at = members.iter().filter_map(|one| one.started_at).min();
+        let finished_at = members.iter().map(|one| one.finished_at).max()?;
+        let decides = first_failed.unwrap_or(0);
+        let mut report = members.into_iter().nth(usize::try_from(decides).ok()?)?;
+        if decides > 0 {
+            report = report.of_another_member();
+        }
+        Some(Self { started_at, finished_at, ..report })
+    }
+
+    /// Without what only the first member of a gang gives.
+    #[must_use]
+    pub fn of_another_member(self) -> Self {
+        Self { outputs: Vec::new(), artifacts: Vec::new(), result: None, ..self }
+    }
+}
+
 impl Work {
     /// One process with nothing before it.
     #[must_use]
@@ -436,10 +458,11 @@ impl Work {
 }
 
 impl Program {
-    /// It has one process and nothing else.
+    /// It has one process, alone or as a gang, and nothing else.
     #[must_use]
     pub fn is_one(&self) -> bool {
-        matches!(self.main, Main::One(_)) && self.init.is_empty() && self.sidecars.is_empty()
+        let one = matches!(self.main, Main::One(_) | Main::Gang { .. });
+        one && self.init.is_empty() && self.sidecars.is_empty()
     }
 
     /// All its processes: those of `init`, then the main one or the members, then the sidecars.
@@ -464,6 +487,12 @@ impl WorkOrder {
             },
             Work::Request(_) => None,
         }
+    }
+
+    /// The name of its pod, or of a member's.
+    #[must_use]
+    pub fn pod_name(&self, member: Option<u32>) -> String {
+        self.attempt.pod_name(&self.task_name, member)
     }
 
     /// The process whose outputs and exit code are those of the attempt: the main one, or the

@@ -140,22 +140,25 @@ const FIRST_SIMULATED: u128 = u128::MAX << 16;
 
 impl AttemptId {
     /// The name of the attempt's pod: `ff-<task>-<13 characters of a hash of this id>`, of at most 57
-    /// characters that a DNS label may have. What of the task's name is none becomes a hyphen.
+    /// characters that a DNS label may have; that of a member of a gang ends with `-<its number>`. What of the
+    /// task's name is none becomes a hyphen.
     #[must_use]
-    pub fn pod_name(self, task: &str) -> String {
+    pub fn pod_name(self, task: &str, member: Option<u32>) -> String {
         let safe = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
         let task: String = task.chars().take(POD_TASK).map(safe).collect();
         let hash = self.pod_hash();
-        match task.trim_matches('-') {
+        let name = match task.trim_matches('-') {
             "" => format!("ff-{hash}"),
             task => format!("ff-{task}-{hash}"),
-        }
+        };
+        format!("{name}{}", of_member(member))
     }
 
-    /// Whether a pod of this name is the attempt's, whatever its task is called: the end of the name says
-    /// it.
+    /// Whether a pod of this name is the attempt's, or that member's of it, whatever its task is called: the
+    /// end of the name says it.
     #[must_use]
-    pub fn is_pod(self, name: &str) -> bool {
+    pub fn is_pod(self, name: &str, member: Option<u32>) -> bool {
+        let Some(name) = name.strip_suffix(&of_member(member)) else { return false };
         let rest = name.strip_suffix(&self.pod_hash());
         name.len() <= 57 && rest.is_some_and(|rest| rest.starts_with("ff-") && rest.ends_with('-'))
     }
@@ -167,6 +170,10 @@ impl AttemptId {
         let digit = |at: u32| (hash.checked_shr(at * 5).unwrap_or(0) & 31) as usize;
         (0..13).filter_map(|at| BASE32.get(digit(at)).copied().map(char::from)).collect()
     }
+}
+
+fn of_member(member: Option<u32>) -> String {
+    member.map_or_else(String::new, |index| format!("-{index}"))
 }
 
 impl EntityId {
@@ -271,8 +278,8 @@ mod tests {
     fn a_pod_has_a_name_that_dns_takes() {
         let workflow: WorkflowId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
         let attempt = workflow.attempt(NodeIx(3), 1);
-        let name = attempt.pod_name("main.Prepare_data(0:é)");
-        assert_eq!(name, attempt.pod_name("main.Prepare_data(0:é)"));
+        let name = attempt.pod_name("main.Prepare_data(0:é)", None);
+        assert_eq!(name, attempt.pod_name("main.Prepare_data(0:é)", None));
         let (task, hash) = name.rsplit_once('-').unwrap();
         assert_eq!(task, "ff-main-prepare-data-0");
         assert_eq!(hash.len(), 13);
@@ -281,20 +288,26 @@ mod tests {
                 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         };
         assert!(legal(&name), "{name}");
-        assert_eq!(attempt.pod_name("..."), format!("ff-{hash}"));
-        assert_eq!(attempt.pod_name(&"x".repeat(500)).len(), 57);
+        assert_eq!(attempt.pod_name("...", None), format!("ff-{hash}"));
+        assert_eq!(attempt.pod_name(&"x".repeat(500), None).len(), 57);
         let mut all: Vec<_> = (1..2000).map(|n| workflow.attempt(NodeIx(3), n)).collect();
-        all.sort_by_key(|id| id.pod_name(""));
-        all.dedup_by_key(|id| id.pod_name(""));
+        all.sort_by_key(|id| id.pod_name("", None));
+        all.dedup_by_key(|id| id.pod_name("", None));
         assert_eq!(all.len(), 1999);
         let other = workflow.attempt(NodeIx(3), 2);
         for task in ["", "a", "main.Prepare_data(0:é)", &"x".repeat(500)] {
-            assert!(attempt.is_pod(&attempt.pod_name(task)), "{task}");
-            assert!(!attempt.is_pod(&other.pod_name(task)), "{task}");
+            for member in [None, Some(0), Some(255)] {
+                let name = attempt.pod_name(task, member);
+                assert!(name.len() <= 61, "{name}");
+                for as_whom in [None, Some(0), Some(1), Some(255)] {
+                    assert_eq!(attempt.is_pod(&name, as_whom), member == as_whom, "{name}");
+                }
+                assert!(!attempt.is_pod(&other.pod_name(task, member), member), "{task}");
+            }
         }
         for bad in [hash, &format!("ff-{hash}-0"), &format!("ff-a{hash}"), &format!("-{hash}"), ""]
         {
-            assert!(!attempt.is_pod(bad), "{bad}");
+            assert!(!attempt.is_pod(bad, None), "{bad}");
         }
     }
 

@@ -346,6 +346,8 @@ reasons! {
     ImagePull = "image_pull",
     /// No node of the cluster took the pod in time.
     Unschedulable = "unschedulable",
+    /// Not all members of a gang had a node of the cluster in time.
+    GangNotBound = "gang_not_bound",
     /// The cluster would not start the pod's container as it is described.
     PodConfig = "pod_config",
     /// The cluster refused to make the pod, by a rule or a webhook of its own.

@@ -15,10 +15,10 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use flowforge_model::attempt::{AttemptKey, Report};
-use flowforge_model::id::{EntityId, InstanceId, PodUid, WorkflowId};
+use flowforge_model::id::{InstanceId, PodUid, WorkflowId};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::logs::{Intake, Shipment};
-use flowforge_ports::pods::{Begin, Cluster, Finish, Pods};
+use flowforge_ports::pods::{Asking, Begin, Cluster, Finish, Pods};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -82,13 +82,8 @@ impl PodAccess {
         Ok(*self.0.signing_key.get_or_init(|| key))
     }
 
-    fn begin(
-        &self,
-        pod: (PodUid, Option<EntityId>),
-        key: AttemptKey,
-        at: Timestamp,
-    ) -> Result<Begin, Failure> {
-        let begun = self.0.pods.begin(pod, key, at)?;
+    fn begin(&self, asking: Asking, key: AttemptKey, at: Timestamp) -> Result<Begin, Failure> {
+        let begun = self.0.pods.begin(asking, key, at)?;
         if matches!(begun, Begin::Run(_)) {
             (self.0.told)(key.workflow);
         }
@@ -117,12 +112,7 @@ fn source(pod: PodUid, container: u8) -> InstanceId {
 
 /// Blocking calls on an object, as those of [`crate::backend::Backend`].
 trait Asked: Send + Sync {
-    fn begin(
-        &self,
-        pod: (PodUid, Option<EntityId>),
-        key: AttemptKey,
-        at: Timestamp,
-    ) -> Answer<Begin>;
+    fn begin(&self, asking: Asking, key: AttemptKey, at: Timestamp) -> Answer<Begin>;
     fn finish(&self, pod: PodUid, key: AttemptKey, report: Report) -> Answer<Finish>;
     fn clusters(&self) -> Answer<Vec<Cluster>>;
     fn signing_key(&self) -> Answer<[u8; 32]>;
@@ -131,13 +121,8 @@ trait Asked: Send + Sync {
 struct Of<P>(Arc<P>);
 
 impl<P: Pods> Asked for Of<P> {
-    fn begin(
-        &self,
-        pod: (PodUid, Option<EntityId>),
-        key: AttemptKey,
-        at: Timestamp,
-    ) -> Answer<Begin> {
-        wait(self.0.begin(pod, key, at))
+    fn begin(&self, asking: Asking, key: AttemptKey, at: Timestamp) -> Answer<Begin> {
+        wait(self.0.begin(asking, key, at))
     }
     fn finish(&self, pod: PodUid, key: AttemptKey, report: Report) -> Answer<Finish> {
         wait(self.0.finish(pod, key, report))

@@ -71,6 +71,8 @@ codes! {
         "Another pod has begun this attempt. This one has nothing to do.";
     AttemptStopped = "attempt_stopped", CONFLICT, "The attempt is to be stopped",
         "Somebody wants the attempt stopped, and it has not begun: it does not begin any more.";
+    GangWaiting = "gang_waiting", TOO_EARLY, "Others of its gang are missing",
+        "This pod is a member of a gang, and other members are not ready yet. It is to ask again.";
     PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "Changed meanwhile",
         "The version in `If-Match` is not the current one. Read it again, and repeat the change if it is still wanted.";
     NotEmpty = "not_empty", CONFLICT, "Not empty",

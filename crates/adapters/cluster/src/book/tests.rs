@@ -1,5 +1,8 @@
 //! Stories: news in, things to do out.
 
+mod gangs;
+
+use flowforge_model::attempt::FactKind;
 use flowforge_model::time::Millis;
 use serde_json::{Value, json};
 
@@ -12,17 +15,19 @@ const NOW: Timestamp = Timestamp(1_700_000_000_000);
 struct Story {
     book: Book,
     id: AttemptId,
+    place: Place,
     name: String,
 }
 
 impl Story {
     fn new() -> Self {
         let order = Arc::new(order(process()));
-        let (id, name) = (order.attempt, order.attempt.pod_name(&order.task_name));
-        let mut story = Self { book: Book::new(Bounds::default()), id, name };
-        let asks = story.book.start(Arc::clone(&order));
+        let (id, name) = (order.attempt, order.pod_name(None));
+        let place = Place { attempt: id, member: None };
+        let mut story = Self { book: Book::new(Bounds::default()), id, place, name };
+        let asks = story.book.start(&order, NOW);
         assert_eq!(told(&asks), "make");
-        assert_eq!(told(&story.book.start(order)), "", "the second is ignored");
+        assert_eq!(told(&story.book.start(&order, NOW)), "", "the second is ignored");
         story
     }
 
@@ -41,18 +46,18 @@ impl Story {
 
     fn made(&mut self, uid: &str, version: u64, status: &Value) -> String {
         let pod = self.pod(uid, version, status);
-        told(&self.book.found(self.id, pod, NOW))
+        told(&self.book.found(self.place, pod, NOW))
     }
 
     fn seen(&mut self, uid: &str, version: u64, status: &Value) -> String {
         let pod = self.pod(uid, version, status);
-        told(&self.book.seen(self.id, pod, NOW))
+        told(&self.book.seen(self.place, pod, NOW))
     }
 }
 
 fn told(asks: &[Ask]) -> String {
     let word = |ask: &Ask| match ask {
-        Ask::Make(_) => "make".to_owned(),
+        Ask::Make(_, _) => "make".to_owned(),
         Ask::GiveUp(_) => "give up".to_owned(),
         Ask::Delete(_, pod) => format!("delete {}", pod.uid),
         Ask::Read(_, pod) => format!("read {}", pod.uid),
@@ -106,15 +111,15 @@ fn older_news_and_pods_of_others_are_passed_over() {
     );
     assert_eq!(story.seen("b", 9, &ended(3, Some("reported"))), "", "another pod");
     let gone = story.pod("b", 9, &running());
-    assert_eq!(told(&story.book.vanished(story.id, Some("b"), Some(&gone), NOW)), "");
+    assert_eq!(told(&story.book.vanished(story.place, Some("b"), Some(&gone), NOW)), "");
     let mut other = story.pod("a", 9, &ended(3, Some("reported")));
     other.metadata.labels = None;
     let mut story = Story::new();
-    assert_eq!(told(&story.book.found(story.id, other, NOW)), "name_conflict");
+    assert_eq!(told(&story.book.found(story.place, other, NOW)), "name_conflict");
     let mut story = Story::new();
     let mut misnamed = story.pod("a", 1, &running());
     misnamed.metadata.name = Some("mine".to_owned());
-    assert_eq!(told(&story.book.seen(story.id, misnamed, NOW)), "");
+    assert_eq!(told(&story.book.seen(story.place, misnamed, NOW)), "");
 }
 
 #[test]
@@ -131,7 +136,7 @@ fn a_pod_that_is_found_while_it_is_given_up_has_not_failed() {
     let mut story = Story::new();
     assert_eq!(story.seen("1", 1, &running()), "started");
     let failure = error(Reason::PodRefused, "not in time".to_owned());
-    assert_eq!(told(&story.book.not_made(story.id, failure, NOW)), "");
+    assert_eq!(told(&story.book.not_made(story.place, failure, NOW)), "");
     assert_eq!(story.seen("1", 2, &ended(0, Some("reported"))), "success");
 }
 
@@ -147,7 +152,7 @@ fn who_waits_for_a_node_is_counted() {
     story.seen("1", 3, &running());
     assert_eq!(story.book.homeless(), 0);
     story.seen("1", 4, &none);
-    story.book.vanished(story.id, None, None, NOW);
+    story.book.vanished(story.place, None, None, NOW);
     assert_eq!(story.book.homeless(), 0);
 }
 
@@ -179,10 +184,10 @@ fn a_stop_before_there_is_a_pod() {
     assert_eq!(told(&story.book.stop(story.id)), "give up");
     // It was made all the same.
     assert_eq!(story.seen("a", 1, &pending()), "delete a");
-    assert_eq!(told(&story.book.vanished(story.id, Some("a"), None, NOW)), "stopped");
+    assert_eq!(told(&story.book.vanished(story.place, Some("a"), None, NOW)), "stopped");
     let mut other = Story::new();
     let failure = error(Reason::Stopped, "");
-    assert_eq!(told(&other.book.not_made(other.id, failure, NOW)), "stopped");
+    assert_eq!(told(&other.book.not_made(other.place, failure, NOW)), "stopped");
     assert_eq!(told(&other.book.settled(other.id)), "");
 }
 
@@ -192,7 +197,7 @@ fn what_is_missing_in_a_list_is_looked_for() {
     assert_eq!(told(&story.book.listed(Vec::new(), NOW)), "", "it may be in the making");
     story.seen("a", 7, &running());
     assert_eq!(told(&story.book.listed(Vec::new(), NOW)), "read a");
-    assert_eq!(told(&story.book.vanished(story.id, Some("a"), None, NOW)), "pod_deleted");
+    assert_eq!(told(&story.book.vanished(story.place, Some("a"), None, NOW)), "pod_deleted");
     assert_eq!(told(&story.book.listed(Vec::new(), NOW)), "");
 }
 
@@ -209,7 +214,7 @@ fn a_pod_that_ended_and_vanished_has_ended() {
     let mut story = Story::new();
     story.seen("a", 1, &ended(3, None));
     let last = story.pod("a", 2, &ended(3, None));
-    assert_eq!(told(&story.book.vanished(story.id, Some("a"), Some(&last), NOW)), "exit_code");
+    assert_eq!(told(&story.book.vanished(story.place, Some("a"), Some(&last), NOW)), "exit_code");
 }
 
 #[test]
@@ -217,9 +222,9 @@ fn a_pod_that_lost_its_labels_is_looked_for_before_it_counts_as_gone() {
     let mut story = Story::new();
     story.seen("a", 1, &running());
     let relabelled = story.pod("a", 2, &running());
-    assert_eq!(told(&story.book.gone(story.id, &relabelled, NOW)), "read a");
+    assert_eq!(told(&story.book.gone(story.place, &relabelled, NOW)), "read a");
     let mut going = story.pod("a", 3, &running());
     let at = serde_json::from_value(json!("2023-11-14T22:13:00Z")).expect("a time");
     going.metadata.deletion_timestamp = Some(at);
-    assert_eq!(told(&story.book.gone(story.id, &going, NOW)), "pod_deleted");
+    assert_eq!(told(&story.book.gone(story.place, &going, NOW)), "pod_deleted");
 }

@@ -37,7 +37,9 @@ pub(super) struct Containers {
 
 impl Builder<'_> {
     pub(super) fn all(&self, program: &Program) -> Result<Containers, Failure> {
-        if let (Main::One(process), true) = (&program.main, program.is_one()) {
+        if let (Main::One(process) | Main::Gang { process, .. }, true) =
+            (&program.main, program.is_one())
+        {
             let main = vec![self.container(process, self.inputs)?];
             return Ok(Containers { init: Vec::new(), sidecars: Vec::new(), main });
         }
@@ -48,11 +50,8 @@ impl Builder<'_> {
         let sidecars = sidecars.collect::<Result<Vec<_>, _>>()?;
         let main = match &program.main {
             Main::One(process) => vec![self.named(process)?],
-            Main::Gang { size, .. } => {
-                return Err(not_possible(format!(
-                    "a gang of {size} cannot run in pods, which are not started together: run it where \
-                     tasks are local processes, or remove gang"
-                )));
+            Main::Gang { .. } => {
+                return Err(not_possible("a member of a gang has no other containers beside it"));
             }
             Main::Set { members, .. } => {
                 let members = members.iter().map(|member| self.named(&member.process));

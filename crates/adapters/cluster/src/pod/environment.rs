@@ -30,7 +30,7 @@ pub(super) fn build(
         // The user has no line in most images' lists of users, and so no home.
         all.push(text("HOME", "/tmp".to_owned()));
     }
-    all.extend(argos(order, process));
+    all.extend(argos(order, process, placement));
     for (name, value) in &process.env {
         check_name(name)?;
         all.push(match value {
@@ -79,11 +79,11 @@ pub(super) fn secrets(process: &Process) -> Result<Option<Vec<EnvFromSource>>, F
     Ok((!all.is_empty()).then_some(all))
 }
 
-fn argos(order: &WorkOrder, process: &Process) -> [EnvVar; 5] {
+fn argos(order: &WorkOrder, process: &Process, placement: &Placement) -> [EnvVar; 5] {
     [
         ("ARGO_CONTAINER_NAME", process.name.clone()),
         ("ARGO_NODE_ID", order.task.to_string()),
-        ("ARGO_POD_NAME", order.attempt.pod_name(&order.task_name)),
+        ("ARGO_POD_NAME", order.pod_name(placement.member)),
         ("ARGO_WORKFLOW_NAME", order.workflow_name.replace('$', "$$")),
         ("ARGO_WORKFLOW_UID", order.key.workflow.to_string()),
     ]
@@ -112,6 +112,11 @@ fn ours(
     .map(|(name, value)| text(name, value))
     .into();
     all.push(pod_uid());
+    if let (Some(index), Some(size)) = (placement.member, order.gang()) {
+        all.push(text("FLOWFORGE_GANG_INDEX", index.to_string()));
+        all.push(text("FLOWFORGE_GANG_SIZE", size.to_string()));
+    }
+    all.extend(member(placement));
     if process.command.is_empty() {
         let Some(words) = image::entrypoint(&process.image, &placement.entrypoints) else {
             return Err(not_possible(format!(
@@ -127,12 +132,18 @@ fn ours(
 
 /// What a runner needs to know, whatever it does in the pod.
 pub(super) fn runners(order: &WorkOrder, placement: &Placement) -> Vec<EnvVar> {
-    vec![
+    let all = [
         text("FLOWFORGE_API_ENDPOINT", placement.endpoints.api.clone()),
         text("FLOWFORGE_ATTEMPT", order.key.to_string()),
         text("FLOWFORGE_GRACE", grace(placement.grace).to_string()),
         pod_uid(),
-    ]
+    ];
+    all.into_iter().chain(member(placement)).collect()
+}
+
+/// Which member its runner asks as.
+fn member(placement: &Placement) -> Option<EnvVar> {
+    placement.member.map(|index| text("FLOWFORGE_MEMBER", index.to_string()))
 }
 
 fn pod_uid() -> EnvVar {

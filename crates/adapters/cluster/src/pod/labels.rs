@@ -6,7 +6,7 @@ use flowforge_model::attempt::WorkOrder;
 use flowforge_model::time::Timestamp;
 
 use crate::labels::{
-    ATTEMPT, ATTEMPT_KEY, CLUSTER, MANAGED_BY, PRODUCT, PROJECT, TENANT, WORKFLOW,
+    ATTEMPT, ATTEMPT_KEY, CLUSTER, MANAGED_BY, MEMBER, PRODUCT, PROJECT, TENANT, WORKFLOW,
 };
 use crate::placement::Placement;
 
@@ -14,7 +14,8 @@ use crate::placement::Placement;
 const VALUE: usize = 63;
 
 pub(super) fn labels(order: &WorkOrder, placement: &Placement) -> BTreeMap<String, String> {
-    [
+    let member = placement.member.map(|index| (MEMBER, index.to_string()));
+    let all = [
         (MANAGED_BY, PRODUCT.to_owned()),
         (CLUSTER, placement.cluster.clone()),
         (ATTEMPT, order.attempt.to_string()),
@@ -24,9 +25,8 @@ pub(super) fn labels(order: &WorkOrder, placement: &Placement) -> BTreeMap<Strin
         (TENANT, placement.tenant.to_string()),
         (PROJECT, order.project.to_string()),
         ("flowforge.io/workload", "task".to_owned()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    ];
+    all.into_iter().chain(member).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Names go here whole: a label takes few characters and fewer kinds of them.

@@ -19,6 +19,7 @@ use crate::placement::{Endpoints, Pull, Sdk, Security};
 
 pub(crate) fn placement() -> Placement {
     Placement {
+        member: None,
         cluster: "east".to_owned(),
         namespace: "flowforge-p".to_owned(),
         service_account: "flowforge-task".to_owned(),
@@ -275,12 +276,36 @@ fn where_an_artifact_cannot_be_is_named() {
 }
 
 #[test]
-fn a_gang_is_refused() {
+fn a_member_of_a_gang_is_a_pod_like_others_and_knows_which_it_is() {
     let mut order = order(process());
+    order.artifacts_in = vec![input("/a")];
+    let alone = build(&order, &placement(), Timestamp(0)).expect("a pod");
     order.work = program(Vec::new(), Main::Gang { process: process(), size: 8 });
-    let (reason, message) = refused(&order, &placement());
-    assert_eq!(reason.as_str(), "not_possible");
-    assert!(message.starts_with("a gang of 8 cannot run in pods"), "{message}");
+    let placement = Placement { member: Some(3), ..placement() };
+    let mut member = build(&order, &placement, Timestamp(0)).expect("a pod");
+    assert_eq!(member.metadata.name, alone.metadata.name.as_ref().map(|name| format!("{name}-3")));
+    let labels = member.metadata.labels.get_or_insert_default();
+    assert_eq!(labels.remove("flowforge.io/member").as_deref(), Some("3"));
+    let spec = member.spec.as_mut().expect("a spec");
+    let mut own = Vec::new();
+    for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
+        for variable in container.env.iter_mut().flatten() {
+            if variable.name == "ARGO_POD_NAME" {
+                variable.value.clone_from(&alone.metadata.name);
+            }
+        }
+        let all = container.env.iter_mut().flat_map(|env| {
+            env.extract_if(.., |one| one.name.contains("GANG") || one.name.contains("MEMBER"))
+        });
+        own.extend(all.map(|one| format!("{}={}", one.name, one.value.unwrap_or_default())));
+    }
+    let (index, size, asks) =
+        ("FLOWFORGE_GANG_INDEX=3", "FLOWFORGE_GANG_SIZE=8", "FLOWFORGE_MEMBER=3");
+    assert_eq!(own, [asks, index, size, asks]);
+    member.metadata.name.clone_from(&alone.metadata.name);
+    assert_eq!(member, alone);
+    order.work = program(vec![process()], Main::Gang { process: process(), size: 8 });
+    assert_eq!(refused(&order, &placement).0, Reason::NotPossible);
 }
 
 #[test]

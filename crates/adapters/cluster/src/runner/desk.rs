@@ -14,7 +14,7 @@ use super::ClusterPorts;
 use crate::access::{Cluster, PATIENCE};
 use crate::answer::{self, Again, Answer};
 use crate::backoff::Backoff;
-use crate::book::PodRef;
+use crate::book::{Place, PodRef};
 use crate::config::ClusterConfig;
 use crate::left;
 use crate::namespaces::Namespaces;
@@ -26,10 +26,10 @@ pub(super) enum Heard {
     Start(Arc<WorkOrder>),
     Stop(AttemptId),
     Settled(AttemptId),
-    /// The pod that has the attempt's name, or why there is none.
-    Made(AttemptId, Result<Box<Pod>, Failure>),
-    Read(AttemptId, Box<Pod>),
-    Missing(AttemptId, PodRef),
+    /// The pod that has the name, or why there is none.
+    Made(Place, Result<Box<Pod>, Failure>),
+    Read(Place, Box<Pod>),
+    Missing(Place, PodRef),
 }
 
 /// Where the cluster is asked.
@@ -90,12 +90,12 @@ impl Desk {
     }
 
     /// Looks whether this pod is there, at the cluster's database and not in a cache.
-    pub(super) async fn read(&self, id: AttemptId, pod: PodRef) -> Heard {
+    pub(super) async fn read(&self, place: Place, pod: PodRef) -> Heard {
         match self.get(&pod.namespace, &pod.name).await {
             Some(found) if found.metadata.uid.as_ref() == Some(&pod.uid) => {
-                Heard::Read(id, Box::new(found))
+                Heard::Read(place, Box::new(found))
             }
-            _ => Heard::Missing(id, pod),
+            _ => Heard::Missing(place, pod),
         }
     }
 

@@ -23,20 +23,20 @@ use crate::refusal::{error, not_possible};
 const SLACK: Millis = Millis::from_secs(300);
 
 impl Desk {
-    /// Makes the attempt's pod, or finds what has its name. Tries again while the cluster may do it yet,
-    /// until `given_up`.
+    /// Makes the attempt's pod or that of a member, or finds what has its name. Tries again while the cluster may
+    /// do it yet, until `given_up`.
     pub(super) async fn make(
         &self,
-        order: &WorkOrder,
+        (order, member): (&WorkOrder, Option<u32>),
         mut given_up: watch::Receiver<bool>,
     ) -> Result<Pod, Failure> {
         let place = order.project.namespace();
-        let name = order.attempt.pod_name(&order.task_name);
+        let name = order.pod_name(member);
         let began = Instant::now();
         let mut backoff = Backoff::default();
         let mut unknown = false;
         while !*given_up.borrow() {
-            let again = match self.try_once(order, &mut given_up).await {
+            let again = match self.try_once((order, member), &mut given_up).await {
                 Ok(pod) => return Ok(pod),
                 Err(Answer::Exists | Answer::Another) => match self.get(&place, &name).await {
                     Some(pod) => return Ok(pod),
@@ -73,14 +73,14 @@ impl Desk {
 
     async fn try_once(
         &self,
-        order: &WorkOrder,
+        (order, member): (&WorkOrder, Option<u32>),
         given_up: &mut watch::Receiver<bool>,
     ) -> Result<Pod, Answer> {
         let later = |why| Answer::Again(Again { why, pause: None, unknown: false, ill: false });
         let project = self.ports.projects.project(order.project).await.map_err(later)?;
         let gone = || Answer::Never(not_possible("its project is not there any more"));
         let project = project.ok_or_else(gone)?;
-        let placement = self.placement(order, &project);
+        let placement = self.placement((order, member), &project);
         let built = crate::pod::build(order, &placement, self.now()).map_err(Answer::Never)?;
         let claims = claims::build(order, &placement).map_err(Answer::Never)?;
         #[cfg(test)]
@@ -110,11 +110,19 @@ impl Desk {
         }
     }
 
-    fn placement(&self, order: &WorkOrder, project: &Project) -> Placement {
+    fn placement(
+        &self,
+        (order, member): (&WorkOrder, Option<u32>),
+        project: &Project,
+    ) -> Placement {
         let config = &self.config;
         let redis = if project.redis { config.endpoints.redis.clone() } else { String::new() };
         let bounds = config.bounds;
+        // A member waits for the others before it begins.
+        let gathering = member.map_or(0, |_| bounds.bind.0);
+        let before = bounds.start.0.saturating_add(gathering);
         Placement {
+            member,
             cluster: config.name.clone(),
             namespace: order.project.namespace(),
             service_account: SERVICE_ACCOUNT.to_owned(),
@@ -129,7 +137,7 @@ impl Desk {
             workflow_claims: claims::names(order),
             grace: config.grace,
             // The time that a pod has to start counts for the cluster, and not for the deadline.
-            slack: Millis(bounds.start.0.saturating_add(config.grace.0).saturating_add(SLACK.0)),
+            slack: Millis(before.saturating_add(config.grace.0).saturating_add(SLACK.0)),
         }
     }
 }

@@ -5,6 +5,7 @@
 mod contract;
 mod fake;
 mod faults;
+mod gangs;
 mod real;
 mod scripted;
 mod sieve;

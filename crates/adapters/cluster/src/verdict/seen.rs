@@ -3,10 +3,11 @@
 use flowforge_model::attempt::{Main, Process, Work, WorkOrder};
 use flowforge_model::time::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodStatus,
+    ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodCondition, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::word::shown;
 use crate::pod::{INIT, INPUTS, MAIN};
 
 pub(super) struct Seen<'p> {
@@ -68,6 +69,25 @@ impl<'p> Seen<'p> {
         before.chain(self.sidecars.iter().copied()).chain(self.main.iter().copied())
     }
 
+    /// Why no node has it yet, empty if nobody says; nothing if one has.
+    pub(super) fn no_node(&self) -> Option<String> {
+        let known = self.status.is_some_and(|status| status.start_time.is_some());
+        if known || !["Pending", ""].contains(&self.phase()) {
+            return None;
+        }
+        match self.scheduled() {
+            Some(condition) if condition.status == "True" => None,
+            Some(condition) => Some(shown(condition.message.as_deref().unwrap_or_default())),
+            None => Some(String::new()),
+        }
+    }
+
+    /// What the cluster's scheduler says.
+    pub(super) fn scheduled(&self) -> Option<&'p PodCondition> {
+        let mut all = self.status?.conditions.iter().flatten();
+        all.find(|condition| condition.type_ == "PodScheduled")
+    }
+
     /// When the first of the user's containers began.
     pub(super) fn started_at(&self) -> Option<Timestamp> {
         let users = self.init.iter().chain(&self.main);
@@ -83,7 +103,7 @@ impl<'p> Seen<'p> {
     /// What the cluster did to the pod for reasons of its own.
     pub(super) fn disruption(&self) -> Option<String> {
         let conditions = self.status.and_then(|status| status.conditions.as_ref());
-        let target = |condition: &&k8s_openapi::api::core::v1::PodCondition| {
+        let target = |condition: &&PodCondition| {
             condition.type_ == "DisruptionTarget" && condition.status == "True"
         };
         let condition = conditions.into_iter().flatten().find(target);

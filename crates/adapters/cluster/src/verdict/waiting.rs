@@ -101,12 +101,7 @@ fn end(failure: Failure, now: Timestamp) -> Next {
 
 /// It took too long to begin: why, in the scheduler's words if it is that.
 fn unscheduled(seen: &Seen<'_>, reason: &str, message: &str) -> Failure {
-    let conditions = seen.status.and_then(|status| status.conditions.as_ref());
-    let refused = conditions
-        .into_iter()
-        .flatten()
-        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
-    match refused {
+    match seen.scheduled().filter(|condition| condition.status == "False") {
         Some(condition) => {
             let why = shown(condition.message.as_deref().unwrap_or_default());
             error(Reason::Unschedulable, format!("no node of the cluster took its pod: {why}"))

@@ -103,6 +103,11 @@ impl<'s, S: Shared> Fleet<'s, S> {
 
     /// The same of one that has failed before.
     fn offer_after(&mut self, node: u32, failures: u32) -> Ready {
+        self.offer_of(node, failures, order(self.key(node, 1)))
+    }
+
+    /// The same of this order.
+    fn offer_of(&mut self, node: u32, failures: u32, order: WorkOrder) -> Ready {
         let ready = Ready { retry: failures > 0, ..ready(self.key(node, 1)) };
         let mut commit = self.commit();
         let mut write = task(node, TaskStatus::Queued, 1, true);
@@ -112,7 +117,7 @@ impl<'s, S: Shared> Fleet<'s, S> {
         commit.runs[0].runnable.push(ready.key);
         let handover = commit.handover.as_deref_mut().unwrap();
         handover.calls.push(Call::Offer(ready));
-        handover.orders.push((ready.key, Ok(order(ready.key))));
+        handover.orders.push((ready.key, Ok(order)));
         self.write(commit).unwrap();
         ready
     }
@@ -123,9 +128,15 @@ impl<'s, S: Shared> Fleet<'s, S> {
 
     /// Offers, admits and claims the first attempt of a task.
     fn claimed(&mut self, node: u32, by: u128) -> AttemptKey {
-        let key = self.offer(node).key;
+        self.claimed_of(node, by, &order(self.key(node, 1)))
+    }
+
+    fn claimed_of(&mut self, node: u32, by: u128, order: &WorkOrder) -> AttemptKey {
+        let key = self.offer_of(node, 0, order.clone()).key;
         assert_eq!(self.reserve(&[key]).admitted, [key]);
-        assert_eq!(claim(self.store, by, &[key]), [key]);
+        let claimed = now(self.store.claim(server(by), AT, &[key])).unwrap();
+        let [one] = &*claimed else { panic!("{claimed:?}") };
+        assert_eq!(one.order.as_ref(), Ok(order));
         key
     }
 

@@ -321,7 +321,8 @@ const GATE_OPEN_APART: &str = "
 const ORPHAN_APART: &str = "
     WITH below (workflow, what) AS (
         SELECT workflow, 'a gate' FROM gate
-        UNION ALL SELECT workflow, 'a work order of task ' || node FROM work_order)
+        UNION ALL SELECT workflow, 'a work order of task ' || node FROM work_order
+        UNION ALL SELECT workflow, 'member ' || member || ' of task ' || node FROM attempt_member)
     SELECT b.workflow, 'it is gone, but left ' || b.what FROM below b
     WHERE NOT EXISTS (SELECT 1 FROM workflow w WHERE w.id = b.workflow)";
 

@@ -287,6 +287,7 @@ impl Rows {
         self.roles.ready.remove(&key);
         self.roles.orders.remove(&key);
         self.roles.stops.remove(&key);
+        self.roles.pods.forget(key);
     }
 
     fn holds_open(&self, executor: InstanceId) -> bool {

@@ -23,7 +23,7 @@ pub(crate) const PAGE: u32 = 1000;
 const LASTING: Duration = Duration::from_secs(4);
 
 /// Tables below a workflow. A query about a page sees these rows of theirs and no others.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "gate",
     "document",
     "intent",
@@ -31,6 +31,7 @@ const TABLES: [&str; 11] = [
     "event",
     "runnable",
     "attempt",
+    "attempt_member",
     "timer",
     "lock",
     "work_order",

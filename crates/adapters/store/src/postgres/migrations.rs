@@ -47,6 +47,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!("0011_lasts", 10),
     migration!("0012_gangs", 12),
     migration!("0013_usage", 12),
+    migration!("0014_gang_members", 12),
 ];
 
 /// Taken by whoever changes the schema; "FLOW", as in the header of SQLite's file.

@@ -1,6 +1,7 @@
 //! Roles that are servers of their own: leases, what the scheduler does, what executors do.
 
 mod claims;
+mod gangs;
 pub(super) mod handover;
 mod leases;
 mod pods;
@@ -9,7 +10,7 @@ mod reservations;
 use std::collections::BTreeSet;
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
-use flowforge_model::id::{EntityId, InstanceId, NodeIx, PodUid, WorkflowId};
+use flowforge_model::id::{InstanceId, NodeIx, PodUid, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
@@ -18,7 +19,7 @@ use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::claims::{Claimed, Claims};
 use flowforge_ports::handover::{Entry, News, Tidings};
 use flowforge_ports::leases::{Attendance, Attended, Leader, Leaders, Leases, Role};
-use flowforge_ports::pods::{Begin, Cluster, Finish, Pods};
+use flowforge_ports::pods::{Asking, Begin, Cluster, Finish, Pods};
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
 use flowforge_ports::store::StoreError;
 use tokio_postgres::Row;
@@ -225,11 +226,11 @@ impl Claims for PostgresStore {
 impl Pods for PostgresStore {
     async fn begin(
         &self,
-        pod: (PodUid, Option<EntityId>),
+        asking: Asking,
         key: AttemptKey,
         at: Timestamp,
     ) -> Result<Begin, StoreError> {
-        self.write(move |tx| Box::pin(pods::begin(tx, pod, key, at))).await
+        self.write(move |tx| Box::pin(pods::begin(tx, asking, key, at))).await
     }
 
     async fn finish(

@@ -21,7 +21,7 @@ pub(crate) fn fetch() -> ExitCode {
         Err(code) => return code,
     };
     let server = Server::new(&settings);
-    let Started { token, order } = match start(&server, &settings, &warden) {
+    let Started { token, order } = match start(&server, &settings, &warden, true) {
         Ok(started) => started,
         Err((code, why)) => return last_word.refused(&code, &why),
     };
@@ -29,6 +29,10 @@ pub(crate) fn fetch() -> ExitCode {
     let artifacts = Patient::new(&server, &warden, settings.start_wait, &settings.inputs);
     let Err(failure) = fetch_inputs(&order, &settings.inputs, &artifacts, &warden) else {
         return ExitCode::SUCCESS;
+    };
+    let failure = match settings.member {
+        Some(index) => failure.of_member(index),
+        None => failure,
     };
     let Failure { class, reason, message } = failure;
     let report = Report::failed(SystemClock.now(), class, reason, message);

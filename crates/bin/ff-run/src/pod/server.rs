@@ -73,6 +73,11 @@ impl Trouble {
         matches!(self.status, Some(409 | 410 | 413))
     }
 
+    /// The server is there, and so is this member: others of its gang are not.
+    pub(super) fn waits_for_others(&self) -> bool {
+        self.status == Some(425)
+    }
+
     /// When an answer that hardly changes is taken for final.
     pub(super) fn fatal_after(&self) -> Duration {
         if self.is_client_error() { FATAL } else { Duration::MAX }

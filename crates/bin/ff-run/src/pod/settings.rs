@@ -19,6 +19,8 @@ const DIRECTORY: &str = "FLOWFORGE_DIR";
 const INPUTS: &str = "FLOWFORGE_INPUTS";
 const ENTRYPOINT: &str = "FLOWFORGE_ENTRYPOINT";
 const CONTAINER: &str = "FLOWFORGE_CONTAINER";
+/// Which member of a gang the pod is, from 0.
+const MEMBER: &str = "FLOWFORGE_MEMBER";
 const START_WAIT: &str = "FLOWFORGE_START_WAIT";
 const REPORT_WAIT: &str = "FLOWFORGE_REPORT_WAIT";
 const GRACE: &str = "FLOWFORGE_GRACE";
@@ -26,13 +28,14 @@ const GRACE: &str = "FLOWFORGE_GRACE";
 const AUTH_TOKEN: &str = "FLOWFORGE_AUTH_TOKEN";
 
 /// For this program only: tasks do not see them.
-const INTERNAL: [&str; 11] = [
+const INTERNAL: [&str; 12] = [
     POD,
     INPUTS,
     TOKEN_FILE,
     DIRECTORY,
     ENTRYPOINT,
     CONTAINER,
+    MEMBER,
     START_WAIT,
     REPORT_WAIT,
     GRACE,
@@ -54,6 +57,8 @@ pub(super) struct Settings {
     pub(super) entrypoint: Vec<String>,
     /// The container's name, if its pod has several.
     pub(super) container: Option<String>,
+    /// Which member of a gang it is.
+    pub(super) member: Option<u32>,
     pub(super) termination_log: PathBuf,
     pub(super) start_wait: Duration,
     pub(super) report_wait: Duration,
@@ -101,6 +106,11 @@ impl Settings {
             Some(list) => serde_json::from_str(&list)
                 .map_err(|error| format!("{ENTRYPOINT} is no JSON list of words: {error}"))?,
         };
+        let member = text(MEMBER)?;
+        let member = member.map(|index| {
+            let wrong = format!("{MEMBER} is {index:?}: a whole number is wanted");
+            index.parse().map_err(|_| wrong)
+        });
         Ok(Self {
             endpoint,
             key: attempt(&needed(ATTEMPT)?)?,
@@ -109,6 +119,7 @@ impl Settings {
             inputs: path(INPUTS, "/flowforge-inputs"),
             entrypoint,
             container: text(CONTAINER)?,
+            member: member.transpose()?,
             termination_log: termination_log(get(TERMINATION_LOG)),
             start_wait: seconds(START_WAIT, 300)?,
             report_wait: seconds(REPORT_WAIT, 600)?,
@@ -175,6 +186,8 @@ mod tests {
         let fine = settings(&[(ENTRYPOINT, r#"["a","b c"]"#), (GRACE, "3")]).unwrap();
         assert_eq!(fine.key.node, NodeIx(3));
         assert_eq!(fine.entrypoint, ["a", "b c"]);
+        assert_eq!(fine.member, None);
+        assert_eq!(settings(&[(MEMBER, "2")]).unwrap().member, Some(2));
         assert_eq!((fine.grace, fine.start_wait.as_secs()), (Duration::from_secs(3), 300));
         let cases = [
             (ENDPOINT, ""),
@@ -184,6 +197,7 @@ mod tests {
             (ATTEMPT, "01890a5d-ac96-774b-bcce-b302099a8057/3/1/2"),
             (POD, "x"),
             (ENTRYPOINT, "sh"),
+            (MEMBER, "-1"),
             (START_WAIT, "5m"),
             (REPORT_WAIT, "86401"),
             (GRACE, "-1"),

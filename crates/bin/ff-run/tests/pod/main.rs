@@ -10,6 +10,7 @@ mod artifacts;
 mod away;
 mod cutting;
 mod ending;
+mod gangs;
 mod refusing;
 mod rig;
 mod running;

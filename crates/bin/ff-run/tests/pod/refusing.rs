@@ -98,7 +98,7 @@ fn only_the_attempts_own_pod_is_believed() {
         ("no end", without("exp")),
         ("not yet", with("/nbf", json!(now + 600))),
         ("another pod's name", with(name, "ff-a-b-0000000000000".into())),
-        ("another attempt's pod", with(name, other.id().pod_name("a.b").into())),
+        ("another attempt's pod", with(name, other.id().pod_name("a.b", None).into())),
         ("another pod", with("/kubernetes.io/pod/uid", uid().to_string().into())),
         ("another namespace", with("/kubernetes.io/namespace", "default".into())),
         ("no pod", without("kubernetes.io")),

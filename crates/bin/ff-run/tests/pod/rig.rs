@@ -20,7 +20,7 @@ use flowforge_ports::claims::Claims as _;
 use flowforge_ports::handover::{Call, Handover, Tidings};
 use flowforge_ports::leases::{Attendance, Lease, Leases as _, Role};
 use flowforge_ports::logs::{LogCursor, LogQuery, LogStore as _, Stream};
-use flowforge_ports::pods::Pods as _;
+use flowforge_ports::pods::{Asking, Begin, Pods as _};
 use flowforge_ports::reservations::Reservations as _;
 use flowforge_ports::store::{Commit, NewWorkflow, RunChanges, Store as _};
 use flowforge_store::{MemoryStore, SqliteStore};
@@ -271,6 +271,21 @@ impl Rig {
         let dir = self.path(&uid.to_string());
         std::fs::create_dir(&dir).unwrap();
         self.container(key, (uid, token), (&dir, &dir))
+    }
+
+    /// The pod of a member of a gang, which is not started yet.
+    pub(crate) fn member(&self, key: AttemptKey, index: u32) -> Pod {
+        let uid = PodUid(Uuid::now_v7());
+        let pod = self.pod_with(key, uid, &tokens::token_of(key, index, uid));
+        let index = index.to_string();
+        pod.env("FLOWFORGE_MEMBER", &index).env("FLOWFORGE_GANG_INDEX", &index)
+    }
+
+    /// Whether a member's pod has asked whether it may begin.
+    pub(crate) fn has_asked(&self, key: AttemptKey, pod: &Running) -> bool {
+        let uid = pod.dir.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        let answer = self.block_on(self.store.begin(Asking::begun(uid), key, AT)).unwrap();
+        matches!(answer, Begin::Run(_))
     }
 
     /// The containers of a pod, none of which is started yet: they share the volume `/flowforge`.

@@ -45,13 +45,17 @@ pub(crate) fn cluster(keys: &[usize]) -> Cluster {
 
 /// What the token of an attempt's pod claims.
 pub(crate) fn claims(key: AttemptKey, pod: PodUid) -> Value {
+    claims_of((key, None), pod)
+}
+
+fn claims_of((key, member): (AttemptKey, Option<u32>), pod: PodUid) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     json!({
         "iss": ISSUER, "aud": ["flowforge"], "exp": now + 3600, "nbf": now - 5, "iat": now - 5,
         "sub": "system:serviceaccount:team:task",
         "kubernetes.io": {
             "namespace": EntityId::DEFAULT_PROJECT.namespace(),
-            "pod": {"name": key.id().pod_name("a.b"), "uid": pod.to_string()},
+            "pod": {"name": key.id().pod_name("a.b", member), "uid": pod.to_string()},
             "serviceaccount": {"name": "task", "uid": "0"},
         },
     })
@@ -67,4 +71,9 @@ pub(crate) fn signed(claims: &Value, key: usize, id: &str) -> String {
 /// The token that the kubelet would write into an attempt's pod.
 pub(crate) fn token(key: AttemptKey, pod: PodUid) -> String {
     signed(&claims(key, pod), 0, "k0")
+}
+
+/// That of a member of a gang.
+pub(crate) fn token_of(key: AttemptKey, member: u32, pod: PodUid) -> String {
+    signed(&claims_of((key, Some(member)), pod), 0, "k0")
 }

@@ -24,6 +24,9 @@ pub(crate) struct Simulate {
     /// Devices that each requests
     #[arg(long, value_name = "N", requires = "count")]
     pub(crate) gpu: Option<u32>,
+    /// Each of them is a gang of so many members, each of which requests that
+    #[arg(long, value_name = "N", requires = "count")]
+    pub(crate) replicas: Option<u32>,
     /// Higher goes first
     #[arg(long, requires = "count", allow_negative_numbers = true)]
     pub(crate) priority: Option<i32>,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use flowforge_cluster::{
-    Access, Asked, Bounds, Cluster, ClusterConfig, ClusterPorts, ClusterRunner, Endpoints, Limits,
-    Project, Projects, Sdk, Security, Stray,
+    Access, Asked, Cluster, ClusterConfig, ClusterPorts, ClusterRunner, Endpoints, Limits, Project,
+    Projects, Sdk, Security, Stray,
 };
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, InstanceId};
@@ -111,7 +111,7 @@ pub(super) async fn runner(
         pull: kubernetes.pull,
         entrypoints: settings.images.clone(),
         grace: GRACE,
-        bounds: Bounds::default(),
+        bounds: kubernetes.bounds(),
         requests_per_second: REQUESTS.0,
         burst: REQUESTS.1,
         forbidden: kubernetes.forbidden.clone(),

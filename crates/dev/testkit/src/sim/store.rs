@@ -16,7 +16,7 @@ use flowforge_ports::claims::{Claimed, Claims};
 use flowforge_ports::handover::{Entry, News};
 use flowforge_ports::leases::{Attendance, Attended, Leases};
 use flowforge_ports::organization::{Edit, Edited, Organization, Organizations};
-use flowforge_ports::pods::{Begin, Cluster, Finish, Pods};
+use flowforge_ports::pods::{Asking, Begin, Cluster, Finish, Pods};
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
 use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
@@ -229,11 +229,11 @@ impl Claims for FaultyStore {
 impl Pods for FaultyStore {
     async fn begin(
         &self,
-        pod: (PodUid, Option<EntityId>),
+        asking: Asking,
         key: AttemptKey,
         at: Timestamp,
     ) -> Result<Begin, StoreError> {
-        self.faulty(self.rows.begin(pod, key, at)).await
+        self.faulty(self.rows.begin(asking, key, at)).await
     }
 
     async fn finish(

@@ -17,7 +17,7 @@ use flowforge_ports::logs::{LogLine, SHIPPED_LINES, Shipment};
 use flowforge_ports::pod_calls::{
     ATTEMPTS, LINES_BYTES, Lines, Outcome, REPORT_BYTES, StartRequest, Started, Told,
 };
-use flowforge_ports::pods::{Begin, Finish, Refusal};
+use flowforge_ports::pods::{Asking, Begin, Finish, Refusal};
 
 use super::keys::{Doubt, Pod};
 use super::{PodAccess, artifacts, token};
@@ -43,8 +43,8 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route(&of("lists/{name}"), get(artifacts::list))
 }
 
-/// Lets the first pod begin that asks, and no other. It must be one that an executor made for this
-/// attempt: its cluster says who it is, its name says for what.
+/// Lets the first pod begin that asks, and no other; of a gang the first of each member, when all are there. It
+/// must be one that an executor made for this attempt: its cluster says who it is, its name says for what.
 async fn start(
     State(shared): Service,
     AttemptPath(key): AttemptPath,
@@ -54,26 +54,28 @@ async fn start(
     let access = access(&shared)?;
     let pod = believe(&shared, &access, bearer(&headers)?).await?;
     let asked: StartRequest = body::json(&shared, &headers, body, START_BYTES).await?;
-    if pod.uid != asked.pod || !key.id().is_pod(&pod.name) {
+    if pod.uid != asked.pod || !key.id().is_pod(&pod.name, asked.member) {
         return Err(unauthorized());
     }
     // Who makes pods in another namespace of the cluster can give them any name.
     let project = EntityId::of_namespace(&pod.namespace).ok_or_else(unauthorized)?;
-    let asking = (pod.uid, Some(project));
+    let StartRequest { pod, member, early } = asked;
+    let asking = Asking { pod, project: Some(project), member, early };
     let at = shared.now();
     let begin = move |_: &dyn Backend| {
-        let token = token::sign(&access.signing_key()?, key, pod.uid);
+        let token = token::sign(&access.signing_key()?, key, pod);
         let begun = access.begin(asking, key, at)?;
         let token = token.ok_or_else(|| Failure::new(Code::Internal, Code::Internal.text()))?;
         Ok::<_, Failure>((token, begun))
     };
     match shared.call(begin).await? {
         (token, Begin::Run(order)) => Ok(Json(Started { token, order: *order })),
+        (_, Begin::Wait) => Err(waits()),
         (_, Begin::Refused(refusal)) => Err(refused(refusal)),
     }
 }
 
-/// Takes the end of an attempt. The first that is told of it counts.
+/// Takes the end of an attempt, or of a member of it. The first that is told of it counts.
 async fn result(
     State(shared): Service,
     AttemptPath(key): AttemptPath,
@@ -89,7 +91,7 @@ async fn result(
     let report = in_time(report, at);
     let finish = move |_: &dyn Backend| {
         // The pod has begun: this only reads what it was told to do.
-        let Begin::Run(order) = access.0.pods.begin((pod, None), key, at)? else {
+        let Begin::Run(order) = access.0.pods.begin(Asking::begun(pod), key, at)? else {
             return Ok(Finish::Late);
         };
         declared(&order, &report)?;
@@ -130,9 +132,10 @@ pub(super) async fn order(
     let pod = known(shared, &access, key, headers).await?;
     let at = shared.now();
     // The pod has begun: this only reads.
-    let begin = move |_: &dyn Backend| access.0.pods.begin((pod, None), key, at);
+    let begin = move |_: &dyn Backend| access.0.pods.begin(Asking::begun(pod), key, at);
     match shared.call(begin).await? {
         Begin::Run(order) => Ok(*order),
+        Begin::Wait => Err(waits()),
         Begin::Refused(refusal) => Err(refused(refusal)),
     }
 }
@@ -198,6 +201,10 @@ async fn known(
 
 fn unauthorized() -> Failure {
     Failure::new(Code::Unauthorized, "this token does not let a pod speak of this attempt")
+}
+
+fn waits() -> Failure {
+    Failure::new(Code::GangWaiting, Code::GangWaiting.text())
 }
 
 fn refused(refusal: Refusal) -> Failure {

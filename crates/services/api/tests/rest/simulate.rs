@@ -109,6 +109,24 @@ async fn tasks_and_quotas_are_asked_about_and_shown_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gang_needs_what_each_of_its_members_asks_for() {
+    let (server, oracle) = with(Some(nothing()));
+    let tasks = json!([{"count": 2, "replicas": 8, "requests": {"cpu": "250m"}}]);
+    server.send(post(PATH, &json!({ "tasks": tasks }).to_string())).await;
+    let asked = oracle.asked.lock().unwrap().clone();
+    let [Question::Simulate(asked)] = &*asked else { panic!("{asked:?}") };
+    let need = Amounts::ZERO
+        .with(Dimension::CpuRequest, 8 * 250)
+        .with(Dimension::CpuLimit, 8 * 1000)
+        .with(Dimension::MemoryRequest, 8 * (256 << 20))
+        .with(Dimension::MemoryLimit, 8 * (1 << 30))
+        .with(Dimension::Pods, 8);
+    let project = EntityId::DEFAULT_PROJECT;
+    let group = Group { project, count: 2, need, priority: 0, parallelism: None };
+    assert_eq!(asked.groups, [group]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn quotas_are_edited_by_the_rules_one_after_the_other() {
     let (server, oracle) = with(Some(nothing()));
     let quota = |level: &str, id: &str, pods: u64| json!({"level": level, "id": id, "max_concurrent_pods": pods});
@@ -142,6 +160,8 @@ async fn what_is_wrong_is_refused_whole_with_its_place() {
         (tasks(json!({"requests": []})), "/tasks/1/requests"),
         (tasks(json!({"priority": 1.5})), "/tasks/1/priority"),
         (tasks(json!({"pods": 1})), "/tasks/1/pods"),
+        (tasks(json!({"replicas": 1})), "/tasks/1/replicas"),
+        (tasks(json!({"replicas": 257})), "/tasks/1/replicas"),
         (tasks(json!(7)), "/tasks/1"),
         (json!({"tasks": {}}), "/tasks"),
         (json!({"tasks": vec![json!({}); 101]}), "/tasks"),

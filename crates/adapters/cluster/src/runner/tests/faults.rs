@@ -182,3 +182,30 @@ async fn a_cluster_that_does_not_answer_takes_no_more_until_it_does() {
     takes_more.wait_for(|more| *more).await.expect("a runner");
     told.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_gang_that_cannot_be_made_whole_nothing_stays() {
+    let denied = || status(403, "Forbidden", "admission webhook \"w\" denied the request: no");
+    let server = Scripted::new(move |method, path, body| match method {
+        "POST" if path.ends_with(PODS) => {
+            let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            if name.ends_with("-2") { denied() } else { (201, made(body)) }
+        }
+        "DELETE" => status(404, "NotFound", "no pod"),
+        "PATCH" => (200, body),
+        "GET" if path == "/api/v1/pods" => list(&[]),
+        "WATCH" => (200, Value::Null),
+        other => panic!("{other} {path}"),
+    });
+    let real = Real::at(server.kubeconfig.path()).await;
+    let mut told = real.runner(Bounds::default());
+    let gang = real.gang("true", 4);
+    told.runner.start(Arc::clone(&gang));
+    assert_eq!(told.next().await, "Error pod_refused");
+    told.close().await;
+    let deletes = |member| server.count("DELETE", &gang.pod_name(Some(member)));
+    let deletes = [0, 1, 2, 3].map(deletes);
+    assert!(deletes.iter().all(|count| *count <= 1), "{deletes:?}");
+    // All but the one that was denied.
+    assert_eq!(deletes.iter().sum::<usize>(), server.count("POST", PODS) - 1);
+}

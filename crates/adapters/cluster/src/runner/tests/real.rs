@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use flowforge_model::attempt::{AttemptKey, Process};
+use flowforge_model::attempt::{AttemptKey, Main, Process, Program, Work};
 use flowforge_model::id::{EntityId, NodeIx};
 use flowforge_ports::clock::SystemClock;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::Api;
+use kube::api::ListParams;
 use uuid::Uuid;
 
 use super::*;
@@ -109,22 +110,50 @@ impl Real {
         Arc::new(order)
     }
 
+    /// An attempt that runs a script in several pods.
+    pub(super) fn gang(&self, script: &str, size: u32) -> Arc<WorkOrder> {
+        let mut order = (*self.order(script)).clone();
+        let process = order.main().cloned().expect("a process");
+        let main = Main::Gang { process, size };
+        let (init, sidecars) = (Vec::new(), Vec::new());
+        order.work = Work::Run(Box::new(Program { init, main, sidecars }));
+        Arc::new(order)
+    }
+
     pub(super) fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.cluster.client.clone(), &self.id.namespace())
     }
 
     pub(super) fn name(&self, order: &WorkOrder) -> String {
-        order.attempt.pod_name(&order.task_name)
+        order.pod_name(None)
     }
 
     pub(super) async fn uid(&self, order: &WorkOrder) -> Option<String> {
         self.pods().get(&self.name(order)).await.expect("a pod").metadata.uid
     }
 
+    /// What tasks may have of the largest node, in bytes.
+    pub(super) async fn memory(&self) -> u64 {
+        let all: Api<Node> = Api::all(self.cluster.client.clone());
+        let nodes = all.list(&ListParams::default()).await.expect("nodes").items;
+        let memory = |node: Node| {
+            let text = node.status?.allocatable?.get("memory")?.0.clone();
+            match text.strip_suffix("Ki") {
+                Some(kibi) => kibi.parse::<u64>().ok()?.checked_mul(1024),
+                None => text.parse().ok(),
+            }
+        };
+        nodes.into_iter().filter_map(memory).max().expect("a node with memory")
+    }
+
     /// Waits until the attempt's pod is not there; the test's time limit bounds it.
     pub(super) async fn gone(&self, order: &WorkOrder) {
+        self.name_gone(&self.name(order)).await;
+    }
+
+    pub(super) async fn name_gone(&self, name: &str) {
         let until = tokio::time::Instant::now() + Duration::from_secs(60);
-        while self.pods().get_opt(&self.name(order)).await.expect("an answer").is_some() {
+        while self.pods().get_opt(name).await.expect("an answer").is_some() {
             assert!(tokio::time::Instant::now() < until, "the pod stays");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -44,11 +44,12 @@ const GATE: &str = "UPDATE gate g SET closed = (u.closed \
 const NOT_THERE: &str = "a workflow is gone, has ended, or is at another record";
 
 /// Everything below a workflow, and the workflow last.
-const DELETE: [&str; 12] = [
+const DELETE: [&str; 13] = [
     "DELETE FROM lock WHERE workflow = ANY ($1)",
     "DELETE FROM slot WHERE workflow = ANY ($1)",
     "DELETE FROM work_order WHERE workflow = ANY ($1)",
     "DELETE FROM attempt WHERE workflow = ANY ($1)",
+    "DELETE FROM attempt_member WHERE workflow = ANY ($1)",
     "DELETE FROM news WHERE workflow = ANY ($1)",
     "DELETE FROM timer WHERE workflow = ANY ($1)",
     "DELETE FROM event WHERE workflow = ANY ($1)",

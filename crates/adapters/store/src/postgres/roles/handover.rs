@@ -30,9 +30,13 @@ const ORDER: &str = "INSERT INTO work_order (workflow, node, number, priority, s
      $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], \
      $13::bigint[], $14::text[]) ON CONFLICT DO NOTHING";
 
-const FORGET_ORDERS: &str = "DELETE FROM work_order o \
+/// With what pods of gangs have told, which are few.
+const FORGET_ORDERS: &str = "WITH gone AS (DELETE FROM work_order o \
      USING unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
-     WHERE o.workflow = u.workflow AND o.node = u.node AND o.number = u.number";
+     WHERE o.workflow = u.workflow AND o.node = u.node AND o.number = u.number \
+     RETURNING o.workflow, o.node, o.number, o.pods) \
+     DELETE FROM attempt_member m USING gone g WHERE g.pods > 1 \
+     AND m.workflow = g.workflow AND m.node = g.node AND m.number = g.number";
 
 /// Asks executors to stop attempts. One that nobody has claimed never will be: its end is told.
 const STOP: &str = "WITH asked AS (UPDATE attempt a SET stop = TRUE \

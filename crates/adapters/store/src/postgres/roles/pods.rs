@@ -1,14 +1,16 @@
 //! What pods read and write through API servers.
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Report, WorkOrder};
-use flowforge_model::id::{EntityId, PodUid};
+use flowforge_model::id::PodUid;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::handover::{Order, Tidings};
-use flowforge_ports::pods::{Begin, Cluster, Finish, Refusal};
+use flowforge_ports::pods::{Asking, Begin, Cluster, Finish, Refusal};
 use flowforge_ports::store::StoreError;
 use uuid::Uuid;
 
+use super::gangs::{self, Taken};
 use super::{TELL, columns, columns_of_news, key};
+use crate::gang::Passage;
 use crate::postgres::bind::{binds, int};
 use crate::postgres::codec::{self, get};
 use crate::postgres::load::read;
@@ -65,37 +67,63 @@ async fn open(tx: &mut Tx<'_>, key: AttemptKey) -> Result<Option<Open>, StoreErr
 
 pub(super) async fn begin(
     mut tx: Tx<'_>,
-    (pod, project): (PodUid, Option<EntityId>),
+    asking: Asking,
     key: AttemptKey,
     at: Timestamp,
 ) -> Result<Begin, StoreError> {
-    if let Some(project) = project {
+    if let Some(project) = asking.project {
         let rows = tx.rows(PROJECT, binds![key.workflow.0]).await?;
         let of: Vec<Uuid> = read(&rows, |row| get(row, 0))?;
         if of != [project.0] {
             return Ok(Begin::Refused(Refusal::Over));
         }
     }
-    let first = match open(&mut tx, key).await? {
+    let open = match open(&mut tx, key).await? {
         None | Some(Open { told: true, .. }) => return Ok(Begin::Refused(Refusal::Over)),
-        Some(Open { pod: Some(other), .. }) if other != pod.0 => {
-            return Ok(Begin::Refused(Refusal::Another));
-        }
-        Some(Open { pod: Some(_), .. }) => false,
-        Some(Open { stop: true, .. }) => return Ok(Begin::Refused(Refusal::Stopped)),
-        Some(Open { .. }) => true,
+        Some(open) => open,
     };
-    let at_key = binds![key.workflow.0, int(key.node.0)?, int(key.number)?];
-    let orders = read(&tx.rows(ORDER, at_key).await?, |row| codec::json::<Order>(row, 0))?;
-    let order: Option<WorkOrder> = orders.into_iter().next().flatten().and_then(Result::ok);
-    let order = order.ok_or_else(|| codec::corrupt("a pod without a work order"))?;
-    if first {
-        let values = binds![key.workflow.0, int(key.node.0)?, int(key.number)?, pod.0];
-        tx.execute(BIND, values).await?;
+    let order = order(&mut tx, key).await?;
+    let answer = match order.gang() {
+        Some(size) => gangs::ask(&mut tx, &asking, key, (size, open.stop)).await?,
+        None => alone(&mut tx, &asking, key, &open).await?,
+    };
+    let passage = match answer {
+        Ok(passage) => passage,
+        Err(refusal) => return Ok(Begin::Refused(refusal)),
+    };
+    if passage.begins {
         let began = Tidings::Fact(Fact { key, kind: FactKind::Started(at) });
         tx.execute(TELL, columns_of_news(&[began])?).await?;
     }
-    Ok(Begin::Run(Box::new(order)))
+    Ok(if passage.runs { Begin::Run(Box::new(order)) } else { Begin::Wait })
+}
+
+/// The only pod of an attempt asks.
+async fn alone(
+    tx: &mut Tx<'_>,
+    Asking { pod, member, .. }: &Asking,
+    key: AttemptKey,
+    open: &Open,
+) -> Result<Result<Passage, Refusal>, StoreError> {
+    let begins = match open {
+        _ if member.is_some() => return Ok(Err(Refusal::Over)),
+        Open { pod: Some(other), .. } if *other != pod.0 => return Ok(Err(Refusal::Another)),
+        Open { pod: Some(_), .. } => false,
+        Open { stop: true, .. } => return Ok(Err(Refusal::Stopped)),
+        Open { .. } => true,
+    };
+    if begins {
+        let values = binds![key.workflow.0, int(key.node.0)?, int(key.number)?, pod.0];
+        tx.execute(BIND, values).await?;
+    }
+    Ok(Ok(Passage { news: None, begins, runs: true }))
+}
+
+async fn order(tx: &mut Tx<'_>, key: AttemptKey) -> Result<WorkOrder, StoreError> {
+    let at_key = binds![key.workflow.0, int(key.node.0)?, int(key.number)?];
+    let orders = read(&tx.rows(ORDER, at_key).await?, |row| codec::json::<Order>(row, 0))?;
+    let order = orders.into_iter().next().flatten().and_then(Result::ok);
+    order.ok_or_else(|| codec::corrupt("a pod without a work order"))
 }
 
 pub(super) async fn finish(
@@ -104,10 +132,18 @@ pub(super) async fn finish(
     key: AttemptKey,
     report: Report,
 ) -> Result<Finish, StoreError> {
-    match open(&mut tx, key).await? {
-        Some(Open { pod: Some(by), told: false, .. }) if by == pod.0 => {}
+    let report = match open(&mut tx, key).await? {
+        Some(Open { pod: Some(by), told: false, .. }) if by == pod.0 => report,
+        Some(Open { pod: None, told: false, .. }) => {
+            let Some(size) = order(&mut tx, key).await?.gang() else { return Ok(Finish::Late) };
+            match gangs::finish(&mut tx, pod, (key, size), report).await? {
+                Taken::Late => return Ok(Finish::Late),
+                Taken::Kept => return Ok(Finish::Taken),
+                Taken::Last(report) => *report,
+            }
+        }
         Some(_) | None => return Ok(Finish::Late),
-    }
+    };
     let ended = Tidings::Fact(Fact { key, kind: FactKind::Finished(Box::new(report)) });
     tx.execute(TELL, columns_of_news(&[ended])?).await?;
     Ok(Finish::Taken)

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use flowforge_cluster::Pull;
+use flowforge_cluster::{Bounds, Pull};
+use flowforge_model::time::Millis;
 
 use super::Setting;
-use super::values::{address, file, list, name, server, word};
+use super::values::{address, file, list, name, pause, server, show_span, word};
 
 /// What runs tasks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +39,16 @@ pub(crate) struct KubernetesSettings {
     pub(crate) pull: Pull,
     /// Networks that tasks must not reach.
     pub(crate) forbidden: Vec<String>,
+    /// For how long the members of a gang wait for nodes, if it is said.
+    pub(crate) gang_bind: Option<Millis>,
+}
+
+impl KubernetesSettings {
+    /// How long things of pods may take.
+    pub(crate) fn bounds(&self) -> Bounds {
+        let bounds = Bounds::default();
+        Bounds { bind: self.gang_bind.unwrap_or(bounds.bind), ..bounds }
+    }
 }
 
 const RUNS: &[(&str, Runs)] = &[("processes", Runs::Processes), ("kubernetes", Runs::Pods)];
@@ -109,6 +120,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         secret: false,
         set: |s, v| list(v).map(|networks| s.kubernetes.forbidden = networks),
         get: |s| s.kubernetes.forbidden.join(", "),
+    },
+    Setting {
+        path: "kubernetes.gang_bind_timeout",
+        secret: false,
+        set: |s, v| pause(v).map(|span| s.kubernetes.gang_bind = Some(span)),
+        get: |s| show_span(Some(s.kubernetes.bounds().bind)),
     },
 ];
 

@@ -127,7 +127,7 @@ pub(super) fn interval(value: &str) -> Result<Option<Millis>, String> {
     }
 }
 
-/// For how long retries wait before one tries.
+/// For how long retries wait before one tries, or members of a gang for nodes.
 pub(super) fn pause(value: &str) -> Result<Millis, String> {
     let fits = |pause: &Millis| (Millis::from_secs(1)..=RetryBreaker::MOST).contains(pause);
     let pause = Millis::parse(value).ok().filter(fits);

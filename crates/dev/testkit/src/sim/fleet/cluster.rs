@@ -8,7 +8,7 @@ use flowforge_model::attempt::{AttemptKey, FailureClass, Report};
 use flowforge_model::id::{AttemptId, EntityId, PodUid};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::pods::{Begin, Pods as _};
+use flowforge_ports::pods::{Asking, Begin, Pods as _};
 use uuid::Uuid;
 
 use super::super::processes::ends_by_itself;
@@ -104,13 +104,14 @@ impl Cluster {
             let (uid, key) = (pod.uid, pod.key);
             pod.stage = match pod.stage.clone() {
                 Stage::Created => {
-                    match block_on(store.begin((uid, Some(EntityId::DEFAULT_PROJECT)), key, now)) {
+                    let asking = Asking::alone(uid, EntityId::DEFAULT_PROJECT);
+                    match block_on(store.begin(asking, key, now)) {
                         Ok(Begin::Run(_)) => {
                             begun.push(key);
                             Stage::Runs
                         }
                         Ok(Begin::Refused(_)) => Stage::Ended(lost(now, "it was refused")),
-                        Err(_) => Stage::Created,
+                        Ok(Begin::Wait) | Err(_) => Stage::Created,
                     }
                 }
                 Stage::Runs => Stage::Tells(ends_by_itself(dice, 10, now)),

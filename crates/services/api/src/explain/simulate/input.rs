@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use flowforge_model::id::{EntityId, QuotaId};
+use flowforge_model::limits::GANG_MEMBERS;
 use flowforge_model::quota::{Amounts, Entity, Level};
 use flowforge_model::resources::Resources;
 use flowforge_organization::{Edit, Organization, decide};
@@ -81,9 +82,21 @@ fn tasks<'a>(fields: &mut Fields<'a>, mut inside: Fields<'a>) -> Named {
     let priority = inside.value("priority", "a whole number of 32 bits").unwrap_or(0);
     let least = inside.value("parallelism", "a whole number of 1 to 4294967295");
     let parallelism = least.map(NonZeroU32::get);
-    let need = Amounts::of_pod(&resources(&mut inside));
+    let replicas = members(&mut inside);
+    let need = Amounts::of_pods(&resources(&mut inside), replicas);
     fields.absorb(inside);
     Named { project, count, need, priority, parallelism }
+}
+
+/// Of a gang more than one.
+fn members(inside: &mut Fields<'_>) -> u32 {
+    let Some(raw) = inside.take("replicas") else { return 1 };
+    let read: Option<u32> = serde_json::from_str(raw.get()).ok();
+    read.filter(|replicas| (2..=GANG_MEMBERS).contains(replicas)).unwrap_or_else(|| {
+        let wanted = format!("`replicas` is not a whole number of 2 to {GANG_MEMBERS}");
+        inside.fault(&inside.pointer("replicas"), raw, &wanted);
+        1
+    })
 }
 
 /// As documents have them.
