@@ -138,6 +138,22 @@ impl Held {
         Self::start(&place, ends, &UpArguments { nodes: 0, python: true, ff_run: Some(ff_run) })
     }
 
+    /// One to measure, which was not there before: with simulated nodes all pods go to those.
+    pub(crate) fn alone(nodes: u32, ff_run: PathBuf) -> anyhow::Result<Self> {
+        let elsewhere = std::env::var_os(ELSEWHERE).is_some();
+        let place = Place::new(std::env::var_os(PLACE).map(PathBuf::from).as_deref())?;
+        ensure!(
+            !elsewhere && up::running(&place).is_empty(),
+            "others may use the cluster that runs: unset {ELSEWHERE} and `cargo xtask cluster down`"
+        );
+        let wanted = UpArguments { nodes, python: false, ff_run: Some(ff_run) };
+        let held = Self::start(&place, true, &wanted)?;
+        if nodes > 0 {
+            simulated::take_all(&held.kubectl()?)?;
+        }
+        Ok(held)
+    }
+
     fn start(place: &Place, ends: bool, wanted: &UpArguments) -> anyhow::Result<Self> {
         // A start that fails half way is ended, too.
         let held = Self { kubeconfig: place.kubeconfig(), place: Some(place.clone()), ends };

@@ -2,7 +2,7 @@
 //! ended afterwards, whatever becomes of the tests. `FLOWFORGE_TEST_KUBECONFIG` names another one, which
 //! has the images of ours and reaches this machine as ours does.
 
-mod fleet;
+pub(crate) mod fleet;
 mod harm;
 mod strike;
 

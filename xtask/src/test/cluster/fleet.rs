@@ -22,7 +22,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 const ROLES: [&str; 4] = ["api-server", "controller", "scheduler", EXECUTOR];
 const EXECUTOR: &str = "executor";
 
-pub(super) struct Fleet {
+pub(crate) struct Fleet {
     release: PathBuf,
     directory: PathBuf,
     database: postgres::Server,
@@ -32,7 +32,7 @@ pub(super) struct Fleet {
 
 impl Fleet {
     /// Executors have the rights that they are given where they are deployed, and what is asked of them here.
-    pub(super) fn start(
+    pub(crate) fn start(
         release: PathBuf,
         cluster: &Held,
         database: postgres::Server,
@@ -82,7 +82,7 @@ impl Fleet {
     }
 
     /// A client of the API server, once it says where it is.
-    pub(super) fn client(&self) -> anyhow::Result<Client> {
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
         let begun = Instant::now();
         loop {
             let mut clients = self.members.iter().filter_map(Role::client);
@@ -122,8 +122,14 @@ impl Fleet {
     }
 
     /// The way into the cluster that an executor has.
-    fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.directory.join("kubeconfig")
+    }
+
+    /// The process of the executor.
+    pub(crate) fn executor(&self) -> anyhow::Result<u32> {
+        let found = self.members.iter().find(|member| member.role == EXECUTOR);
+        Ok(found.context("an executor")?.pid())
     }
 
     /// Submits a file; its id.
@@ -151,7 +157,7 @@ impl Fleet {
     }
 
     /// All end when they are asked to, and leave rows that no invariant forbids.
-    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         roles::end(self.members.iter_mut())?;
         let mut doctor = Command::new(self.release.join("flowforge"));
         doctor.arg("doctor").env("FLOWFORGE_DATABASE_URL", self.database.url());
