@@ -3,6 +3,7 @@
 //! Figures are medians of several rounds in which ours and the limit take turns, so that a machine
 //! that becomes slower slows both. A ratio of 1 is the limit itself.
 
+mod cluster;
 mod engine;
 pub(crate) mod graphs;
 mod idle;
@@ -67,7 +68,9 @@ impl Row {
 type Part = fn(&Path, &Path) -> anyhow::Result<Vec<Row>>;
 
 /// All suites, in the order in which they run.
-const SUITES: [&str; 5] = ["process", "engine", "idle", "postgres", "quota"];
+const SUITES: [&str; 6] = ["process", "engine", "idle", "postgres", "quota", CLUSTER];
+/// Runs only if it is named: it makes a node of this machine.
+const CLUSTER: &str = "cluster";
 
 /// The parts of a suite that has several, by name.
 fn parts(suite: &str) -> &'static [(&'static str, Part)] {
@@ -76,11 +79,12 @@ fn parts(suite: &str) -> &'static [(&'static str, Part)] {
         "engine" => &[("", engine::run)],
         "postgres" => &postgres::PARTS,
         "quota" => &[("", quota::run)],
+        CLUSTER => &cluster::PARTS,
         _ => &[("", idle::run)],
     }
 }
 
-/// Runs the suites that are named, or all; `postgres:latency` is one part of one.
+/// Runs the suites that are named, or all but one; `postgres:latency` is one part of one.
 pub(crate) fn run(suites: &[String], json: Option<&Path>) -> anyhow::Result<ExitCode> {
     let names = |suite: &str| {
         let parts = parts(suite).iter().filter(|(part, _)| !part.is_empty());
@@ -93,7 +97,7 @@ pub(crate) fn run(suites: &[String], json: Option<&Path>) -> anyhow::Result<Exit
     }
     let wanted = |suite: &str, part: &str| {
         let named = |name: &String| *name == suite || *name == format!("{suite}:{part}");
-        suites.is_empty() || suites.iter().any(named)
+        if suites.is_empty() { suite != CLUSTER } else { suites.iter().any(named) }
     };
     // The scheduler alone needs no servers.
     let release = match suites {

@@ -150,13 +150,11 @@ impl Client {
         Ok(())
     }
 
-    /// From submitting a document, `copies` times, to the end of the last one, found out at most
-    /// 10 ms and an answer later.
-    pub(crate) fn makespan(&self, document: &str, copies: usize) -> anyhow::Result<Duration> {
-        let begun = Instant::now();
+    /// Submits a document so many times; their ids.
+    pub(crate) fn submit_all(&self, document: &str, copies: usize) -> anyhow::Result<Vec<String>> {
         // As many users as submissions, up to eight: they come at once, not one after the other.
         let users = copies.clamp(1, 8);
-        let ids: Vec<String> = thread::scope(|scope| {
+        let ids = thread::scope(|scope| {
             let submit = |user: usize| {
                 let own = (user..copies).step_by(users);
                 own.map(|_| self.submit(document)).collect::<anyhow::Result<Vec<_>>>()
@@ -165,8 +163,15 @@ impl Client {
             all.into_iter()
                 .map(|user| user.join().map_err(|_| anyhow!("a user panicked"))?)
                 .collect::<anyhow::Result<Vec<_>>>()
-        })?
-        .concat();
+        })?;
+        Ok(ids.concat())
+    }
+
+    /// From submitting a document, `copies` times, to the end of the last one, found out at most
+    /// 10 ms and an answer later.
+    pub(crate) fn makespan(&self, document: &str, copies: usize) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        let ids = self.submit_all(document, copies)?;
         self.wait_for_all()?;
         let took = begun.elapsed();
         for id in &ids {

@@ -15,8 +15,10 @@ mod parts;
 mod place;
 mod probe;
 mod process;
+mod rights;
 mod simulated;
 mod status;
+mod struck;
 mod up;
 
 use std::net::TcpListener;
@@ -121,21 +123,41 @@ pub(crate) fn ready(ff_run: PathBuf) -> anyhow::Result<PathBuf> {
 /// A cluster as long as a test needs one: dropped, it goes, unless it was there before.
 pub(crate) struct Held {
     kubeconfig: PathBuf,
-    /// To be ended.
-    ours: Option<Place>,
+    /// None if it is somebody else's.
+    place: Option<Place>,
+    ends: bool,
 }
 
 impl Held {
     pub(crate) fn take(ff_run: PathBuf) -> anyhow::Result<Self> {
         if std::env::var_os(ELSEWHERE).is_some() {
-            return Ok(Self { kubeconfig: ready(ff_run)?, ours: None });
+            return Ok(Self { kubeconfig: ready(ff_run)?, place: None, ends: false });
         }
         let place = Place::new(std::env::var_os(PLACE).map(PathBuf::from).as_deref())?;
-        let there = !up::running(&place).is_empty();
-        let kubeconfig = place.kubeconfig();
+        let ends = up::running(&place).is_empty();
+        Self::start(&place, ends, &UpArguments { nodes: 0, python: true, ff_run: Some(ff_run) })
+    }
+
+    /// One to measure, which was not there before: with simulated nodes all pods go to those.
+    pub(crate) fn alone(nodes: u32, ff_run: PathBuf) -> anyhow::Result<Self> {
+        let elsewhere = std::env::var_os(ELSEWHERE).is_some();
+        let place = Place::new(std::env::var_os(PLACE).map(PathBuf::from).as_deref())?;
+        ensure!(
+            !elsewhere && up::running(&place).is_empty(),
+            "others may use the cluster that runs: unset {ELSEWHERE} and `cargo xtask cluster down`"
+        );
+        let wanted = UpArguments { nodes, python: false, ff_run: Some(ff_run) };
+        let held = Self::start(&place, true, &wanted)?;
+        if nodes > 0 {
+            simulated::take_all(&held.kubectl()?)?;
+        }
+        Ok(held)
+    }
+
+    fn start(place: &Place, ends: bool, wanted: &UpArguments) -> anyhow::Result<Self> {
         // A start that fails half way is ended, too.
-        let held = Self { kubeconfig, ours: (!there).then_some(place) };
-        ready(ff_run)?;
+        let held = Self { kubeconfig: place.kubeconfig(), place: Some(place.clone()), ends };
+        up::run(place, wanted)?;
         Ok(held)
     }
 
@@ -148,13 +170,18 @@ impl Held {
     }
 
     pub(crate) fn end(mut self) -> anyhow::Result<()> {
-        self.ours.take().map_or(Ok(()), |place| down::run(&place).map(drop))
+        self.ending().map_or(Ok(()), |place| down::run(&place).map(drop))
+    }
+
+    /// Once.
+    fn ending(&mut self) -> Option<Place> {
+        std::mem::take(&mut self.ends).then(|| self.place.clone()).flatten()
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let Some(place) = self.ours.take() else { return };
+        let Some(place) = self.ending() else { return };
         if let Err(error) = down::run(&place) {
             eprintln!("the cluster may still run: {error:#}; `cargo xtask cluster down` ends it");
         }

@@ -75,7 +75,7 @@ enum Command {
         pod: bool,
     },
     /// Measures FlowForge beside the raw limit: suites process, engine, idle, postgres,
-    /// quota
+    /// quota; and cluster, which starts a Kubernetes, only if it is named
     Bench {
         /// Only these suites, or parts of one: postgres:latency
         suites: Vec<String>,

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: tiers from the cheapest to the dearest, one closing line over all.
 
-mod cluster;
+pub(crate) mod cluster;
 mod logs;
 pub(crate) mod postgres;
 mod redis;

@@ -47,7 +47,7 @@ impl Kubectl {
     }
 
     /// Makes or changes objects.
-    pub(super) fn apply(&self, objects: &Value) -> anyhow::Result<()> {
+    pub(crate) fn apply(&self, objects: &Value) -> anyhow::Result<()> {
         let mut command = self.command(&["apply", "--server-side", "--filename=-"]);
         answer(&mut command, objects.to_string().as_bytes()).map(drop)
     }

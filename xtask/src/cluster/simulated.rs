@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::{Value, json};
 
+use super::config::NODE;
 use super::kubectl::Kubectl;
 
 /// How a simulated node and its pods go from one state to the next.
@@ -35,6 +36,13 @@ fn node(number: u32) -> Value {
         "spec": {"taints": [{"key": MARK, "value": "fake", "effect": "NoSchedule"}]},
         "status": {"allocatable": room, "capacity": room},
     })
+}
+
+/// Sends all pods to them, also those that ask for nothing.
+pub(super) fn take_all(kubectl: &Kubectl) -> anyhow::Result<()> {
+    kubectl.read(&["cordon", NODE])?;
+    let (all, taint) = (format!("--selector={MARK}=fake"), format!("{MARK}-"));
+    kubectl.read(&["taint", "nodes", &all, &taint]).map(drop)
 }
 
 /// What a pod needs to run on one.

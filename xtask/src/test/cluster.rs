@@ -2,13 +2,14 @@
 //! ended afterwards, whatever becomes of the tests. `FLOWFORGE_TEST_KUBECONFIG` names another one, which
 //! has the images of ours and reaches this machine as ours does.
 
-mod fleet;
+pub(crate) mod fleet;
 mod harm;
+mod strike;
 
 use anyhow::{Context, ensure};
 
 use self::fleet::Fleet;
-use super::{Lack, Tally, run_tests};
+use super::{Lack, Tally, postgres, run_tests};
 use crate::cluster::{self, Held};
 use crate::examples::{self, ALL, Workflow};
 use crate::workspace::{build_release, cargo};
@@ -38,7 +39,7 @@ pub(super) fn run() -> anyhow::Result<Tally> {
     let release = build_release()?;
     let cluster = Held::take(runner)?;
     let mut tally = adapter(&cluster)?;
-    let fleet = Fleet::start(release, cluster.kubeconfig())?;
+    let fleet = Fleet::start(release, &cluster, postgres::Server::start()?, &[])?;
     let submitted = submit(&fleet);
     let harmed = harm::submit(&fleet);
     for (name, workflow) in submitted {
@@ -47,6 +48,11 @@ pub(super) fn run() -> anyhow::Result<Tally> {
     let name = "pods that are harmed";
     let harmed = harmed.and_then(|id| harm::judge(&fleet, &cluster.kubectl()?, &id));
     tally.count(harmed.map(|()| name.to_owned()).context(name));
+    if cluster.is_here() {
+        let name = "an API server and a node that die";
+        let struck = strike::judge(&fleet, &cluster);
+        tally.count(struck.map(|()| name.to_owned()).context(name));
+    }
     let name = "no pod and no server is left";
     let left = nothing_is_left(fleet, &cluster);
     tally.count(left.map(|()| name.to_owned()).context(name));

@@ -118,7 +118,7 @@ pub fn gone(order: &WorkOrder, last: Option<&Pod>, memory: Memory, now: Timestam
     let disrupted = seen.as_ref().and_then(Seen::disruption);
     let failure = match disrupted {
         _ if memory.stopped => stopped(),
-        Some(why) => lost(Reason::Evicted, why),
+        Some(failure) => failure,
         None => lost(Reason::PodDeleted, "its pod was deleted before it had ended"),
     };
     failed(seen.as_ref().and_then(Seen::started_at), now, None, failure)

@@ -7,9 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use serde_json::Value;
 
 use crate::client::Client;
-use crate::cluster;
+use crate::cluster::{self, Held};
 use crate::examples::Workflow;
 use crate::roles::{self, API, GLANCE, Redis, Role, TOKEN};
 use crate::test::postgres;
@@ -18,9 +19,10 @@ use crate::workspace::{output, root};
 /// Longer than anything here takes on a machine that is busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// What all of them are, from the first to start to the last.
-const ROLES: [&str; 4] = ["api-server", "controller", "scheduler", "executor"];
+const ROLES: [&str; 4] = ["api-server", "controller", "scheduler", EXECUTOR];
+const EXECUTOR: &str = "executor";
 
-pub(super) struct Fleet {
+pub(crate) struct Fleet {
     release: PathBuf,
     directory: PathBuf,
     database: postgres::Server,
@@ -29,28 +31,44 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    pub(super) fn start(release: PathBuf, kubeconfig: &Path) -> anyhow::Result<Self> {
+    /// Executors have the rights that they are given where they are deployed, and what is asked of them here.
+    pub(crate) fn start(
+        release: PathBuf,
+        cluster: &Held,
+        database: postgres::Server,
+        executor: &[&str],
+    ) -> anyhow::Result<Self> {
         let directory = release.with_file_name("fleet-cluster");
         if directory.exists() {
             fs::remove_dir_all(&directory).context("remove the last run's data")?;
         }
         fs::create_dir_all(&directory).context("create the data directory")?;
-        let (redis, database) = (Redis::start(&directory)?, postgres::Server::start()?);
+        let redis = Redis::start(&directory)?;
         let mut fleet = Self { release, directory, database, redis, members: Vec::new() };
+        let kubeconfig = fleet.kubeconfig();
+        cluster.kubectl()?.grant(&kubeconfig)?;
         let port = cluster::free_port()?;
         for role in ROLES {
-            fleet.spawn(role, kubeconfig, port)?;
+            let arguments = match role {
+                "api-server" => &API[..],
+                EXECUTOR => executor,
+                _ => &[],
+            };
+            fleet.spawn((role, arguments), &kubeconfig, port)?;
         }
         fleet.client()?;
         Ok(fleet)
     }
 
-    fn spawn(&mut self, role: &'static str, kubeconfig: &Path, port: u16) -> anyhow::Result<()> {
+    fn spawn(
+        &mut self,
+        (role, arguments): (&'static str, &[&str]),
+        kubeconfig: &Path,
+        port: u16,
+    ) -> anyhow::Result<()> {
         let home = self.directory.join(role);
         let mut command = roles::command(&self.release, role, &home)?;
-        if role == "api-server" {
-            command.args(API);
-        }
+        command.args(arguments);
         cluster::run_in_pods(&mut command, kubeconfig, port);
         command
             .env("FLOWFORGE_DATABASE_URL", self.database.url())
@@ -64,7 +82,7 @@ impl Fleet {
     }
 
     /// A client of the API server, once it says where it is.
-    pub(super) fn client(&self) -> anyhow::Result<Client> {
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
         let begun = Instant::now();
         loop {
             let mut clients = self.members.iter().filter_map(Role::client);
@@ -82,6 +100,36 @@ impl Fleet {
         let mut ffctl = Command::new(self.release.join("ffctl"));
         ffctl.args(["--server", &url, "--token", TOKEN]).args(arguments).current_dir(root());
         output(&mut ffctl)
+    }
+
+    /// Waits until the tasks of a workflow are as they should be.
+    pub(super) fn wait_for(
+        &self,
+        id: &str,
+        what: &str,
+        good: impl Fn(&[Value]) -> bool,
+    ) -> anyhow::Result<()> {
+        let client = self.client()?;
+        let begun = Instant::now();
+        loop {
+            let page = client.json("GET", &format!("/workflows/{id}/tasks?limit=100"), "")?;
+            if good(page["items"].as_array().context("tasks")?) {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "{what} is waited for in vain: {page}");
+            thread::sleep(GLANCE);
+        }
+    }
+
+    /// The way into the cluster that an executor has.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.directory.join("kubeconfig")
+    }
+
+    /// The process of the executor.
+    pub(crate) fn executor(&self) -> anyhow::Result<u32> {
+        let found = self.members.iter().find(|member| member.role == EXECUTOR);
+        Ok(found.context("an executor")?.pid())
     }
 
     /// Submits a file; its id.
@@ -109,7 +157,7 @@ impl Fleet {
     }
 
     /// All end when they are asked to, and leave rows that no invariant forbids.
-    pub(super) fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         roles::end(self.members.iter_mut())?;
         let mut doctor = Command::new(self.release.join("flowforge"));
         doctor.arg("doctor").env("FLOWFORGE_DATABASE_URL", self.database.url());

@@ -1,14 +1,11 @@
 //! Pods that something happens to: each has the reason that it must have.
 
-use std::thread;
-use std::time::Instant;
-
 use anyhow::{Context, ensure};
+use serde_json::Value;
 
-use super::fleet::{Fleet, PATIENCE};
+use super::fleet::Fleet;
 use crate::cluster::Kubectl;
 use crate::examples::{Task, Workflow};
-use crate::roles::GLANCE;
 
 const DOCUMENT: &str = "xtask/src/test/cluster/harmed.yaml";
 /// The task whose first pod is deleted by hand.
@@ -31,19 +28,8 @@ pub(super) fn judge(fleet: &Fleet, kubectl: &Kubectl, id: &str) -> anyhow::Resul
 
 /// Deletes the task's first pod when what it runs has begun.
 fn delete(fleet: &Fleet, kubectl: &Kubectl, id: &str) -> anyhow::Result<()> {
-    let client = fleet.client()?;
-    let begun = Instant::now();
-    let path = format!("/workflows/{id}/tasks?limit=10");
-    loop {
-        let page = client.json("GET", &path, "")?;
-        let mut tasks = page["items"].as_array().context("tasks")?.iter();
-        let task = tasks.find(|task| task["name"] == DELETED);
-        if task.is_some_and(|task| task["status"] == "RUNNING" && !task["started_at"].is_null()) {
-            break;
-        }
-        ensure!(begun.elapsed() < PATIENCE, "the pod to delete does not run: {page}");
-        thread::sleep(GLANCE);
-    }
+    fleet
+        .wait_for(id, "the pod to delete", |tasks| tasks.iter().any(|task| runs(task, DELETED)))?;
     let pods = kubectl.json(&["get", "pods", "--all-namespaces", OF_IT])?;
     let place = &pods["items"][0]["metadata"];
     let name = place["name"].as_str().context("the pod to delete")?;
@@ -51,9 +37,19 @@ fn delete(fleet: &Fleet, kubectl: &Kubectl, id: &str) -> anyhow::Result<()> {
     kubectl.read(&["delete", "pod", name, "--namespace", namespace, "--wait=false"]).map(drop)
 }
 
+/// Whether what a task runs has begun and not ended.
+pub(super) fn runs(task: &Value, name: &str) -> bool {
+    task["name"] == name && task["status"] == "RUNNING" && !task["started_at"].is_null()
+}
+
 /// Whether a task ended so, and its attempts for these reasons, one after the other; `|` stands between
 /// those that will do.
-fn ends(workflow: &Workflow, name: &str, status: &str, reasons: &[&str]) -> anyhow::Result<()> {
+pub(super) fn ends(
+    workflow: &Workflow,
+    name: &str,
+    status: &str,
+    reasons: &[&str],
+) -> anyhow::Result<()> {
     let task: &Task = workflow.task(name)?;
     ensure!(task.status == status, "{name} is {}, not {status}", task.status);
     let found: Vec<&str> =

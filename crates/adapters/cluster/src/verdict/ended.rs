@@ -88,8 +88,8 @@ fn by_status(
     if memory.stopped {
         return Some(stopped());
     }
-    if let Some(why) = seen.disruption() {
-        return Some(lost(Reason::Evicted, why));
+    if let Some(failure) = seen.disruption() {
+        return Some(failure);
     }
     if seen.reason() == "DeadlineExceeded" {
         return Some(deadline());
@@ -160,8 +160,8 @@ fn never_ran(seen: &Seen<'_>, memory: Memory, now: Timestamp) -> Option<Report> 
     }
     let failure = if memory.stopped {
         stopped()
-    } else if let Some(why) = seen.disruption() {
-        lost(Reason::Evicted, why)
+    } else if let Some(failure) = seen.disruption() {
+        failure
     } else if seen.reason() == "DeadlineExceeded" {
         deadline()
     } else if seen.deletion.is_some() {

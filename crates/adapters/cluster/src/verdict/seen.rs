@@ -1,6 +1,7 @@
 //! The parts of a pod's status that something depends on. None of them need be there.
 
-use flowforge_model::attempt::{Main, Process, Work, WorkOrder};
+use flowforge_model::attempt::{Failure, Main, Process, Work, WorkOrder};
+use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodCondition, PodStatus,
@@ -9,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::word::shown;
 use crate::pod::{INIT, INPUTS, MAIN};
+use crate::refusal::lost;
 
 pub(super) struct Seen<'p> {
     pub(super) status: Option<&'p PodStatus>,
@@ -101,7 +103,7 @@ impl<'p> Seen<'p> {
     }
 
     /// What the cluster did to the pod for reasons of its own.
-    pub(super) fn disruption(&self) -> Option<String> {
+    pub(super) fn disruption(&self) -> Option<Failure> {
         let conditions = self.status.and_then(|status| status.conditions.as_ref());
         let target = |condition: &&PodCondition| {
             condition.type_ == "DisruptionTarget" && condition.status == "True"
@@ -110,13 +112,15 @@ impl<'p> Seen<'p> {
         if let Some(condition) = condition {
             let why = condition.reason.as_deref().unwrap_or("disrupted");
             let message = condition.message.as_deref().unwrap_or_default();
-            return Some(format!("the cluster took its pod away: {why}: {message}"));
+            let message = format!("the cluster took its pod away: {why}: {message}");
+            // So it does with pods of nodes that are not there any more.
+            let gone = why == "DeletionByPodGC";
+            return Some(lost(if gone { Reason::NodeLost } else { Reason::Evicted }, message));
         }
         let by_node =
             ["Evicted", "Preempting", "NodeLost", "NodeShutdown", "Shutdown", "Terminated"];
-        by_node
-            .contains(&self.reason())
-            .then(|| format!("its node gave its pod up: {}: {}", self.reason(), self.message()))
+        let message = || format!("its node gave its pod up: {}: {}", self.reason(), self.message());
+        by_node.contains(&self.reason()).then(|| lost(Reason::Evicted, message()))
     }
 }
 

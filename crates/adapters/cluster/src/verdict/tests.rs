@@ -116,6 +116,8 @@ fn a_pod_ended() {
     };
     let taint = json!({ "conditions": [{ "type": "DisruptionTarget", "status": "True",
         "reason": "DeletionByTaintManager", "message": "NoExecute taint" }] });
+    let orphan = json!({ "phase": "Failed", "conditions": [{ "type": "DisruptionTarget",
+        "status": "True", "reason": "DeletionByPodGC", "message": "node no longer exists" }] });
     let late = json!({ "phase": "Failed", "reason": "DeadlineExceeded" });
     let init = |code| {
         let ended = terminated(code, "Error", Some("no space"));
@@ -132,6 +134,7 @@ fn a_pod_ended() {
         ("evicted", now(&failed("Evicted", "low on memory"))),
         ("drained", later(&with(by(143, "Error"), &taint))),
         ("drained, done", later(&with(by(0, "Completed"), &taint))),
+        ("its node is gone", now(&with(main(&json!({ "running": {} })), &orphan))),
         ("deadline", told(&pod(&with(by(137, "Error"), &late), None), false, SILENCE)),
         ("refused by node", now(&failed("OutOfcpu", "no room"))),
         ("unknown end", now(&lost)),
