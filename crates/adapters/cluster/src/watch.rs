@@ -20,7 +20,7 @@ use crate::left;
 const SESSION: u32 = 290;
 /// Without so much as a bookmark, which comes every minute.
 const SILENCE: Duration = Duration::from_secs(150);
-/// A session that is over sooner has not gone well, whatever it says.
+/// After a session that is over sooner the next one waits a moment.
 const SHORT: Duration = Duration::from_secs(20);
 
 /// What was heard.
@@ -47,9 +47,12 @@ pub(crate) async fn watch(client: Client, selector: String, news: mpsc::Sender<N
             if news.send(News::Away).await.is_err() {
                 return;
             }
-        } else if began.elapsed() > SHORT {
+        } else {
+            // Busy servers close watches early; nothing is wrong with them.
             backoff = Backoff::default();
-            continue;
+            if began.elapsed() > SHORT {
+                continue;
+            }
         }
         tokio::time::sleep(backoff.next()).await;
     }
