@@ -59,7 +59,10 @@ fn a_filled_database_goes_up_and_down_and_up() {
     assert_eq!(now(store.migrate_down(2)).unwrap(), [14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3]);
     assert_eq!(now(store.migrate_up()).unwrap(), [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
     assert!(now(store.load(workflow(1))).is_ok());
-    assert_eq!(now(store.migrate_down(0)).unwrap(), [14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(
+        now(store.migrate_down(0)).unwrap(),
+        [14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
+    );
     assert_eq!(now(store.migrate_up()).unwrap(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
     assert!(matches!(now(store.load(workflow(1))), Err(StoreError::NotFound)));
     populate(&store);
