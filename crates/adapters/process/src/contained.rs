@@ -255,9 +255,11 @@ impl<'a> Prepared<'a> {
 
 /// By what processes of the attempt are found that left its group: a variable of theirs.
 fn mark(order: &WorkOrder, container: &Container<'_>) -> (&'static str, String) {
-    match container.name {
-        None => (ATTEMPT, order.attempt.to_string()),
-        Some(name) => (CONTAINER, format!("{}/{name}", order.attempt)),
+    match (container.name, container.member) {
+        (Some(name), _) => (CONTAINER, format!("{}/{name}", order.attempt)),
+        // Members are not always in pods that hide them from one another.
+        (None, Some(member)) => (CONTAINER, format!("{}/{member}", order.attempt)),
+        (None, None) => (ATTEMPT, order.attempt.to_string()),
     }
 }
 
