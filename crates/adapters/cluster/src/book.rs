@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::labels;
 use crate::refusal::error;
-use crate::verdict::{Bounds, Next, Verdict, gone, look};
+use crate::verdict::{Bounds, Next, Verdict, gone, look, scheduled};
 use held::{Held, Known};
 
 /// Which object a pod is: names are used again, UIDs are not.
@@ -335,10 +335,8 @@ pub(crate) fn pod_ref(pod: &Pod) -> Option<PodRef> {
 
 /// The scheduler of the cluster has looked for a node and found none.
 fn is_homeless(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.is_some_and(|all| {
-        all.iter().any(|one| one.type_ == "PodScheduled" && one.status == "False")
-    })
+    let said = pod.status.as_ref().and_then(scheduled);
+    said.is_some_and(|condition| condition.status == "False")
 }
 
 /// Numbers that rise, as all servers there are write them.

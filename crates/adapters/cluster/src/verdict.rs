@@ -18,6 +18,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::refusal::lost;
 use seen::Seen;
+pub(crate) use seen::scheduled;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -86,8 +86,7 @@ impl<'p> Seen<'p> {
 
     /// What the cluster's scheduler says.
     pub(super) fn scheduled(&self) -> Option<&'p PodCondition> {
-        let mut all = self.status?.conditions.iter().flatten();
-        all.find(|condition| condition.type_ == "PodScheduled")
+        scheduled(self.status?)
     }
 
     /// When the first of the user's containers began.
@@ -122,6 +121,12 @@ impl<'p> Seen<'p> {
         let message = || format!("its node gave its pod up: {}: {}", self.reason(), self.message());
         by_node.contains(&self.reason()).then(|| lost(Reason::Evicted, message()))
     }
+}
+
+/// What the cluster's scheduler says of a pod with this status.
+pub(crate) fn scheduled(status: &PodStatus) -> Option<&PodCondition> {
+    let mut all = status.conditions.iter().flatten();
+    all.find(|condition| condition.type_ == "PodScheduled")
 }
 
 /// The names of the user's containers: those before the main ones, those beside them, and the main ones.

@@ -6,7 +6,6 @@ mod node;
 mod server;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Condvar, MutexGuard};
 
@@ -74,14 +73,7 @@ impl Fake {
         let (serving, running) = (Arc::clone(&shared), Arc::clone(&shared));
         std::thread::spawn(move || server::serve(&listener, &serving));
         std::thread::spawn(move || node::run(&running));
-        let mut kubeconfig = tempfile::NamedTempFile::new().expect("a file");
-        let text = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{ "name": "c", "cluster": { "server": format!("http://{address}") } }],
-            "users": [{ "name": "u", "user": {} }],
-            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
-        });
-        kubeconfig.write_all(text.to_string().as_bytes()).expect("a file");
+        let kubeconfig = scripted::kubeconfig(address);
         Self { kubeconfig, shared, address }
     }
 

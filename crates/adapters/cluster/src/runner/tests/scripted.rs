@@ -40,14 +40,7 @@ impl Scripted {
                 std::thread::spawn(move || serve(&stream, &answers, &log));
             }
         });
-        let mut kubeconfig = tempfile::NamedTempFile::new().expect("a file");
-        let text = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{ "name": "c", "cluster": { "server": format!("http://{address}") } }],
-            "users": [{ "name": "u", "user": {} }],
-            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
-        });
-        kubeconfig.write_all(text.to_string().as_bytes()).expect("a file");
+        let kubeconfig = kubeconfig(address);
         Self { kubeconfig, changes, address, over }
     }
 
@@ -107,6 +100,19 @@ fn serve(stream: &TcpStream, answers: &Mutex<Box<Answers>>, log: &Mutex<Vec<Stri
         writer.write_all(format!("{head}{text}").as_bytes()).expect("an answer");
         first.clear();
     }
+}
+
+/// Leads to a server without credentials.
+pub(super) fn kubeconfig(address: std::net::SocketAddr) -> tempfile::NamedTempFile {
+    let mut kubeconfig = tempfile::NamedTempFile::new().expect("a file");
+    let text = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{ "name": "c", "cluster": { "server": format!("http://{address}") } }],
+        "users": [{ "name": "u", "user": {} }],
+        "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
+    });
+    kubeconfig.write_all(text.to_string().as_bytes()).expect("a file");
+    kubeconfig
 }
 
 /// A refusal as clusters write it.
