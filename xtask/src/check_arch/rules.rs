@@ -147,6 +147,7 @@ pub(crate) const PURE_MAY: &[&str] = &[
     "serde_json",
     "sha1",
     "sha2",
+    "smallvec",
     "thiserror",
     "uuid",
 ];

@@ -2,6 +2,7 @@
 
 use flowforge_model::id::EntityId;
 use flowforge_model::quota::{Amounts, Dimension, Entity, Level, Quota, Weight};
+use smallvec::SmallVec;
 
 /// The limit of what is not limited: half of what 64 bits hold, so that what is admitted can be
 /// added up. A stated limit is at most [`Amounts::MOST`].
@@ -37,7 +38,7 @@ pub(crate) struct Node {
     pub(crate) known: bool,
     pub(crate) level: Option<Level>,
     pub(crate) id: Option<EntityId>,
-    pub(crate) children: Vec<Place>,
+    pub(crate) children: SmallVec<[Place; 4]>,
 }
 
 impl Node {
@@ -57,7 +58,7 @@ impl Node {
             known: false,
             level: None,
             id,
-            children: Vec::new(),
+            children: SmallVec::new(),
         }
     }
 

@@ -52,7 +52,7 @@ use points::FULL_WAIT;
 use queue::{QueueIx, Queues};
 use shape::Shapes;
 use span::Span;
-use task::{State, Task, Tasks};
+use task::{State, Task, TaskIx, Tasks};
 
 /// What is a matter of taste.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +159,7 @@ impl FairShare {
     /// The attempt may start. Ignored if it waits or holds something already.
     pub fn offer(&mut self, candidate: Candidate) {
         let key = candidate.key;
-        if self.tasks.find(key).is_some() || self.breaker.waits(key) || self.rations.waits(key) {
+        if self.task(key).is_some() || self.breaker.waits(key) || self.rations.waits(key) {
             return;
         }
         if candidate.retry && !self.breaker.take(&candidate, self.now) {
@@ -188,7 +188,7 @@ impl FairShare {
     pub fn adopt(&mut self, candidate: Candidate) {
         self.breaker.forget(candidate.key, self.now);
         self.rations.forget(candidate.key);
-        match self.tasks.find(candidate.key) {
+        match self.task(candidate.key) {
             Some((_, Task { state: State::Held { .. }, .. })) => return,
             Some((at, _)) => {
                 self.unwait(at);
@@ -212,15 +212,20 @@ impl FairShare {
         self.leave(key);
     }
 
+    /// What waits or runs with this key.
+    fn task(&self, key: AttemptKey) -> Option<(TaskIx, Task)> {
+        self.tasks.find(self.lanes.find(key.workflow)?, key)
+    }
+
     /// It holds what it needs.
     fn runs(&self, key: AttemptKey) -> bool {
-        self.tasks.find(key).is_some_and(|(_, task)| matches!(task.state, State::Held { .. }))
+        self.task(key).is_some_and(|(_, task)| matches!(task.state, State::Held { .. }))
     }
 
     /// It competes no more, nor stands in the line of its tenant.
     fn leave(&mut self, key: AttemptKey) {
         self.rations.forget(key);
-        if let Some((at, task @ Task { state: State::Waiting(..), .. })) = self.tasks.find(key) {
+        if let Some((at, task @ Task { state: State::Waiting(..), .. })) = self.task(key) {
             self.unwait(at);
             self.lanes.forget(task.lane);
             self.account(&task, None);
@@ -230,7 +235,7 @@ impl FairShare {
 
     /// The attempt ended: what it held is free. Its workflow keeps its slot.
     pub fn release(&mut self, key: AttemptKey) {
-        if let Some((at, task @ Task { state: State::Held { .. }, .. })) = self.tasks.find(key) {
+        if let Some((at, task @ Task { state: State::Held { .. }, .. })) = self.task(key) {
             self.unhold(&task);
             self.tasks.remove(at);
             self.shapes.put(task.shape);
@@ -242,7 +247,7 @@ impl FairShare {
     /// The attempt ended like this, or came to nothing if that is not said: it is released, and its
     /// tenant's budget for retries and the circuit of its template learn what it did.
     pub fn end(&mut self, key: AttemptKey, outcome: Option<Outcome>) {
-        if let Some((_, task @ Task { state: State::Held { .. }, .. })) = self.tasks.find(key) {
+        if let Some((_, task @ Task { state: State::Held { .. }, .. })) = self.task(key) {
             self.account(&task, outcome);
             self.release(key);
             self.judge(&task, outcome);
@@ -251,7 +256,7 @@ impl FairShare {
 
     /// What an end says about the template.
     fn judge(&mut self, task: &Task, outcome: Option<Outcome>) {
-        let of = self.tree.entity(task.place).and_then(|project| Some((project, task.template?)));
+        let of = self.tree.entity(task.place).and_then(|project| Some((project, task.template()?)));
         match (outcome, of) {
             (Some(Outcome::Succeeded), Some(of)) => {
                 for retry in self.breaker.close(of) {
@@ -284,7 +289,7 @@ impl FairShare {
         while let Some((of, trial)) = self.breaker.due(self.now) {
             if let Some(key) = trial {
                 let runs = self.runs(key);
-                let waits = !runs && (self.tasks.find(key).is_some() || self.rations.waits(key));
+                let waits = !runs && (self.task(key).is_some() || self.rations.waits(key));
                 if runs || waits && self.breaker.alone(of) {
                     self.breaker.stay(of, self.now);
                     continue;
@@ -315,7 +320,7 @@ impl FairShare {
     /// The attempt was admitted, and that came to nothing: it waits as before, and a slot that its
     /// workflow took for it, and that nothing else uses, is given back.
     pub fn roll_back(&mut self, key: AttemptKey) {
-        let Some((at, task)) = self.tasks.find(key) else { return };
+        let Some((at, task)) = self.task(key) else { return };
         let State::Held { took_slot, .. } = task.state else { return };
         self.tally.undo();
         self.unhold(&task);
@@ -365,7 +370,7 @@ impl FairShare {
     pub fn adopt_workflow(&mut self, workflow: WorkflowId, project: EntityId, storage: u64) {
         let (at, place) = (self.lanes.open(workflow, workflow), self.name(project));
         if let Some(lane) = self.lanes.get_mut(at) {
-            lane.slot_need = lane::slot(storage);
+            lane.storage = storage;
         }
         self.take_slot(at, place);
         self.finish();
@@ -390,7 +395,7 @@ impl FairShare {
             return false;
         }
         if let Some(lane) = self.lanes.get_mut(at).filter(|_| !held) {
-            lane.slot_need = need;
+            lane.storage = storage;
         }
         self.take_slot(at, place);
         self.finish();
@@ -465,7 +470,7 @@ impl FairShare {
     pub fn drift(&self) -> Vec<Drift> {
         let held = self.tasks.iter().filter(|(_, task)| matches!(task.state, State::Held { .. }));
         let held = held.map(|(_, task)| (task.place, self.shapes.need(task.shape)));
-        self.tree.drift(held.chain(self.lanes.iter().filter_map(|lane| lane.slot)))
+        self.tree.drift(held.chain(self.lanes.iter().filter_map(Lane::held)))
     }
 
     /// Moves on to an instant: tasks that waited for an hour gain no more, what was contended may

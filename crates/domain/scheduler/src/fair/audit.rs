@@ -13,7 +13,7 @@ use super::branch::{self, Common};
 use super::climb::sum;
 use super::contention::{mostly, nearly};
 use super::entry::{Child, Entry, Head};
-use super::lane::LaneIx;
+use super::lane::{Lane, LaneIx};
 use super::points::Phase;
 use super::queue::QueueIx;
 use super::shape::{ClassIx, Kind};
@@ -37,7 +37,7 @@ impl FairShare {
         let rationed = self.rations.iter().map(|(_, retry)| retry);
         let twice = self.breaker.iter().chain(rationed).filter(|retry| {
             let lines = [self.breaker.waits(retry.key), self.rations.waits(retry.key)];
-            self.tasks.find(retry.key).is_some() || lines == [true, true]
+            self.task(retry.key).is_some() || lines == [true, true]
         });
         faults.extend(twice.map(|retry| format!("{:?} waits twice", retry.key)));
         let mut levels = BTreeMap::new();
@@ -80,7 +80,7 @@ impl FairShare {
             let Some(head) = first.and_then(|task| self.audit_head(task, queue.lane)) else {
                 continue;
             };
-            let closed = self.lanes.get(queue.lane).is_none_or(super::lane::Lane::closed);
+            let closed = self.lanes.get(queue.lane).is_none_or(Lane::closed);
             if queue.seat.is_some() == closed {
                 faults.push(format!("{at:?} closed {closed}, seat {:?}", queue.seat));
             }
@@ -124,8 +124,8 @@ impl FairShare {
     fn audit_head(&self, at: TaskIx, lane: LaneIx) -> Option<Head> {
         let task = self.tasks.get(at)?;
         let need = self.shapes.need(task.shape);
-        let slot = self.lanes.root(lane).filter(|root| root.slot.is_none());
-        let need = slot.map_or(need, |root| sum(&need, &root.slot_need));
+        let slot = self.lanes.root(lane).and_then(Lane::slot_need);
+        let need = slot.map_or(need, |slot| sum(&need, &slot));
         // A need that no head has is in no class: then the queue has no seat either.
         let shape = self.shapes.find(&need, self.shapes.span(task.shape)).unwrap_or(task.shape);
         let phase = Phase::of(task.since, self.now);
@@ -221,8 +221,8 @@ impl FairShare {
         for bucket in &branch.buckets {
             let mut ours = bucket.heap.entries();
             let mut theirs = level.get(&bucket.kind).cloned().unwrap_or_default();
-            ours.sort_by_key(|entry| entry.child);
-            theirs.sort_by_key(|entry| entry.child);
+            ours.sort_by_key(|entry| entry.child());
+            theirs.sort_by_key(|entry| entry.child());
             // QINV-7.
             if ours != theirs || !bucket.heap.sound(&self.tasks) {
                 faults.push(format!("{at:?} {:?}: {ours:?}, not {theirs:?}", bucket.kind));
@@ -286,7 +286,7 @@ impl FairShare {
             let (mask, best) = all.into_iter().min_by(|a, b| a.1.order(&b.1, &self.tasks))?;
             let contended = self.branches.get(at)?.common.contended;
             same.push((contended, mask & contended));
-            match best.child {
+            match best.child() {
                 Child::Queue(_) => return Some(best.head),
                 Child::Node(child) => at = child,
             }

@@ -2,6 +2,7 @@
 
 use flowforge_model::quota::Dimension;
 use flowforge_quota::{Place, Tree, UNLIMITED};
+use smallvec::SmallVec;
 
 use super::entry::Entry;
 use super::heap::Heap;
@@ -11,7 +12,6 @@ use super::task::{TaskIx, Tasks};
 
 /// Those below an entity with a task of one kind.
 #[derive(Clone, Debug)]
-#[repr(align(64))]
 pub(crate) struct Bucket {
     pub(crate) kind: Kind,
     /// Queues below, at any depth, whose first task is of this kind and held back by nothing but
@@ -44,10 +44,10 @@ pub(crate) struct Branch {
     pub(crate) own_contended: u8,
     /// Below which parent it has which slot; none until it has something to start.
     slot: Option<(Place, u32)>,
-    free: Vec<u32>,
+    free: SmallVec<[u32; 4]>,
     slots: u32,
     /// Tasks of its own, not of entities below, that hold something; they know where they are in it.
-    pub(crate) held: Vec<TaskIx>,
+    pub(crate) held: SmallVec<[TaskIx; 4]>,
     /// Tasks of its own that wait.
     pub(crate) waits: u32,
     /// The front of the claim for which something is kept here.
@@ -159,6 +159,10 @@ impl Branches {
                     }
                 }
                 Err(of) => {
+                    // Most entities have a few kinds: twice as much room as they need would be a lot in all.
+                    if branch.buckets.len() == branch.buckets.capacity() {
+                        branch.buckets.reserve_exact(2);
+                    }
                     branch.buckets.insert(of, Bucket { kind, live: by, heap: Heap::Empty });
                 }
             }

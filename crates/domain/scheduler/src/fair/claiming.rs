@@ -12,7 +12,7 @@ use super::queue::QueueIx;
 use super::room::lasting;
 use super::shape::{Kind, ShapeIx};
 use super::span::Span;
-use super::task::{State, TaskIx};
+use super::task::{NEVER, State, TaskIx};
 use crate::why::Claimed;
 
 /// Places that are looked at in one call, at most: a look is about a decision's work.
@@ -140,8 +140,8 @@ impl FairShare {
             let held = self.branches.get(place).into_iter().flat_map(|branch| &branch.held);
             ends.extend(held.filter_map(|task| {
                 let task = self.tasks.get(*task)?;
-                let State::Held { ends: Some(ends), .. } = task.state else { return None };
-                Some((ends, task.shape))
+                let State::Held { ends, .. } = task.state else { return None };
+                (ends < NEVER).then_some((ends, task.shape))
             }));
         }
         ends.sort_unstable();
@@ -186,8 +186,8 @@ impl FairShare {
                 branch.claimed = Some(front);
             }
         }
-        if let Some(queue) = self.queue_of(claim.task).and_then(|at| self.queues.get_mut(at)) {
-            queue.claim = Some(front);
+        if let Some(queue) = self.queue_of(claim.task) {
+            self.claims.mark(queue, Some(front));
         }
         let from = claim.path.first().copied();
         self.claims.insert(front, claim);
@@ -204,8 +204,8 @@ impl FairShare {
                 branch.claimed = None;
             }
         }
-        if let Some(queue) = self.queue_of(claim.task).and_then(|at| self.queues.get_mut(at)) {
-            queue.claim = None;
+        if let Some(queue) = self.queue_of(claim.task) {
+            self.claims.mark(queue, None);
         }
         self.touch(claim.path.first().copied().unwrap_or(front));
     }
@@ -238,9 +238,7 @@ impl FairShare {
         let of = self.queues.get(queue);
         let seat = of.filter(|of| of.first() == Some(task)).and_then(|of| of.seat);
         let Some(seat) = seat else {
-            if let Some(of) = self.queues.get_mut(queue) {
-                of.claim = None;
-            }
+            self.claims.mark(queue, None);
             return self.unclaim(front);
         };
         let need = self.shapes.need(seat.shape);
@@ -311,7 +309,7 @@ impl FairShare {
 
     /// The front of the claim that a waiting task has.
     pub(crate) fn front_of(&self, at: TaskIx) -> Option<Place> {
-        let front = self.queues.get(self.queue_of(at)?)?.claim?;
+        let front = self.claims.front(self.queue_of(at)?)?;
         self.claims.at(front).filter(|claim| claim.task == at).map(|_| front)
     }
 }

@@ -6,6 +6,7 @@ use flowforge_model::quota::Amounts;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::Place;
 
+use super::queue::QueueIx;
 use super::span::Span;
 use super::task::TaskIx;
 
@@ -32,6 +33,8 @@ pub(crate) struct Claim {
 pub(crate) struct Claims {
     /// By front.
     claims: BTreeMap<Place, Claim>,
+    /// The front of the claim that the first task of a queue has.
+    fronts: BTreeMap<QueueIx, Place>,
     /// Places to look at from time to time, and when next.
     watched: BTreeMap<Place, Timestamp>,
     due: BTreeSet<(Timestamp, Place)>,
@@ -52,6 +55,22 @@ impl Claims {
 
     pub(crate) fn remove(&mut self, front: Place) -> Option<Claim> {
         self.claims.remove(&front)
+    }
+
+    /// The first task of a queue has the claim of this front, or none any more.
+    pub(crate) fn mark(&mut self, queue: QueueIx, front: Option<Place>) {
+        match front {
+            Some(front) => self.fronts.insert(queue, front),
+            None => self.fronts.remove(&queue),
+        };
+    }
+
+    pub(crate) fn front(&self, queue: QueueIx) -> Option<Place> {
+        self.fronts.get(&queue).copied()
+    }
+
+    pub(crate) fn fronts(&self) -> impl Iterator<Item = Place> + '_ {
+        self.fronts.values().copied()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Place, &Claim)> + '_ {

@@ -6,6 +6,7 @@ use flowforge_quota::{Place, UNLIMITED};
 use super::FairShare;
 use super::branch::Bucket;
 use super::entry::{Entry, Head};
+use super::lane::{Lane, LaneIx};
 use super::points::{self, Phase};
 use super::queue::{QueueIx, Seat};
 use super::shape::{Kind, ShapeIx};
@@ -32,8 +33,7 @@ impl FairShare {
     pub(crate) fn settle(&mut self, at: QueueIx) {
         let Some(queue) = self.queues.get(at) else { return };
         let (place, slot, lane, old) = (queue.place, queue.slot, queue.lane, queue.seat);
-        let claim = queue.claim;
-        let closed = self.lanes.get(lane).is_none_or(super::lane::Lane::closed);
+        let closed = self.lanes.get(lane).is_none_or(Lane::closed);
         let first = queue.first().filter(|_| !closed);
         let head = first.and_then(|task| {
             let task_of = self.tasks.get(task)?;
@@ -57,7 +57,7 @@ impl FairShare {
             self.put(place, kind, slot, Some(Entry::of_queue(at, &head)));
         }
         self.remember(at, old, seat);
-        if let Some(front) = claim {
+        if let Some(front) = self.claims.front(at) {
             self.reclaim(at, front);
         }
     }
@@ -93,16 +93,11 @@ impl FairShare {
 
     /// What a task needs to start, taken into use once: the slot of its workflow included, unless
     /// that holds it already.
-    fn effective(
-        &mut self,
-        shape: ShapeIx,
-        lane: super::lane::LaneIx,
-        old: Option<Seat>,
-    ) -> ShapeIx {
+    fn effective(&mut self, shape: ShapeIx, lane: LaneIx, old: Option<Seat>) -> ShapeIx {
         let span = self.shapes.span(shape);
         let need = self.shapes.need(shape);
-        let slot = self.lanes.root(lane).filter(|root| root.slot.is_none());
-        let need = slot.map_or(need, |root| sum(&need, &root.slot_need));
+        let slot = self.lanes.root(lane).and_then(Lane::slot_need);
+        let need = slot.map_or(need, |slot| sum(&need, &slot));
         match old.map(|seat| seat.shape) {
             Some(same) if self.shapes.need(same) == need && self.shapes.span(same) == span => {
                 self.shapes.again(same)

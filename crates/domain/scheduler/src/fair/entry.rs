@@ -19,6 +19,30 @@ pub(crate) enum Child {
     Queue(QueueIx),
 }
 
+/// The same in 32 bits: of entries there are several for each queue. Of both kinds of children there are
+/// fewer than 2^31.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Packed(u32);
+
+impl Packed {
+    const QUEUE: u32 = 1 << 31;
+
+    fn of(child: Child) -> Self {
+        match child {
+            Child::Node(place) => Self(place.0),
+            Child::Queue(queue) => Self(queue.0 | Self::QUEUE),
+        }
+    }
+
+    fn child(self) -> Child {
+        if self.0 & Self::QUEUE == 0 {
+            Child::Node(Place(self.0))
+        } else {
+            Child::Queue(QueueIx(self.0 & !Self::QUEUE))
+        }
+    }
+}
+
 /// Who goes first when children compete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precedence {
@@ -44,7 +68,7 @@ pub(crate) struct Entry {
     pub(crate) head: TaskIx,
     /// What that task needs, the slot of its workflow included if it has none yet.
     pub(crate) shape: ShapeIx,
-    pub(crate) child: Child,
+    child: Packed,
 }
 
 /// A task at the head of something.
@@ -95,7 +119,12 @@ impl Entry {
 
     fn of(head: &Head, child: Child) -> Self {
         let Head { task, base, since, shape, .. } = *head;
-        Self { first: 0, second: 0, since, base, head: task, shape, child }
+        Self { first: 0, second: 0, since, base, head: task, shape, child: Packed::of(child) }
+    }
+
+    /// What stands there with it.
+    pub(crate) fn child(&self) -> Child {
+        self.child.child()
     }
 
     /// The task it stands for.
@@ -109,7 +138,7 @@ impl Entry {
         let shift = common - penalty;
         self.first -= shift;
         if !matches!(
-            (self.child, precedence),
+            (self.child(), precedence),
             (Child::Node(_), Precedence::Priority) | (Child::Queue(_), _)
         ) {
             self.second -= shift;

@@ -142,6 +142,10 @@ fn few(items: &mut Vec<Item>, slot: u32, new: Option<Item>, tasks: &Tasks) -> bo
     match (at, new) {
         (None, None) => return false,
         (None, Some(new)) => {
+            // There are many of them, and none grows far: twice as much room as they need would be a lot in all.
+            if items.len() == items.capacity() {
+                items.reserve_exact(2);
+            }
             items.push(new);
             let last = items.len() - 1;
             let leads =

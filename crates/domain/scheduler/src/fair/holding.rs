@@ -4,7 +4,7 @@ use flowforge_quota::Place;
 
 use super::FairShare;
 use super::lane::LaneIx;
-use super::task::{State, Task, TaskIx};
+use super::task::{NEVER, State, Task, TaskIx};
 
 impl FairShare {
     /// Reserves what a task needs, and the slot of its workflow unless that is held.
@@ -21,7 +21,7 @@ impl FairShare {
         if let Some(task) = self.tasks.get_mut(at) {
             // Of what is adopted nobody knows here when it began; what is said to have ended holds no claim up.
             let began = self.now.max(task.since);
-            let ends = task.lasts.map(|lasts| began.plus(lasts));
+            let ends = task.lasts().map_or(NEVER, |lasts| began.plus(lasts));
             task.state = State::Held { took_slot, index, ends };
         }
         self.run(task.lane, |running| running.saturating_add(1));
@@ -60,11 +60,10 @@ impl FairShare {
     }
 
     pub(super) fn take_slot(&mut self, at: LaneIx, place: Place) -> bool {
-        let Some(root) = self.lanes.root_mut(at).filter(|root| root.slot.is_none()) else {
-            return false;
-        };
-        let (need, id) = (root.slot_need, root.id);
-        root.slot = Some((place, need));
+        let Some(root) = self.lanes.root_mut(at) else { return false };
+        let Some(need) = root.slot_need() else { return false };
+        let id = root.id;
+        root.slot = Some((place, root.storage));
         self.slots.insert(id, true);
         self.tree.add(place, &need);
         self.touch(place);
@@ -84,8 +83,13 @@ impl FairShare {
 
     /// Gives back the slot of a workflow.
     pub(super) fn give_up(&mut self, at: LaneIx) {
-        let slot = self.lanes.get_mut(at).and_then(|lane| Some((lane.id, lane.slot.take()?)));
-        if let Some((id, (place, need))) = slot {
+        let lane = self.lanes.get_mut(at);
+        let held = lane.and_then(|lane| {
+            let held = lane.held()?;
+            lane.slot = None;
+            Some((lane.id, held))
+        });
+        if let Some((id, (place, need))) = held {
             self.slots.insert(id, false);
             self.tree.subtract(place, &need);
             self.touch(place);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use flowforge_model::id::WorkflowId;
 use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_quota::Place;
+use smallvec::SmallVec;
 
 use super::queue::QueueIx;
 
@@ -20,15 +21,15 @@ pub(crate) struct Lane {
     pub(crate) gated: bool,
     pub(crate) running: u32,
     pub(crate) parallelism: Option<u32>,
-    pub(crate) queues: Vec<QueueIx>,
+    pub(crate) queues: SmallVec<[QueueIx; 4]>,
     /// Of a root: those that use its slot beside itself.
-    pub(crate) family: Vec<LaneIx>,
+    pub(crate) family: SmallVec<[LaneIx; 4]>,
     /// Of a root: attempts that run in all of them.
     pub(crate) family_running: u32,
-    /// Of a root: what its slot takes.
-    pub(crate) slot_need: Amounts,
-    /// Of a root: where the slot is held, and what it takes.
-    pub(crate) slot: Option<(Place, Amounts)>,
+    /// Of a root: the storage that its slot takes.
+    pub(crate) storage: u64,
+    /// Of a root: where the slot is held, and the storage that it takes.
+    pub(crate) slot: Option<(Place, u64)>,
 }
 
 impl Lane {
@@ -39,10 +40,10 @@ impl Lane {
             gated: false,
             running: 0,
             parallelism: None,
-            queues: Vec::new(),
-            family: Vec::new(),
+            queues: SmallVec::new(),
+            family: SmallVec::new(),
             family_running: 0,
-            slot_need: slot(0),
+            storage: 0,
             slot: None,
         }
     }
@@ -59,7 +60,17 @@ impl Lane {
 
     /// It holds storage.
     pub(crate) fn stores(&self) -> bool {
-        self.slot.is_some_and(|(_, held)| held.get(Dimension::Storage) > 0)
+        self.slot.is_some_and(|(_, storage)| storage > 0)
+    }
+
+    /// Of a root: what its first attempt takes with it.
+    pub(crate) fn slot_need(&self) -> Option<Amounts> {
+        self.slot.is_none().then(|| slot(self.storage))
+    }
+
+    /// Of a root: where what is held.
+    pub(crate) fn held(&self) -> Option<(Place, Amounts)> {
+        self.slot.map(|(at, storage)| (at, slot(storage)))
     }
 
     /// Nothing would be lost by forgetting it.

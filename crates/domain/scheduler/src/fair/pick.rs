@@ -60,7 +60,7 @@ impl FairShare {
             let contended = self.branches.get(at)?.common.contended;
             bound |= contended;
             needed |= mask & contended;
-            match entry.child {
+            match entry.child() {
                 Child::Queue(_) => return Some(entry.head),
                 Child::Node(child) => {
                     // Among tenants they are in the entries; below, all have those of their tenant.

@@ -39,7 +39,7 @@ impl FairShare {
     fn first_waiting(&self, batch: &Batch, now: Timestamp) -> Option<(AttemptKey, Why)> {
         let first = batch.first.key;
         let last = NodeIx(first.node.0.saturating_add(batch.count.checked_sub(1)?));
-        let mut tasks = self.tasks.range(first..=AttemptKey { node: last, ..first });
+        let mut tasks = self.tasks.range(self.lanes.find(first.workflow)?, first.node..=last);
         let waits = tasks.find(|task| matches!(task.state, State::Waiting(..)))?;
         Some((waits.key, self.why(waits.key, now)?))
     }

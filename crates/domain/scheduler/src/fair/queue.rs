@@ -2,6 +2,7 @@
 
 use flowforge_model::time::Timestamp;
 use flowforge_quota::Place;
+use smallvec::SmallVec;
 
 use super::indexed::leading;
 use super::lane::LaneIx;
@@ -26,10 +27,8 @@ pub(crate) struct Queue {
     pub(crate) slot: u32,
     /// Where it stands among those that may start, if its first task may.
     pub(crate) seat: Option<Seat>,
-    /// The front of the claim that its first task has.
-    pub(crate) claim: Option<Place>,
-    /// A heap; tasks know where they are in it.
-    tasks: Vec<TaskIx>,
+    /// A heap; tasks know where they are in it. Most queues hold a few: those need no room of their own.
+    tasks: SmallVec<[TaskIx; 4]>,
 }
 
 /// Where a queue was put.
@@ -47,7 +46,7 @@ impl Queue {
         (class, base): (ClassIx, i32),
         slot: u32,
     ) -> Self {
-        Self { lane, place, class, base, slot, seat: None, claim: None, tasks: Vec::new() }
+        Self { lane, place, class, base, slot, seat: None, tasks: SmallVec::new() }
     }
 
     pub(crate) fn first(&self) -> Option<TaskIx> {

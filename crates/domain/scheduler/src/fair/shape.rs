@@ -2,6 +2,7 @@
 //! at together.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
 use flowforge_model::quota::{Amounts, Dimension};
 
@@ -18,19 +19,20 @@ pub(crate) struct ClassIx(pub(crate) u16);
 
 /// A class and a phase: what one heap holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Kind(u16);
+pub(crate) struct Kind(NonZeroU16);
 
 impl Kind {
     pub(crate) fn new(class: ClassIx, phase: Phase) -> Self {
-        Self(class.0 * 2 + u16::from(phase == Phase::Saturated))
+        let number = class.0 * 2 + u16::from(phase == Phase::Saturated);
+        Self(NonZeroU16::MIN.saturating_add(number))
     }
 
     pub(crate) fn class(self) -> ClassIx {
-        ClassIx(self.0 / 2)
+        ClassIx((self.0.get() - 1) / 2)
     }
 
     pub(crate) fn phase(self) -> Phase {
-        if self.0.is_multiple_of(2) { Phase::Aging } else { Phase::Saturated }
+        if self.0.get().is_multiple_of(2) { Phase::Saturated } else { Phase::Aging }
     }
 }
 

@@ -18,11 +18,10 @@ impl FairShare {
         if let Some(lane) = self.lanes.get_mut(at) {
             lane.parallelism = candidate.parallelism;
         }
-        let need = lane::slot(candidate.storage);
         let root = self.lanes.root_mut(at);
         let other = root.is_some_and(|root| {
-            let other = root.slot.is_none() && root.slot_need != need;
-            root.slot_need = need;
+            let other = root.slot.is_none() && root.storage != candidate.storage;
+            root.storage = candidate.storage;
             other
         });
         if other {
@@ -47,9 +46,7 @@ impl FairShare {
         place: Place,
     ) -> (TaskIx, Task) {
         let shape = self.shapes.take(&candidate.need, Span::of(candidate.lasts));
-        let Candidate { key, since, priority, lasts, retry, template, .. } = *candidate;
-        let state = State::NEW;
-        let task = Task { key, since, priority, lasts, shape, lane, place, state, retry, template };
+        let task = Task::new(candidate, shape, lane, place);
         (self.tasks.insert(task), task)
     }
 

@@ -49,7 +49,7 @@ impl FairShare {
     /// changes nothing.
     #[must_use]
     pub fn why(&self, key: AttemptKey, now: Timestamp) -> Option<Why> {
-        let Some((at, task)) = self.tasks.find(key) else {
+        let Some((at, task)) = self.task(key) else {
             return self.why_rationed(key, self.now.max(now));
         };
         let need = self.whole_need(&task);
@@ -116,8 +116,8 @@ impl FairShare {
     pub(super) fn whole_need(&self, task: &Task) -> Amounts {
         let need = self.shapes.need(task.shape);
         let waits = matches!(task.state, State::Waiting(..));
-        let slot = self.lanes.root(task.lane).filter(|root| waits && root.slot.is_none());
-        slot.map_or(need, |root| sum(&need, &root.slot_need))
+        let slot = self.lanes.root(task.lane).filter(|_| waits).and_then(Lane::slot_need);
+        slot.map_or(need, |slot| sum(&need, &slot))
     }
 
     pub(super) fn code(&self, waiter: &Waiter) -> (Code, Option<Blocked>) {

@@ -33,7 +33,7 @@ impl FairShare {
                 }
             }
         }
-        let queues: BTreeSet<Place> = self.queues.iter().filter_map(|(_, of)| of.claim).collect();
+        let queues: BTreeSet<Place> = self.claims.fronts().collect();
         if queues != self.claims.iter().map(|(front, _)| front).collect() {
             faults.push(format!("queues claim {queues:?}"));
         }

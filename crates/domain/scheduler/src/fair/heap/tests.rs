@@ -8,10 +8,13 @@ use flowforge_quota::Tree;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fair::entry::Child;
+use crate::Candidate;
+use crate::fair::entry::Head;
 use crate::fair::lane::LaneIx;
+use crate::fair::points::Phase;
+use crate::fair::queue::QueueIx;
 use crate::fair::shape::Shapes;
-use crate::fair::task::{State, Task};
+use crate::fair::task::Task;
 
 proptest! {
     /// From one child to dozens and back, with ties: the first is the least, always.
@@ -26,25 +29,29 @@ proptest! {
             let workflow = WorkflowId(EntityId::DEFAULT_PROJECT.0);
             // Their keys go the other way than their slots.
             let key = AttemptKey { workflow, node: NodeIx(100 - node), number: 1 };
-            let (since, lane, state) = (Timestamp(0), LaneIx(0), State::NEW);
-            heads.push(tasks.insert(Task {
+            let candidate = Candidate {
                 key,
-                since,
                 priority: 0,
+                since: Timestamp(0),
+                parallelism: None,
+                project: EntityId::DEFAULT_PROJECT,
+                need: Amounts::ZERO,
+                root: workflow,
+                storage: 0,
                 lasts: None,
-                shape,
-                lane,
-                place,
-                state,
                 retry: false,
                 template: None,
-            }));
+            };
+            heads.push(tasks.insert(Task::new(&candidate, shape, LaneIx(0), place)));
         }
         let (mut heap, mut all) = (Heap::Empty, BTreeMap::new());
         for (slot, first) in script {
-            let entry = first.map(|first| Entry {
-                first, second: first % 2, since: Timestamp(0), base: 0,
-                head: heads[slot as usize], shape, child: Child::Node(place),
+            let entry = first.map(|first| {
+                let (task, since) = (heads[slot as usize], Timestamp(0));
+                let head = Head { task, base: 0, since, shape, phase: Phase::Aging };
+                let mut entry = Entry::of_queue(QueueIx(slot), &head);
+                (entry.first, entry.second) = (first, first % 2);
+                entry
             });
             let before = all.get(&slot).copied();
             prop_assert_eq!(heap.set(slot, entry, &tasks), before != entry);

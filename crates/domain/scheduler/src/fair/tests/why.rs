@@ -13,7 +13,7 @@ use crate::{Code, Cure, Member, Raise, Why};
 
 /// The candidate that a task was offered as.
 fn offered(fair: &FairShare, key: AttemptKey) -> Candidate {
-    let (_, task) = fair.tasks.find(key).unwrap();
+    let (_, task) = fair.task(key).unwrap();
     let (lane, root) = (fair.lanes.get(task.lane).unwrap(), fair.lanes.root(task.lane).unwrap());
     Candidate {
         key,
@@ -23,11 +23,11 @@ fn offered(fair: &FairShare, key: AttemptKey) -> Candidate {
         project: fair.tree.entity(task.place).unwrap(),
         need: fair.shapes.need(task.shape),
         root: root.id,
-        storage: root.slot_need.get(Dimension::Storage),
-        lasts: task.lasts,
+        storage: root.storage,
+        lasts: task.lasts(),
         // Its token is taken.
         retry: false,
-        template: task.template,
+        template: task.template(),
     }
 }
 
@@ -67,8 +67,8 @@ fn alone(fair: &FairShare, key: AttemptKey) -> FairShare {
 /// QINV-17 for one cure.
 fn helps(fair: &FairShare, key: AttemptKey, why: &Why, cure: &Cure) {
     let mut after = alone(fair, key);
-    let place = fair.tasks.find(key).unwrap().1.place;
-    let closed = fair.lanes.get(fair.tasks.find(key).unwrap().1.lane).unwrap().closed();
+    let place = fair.task(key).unwrap().1.place;
+    let closed = fair.lanes.get(fair.task(key).unwrap().1.lane).unwrap().closed();
     match cure {
         Cure::Raise(raises) => {
             for less in raises {
@@ -140,7 +140,7 @@ fn helps(fair: &FairShare, key: AttemptKey, why: &Why, cure: &Cure) {
 
 /// Places on all levels, from everything.
 fn ranks(fair: &FairShare, key: AttemptKey, why: &Why) -> Vec<usize> {
-    let (at, task) = fair.tasks.find(key).unwrap();
+    let (at, task) = fair.task(key).unwrap();
     let mut ranks = Vec::new();
     let mut below = None;
     for place in fair.tree.path(task.place) {
@@ -160,9 +160,9 @@ fn ranks(fair: &FairShare, key: AttemptKey, why: &Why) -> Vec<usize> {
             let mask = fair.shapes.class(bucket.kind.class()).unwrap().mask;
             for entry in bucket.heap.entries() {
                 let theirs = among(entry, mask, bucket.kind.phase());
-                let own = below.map(entry::Child::Node) == Some(entry.child);
+                let own = below.map(entry::Child::Node) == Some(entry.child());
                 if below.is_some() && !own && theirs.order(&ours, &fair.tasks).is_lt() {
-                    ahead.insert(entry.child);
+                    ahead.insert(entry.child());
                 }
             }
         }

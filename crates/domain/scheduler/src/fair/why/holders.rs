@@ -41,7 +41,7 @@ impl FairShare {
                     self.shapes.need(task.shape).get(dimension);
             }
             let root = self.lanes.root(task.lane);
-            if let Some((id, slot)) = root.and_then(|root| Some((root.id, root.slot?)))
+            if let Some((id, slot)) = root.and_then(|root| Some((root.id, root.held()?)))
                 && slot.0 == at
             {
                 uses.insert((id, true), slot.1.get(dimension));

@@ -45,11 +45,11 @@ impl FairShare {
         for bucket in buckets {
             of = of.max(bucket.heap.len());
             let entries = bucket.heap.leading(self.before(at, bucket, &ours));
-            for entry in entries.filter(|entry| entry.child != Child::Node(child)) {
+            for entry in entries.filter(|entry| entry.child() != Child::Node(child)) {
                 if ahead.len() == Why::AHEAD {
                     return (Why::AHEAD, of);
                 }
-                ahead.insert(entry.child);
+                ahead.insert(entry.child());
             }
         }
         (ahead.len(), of)
@@ -82,7 +82,7 @@ impl FairShare {
         let buckets = self.branches.get(at).into_iter().flat_map(|branch| &branch.buckets);
         let queues = buckets.flat_map(|bucket| {
             bucket.heap.leading(self.before(at, bucket, &ours)).filter_map(move |entry| match entry
-                .child
+                .child()
             {
                 Child::Queue(queue) => {
                     Some((queue, self.shapes.class(bucket.kind.class()).map_or(0, |of| of.mask)))

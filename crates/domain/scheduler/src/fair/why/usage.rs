@@ -59,7 +59,8 @@ impl FairShare {
     #[must_use]
     pub fn waiting_of(&self, workflow: WorkflowId) -> Vec<AttemptKey> {
         let key = |node, number| AttemptKey { workflow, node: NodeIx(node), number };
-        let all = self.tasks.range(key(0, 0)..=key(u32::MAX, u32::MAX));
+        let lane = self.lanes.find(workflow).into_iter();
+        let all = lane.flat_map(|lane| self.tasks.range(lane, NodeIx(0)..=NodeIx(u32::MAX)));
         let waits = all.filter(|task| matches!(task.state, State::Waiting(..)));
         let mut keys: Vec<AttemptKey> = waits.map(|task| task.key).take(ATTEMPTS).collect();
         let whole = || key(0, 0)..=key(u32::MAX, u32::MAX);
