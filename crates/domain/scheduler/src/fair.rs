@@ -88,7 +88,9 @@ impl Default for Settings {
 ///   claims what becomes free there and on the way to it, if that could be taken by smaller ones:
 ///   until it starts, others start there only if they fit beside it, or are sure to have ended by when
 ///   there is room for it at the latest. At most one claims at an entity. So it starts at the latest when
-///   all that ran there when the claim began has ended, unless above there is too little room.
+///   all that ran there when the claim began has ended, unless above there is too little room. What all share
+///   is also claimed by the first in line of a tenant that others come before; those are not held back by it, and
+///   it starts when its tenant uses less than they do, or they take no more.
 /// - P grows with waiting: exactly, at every instant, at no cost for those who wait.
 /// - A workflow that starts its first attempt takes a workflow slot and its storage in the same
 ///   decision, and keeps them until [`FairShare::end_workflow`] or [`FairShare::idle`].

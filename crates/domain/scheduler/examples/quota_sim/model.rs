@@ -179,15 +179,40 @@ impl Model {
         !full && !self.gated.contains(&of)
     }
 
-    fn may_start(&self) -> Vec<&Candidate> {
+    /// Those that may start; with a time also those that may because their tenant comes before the one for which
+    /// something of the installation is kept.
+    fn may_start(&self, now: Option<Timestamp>) -> Vec<&Candidate> {
         let waiting = self.tasks.values().filter(|(_, state)| *state == State::Waiting);
         let free = waiting.map(|(candidate, _)| candidate).filter(|c| self.free(c));
         let room = |c: &&Candidate| {
             let need = self.need(c);
             let path = self.path(c.project);
-            path.iter().all(|at| self.fits(*at, &need) && self.fits(*at, &self.beside(*at, c)))
+            let before = now.is_some_and(|now| self.before(c, now));
+            path.iter().all(|at| {
+                self.fits(*at, &need)
+                    && (before && at.is_none() || self.fits(*at, &self.beside(*at, c)))
+            })
         };
         free.filter(room).collect()
+    }
+
+    /// The tenant of a task may come before the one that claims what the installation has. Where several
+    /// dimensions count, shares are not worked out here, and any other tenant may.
+    fn before(&self, task: &Candidate, now: Timestamp) -> bool {
+        let tenant = |c: &Candidate| self.path(c.project).iter().rev().nth(1).copied().flatten();
+        let mut claims = self.claims.iter().filter(|claim| claim.path.contains(&None));
+        let claimant = claims.next().and_then(|claim| self.tasks.get(&claim.key));
+        let Some((claimant, _)) = claimant else { return false };
+        let (ours, theirs) = (tenant(task), tenant(claimant));
+        let (Some(us), Some(them)) = (ours, theirs) else { return false };
+        // Another of its tasks may be the one that comes before.
+        let waiting = self.tasks.values().filter(|(_, state)| *state == State::Waiting);
+        let mut mine = waiting.map(|(c, _)| c).filter(|c| tenant(c) == ours && self.free(c));
+        us != them
+            && (!self.only_pods
+                || mine.any(|c| {
+                    self.key(us, None, c, now) <= self.key(them, None, claimant, now) + 1e-9
+                }))
     }
 
     /// Who claims waits for long enough, and no two of them keep anything at the same place.
@@ -271,12 +296,15 @@ impl Model {
 
     /// Judges what was admitted: `None` is nothing.
     pub(crate) fn judge(&self, admitted: Option<AttemptKey>, now: Timestamp) -> Result<(), String> {
-        let able = self.may_start();
         let Some(key) = admitted else {
             // QINV-8.
-            return able.first().map_or(Ok(()), |one| Err(format!("{:?} could start", one.key)));
+            return self
+                .may_start(None)
+                .first()
+                .map_or(Ok(()), |one| Err(format!("{:?} could start", one.key)));
         };
         // QINV-1.
+        let able = self.may_start(Some(now));
         let Some(ours) = able.iter().find(|candidate| candidate.key == key) else {
             return Err(format!("{key:?} may not start"));
         };

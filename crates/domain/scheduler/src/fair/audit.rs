@@ -52,7 +52,9 @@ impl FairShare {
         // QINV-8, where no class holds more than one need.
         let fits = |head: &Head| {
             let place = self.tasks.get(head.task).map(|task| task.place);
-            place.is_some_and(|at| self.tree.path(at).all(|at| self.audit_room(at, head, true)))
+            place.is_some_and(|at| {
+                self.tree.path(at).all(|at| self.audit_room(at, head, Some(head.task)))
+            })
         };
         if pick.is_none() && self.shapes.exact() {
             let idle = live.values().filter(|(_, head)| fits(head));
@@ -180,7 +182,7 @@ impl FairShare {
                 let entries = below.get(&kind).into_iter().flatten();
                 let first = entries.min_by(|a, b| a.order(b, &self.tasks));
                 let head = first.map(|entry| entry.as_head(kind.phase()));
-                let head = head.filter(|head| self.audit_room(*child, head, false));
+                let head = head.filter(|head| self.audit_room(*child, head, None));
                 let claims = claims.filter(|(of, _)| *of == kind).map(|(_, head)| head);
                 if let Some(head) = claims.or(head) {
                     let entry = self.entry(*child, &head);
@@ -221,8 +223,8 @@ impl FairShare {
         for bucket in &branch.buckets {
             let mut ours = bucket.heap.entries();
             let mut theirs = level.get(&bucket.kind).cloned().unwrap_or_default();
-            ours.sort_by_key(|entry| entry.child());
-            theirs.sort_by_key(|entry| entry.child());
+            ours.sort_by_key(Entry::child);
+            theirs.sort_by_key(Entry::child);
             // QINV-7.
             if ours != theirs || !bucket.heap.sound(&self.tasks) {
                 faults.push(format!("{at:?} {:?}: {ours:?}, not {theirs:?}", bucket.kind));
@@ -261,12 +263,20 @@ impl FairShare {
     fn slow_pick(&self, levels: &BTreeMap<Place, Level>) -> Option<TaskIx> {
         let (mut at, mut path) = (Place::ROOT, Vec::new());
         let mut same: Vec<(u8, u8)> = Vec::new();
+        // Whose claim on the installation keeps nothing from a tenant that comes before.
+        let (turn, mut passed) = (self.turn(), None);
+        let claimant = self.kept(Place::ROOT).map(|claim| claim.task);
         loop {
+            let root = at == Place::ROOT;
+            let before = |entry: &Entry| {
+                let turn = turn.as_ref().filter(|_| root)?;
+                claimant.filter(|_| turn.follows(entry, &self.tasks))
+            };
             path.push(at);
             let tenant = path.get(1).copied();
             let bound = |mask: u8| same.iter().all(|(bound, needed)| mask & bound == *needed);
             if let Some((kind, head)) = self.audit_claimant(at)
-                && path.iter().all(|of| self.audit_room(*of, &head, true))
+                && path.iter().all(|of| self.audit_room(*of, &head, Some(head.task)))
                 && bound(self.shapes.class(kind.class())?.mask)
             {
                 return Some(head.task);
@@ -278,12 +288,15 @@ impl FairShare {
                 let first = entries.iter().min_by(|a, b| a.order(b, &self.tasks));
                 let Some(entry) = first else { continue };
                 let head = entry.as_head(kind.phase());
-                if path.iter().all(|of| self.audit_room(*of, &head, false)) && bound(mask) {
-                    let common = kind.phase().common(self.now);
-                    all.push((mask, entry.among(common, penalty, self.settings.precedence)));
+                let common = kind.phase().common(self.now);
+                let entry = entry.among(common, penalty, self.settings.precedence);
+                let whom = before(&entry).or(passed);
+                if path.iter().all(|of| self.audit_room(*of, &head, whom)) && bound(mask) {
+                    all.push((mask, entry));
                 }
             }
             let (mask, best) = all.into_iter().min_by(|a, b| a.1.order(&b.1, &self.tasks))?;
+            passed = passed.or(before(&best));
             let contended = self.branches.get(at)?.common.contended;
             same.push((contended, mask & contended));
             match best.child() {

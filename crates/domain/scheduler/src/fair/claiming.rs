@@ -5,9 +5,9 @@ use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::Place;
 
 use super::FairShare;
-use super::claims::Claim;
+use super::claims::{Claim, Turn};
 use super::climb::sum;
-use super::entry::Head;
+use super::entry::{Entry, Head};
 use super::queue::QueueIx;
 use super::room::lasting;
 use super::shape::{Kind, ShapeIx};
@@ -75,16 +75,20 @@ impl FairShare {
     }
 
     /// Lets the one claim a place that is first in line there for something contended, has waited for
-    /// long enough, and has room everywhere below; of several the earliest.
+    /// long enough, and has room everywhere below; of several the earliest. For the installation it may be the
+    /// first in line of any tenant: one that comes before has not waited for as long.
     fn look_at(&mut self, at: Place) {
         let contended = self.branches.get(at).map_or(0, |branch| branch.own_contended);
         let bits = (0..Dimension::COUNT).map(|bit| 1 << bit).filter(|bit| contended & bit != 0);
-        let firsts = bits.filter_map(|bit| self.first_to_claim(at, bit));
-        let old = firsts.filter(|task| {
+        let old = |task: &TaskIx| {
             let since = self.tasks.get(*task).map(|task| task.since);
             since.is_some_and(|since| since.plus(self.settings.claim_after) <= self.now)
-        });
-        let claims = old.filter_map(|task| self.claim_of(at, task));
+        };
+        let first = |bit| match at {
+            Place::ROOT => self.first_of_tenants(bit, old),
+            _ => self.first_to_claim(at, bit).filter(old),
+        };
+        let claims = bits.filter_map(first).filter_map(|task| self.claim_of(at, task));
         let earliest = claims.min_by_key(|claim| self.tasks.rank(claim.task));
         let Some(claim) = earliest else { return };
         let before = claim.path.iter().find_map(|at| self.branches.get(*at)?.claimed);
@@ -111,7 +115,7 @@ impl FairShare {
         let passed = short.0.iter().zip(need.0).any(|(short, need)| *short > 0 && need > 1);
         let waits = passed && self.may_ever(&path, &need);
         waits.then(|| {
-            let Foreseen { by, passes, until } = self.foreseen(at, &need);
+            let Foreseen { by, passes, until } = self.foreseen(at, task, &need);
             Claim { task, since, need, path, by, passes, until }
         })
     }
@@ -122,9 +126,11 @@ impl FairShare {
     }
 
     /// When there is room for a need at a place by the limits of what runs below it, and for how long
-    /// others may run who are not to hold that up. Costs O(what runs there).
-    fn foreseen(&self, at: Place, need: &Amounts) -> Foreseen {
-        let by = self.room_by(at, need);
+    /// others may run who are not to hold that up. Costs O(what runs there). Where others come before, nobody
+    /// knows: what they take may last.
+    fn foreseen(&self, at: Place, task: TaskIx, need: &Amounts) -> Foreseen {
+        let before = at == Place::ROOT && self.anybody_before(task);
+        let by = if before { None } else { self.room_by(at, need) };
         // Until the next look nobody asks again what time it is.
         let until = self.now.plus(self.pause());
         let left = by.map_or(0, |by| by.0.saturating_sub(until.0));
@@ -222,7 +228,7 @@ impl FairShare {
 
     fn foresee(&mut self, front: Place) {
         let Some(claim) = self.claims.at(front) else { return };
-        let Foreseen { by, passes, until } = self.foreseen(front, &claim.need);
+        let Foreseen { by, passes, until } = self.foreseen(front, claim.task, &claim.need);
         let from = claim.path.first().copied().unwrap_or(front);
         if let Some(claim) = self.claims.at_mut(front) {
             (claim.by, claim.passes, claim.until) = (by, passes, until);
@@ -279,6 +285,40 @@ impl FairShare {
     pub(crate) fn kept(&self, at: Place) -> Option<&Claim> {
         let front = self.branches.get(at)?.claimed?;
         self.claims.at(front)
+    }
+
+    /// Where the task stands that claims what the installation shares, which other tenants come before: those
+    /// use less than their share, and what is kept is not kept from them. Below the installation a claim is kept
+    /// from all: there only the first in line claims, and whether anybody comes before changes with the time.
+    pub(crate) fn turn(&self) -> Option<Turn> {
+        self.turn_of(self.kept(Place::ROOT)?.task)
+    }
+
+    fn turn_of(&self, task: TaskIx) -> Option<Turn> {
+        let tenant = self.tenant(self.tasks.get(task)?.place)?;
+        Some(Turn { tenant, entry: self.stands(tenant, task)? })
+    }
+
+    /// A tenant that comes before this task has something to start.
+    fn anybody_before(&self, task: TaskIx) -> bool {
+        let root = self.branches.get(Place::ROOT);
+        root.zip(self.turn_of(task)).is_some_and(|(root, turn)| {
+            root.buckets.iter().any(|bucket| {
+                let common = bucket.kind.phase().common(self.now);
+                let entry = bucket.heap.first();
+                entry.is_some_and(|entry| {
+                    let entry = entry.among(common, 0, self.settings.precedence);
+                    turn.follows(&entry, &self.tasks)
+                })
+            })
+        })
+    }
+
+    /// Where a tenant stands among the others with a task.
+    pub(crate) fn stands(&self, tenant: Place, task: TaskIx) -> Option<Entry> {
+        let (kind, head) = self.head_of(task)?;
+        let entry = self.entry(tenant, &head);
+        Some(entry.among(kind.phase().common(self.now), 0, self.settings.precedence))
     }
 
     /// The task that claims up to a place, if there is room for it on the way there.

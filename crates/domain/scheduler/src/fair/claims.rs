@@ -6,9 +6,10 @@ use flowforge_model::quota::Amounts;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::Place;
 
+use super::entry::{Child, Entry};
 use super::queue::QueueIx;
 use super::span::Span;
-use super::task::TaskIx;
+use super::task::{TaskIx, Tasks};
 
 /// Of one task, from its project up to its front.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,20 @@ pub(crate) struct Claim {
     pub(crate) passes: Span,
     /// When that is to be looked at again.
     pub(crate) until: Timestamp,
+}
+
+/// Where the task that claims what all share stands among the tenants.
+#[derive(Clone, Debug)]
+pub(crate) struct Turn {
+    pub(crate) tenant: Place,
+    pub(crate) entry: Entry,
+}
+
+impl Turn {
+    /// It is another tenant's turn before.
+    pub(crate) fn follows(&self, other: &Entry, tasks: &Tasks) -> bool {
+        other.child() != Child::Node(self.tenant) && other.order(&self.entry, tasks).is_lt()
+    }
 }
 
 /// No two claims have a place in common: so none ever waits for another at a place of its own.

@@ -1,5 +1,7 @@
 //! Who is next.
 
+use std::collections::BTreeMap;
+
 use flowforge_model::id::EntityId;
 use flowforge_model::quota::Amounts;
 use flowforge_quota::Place;
@@ -8,12 +10,17 @@ use super::FairShare;
 use super::climb::Penalties;
 use super::entry::{Child, Entry};
 use super::room::Room;
+use super::shape::Shape;
 use super::task::TaskIx;
+
+/// So many tenants are asked at one look who of theirs is first in line: asking one costs some microseconds.
+const TENANTS: usize = 1_000;
 
 impl FairShare {
     /// The task that is next: from the installation down, at each level the child that goes first
     /// among those with something that fits what is left on all levels above. Who claims up to a level
-    /// goes first there, and others only beside what is kept for it, or where they are soon out of its way.
+    /// goes first there, and others only beside what is kept for it, or where they are soon out of its way;
+    /// for the installation also tenants that come before it ([`FairShare::turn`]).
     ///
     /// A child goes first because of what some class of tasks needs. Further down it may start
     /// something else only if that needs the same of what is contended here: otherwise it would take
@@ -37,6 +44,42 @@ impl FairShare {
         self.descend(at, false, most, (wanted, wanted))
     }
 
+    /// The same for the installation, among those that are first in line at their tenants and `wanted`.
+    pub(crate) fn first_of_tenants(
+        &self,
+        bit: u8,
+        wanted: impl Fn(&TaskIx) -> bool,
+    ) -> Option<TaskIx> {
+        let (mut most, limit) = (Room::new(), self.tree.limit(Place::ROOT));
+        most.narrow(&Amounts::ZERO, &limit);
+        let branch = self.branches.get(Place::ROOT)?;
+        let contended = branch.common.contended;
+        let mut tenants: BTreeMap<Child, (u8, Entry)> = BTreeMap::new();
+        for bucket in &branch.buckets {
+            let common = bucket.kind.phase().common(self.now);
+            for entry in bucket.heap.entries() {
+                let fits = self.shapes.get(entry.shape).filter(|shape| most.fits(shape));
+                let Some(mask) = fits.map(|shape| shape.mask).filter(|mask| mask & bit != 0) else {
+                    continue;
+                };
+                let entry = entry.among(common, 0, self.settings.precedence);
+                let first = tenants.entry(entry.child()).or_insert((mask, entry));
+                if entry.order(&first.1, &self.tasks).is_lt() {
+                    *first = (mask, entry);
+                }
+            }
+        }
+        let mut tenants: Vec<(u8, Entry)> = tenants.into_values().collect();
+        tenants.sort_unstable_by(|a, b| a.1.order(&b.1, &self.tasks));
+        tenants.into_iter().take(TENANTS).find_map(|(mask, entry)| {
+            let Child::Node(tenant) = entry.child() else { return None };
+            let mut most = most.clone();
+            most.narrow(&Amounts::ZERO, &self.tree.limit(tenant));
+            let (bound, needed) = (bit | contended, bit | mask & contended);
+            self.descend(tenant, false, most, (bound, needed)).filter(&wanted)
+        })
+    }
+
     /// From a place down, among those whose needs have of the dimensions `bound` just `needed`.
     fn descend(&self, from: Place, limited: bool, mut room: Room, of: (u8, u8)) -> Option<TaskIx> {
         let (mut bound, mut needed) = of;
@@ -44,6 +87,7 @@ impl FairShare {
         let mut penalties = tenant.map_or_else(Penalties::default, |at| self.penalties(at));
         let mut at = from;
         loop {
+            let mut before = None;
             if limited {
                 let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
                 room.narrow(&used, &limit);
@@ -53,10 +97,21 @@ impl FairShare {
                     return Some(task);
                 }
                 if let Some(claim) = self.kept(at) {
+                    before =
+                        self.turn().filter(|_| at == Place::ROOT).map(|turn| (turn, room.clone()));
                     room.keep(claim, &used, &limit);
                 }
             }
-            let (mask, entry) = self.best(at, &penalties, &room, (bound, needed))?;
+            let fits = |entry: &Entry, shape: &Shape| {
+                let mut before = before.iter();
+                room.fits(shape)
+                    || before
+                        .any(|(turn, room)| room.fits(shape) && turn.follows(entry, &self.tasks))
+            };
+            let (mask, entry) = self.best(at, &penalties, fits, (bound, needed))?;
+            if let Some((_, open)) = before.filter(|(turn, _)| turn.follows(&entry, &self.tasks)) {
+                room = open;
+            }
             let contended = self.branches.get(at)?.common.contended;
             bound |= contended;
             needed |= mask & contended;
@@ -95,7 +150,7 @@ impl FairShare {
         &self,
         at: Place,
         penalties: &Penalties,
-        room: &Room,
+        fits: impl Fn(&Entry, &Shape) -> bool,
         (bound, needed): (u8, u8),
     ) -> Option<(u8, Entry)> {
         let mut best: Option<(u8, Entry)> = None;
@@ -103,11 +158,14 @@ impl FairShare {
             let Some(entry) = bucket.heap.first() else { continue };
             let Some(shape) = self.shapes.get(entry.shape) else { continue };
             let mask = shape.mask;
-            if mask & bound != needed || !room.fits(shape) {
+            if mask & bound != needed {
                 continue;
             }
             let common = bucket.kind.phase().common(self.now);
             let entry = entry.among(common, penalties.of(mask), self.settings.precedence);
+            if !fits(&entry, shape) {
+                continue;
+            }
             let first = |other: &Entry| entry.order(other, &self.tasks).is_lt();
             if best.as_ref().is_none_or(|(_, other)| first(other)) {
                 best = Some((mask, entry));

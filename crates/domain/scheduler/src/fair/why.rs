@@ -172,12 +172,19 @@ impl FairShare {
     fn ahead_by_claim(&self, waiter: &Waiter) -> Option<(Place, &Claim)> {
         let own = self.front_of(waiter.at);
         let span = self.shapes.span(waiter.task.shape);
-        self.behind(waiter.task.place, (&waiter.need, span), own).or_else(|| {
+        let behind = self.behind(waiter.task.place, (&waiter.need, span), own);
+        behind.filter(|(front, _)| *front != Place::ROOT || !self.precedes(waiter)).or_else(|| {
             let next = waiter.next.filter(|next| *next != waiter.at)?;
             let front = self.front_of(next)?;
             let front = self.tree.path(waiter.task.place).find(|at| *at == front)?;
             Some((front, self.claims.at(front)?))
         })
+    }
+
+    /// Its tenant comes before the one for which something of the installation is kept.
+    fn precedes(&self, waiter: &Waiter) -> bool {
+        let entry = self.tenant(waiter.task.place).and_then(|at| self.stands(at, waiter.at));
+        self.turn().zip(entry).is_some_and(|(turn, entry)| turn.follows(&entry, &self.tasks))
     }
 
     fn lane_of(&self, at: LaneIx, is: impl Fn(&Lane) -> bool) -> bool {

@@ -10,6 +10,7 @@ use super::super::claims::Claim;
 use super::super::entry::Head;
 use super::super::room::lasting;
 use super::super::shape::Kind;
+use super::super::task::TaskIx;
 
 impl FairShare {
     pub(super) fn audit_claims(&self, faults: &mut Vec<String>) {
@@ -49,12 +50,11 @@ impl FairShare {
         }
     }
 
-    /// Whether there is room at one place for a task, beside what is kept there; unless that is its
-    /// `own`.
-    pub(super) fn audit_room(&self, at: Place, head: &Head, own: bool) -> bool {
+    /// Whether there is room at one place for a task, beside what is kept there for others than `whom`.
+    pub(super) fn audit_room(&self, at: Place, head: &Head, whom: Option<TaskIx>) -> bool {
         let need = self.shapes.need(head.shape);
         let kept = self.claims.iter().find(|(_, claim)| claim.path.contains(&at));
-        let kept = kept.filter(|(_, claim)| !own || claim.task != head.task);
+        let kept = kept.filter(|(_, claim)| whom != Some(claim.task));
         let passes = |claim: &Claim| self.shapes.span(head.shape) <= claim.passes;
         let kept = kept.map_or(Amounts::ZERO, |(_, claim)| {
             if passes(claim) { lasting(&claim.need) } else { claim.need }
@@ -69,6 +69,10 @@ impl FairShare {
     pub(super) fn audit_claimant(&self, at: Place) -> Option<(Kind, Head)> {
         let (_, claim) = self.claims.iter().find(|(front, _)| *front == at)?;
         let (kind, head) = self.head_of(claim.task)?;
-        claim.path.iter().all(|at| self.audit_room(*at, &head, true)).then_some((kind, head))
+        claim
+            .path
+            .iter()
+            .all(|at| self.audit_room(*at, &head, Some(head.task)))
+            .then_some((kind, head))
     }
 }
