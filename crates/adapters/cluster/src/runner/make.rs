@@ -80,15 +80,6 @@ impl Desk {
         let project = self.ports.projects.project(order.project).await.map_err(later)?;
         let gone = || Answer::Never(not_possible("its project is not there any more"));
         let project = project.ok_or_else(gone)?;
-        let placement = self.placement((order, member), &project);
-        let built = crate::pod::build(order, &placement, self.now()).map_err(Answer::Never)?;
-        let claims = claims::build(order, &placement).map_err(Answer::Never)?;
-        #[cfg(test)]
-        let built = {
-            let mut built = built;
-            (self.dress)(&mut built);
-            built
-        };
         let client = &self.cluster.client;
         self.namespaces.ensure(client, &self.config, (order.project, &project)).await?;
         tokio::select! {
@@ -97,11 +88,31 @@ impl Desk {
                 return Err(later("given up".to_owned()));
             }
         }
+        // Thousands may wait for a turn: what is built has room of its own, and only now.
+        Box::pin(self.create((order, member), &project, given_up)).await
+    }
+
+    async fn create(
+        &self,
+        (order, member): (&WorkOrder, Option<u32>),
+        project: &Project,
+        given_up: &watch::Receiver<bool>,
+    ) -> Result<Pod, Answer> {
+        let placement = self.placement((order, member), project);
+        let built = crate::pod::build(order, &placement, self.now()).map_err(Answer::Never)?;
+        let claims = claims::build(order, &placement).map_err(Answer::Never)?;
+        #[cfg(test)]
+        let built = {
+            let mut built = built;
+            (self.dress)(&mut built);
+            built
+        };
         for claim in &claims {
             claims::make(&self.cluster, claim).await?;
         }
         if *given_up.borrow() {
-            return Err(later("given up".to_owned()));
+            let why = "given up".to_owned();
+            return Err(Answer::Again(Again { why, pause: None, unknown: false, ill: false }));
         }
         let api = self.pods(&placement.namespace);
         match timeout(PATIENCE, api.create(&PostParams::default(), &built)).await {

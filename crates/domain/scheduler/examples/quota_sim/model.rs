@@ -304,10 +304,12 @@ impl Model {
                 .map_or(Ok(()), |one| Err(format!("{:?} could start", one.key)));
         };
         // QINV-1.
-        let able = self.may_start(Some(now));
-        let Some(ours) = able.iter().find(|candidate| candidate.key == key) else {
+        let perhaps = self.may_start(Some(now));
+        let Some(ours) = perhaps.iter().find(|candidate| candidate.key == key) else {
             return Err(format!("{key:?} may not start"));
         };
+        // Others are those that may start in any case.
+        let able = self.may_start(None);
         // QINV-9: in a project the highest priority, then the earliest, then the least key.
         let rank = |c: &Candidate| (c.since, c.key);
         let before = |other: &&&Candidate| {
@@ -324,14 +326,14 @@ impl Model {
             }
         }
         let path = claims.map_or(&[][..], |claim| &claim.path);
-        if self.only_pods { self.judge_share(ours, &able, (path, now)) } else { Ok(()) }
+        if self.only_pods { self.judge_share(ours, (&able, &perhaps), (path, now)) } else { Ok(()) }
     }
 
     /// On each level the child goes first with the least share over 2^(P/32), by its best task.
     fn judge_share(
         &self,
         ours: &Candidate,
-        able: &[&Candidate],
+        (able, perhaps): (&[&Candidate], &[&Candidate]),
         (claimed, now): (&[Option<EntityId>], Timestamp),
     ) -> Result<(), String> {
         let mut path = self.path(ours.project);
@@ -343,7 +345,7 @@ impl Model {
             }
             let below = |c: &&&Candidate, at| self.path(c.project).contains(&Some(at));
             let mut siblings = self.entities.values().filter(|other| other.parent == above);
-            let mine = able.iter().filter(|c| below(c, child));
+            let mine = perhaps.iter().filter(|c| below(c, child));
             // Whoever of mine is best may be anybody: at least as good as ours is what must hold.
             let best = mine.map(|c| self.key(child, above, c, now)).fold(f64::INFINITY, f64::min);
             let first = siblings.find_map(|other| {

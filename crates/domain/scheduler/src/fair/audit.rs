@@ -276,7 +276,10 @@ impl FairShare {
             let tenant = path.get(1).copied();
             let bound = |mask: u8| same.iter().all(|(bound, needed)| mask & bound == *needed);
             if let Some((kind, head)) = self.audit_claimant(at)
-                && path.iter().all(|of| self.audit_room(*of, &head, Some(head.task)))
+                && path.iter().all(|of| {
+                    let whom = passed.filter(|_| *of == Place::ROOT).or(Some(head.task));
+                    self.audit_room(*of, &head, whom)
+                })
                 && bound(self.shapes.class(kind.class())?.mask)
             {
                 return Some(head.task);
@@ -285,14 +288,20 @@ impl FairShare {
             for (kind, entries) in levels.get(&at)? {
                 let mask = self.shapes.class(kind.class())?.mask;
                 let penalty = tenant.map_or(0, |tenant| self.penalties(tenant).of(mask));
-                let first = entries.iter().min_by(|a, b| a.order(b, &self.tasks));
-                let Some(entry) = first else { continue };
-                let head = entry.as_head(kind.phase());
-                let common = kind.phase().common(self.now);
-                let entry = entry.among(common, penalty, self.settings.precedence);
-                let whom = before(&entry).or(passed);
-                if path.iter().all(|of| self.audit_room(*of, &head, whom)) && bound(mask) {
-                    all.push((mask, entry));
+                let least = |entries: &mut dyn Iterator<Item = &Entry>| {
+                    entries.min_by(|a, b| a.order(b, &self.tasks)).copied()
+                };
+                let claims = turn.as_ref().filter(|_| root).map(|turn| Child::Node(turn.tenant));
+                let mut others = entries.iter().filter(|entry| Some(entry.child()) != claims);
+                for entry in [least(&mut entries.iter()), least(&mut others)].into_iter().flatten()
+                {
+                    let head = entry.as_head(kind.phase());
+                    let common = kind.phase().common(self.now);
+                    let entry = entry.among(common, penalty, self.settings.precedence);
+                    let whom = before(&entry).or(passed);
+                    if path.iter().all(|of| self.audit_room(*of, &head, whom)) && bound(mask) {
+                        all.push((mask, entry));
+                    }
                 }
             }
             let (mask, best) = all.into_iter().min_by(|a, b| a.1.order(&b.1, &self.tasks))?;

@@ -80,13 +80,12 @@ impl FairShare {
     fn look_at(&mut self, at: Place) {
         let contended = self.branches.get(at).map_or(0, |branch| branch.own_contended);
         let bits = (0..Dimension::COUNT).map(|bit| 1 << bit).filter(|bit| contended & bit != 0);
-        let old = |task: &TaskIx| {
-            let since = self.tasks.get(*task).map(|task| task.since);
-            since.is_some_and(|since| since.plus(self.settings.claim_after) <= self.now)
-        };
+        let since = Timestamp(self.now.0.saturating_sub_unsigned(self.settings.claim_after.0));
         let first = |bit| match at {
-            Place::ROOT => self.first_of_tenants(bit, old),
-            _ => self.first_to_claim(at, bit).filter(old),
+            Place::ROOT => self.first_of_tenants(bit, since),
+            _ => self
+                .first_to_claim(at, bit)
+                .filter(|first| self.tasks.get(*first).is_some_and(|task| task.since <= since)),
         };
         let claims = bits.filter_map(first).filter_map(|task| self.claim_of(at, task));
         let earliest = claims.min_by_key(|claim| self.tasks.rank(claim.task));
@@ -305,8 +304,8 @@ impl FairShare {
         root.zip(self.turn_of(task)).is_some_and(|(root, turn)| {
             root.buckets.iter().any(|bucket| {
                 let common = bucket.kind.phase().common(self.now);
-                let entry = bucket.heap.first();
-                entry.is_some_and(|entry| {
+                let firsts = [bucket.heap.first(), bucket.heap.second(&self.tasks)];
+                firsts.into_iter().flatten().any(|entry| {
                     let entry = entry.among(common, 0, self.settings.precedence);
                     turn.follows(&entry, &self.tasks)
                 })

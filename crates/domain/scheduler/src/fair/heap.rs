@@ -36,6 +36,17 @@ impl Heap {
         }
     }
 
+    /// The one after the first.
+    pub(crate) fn second(&self, tasks: &Tasks) -> Option<&Entry> {
+        match self {
+            Self::Empty | Self::One(_) => None,
+            Self::Few(items) => {
+                items.iter().skip(1).map(|item| &item.entry).min_by(|a, b| a.order(b, tasks))
+            }
+            Self::Many(items) => items.second(tasks),
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Empty => 0,

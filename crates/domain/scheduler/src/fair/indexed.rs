@@ -35,6 +35,12 @@ impl Indexed {
         self.order.first().and_then(|(_, item)| self.entry(*item))
     }
 
+    /// One of the children of the first.
+    pub(crate) fn second(&self, tasks: &Tasks) -> Option<&Entry> {
+        let below = self.order.iter().skip(1).take(ARITY);
+        below.filter_map(|(_, item)| self.entry(*item)).min_by(|a, b| a.order(b, tasks))
+    }
+
     pub(crate) fn items(&self) -> &[Item] {
         &self.items
     }

@@ -1,9 +1,10 @@
 //! Who is next.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use flowforge_model::id::EntityId;
 use flowforge_model::quota::Amounts;
+use flowforge_model::time::Timestamp;
 use flowforge_quota::Place;
 
 use super::FairShare;
@@ -14,7 +15,7 @@ use super::shape::Shape;
 use super::task::TaskIx;
 
 /// So many tenants are asked at one look who of theirs is first in line: asking one costs some microseconds.
-const TENANTS: usize = 1_000;
+const TENANTS: usize = 64;
 
 impl FairShare {
     /// The task that is next: from the installation down, at each level the child that goes first
@@ -44,40 +45,34 @@ impl FairShare {
         self.descend(at, false, most, (wanted, wanted))
     }
 
-    /// The same for the installation, among those that are first in line at their tenants and `wanted`.
-    pub(crate) fn first_of_tenants(
-        &self,
-        bit: u8,
-        wanted: impl Fn(&TaskIx) -> bool,
-    ) -> Option<TaskIx> {
+    /// The same for the installation among those that are first in line at their tenants and have waited since
+    /// an instant or longer. Costs O(tenants * classes of needs).
+    pub(crate) fn first_of_tenants(&self, bit: u8, since: Timestamp) -> Option<TaskIx> {
         let (mut most, limit) = (Room::new(), self.tree.limit(Place::ROOT));
         most.narrow(&Amounts::ZERO, &limit);
         let branch = self.branches.get(Place::ROOT)?;
-        let contended = branch.common.contended;
-        let mut tenants: BTreeMap<Child, (u8, Entry)> = BTreeMap::new();
+        let mut old: Vec<(u8, Entry)> = Vec::new();
         for bucket in &branch.buckets {
             let common = bucket.kind.phase().common(self.now);
-            for entry in bucket.heap.entries() {
+            for entry in bucket.heap.leading(|_| true).filter(|entry| entry.since <= since) {
                 let fits = self.shapes.get(entry.shape).filter(|shape| most.fits(shape));
-                let Some(mask) = fits.map(|shape| shape.mask).filter(|mask| mask & bit != 0) else {
-                    continue;
-                };
-                let entry = entry.among(common, 0, self.settings.precedence);
-                let first = tenants.entry(entry.child()).or_insert((mask, entry));
-                if entry.order(&first.1, &self.tasks).is_lt() {
-                    *first = (mask, entry);
+                if let Some(mask) = fits.map(|shape| shape.mask).filter(|mask| mask & bit != 0) {
+                    old.push((mask, entry.among(common, 0, self.settings.precedence)));
                 }
             }
         }
-        let mut tenants: Vec<(u8, Entry)> = tenants.into_values().collect();
-        tenants.sort_unstable_by(|a, b| a.1.order(&b.1, &self.tasks));
-        tenants.into_iter().take(TENANTS).find_map(|(mask, entry)| {
-            let Child::Node(tenant) = entry.child() else { return None };
-            let mut most = most.clone();
-            most.narrow(&Amounts::ZERO, &self.tree.limit(tenant));
-            let (bound, needed) = (bit | contended, bit | mask & contended);
-            self.descend(tenant, false, most, (bound, needed)).filter(&wanted)
-        })
+        old.sort_unstable_by(|a, b| a.1.order(&b.1, &self.tasks));
+        let mut asked = BTreeSet::new();
+        old.into_iter().filter(|(_, entry)| asked.insert(entry.child())).take(TENANTS).find_map(
+            |(mask, entry)| {
+                let Child::Node(tenant) = entry.child() else { return None };
+                let mut most = most.clone();
+                most.narrow(&Amounts::ZERO, &self.tree.limit(tenant));
+                let of = (bit | branch.common.contended, bit | mask & branch.common.contended);
+                let first = self.descend(tenant, false, most, of)?;
+                self.tasks.get(first).filter(|task| task.since <= since).map(|_| first)
+            },
+        )
     }
 
     /// From a place down, among those whose needs have of the dimensions `bound` just `needed`.
@@ -108,7 +103,8 @@ impl FairShare {
                     || before
                         .any(|(turn, room)| room.fits(shape) && turn.follows(entry, &self.tasks))
             };
-            let (mask, entry) = self.best(at, &penalties, fits, (bound, needed))?;
+            let tenant = before.as_ref().map(|(turn, _)| Child::Node(turn.tenant));
+            let (mask, entry) = self.best((at, tenant), &penalties, fits, (bound, needed))?;
             if let Some((_, open)) = before.filter(|(turn, _)| turn.follows(&entry, &self.tasks)) {
                 room = open;
             }
@@ -145,30 +141,35 @@ impl FairShare {
         self.tenant(at).and_then(|tenant| self.tree.entity(tenant))
     }
 
-    /// The child of a place that goes first, and what its task needs.
+    /// The child of a place that goes first, and what its task needs. Behind `other` the next is looked at, too:
+    /// what is kept is kept from its own tenant, and not from the next.
     fn best(
         &self,
-        at: Place,
+        (at, other): (Place, Option<Child>),
         penalties: &Penalties,
         fits: impl Fn(&Entry, &Shape) -> bool,
         (bound, needed): (u8, u8),
     ) -> Option<(u8, Entry)> {
         let mut best: Option<(u8, Entry)> = None;
         for bucket in &self.branches.get(at)?.buckets {
-            let Some(entry) = bucket.heap.first() else { continue };
-            let Some(shape) = self.shapes.get(entry.shape) else { continue };
-            let mask = shape.mask;
-            if mask & bound != needed {
-                continue;
-            }
-            let common = bucket.kind.phase().common(self.now);
-            let entry = entry.among(common, penalties.of(mask), self.settings.precedence);
-            if !fits(&entry, shape) {
-                continue;
-            }
-            let first = |other: &Entry| entry.order(other, &self.tasks).is_lt();
-            if best.as_ref().is_none_or(|(_, other)| first(other)) {
-                best = Some((mask, entry));
+            let first = bucket.heap.first();
+            let next = first.filter(|entry| other == Some(entry.child()));
+            let next = next.and_then(|_| bucket.heap.second(&self.tasks));
+            for entry in first.into_iter().chain(next) {
+                let Some(shape) = self.shapes.get(entry.shape) else { continue };
+                let mask = shape.mask;
+                if mask & bound != needed {
+                    continue;
+                }
+                let common = bucket.kind.phase().common(self.now);
+                let entry = entry.among(common, penalties.of(mask), self.settings.precedence);
+                if !fits(&entry, shape) {
+                    continue;
+                }
+                let first = |other: &Entry| entry.order(other, &self.tasks).is_lt();
+                if best.as_ref().is_none_or(|(_, other)| first(other)) {
+                    best = Some((mask, entry));
+                }
             }
         }
         best
