@@ -2,7 +2,7 @@
 
 use flowforge_model::object::{Action, Condition, PatchKind, Reading, Subject, may_say};
 use flowforge_model::plan::{Body, Object, OutputSource};
-use flowforge_model::text::Text;
+use flowforge_model::text::{Reference, Segment, Text};
 
 use crate::grammar;
 use crate::located::{Node, quote};
@@ -120,7 +120,7 @@ impl<'a> Doc<'a> {
         match words[..] {
             [] => Some(None),
             [kind, name] if !matches!(action, Action::Create | Action::Apply | Action::Replace) => {
-                Some(Some((self.text(kind, names)?, self.text(name, names)?)))
+                Some(Some((self.object_text(kind, names)?, self.object_text(name, names)?)))
             }
             _ => {
                 let message = "flags may only name the object of get, patch and delete";
@@ -138,11 +138,26 @@ impl<'a> Doc<'a> {
         (action, named): (Action, bool),
         names: &Names<'_, 'a>,
     ) -> Option<Text> {
-        let text = self.text(node, names)?;
+        let text = self.object_text(node, names)?;
         // One with tags is looked at when its values are known.
         if let Some(Err(why)) = text.as_plain().map(|text| judge(action, named, text)) {
             let hint = "write one object as YAML, with apiVersion, kind and metadata.name";
             self.report.error("bad_manifest", node, why, hint);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text of the object.
+    fn object_text(&self, node: &'a Node, names: &Names<'_, 'a>) -> Option<Text> {
+        let text = self.text(node, names)?;
+        let of_pod = |part: &Segment| matches!(part, Segment::Reference(Reference::PodName));
+        if let Text::Parts(parts) = &text
+            && parts.iter().any(of_pod)
+        {
+            let message = "pod.name has no value here: no pod runs a resource";
+            let hint = "name the pod, or take its name as a parameter";
+            self.report.error("unsupported", node, message, hint);
             return None;
         }
         Some(text)

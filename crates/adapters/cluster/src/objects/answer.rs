@@ -19,7 +19,7 @@ pub(super) enum No {
     /// It is not there, or its kind is not; in the words of the cluster.
     Missing(String),
     /// Its namespace is not there: it is made again.
-    NoNamespace(String),
+    Nowhere(String),
     /// Later, perhaps.
     Again(Again),
     /// Never.
@@ -46,7 +46,7 @@ pub(super) fn of_status(status: &Status) -> No {
         (409, "AlreadyExists") => No::Exists,
         // Somebody else changed it at the same time.
         (409, _) => again(false),
-        (404, _) if of_namespace() => No::NoNamespace(message),
+        (404, _) if of_namespace() => No::Nowhere(message),
         (404, _) => No::Missing(message),
         (403, _) if message.contains("exceeded quota") => again(false),
         (403, _) if message.contains("because it is being terminated") => {
@@ -61,6 +61,10 @@ pub(super) fn of_status(status: &Status) -> No {
             );
             No::Never(error(Reason::Forbidden, what))
         }
+        (403, _) if message.contains(" cannot ") => {
+            let what = "ask whoever runs the cluster to bind a role to the project's account";
+            No::Never(user(Reason::Forbidden, format!("{message}: {what}")))
+        }
         (403, _) => No::Never(user(Reason::Forbidden, message)),
         (401 | 408 | 429, _) => again(false),
         (400..=499, _) => No::Never(refused(format!("the cluster refused it: {message}"))),
@@ -74,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    fn told(code: u16, reason: &str, message: &str, details: serde_json::Value) -> String {
+    fn told(code: u16, reason: &str, message: &str, details: &serde_json::Value) -> String {
         let status = json!({
             "code": code, "reason": reason, "message": message, "details": details,
             "status": "Failure", "metadata": {},
@@ -83,7 +87,7 @@ mod tests {
             No::Never(Failure { class, reason, .. }) => format!("{class:?} {}", reason.as_str()),
             No::Again(Again { unknown, pause, .. }) => format!("again {unknown} {pause:?}"),
             No::Missing(_) => "missing".to_owned(),
-            No::NoNamespace(_) => "no namespace".to_owned(),
+            No::Nowhere(_) => "no namespace".to_owned(),
             No::Exists => "exists".to_owned(),
         }
     }
@@ -116,7 +120,7 @@ mod tests {
             (504, "Timeout", "", json!({}), "again true None"),
         ];
         for (code, reason, message, details, wanted) in rows {
-            assert_eq!(told(code, reason, message, details), wanted, "{code} {message}");
+            assert_eq!(told(code, reason, message, &details), wanted, "{code} {message}");
         }
     }
 }

@@ -156,7 +156,7 @@ impl Call<'_> {
     async fn delete(&self) -> Result<(), No> {
         let how = DeleteParams::background();
         match self.caller.ask(self.requests().delete(&self.place.name, &how)).await {
-            Ok(_) | Err(No::Missing(_) | No::NoNamespace(_)) => Ok(()),
+            Ok(_) | Err(No::Missing(_) | No::Nowhere(_)) => Ok(()),
             Err(other) => Err(other),
         }
     }

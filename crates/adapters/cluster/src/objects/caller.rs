@@ -102,9 +102,9 @@ impl<'a> Caller<'a> {
         loop {
             let again = match once().await {
                 Err(No::Again(again)) => again,
-                Err(No::NoNamespace(why)) => {
+                Err(No::Nowhere(why)) => {
                     self.desk.namespaces.forget(self.project);
-                    return Err(No::NoNamespace(why));
+                    return Err(No::Nowhere(why));
                 }
                 other => return other,
             };
@@ -125,7 +125,7 @@ impl No {
             Self::Never(failure) => failure,
             Self::Missing(why) => refused(format!("{what} is not there: {why}")),
             Self::Exists => refused(format!("{what} is there already, and not of this attempt")),
-            Self::NoNamespace(why) => error(Reason::NamespaceUnavailable, why),
+            Self::Nowhere(why) => error(Reason::NamespaceUnavailable, why),
             Self::Again(again) => error(Reason::ObjectRefused, again.why),
         }
     }

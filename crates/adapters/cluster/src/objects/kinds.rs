@@ -67,7 +67,7 @@ async fn by_kind(
     pinned_kind(client, &gvk).await.map_err(|error| match error {
         kube::Error::Discovery(DiscoveryError::MissingKind(_)) => none(),
         error => match answer::read(&error) {
-            No::Missing(_) | No::NoNamespace(_) => none(),
+            No::Missing(_) | No::Nowhere(_) => none(),
             other => other,
         },
     })

@@ -138,7 +138,7 @@ fn over(no: No) -> Result<Over, No> {
             tracing::debug!(%why, "an object is watched again");
             Ok(Over::Again)
         }
-        No::Exists | No::Missing(_) | No::NoNamespace(_) | No::Never(_) => Err(no),
+        No::Exists | No::Missing(_) | No::Nowhere(_) | No::Never(_) => Err(no),
     }
 }
 

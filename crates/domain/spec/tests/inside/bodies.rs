@@ -204,6 +204,7 @@ fn an_object_that_could_not_be_asked_for_is_refused() {
             "unsupported",
         ),
         ("resource: {action: get, flags: [pod]}", "unsupported"),
+        ("resource: {action: get, flags: [pod, '{{pod.name}}']}", "unsupported"),
         (
             "resource: {action: get, manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}', flags: [--ignore-not-found]}",
             "unsupported",

@@ -1,5 +1,5 @@
-//! Objects that tasks ask for, on a real cluster. Its kubeconfig has all rights; what a task may is what is bound to
-//! the account of its project.
+//! Objects that tasks ask for, on a real cluster, whose kubeconfig has all rights: what a task may is what is bound to
+//! the account of its project. And on one that answers as it is told.
 
 use flowforge_model::attempt::{Object, ObjectField, ObjectOutput};
 use flowforge_model::object::{Action, PatchKind};
@@ -11,6 +11,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 
 use super::real::{Real, Told};
+use super::scripted::{Scripted, list, status};
 use super::*;
 use crate::namespaces::SERVICE_ACCOUNT;
 
@@ -268,4 +269,56 @@ async fn waiting_ends_when_it_is_stopped_when_time_is_up_and_when_the_object_goe
     drop(stage.config_maps().delete("c", &DeleteParams::default()).await.expect("a delete"));
     assert_eq!(line(stage.told.report().await), "User object_failed");
     stage.end().await;
+}
+
+/// Nobody knows whether the first request was done, and the watch has no history.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_without_an_answer_makes_nothing_twice_and_each_comes_in_the_projects_name() {
+    let mut made: Vec<serde_json::Value> = Vec::new();
+    let mut watches = 0;
+    let server = Scripted::new(move |method, path, body| {
+        let job = path.contains("/jobs");
+        match method {
+            "WATCH" if job => {
+                watches += 1;
+                (200, json!({ "type": "ERROR", "object": status(410, "Expired", "old").1 }))
+            }
+            "WATCH" => (200, json!(null)),
+            "GET" if path == "/apis/batch/v1" => (
+                200,
+                json!({ "kind": "APIResourceList", "groupVersion": "batch/v1", "resources": [{
+                    "name": "jobs", "singularName": "job", "namespaced": true, "kind": "Job",
+                    "verbs": ["create", "get", "watch"] }] }),
+            ),
+            "POST" if job && made.is_empty() => {
+                made.push(body);
+                status(504, "Timeout", "who knows")
+            }
+            "POST" if job => {
+                assert_eq!(body, made[0], "the same object each time");
+                status(409, "AlreadyExists", "there is one")
+            }
+            "GET" if job => {
+                let mut job = made[0].clone();
+                job["metadata"]["uid"] = json!("u");
+                job["metadata"]["resourceVersion"] = json!("7");
+                job["status"] = json!({ "succeeded": watches });
+                (200, job)
+            }
+            "GET" => list(&[]),
+            _ => (200, body),
+        }
+    });
+    let real = Real::at(server.kubeconfig.path()).await;
+    let mut told = real.runner(Bounds::default());
+    let object = waits(asked(Action::Create, JOB), "status.succeeded > 0", "");
+    told.runner.start(real.object(gives(object, &[("n", "{.status.succeeded}")])));
+    assert_eq!(line(told.report().await), "success n=1");
+    told.close().await;
+    assert_eq!(server.count("POST", "/jobs"), 2);
+    let account = format!("system:serviceaccount:{}:flowforge-task", real.namespace());
+    for (path, name) in server.names.lock().expect("names").iter() {
+        let wanted = if path.contains("/jobs") { &*account } else { "" };
+        assert_eq!(name, wanted, "{path}");
+    }
 }
