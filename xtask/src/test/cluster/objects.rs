@@ -16,6 +16,9 @@ const NAMESPACE: &str = "flowforge-00000000-0000-7000-8000-000000000002";
 
 /// Twice: nobody has bound anything to the project's account at first.
 pub(super) fn judge(fleet: &Fleet, kubectl: &Kubectl) -> anyhow::Result<()> {
+    let unbind = ["delete", "rolebinding", "tasks", "--namespace", NAMESPACE];
+    // A cluster that stays may have that of an earlier run.
+    kubectl.read(&[&unbind[..], &["--ignore-not-found"]].concat())?;
     let refused = fleet.end_of(&fleet.submit(DOCUMENT)?)?;
     ends(&refused, "make", "FAILED", &["forbidden"])?;
     let account = format!("{NAMESPACE}:flowforge-task");
@@ -33,7 +36,8 @@ pub(super) fn judge(fleet: &Fleet, kubectl: &Kubectl) -> anyhow::Result<()> {
     let names = jobs["items"].as_array().context("jobs")?.iter();
     let names: Vec<&str> = names.filter_map(|job| job["metadata"]["name"].as_str()).collect();
     ensure!(names.iter().all(|name| name.starts_with("fails-")), "jobs are left: {names:?}");
-    kubectl.read(&["delete", "jobs", "--all", "--namespace", NAMESPACE]).map(drop)
+    kubectl.read(&["delete", "jobs", "--all", "--namespace", NAMESPACE])?;
+    kubectl.read(&unbind).map(drop)
 }
 
 /// Waits until whoever decides about rights has heard of them.
