@@ -27,7 +27,8 @@ pub(super) async fn run(
 ) -> Result<Vec<(String, String)>, Failure> {
     let conditions = Conditions {
         success: condition("successCondition", object.success.as_deref())?,
-        failure: condition("failureCondition", object.failure.as_deref())?,
+        failure: condition("failureCondition", object.failure.as_deref())?
+            .zip(object.failure.clone()),
     };
     let readings = readings(&object.outputs)?;
     let wanted = Wanted::of(order, object)?;

@@ -22,7 +22,8 @@ use crate::watch::{SESSION, SHORT, SILENCE};
 #[derive(Debug)]
 pub(super) struct Conditions {
     pub(super) success: Option<Condition>,
-    pub(super) failure: Option<Condition>,
+    /// With how it was written.
+    pub(super) failure: Option<(Condition, String)>,
 }
 
 /// What a session of a watch came to.
@@ -37,10 +38,12 @@ impl Conditions {
     /// Whether it is as it should be. Failure is looked for first; without a success to wait for, what does not
     /// fail is done, as in Argo.
     fn met(&self, place: &Place, object: &Value) -> Result<bool, Failure> {
-        if self.failure.as_ref().is_some_and(|failure| failure.any(object)) {
-            let phase = object.pointer("/status").map(ToString::to_string).unwrap_or_default();
-            let phase: String = phase.chars().take(500).collect();
-            let message = format!("{} meets its failureCondition: status {phase}", place.what);
+        if let Some((_, written)) = self.failure.as_ref().filter(|(failure, _)| failure.any(object))
+        {
+            let status = object.pointer("/status").map(ToString::to_string).unwrap_or_default();
+            let status: String = status.chars().take(500).collect();
+            let message =
+                format!("{} meets its failureCondition {written:?}: status {status}", place.what);
             return Err(user(Reason::ObjectFailed, message));
         }
         Ok(self.success.as_ref().is_none_or(|success| success.all(object)))
@@ -162,7 +165,8 @@ mod tests {
         let place = Place { path: String::new(), name: "a".into(), what: "Job a".into() };
         let of = |success: Option<&str>, failure: Option<&str>| {
             let read = |source: &str| Condition::parse(source).expect(source);
-            Conditions { success: success.map(read), failure: failure.map(read) }
+            let failure = failure.map(|source| (read(source), source.to_owned()));
+            Conditions { success: success.map(read), failure }
         };
         let object = json!({ "status": { "failed": 1, "succeeded": 1 } });
         let (one, none) = (Some("status.succeeded > 0"), Some("status.failed > 9"));
@@ -171,10 +175,10 @@ mod tests {
         assert_eq!(met(None, none), Ok(true));
         assert_eq!(met(one, none), Ok(true));
         assert_eq!(met(Some("status.succeeded > 1"), none), Ok(false));
-        let failure = met(one, Some("status.absent > 0, status.failed > 0")).expect_err("failed");
+        let failure = met(one, Some("status.none, status.failed > 0")).expect_err("failed");
         assert_eq!(
             failure.message,
-            "Job a meets its failureCondition: status {\"failed\":1,\"succeeded\":1}"
+            "Job a meets its failureCondition \"status.none, status.failed > 0\": status {\"failed\":1,\"succeeded\":1}"
         );
     }
 }
