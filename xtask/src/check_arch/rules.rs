@@ -55,7 +55,8 @@ pub(crate) const ARROWS: &[Arrows] = &[
     arrows(WIRE, &[MODEL], &[]),
     arrows(STORE, &[MODEL, ORGANIZATION, PORTS], &[TESTKIT, PROXY]),
     arrows(PROCESS, &[MODEL, PORTS], &[LOGSTORE, TESTKIT]),
-    arrows(CLUSTER, &[MODEL, PORTS], &[TESTKIT]),
+    // Manifests are read as documents are (docs/decisions/0021).
+    arrows(CLUSTER, &[MODEL, PORTS, SPEC], &[TESTKIT]),
     arrows(QUEUE, &[MODEL, PORTS], &[TESTKIT]),
     arrows(ARTIFACTS, &[MODEL, PORTS, HTTP], &[TESTKIT]),
     arrows(HTTP, &[MODEL, EXPR, PORTS], &[LOGSTORE, TESTKIT]),

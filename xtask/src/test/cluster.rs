@@ -4,6 +4,7 @@
 
 pub(crate) mod fleet;
 mod harm;
+mod objects;
 mod strike;
 
 use anyhow::{Context, ensure};
@@ -48,6 +49,9 @@ pub(super) fn run() -> anyhow::Result<Tally> {
     let name = "pods that are harmed";
     let harmed = harmed.and_then(|id| harm::judge(&fleet, &cluster.kubectl()?, &id));
     tally.count(harmed.map(|()| name.to_owned()).context(name));
+    let name = "objects that tasks ask for";
+    let objects = cluster.kubectl().and_then(|kubectl| objects::judge(&fleet, &kubectl));
+    tally.count(objects.map(|()| name.to_owned()).context(name));
     if cluster.is_here() {
         let name = "an API server and a node that die";
         let struck = strike::judge(&fleet, &cluster);

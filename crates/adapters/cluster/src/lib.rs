@@ -15,6 +15,7 @@ mod keys;
 mod labels;
 mod left;
 mod namespaces;
+mod objects;
 mod pace;
 mod placement;
 mod pod;

@@ -23,7 +23,7 @@ use crate::config::ClusterConfig;
 use crate::project::Project;
 
 /// Who owns what we write: what others write beside it stays.
-const MANAGER: &str = "flowforge";
+pub(crate) const MANAGER: &str = "flowforge";
 /// After this long a namespace is put in order again: somebody may have changed it, and quotas change.
 const ORDER_AGAIN: Duration = Duration::from_secs(600);
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, mpsc as threads};
 use std::time::Duration;
 
-use flowforge_model::attempt::{Fact, FactKind, FailureClass, Report, WorkOrder};
+use flowforge_model::attempt::{Fact, FactKind, FailureClass, Report, Work, WorkOrder};
 use flowforge_model::id::AttemptId;
 use flowforge_model::status::Reason;
 use flowforge_ports::clock::Clock;
@@ -20,10 +20,12 @@ use tokio::task::JoinSet;
 use crate::access::Cluster;
 use crate::book::{Ask, Book, Place};
 use crate::config::{ClusterConfig, is_label};
+use crate::objects::Objects;
 use crate::project::Projects;
 use crate::watch::News;
 use crate::{ClusterError, labels};
-use desk::{Desk, Heard};
+pub(crate) use desk::Desk;
+use desk::Heard;
 
 /// Attempts that may wait for a node. More would wait at the cluster, where no quota decides who is next.
 const HOMELESS: usize = 100;
@@ -39,6 +41,9 @@ pub struct ClusterRunner {
     messages: mpsc::UnboundedSender<Heard>,
     closing: watch::Sender<bool>,
     ended: Mutex<threads::Receiver<()>>,
+    /// Goes with whatever runs: all have ended when nobody has one.
+    over: Mutex<Option<threads::Sender<()>>>,
+    objects: Objects,
     takes_more: watch::Receiver<bool>,
     ports: ClusterPorts,
 }
@@ -75,23 +80,27 @@ impl ClusterRunner {
         let (messages, heard) = mpsc::unbounded_channel();
         let (closing, closed) = watch::channel(false);
         let (over, ended) = threads::channel();
+        let desk = Arc::new(desk);
         let ports = desk.ports.clone();
+        let objects = Objects::new(Arc::clone(&desk), handle.clone());
         let (room, takes_more) = watch::channel(true);
         let work = Loop {
             book: Book::new(desk.config.bounds),
-            desk: Arc::new(desk),
+            desk,
             messages: messages.clone(),
             tasks: JoinSet::new(),
             made: HashMap::new(),
             away: false,
             takes_more: room,
         };
+        let running = over.clone();
         handle.spawn(async move {
             work.run(heard, closed).await;
             // Gone when nobody waits for it.
-            drop(over);
+            drop(running);
         });
-        Self { messages, closing, ended: Mutex::new(ended), takes_more, ports }
+        let (over, ended) = (Mutex::new(Some(over)), Mutex::new(ended));
+        Self { messages, closing, ended, over, objects, takes_more, ports }
     }
 
     fn say(&self, heard: Heard) {
@@ -127,18 +136,24 @@ fn check(config: &ClusterConfig) -> Result<(), ClusterError> {
 
 impl Runner for ClusterRunner {
     fn start(&self, order: Arc<WorkOrder>) {
-        if *self.closing.borrow() {
+        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(over) = over.filter(|_| !*self.closing.borrow()) else {
             let message = "the executor shut down".to_owned();
             let now = self.ports.clock.now();
             let report = Report::failed(now, FailureClass::Lost, Reason::Lost, message);
             let kind = FactKind::Finished(Box::new(report));
             self.ports.facts.deliver(Fact { key: order.key, kind });
             return;
+        };
+        match order.work {
+            Work::Object(_) => self.objects.start(&order, self.closing.subscribe(), over),
+            Work::Run(_) | Work::Request(_) => self.say(Heard::Start(order)),
         }
-        self.say(Heard::Start(order));
     }
 
     fn stop(&self, attempt: AttemptId) {
+        // Each ignores what it does not know.
+        self.objects.stop(attempt);
         self.say(Heard::Stop(attempt));
     }
 
@@ -152,6 +167,7 @@ impl Runner for ClusterRunner {
 
     fn shut_down(&self) {
         self.closing.send_replace(true);
+        self.over.lock().unwrap_or_else(PoisonError::into_inner).take();
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         // An error, because the other end is dropped when all is over: that is what is waited for.
         if ended.recv().is_ok() {

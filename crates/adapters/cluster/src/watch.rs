@@ -17,11 +17,11 @@ use crate::backoff::Backoff;
 use crate::left;
 
 /// Seconds of one session, of at most 295: that is the longest that servers are sure to take.
-const SESSION: u32 = 290;
+pub(crate) const SESSION: u32 = 290;
 /// Without so much as a bookmark, which comes every minute.
-const SILENCE: Duration = Duration::from_secs(150);
+pub(crate) const SILENCE: Duration = Duration::from_secs(150);
 /// After a session that is over sooner the next one waits a moment.
-const SHORT: Duration = Duration::from_secs(20);
+pub(crate) const SHORT: Duration = Duration::from_secs(20);
 
 /// What was heard.
 #[derive(Debug)]

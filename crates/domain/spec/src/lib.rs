@@ -31,9 +31,11 @@ mod library;
 mod located;
 mod lock_chains;
 mod locks;
+mod manifest;
 mod merge;
 mod metadata;
 mod names;
+mod object;
 mod outline;
 mod parameters;
 mod places;
@@ -71,6 +73,7 @@ pub use inspect::{
     DocumentInfo, Linted, Missing, StoredTemplate, documents, lint, missing, template, workflow_of,
 };
 pub use library::DocumentKind;
+pub use manifest::manifest;
 pub use problem::{Problem, Problems};
 pub use reference_page::reference_page;
 pub use resources::{Given, settled};

@@ -34,11 +34,11 @@ pub(super) enum Heard {
 
 /// Where the cluster is asked.
 pub(crate) struct Desk {
-    pub(super) cluster: Cluster,
-    pub(super) config: ClusterConfig,
-    pub(super) ports: ClusterPorts,
-    pub(super) pace: Pace,
-    pub(super) namespaces: Namespaces,
+    pub(crate) cluster: Cluster,
+    pub(crate) config: ClusterConfig,
+    pub(crate) ports: ClusterPorts,
+    pub(crate) pace: Pace,
+    pub(crate) namespaces: Namespaces,
     /// Changes pods before they are made.
     #[cfg(test)]
     pub(super) dress: fn(&mut Pod),
@@ -58,7 +58,7 @@ impl Desk {
         }
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.ports.clock.now()
     }
 
@@ -120,7 +120,7 @@ impl Desk {
         }
     }
 
-    pub(super) async fn pause(&self, again: &Again, backoff: &mut Backoff) {
+    pub(crate) async fn pause(&self, again: &Again, backoff: &mut Backoff) {
         let pause = backoff.next().max(again.pause.unwrap_or_default());
         tracing::debug!(why = again.why, ?pause, "the cluster is asked again");
         if let Some(pause) = again.pause {

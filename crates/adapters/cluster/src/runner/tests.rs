@@ -6,6 +6,7 @@ mod contract;
 mod fake;
 mod faults;
 mod gangs;
+mod objects;
 mod real;
 mod scripted;
 mod sieve;

@@ -1,5 +1,8 @@
 //! What a process is started with.
 
+use flowforge_model::attempt::{Object, Work};
+use flowforge_model::object::Action;
+
 use super::*;
 
 #[test]
@@ -260,4 +263,22 @@ fn more_attempts_than_workers_wait_their_turn() {
     }
     keys.sort();
     assert_eq!(keys, orders.iter().map(|o| o.key).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_object_of_a_cluster_is_refused_by_name() {
+    let mut rig = Rig::new(1);
+    let mut order = rig.order(&["true"]);
+    order.work = Work::Object(Box::new(Object {
+        action: Action::Get,
+        manifest: None,
+        target: None,
+        success: None,
+        failure: None,
+        outputs: Vec::new(),
+    }));
+    let report = rig.run(&order);
+    let (class, reason, message) = failed(&report);
+    assert_eq!((class, reason), (FailureClass::Error, Reason::NoKubernetes));
+    assert!(message.contains("kubernetes.tasks"), "{message}");
 }

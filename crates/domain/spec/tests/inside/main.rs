@@ -4,6 +4,7 @@ mod artifacts;
 mod bodies;
 mod bounds;
 mod locks;
+mod objects;
 mod variables;
 mod volumes;
 

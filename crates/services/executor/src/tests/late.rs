@@ -1,5 +1,6 @@
-use flowforge_model::attempt::Request;
+use flowforge_model::attempt::{Object, Request};
 use flowforge_model::id::InstanceId;
+use flowforge_model::object::Action;
 use flowforge_model::time::Millis;
 use flowforge_ports::claims::Claims;
 use flowforge_ports::store::StoreError;
@@ -87,7 +88,7 @@ async fn what_is_to_stop_while_it_is_claimed_is_stopped_once_it_is_known() {
 /// The one that was sent may have been answered.
 #[tokio::test]
 async fn a_request_that_outlived_its_executor_is_lost() {
-    let (store, fake) = (Arc::new(Rows), Fake::default());
+    let (store, fake) = (Arc::new(Rows(Work::Request(Box::new(request())))), Fake::default());
     let executor = Arc::new(Executor::new(fake.clone(), Arc::new(Ledger::new(|_| {})), Fixed));
     let station = Station::new(store, executor, InstanceId(key(1).workflow.0));
     let ends = station.take(&[key(1)]).await.unwrap();
@@ -96,8 +97,41 @@ async fn a_request_that_outlived_its_executor_is_lost() {
     assert_eq!(fake.take(), [""; 0]);
 }
 
-/// Gives requests of executors that are gone.
-struct Rows;
+/// What is asked for a second time is found by its name.
+#[tokio::test]
+async fn an_object_that_outlived_its_executor_is_carried_on() {
+    let (store, fake) = (Arc::new(Rows(Work::Object(Box::new(object())))), Fake::default());
+    let executor = Arc::new(Executor::new(fake.clone(), Arc::new(Ledger::new(|_| {})), Fixed));
+    let station = Station::new(store, executor, InstanceId(key(1).workflow.0));
+    assert_eq!(station.take(&[key(1)]).await.unwrap(), []);
+    assert_eq!(fake.take(), ["start 1"]);
+}
+
+fn object() -> Object {
+    Object {
+        action: Action::Get,
+        manifest: None,
+        target: None,
+        success: None,
+        failure: None,
+        outputs: Vec::new(),
+    }
+}
+
+fn request() -> Request {
+    Request {
+        method: "POST".to_owned(),
+        url: "http://a".to_owned(),
+        headers: Vec::new(),
+        body: String::new(),
+        timeout: Millis(1),
+        success: None,
+        insecure: false,
+    }
+}
+
+/// Gives work of executors that are gone.
+struct Rows(Work);
 
 impl Claims for Rows {
     async fn claim(
@@ -106,18 +140,9 @@ impl Claims for Rows {
         _: Timestamp,
         keys: &[AttemptKey],
     ) -> Result<Vec<Claimed>, StoreError> {
-        let request = Request {
-            method: "POST".to_owned(),
-            url: "http://a".to_owned(),
-            headers: Vec::new(),
-            body: String::new(),
-            timeout: Millis(1),
-            success: None,
-            insecure: false,
-        };
         let sent = |key: &AttemptKey| {
             let mut order = (*order(key.number)).clone();
-            order.work = Work::Request(Box::new(request.clone()));
+            order.work = self.0.clone();
             Claimed { key: *key, order: Ok(order), outlived: true }
         };
         Ok(keys.iter().map(sent).collect())

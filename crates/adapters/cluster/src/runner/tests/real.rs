@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use flowforge_model::attempt::{AttemptKey, Main, Process, Program, Work};
+use flowforge_model::attempt::{AttemptKey, Main, Object, Process, Program, Work};
 use flowforge_model::id::{EntityId, NodeIx};
 use flowforge_ports::clock::SystemClock;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
@@ -120,6 +120,17 @@ impl Real {
         Arc::new(order)
     }
 
+    /// An attempt of its own that asks for an object.
+    pub(super) fn object(&self, object: Object) -> Arc<WorkOrder> {
+        let mut order = (*self.order("")).clone();
+        order.work = Work::Object(Box::new(object));
+        Arc::new(order)
+    }
+
+    pub(super) fn namespace(&self) -> String {
+        self.id.namespace()
+    }
+
     pub(super) fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.cluster.client.clone(), &self.id.namespace())
     }
@@ -192,6 +203,17 @@ impl Told {
     /// The next fact.
     pub(super) async fn next(&mut self) -> String {
         self.fact().await.1
+    }
+
+    /// All that the next end says.
+    pub(super) async fn report(&mut self) -> Report {
+        loop {
+            let fact = tokio::time::timeout(Duration::from_secs(120), self.told.recv()).await;
+            let fact = fact.expect("a fact within two minutes").expect("a fact");
+            if let FactKind::Finished(report) = fact.kind {
+                return *report;
+            }
+        }
     }
 
     /// The next end.

@@ -12,10 +12,15 @@ use super::*;
 /// answer is null.
 type Answers = dyn FnMut(&str, &str, Value) -> (u16, Value) + Send;
 
+/// Pairs of a path and a name.
+type Names = Vec<(String, String)>;
+
 pub(super) struct Scripted {
     pub(super) kubeconfig: tempfile::NamedTempFile,
     /// All requests that change something: method and path.
     pub(super) changes: Arc<Mutex<Vec<String>>>,
+    /// The path of every request, and in whose name it came; empty is the executor's own.
+    pub(super) names: Arc<Mutex<Names>>,
     address: std::net::SocketAddr,
     over: Arc<AtomicBool>,
 }
@@ -29,19 +34,21 @@ impl Scripted {
         let changes = Arc::new(Mutex::new(Vec::new()));
         let over = Arc::new(AtomicBool::new(false));
         let answers: Arc<Mutex<Box<Answers>>> = Arc::new(Mutex::new(Box::new(answers)));
-        let (log, done) = (Arc::clone(&changes), Arc::clone(&over));
+        let names = Arc::new(Mutex::new(Vec::new()));
+        let logs = (Arc::clone(&changes), Arc::clone(&names));
+        let done = Arc::clone(&over);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if done.load(Ordering::Acquire) {
                     break;
                 }
-                let (answers, log) = (Arc::clone(&answers), Arc::clone(&log));
+                let (answers, logs) = (Arc::clone(&answers), logs.clone());
                 let stream = stream.expect("a connection");
-                std::thread::spawn(move || serve(&stream, &answers, &log));
+                std::thread::spawn(move || serve(&stream, &answers, (&logs.0, &logs.1)));
             }
         });
         let kubeconfig = kubeconfig(address);
-        Self { kubeconfig, changes, address, over }
+        Self { kubeconfig, changes, names, address, over }
     }
 
     /// How often something was changed below a path that ends so.
@@ -59,15 +66,22 @@ impl Drop for Scripted {
     }
 }
 
-fn serve(stream: &TcpStream, answers: &Mutex<Box<Answers>>, log: &Mutex<Vec<String>>) {
+fn serve(
+    stream: &TcpStream,
+    answers: &Mutex<Box<Answers>>,
+    (log, names): (&Mutex<Vec<String>>, &Mutex<Names>),
+) {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
     while reader.read_line(&mut first).is_ok_and(|bytes| bytes > 0) {
-        let mut length = 0;
+        let (mut length, mut account) = (0, String::new());
         let mut line = String::new();
         while reader.read_line(&mut line).is_ok_and(|bytes| bytes > 2) {
             if let Some((_, value)) = line.to_lowercase().split_once("content-length:") {
                 length = value.trim().parse().expect("a length");
+            }
+            if let Some((_, value)) = line.to_lowercase().split_once("impersonate-user:") {
+                account = value.trim().to_owned();
             }
             line.clear();
         }
@@ -77,6 +91,7 @@ fn serve(stream: &TcpStream, answers: &Mutex<Box<Answers>>, log: &Mutex<Vec<Stri
         let mut words = first.split(' ');
         let (method, target) = (words.next().expect("a method"), words.next().expect("a path"));
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        names.lock().expect("names").push((path.to_owned(), account));
         let watches = query.contains("watch=");
         let method = if watches { "WATCH" } else { method };
         if !["GET", "WATCH"].contains(&method) {
