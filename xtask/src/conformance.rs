@@ -30,10 +30,6 @@ const TIER_PATIENCE: Duration = Duration::from_secs(400);
 /// What is given to a suspension that asks for a value.
 const GIVEN: &str = "conformance";
 
-/// Manifests of the corpus that its table runs and that are refused by name here, and why.
-const REFUSED: &[(&str, &str)] =
-    &[("variables-showcase.yaml", "a daemon: nothing runs beside the tasks that wait for it")];
-
 /// What is to be tried.
 #[derive(Debug)]
 pub(crate) struct Trial {
@@ -45,8 +41,6 @@ pub(crate) struct Trial {
     pub(crate) patience: Duration,
     /// Leave out rows that the table calls long.
     pub(crate) short: bool,
-    /// What is known to be refused need only be refused by name.
-    pub(crate) exceptions: bool,
 }
 
 /// A row that was submitted.
@@ -74,8 +68,7 @@ pub(crate) fn tier() -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     for (directory, table) in tables {
         let patience = TIER_PATIENCE;
-        let (short, exceptions) = (true, true);
-        let trial = Trial { directory, table, only: None, patience, short, exceptions };
+        let trial = Trial { directory, table, only: None, patience, short: true };
         tally.add(&try_all(&trial)?);
     }
     Ok(tally)
@@ -85,12 +78,6 @@ pub(crate) fn try_all(trial: &Trial) -> anyhow::Result<Tally> {
     let mut rows = table::read(&trial.table, &trial.directory)?;
     rows.retain(|row| trial.only.as_ref().is_none_or(|only| row.name.contains(only)));
     rows.retain(|row| !(trial.short && row.long));
-    for row in rows.iter_mut().filter(|_| trial.exceptions) {
-        if let Some((file, why)) = REFUSED.iter().find(|(file, _)| row.file.ends_with(file)) {
-            println!("note    {file} need only be refused by name: {why}");
-            row.expected = Expected::Read;
-        }
-    }
     ensure!(!rows.is_empty(), "no row of {} is to be tried", trial.table.display());
     let release = build_release()?;
     let data = release.with_file_name("conformance");

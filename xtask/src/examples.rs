@@ -95,6 +95,12 @@ pub(crate) const ALL: &[Example] = &[
     example("memoize.yaml", OK, &[("first", OK), ("again", OK)], &[]),
     example("init-container.yaml", OK, &[("main", OK)], &[("main", "result", "7")]),
     example("sidecar.yaml", OK, &[("main", OK)], &[("main", "result", "42")]),
+    example(
+        "daemon.yaml",
+        OK,
+        &[("shop", OK), ("price", OK), ("stock", OK)],
+        &[("total", "result", "42")],
+    ),
     example("container-set.yaml", OK, &[("main", OK)], &[("main", "result", "raw clean ")]),
     example("gang.yaml", OK, &[("main", OK)], &[("main", "result", "the squares below 4 make 14")]),
     example("library.yaml", OK, &[("greet", OK)], &[("greet", "result", "hello world")]),

@@ -204,8 +204,7 @@ fn main() -> ExitCode {
         Command::Conformance { directory, table, only, patience, short, .. } => {
             let (directory, table) = (directory.unwrap_or_default(), table.unwrap_or_default());
             let patience = Duration::from_secs(patience);
-            let exceptions = false;
-            conformance::run(&Trial { directory, table, only, patience, short, exceptions })
+            conformance::run(&Trial { directory, table, only, patience, short })
         }
         Command::Cluster(arguments) => arguments.run(),
         Command::Traces { directory } => traces::run(&directory),

@@ -276,7 +276,7 @@ impl Book {
         };
         let Some(known) = &slot.pod else { return Vec::new() };
         let verdict = look(&order, &known.pod, &mut slot.memory, &bounds, now);
-        let Verdict { no_node, started_at, next } = verdict;
+        let Verdict { no_node, started_at, ready, next } = verdict;
         slot.no_node = no_node;
         slot.started_at = started_at.or(slot.started_at);
         let created = known.pod.metadata.creation_timestamp.as_ref();
@@ -288,6 +288,7 @@ impl Book {
         slot.due = due;
         held.asked_at = created.map_or(held.asked_at, |created| created.min(held.asked_at));
         let mut asks = held.started();
+        asks.extend(ready.and_then(|ip| held.ready(ip, now)));
         match next {
             Next::Wait(_) => self.wake(place.attempt),
             Next::Ended(report) => asks.extend(self.end(place, *report)),

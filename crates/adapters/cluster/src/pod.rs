@@ -10,6 +10,7 @@ mod image;
 mod inputs;
 mod labels;
 mod mounts;
+mod probe;
 mod resources;
 mod security;
 mod volumes;

@@ -78,6 +78,8 @@ pub struct Verdict {
     pub no_node: Option<String>,
     /// When the first of the user's containers began, if one did.
     pub started_at: Option<Timestamp>,
+    /// Its address, if all its containers are ready.
+    pub ready: Option<String>,
     /// What comes next.
     pub next: Next,
 }
@@ -109,7 +111,7 @@ pub fn look(
         Next::Wait(until) => forsaken(&seen, *memory, bounds, now, until),
         ended @ Next::Ended(_) => ended,
     };
-    Verdict { no_node: seen.no_node(), started_at, next }
+    Verdict { no_node: seen.no_node(), started_at, ready: seen.ready(), next }
 }
 
 /// A pod that is not there any more, and whose end nobody saw.

@@ -9,7 +9,8 @@ use flowforge_model::id::AttemptId;
 ///
 /// Guarantees: every attempt given to [`Runner::start`] is reported `Finished` exactly once while
 /// the runner lives, `Started` comes before it if a process ran at all, and all output was
-/// written to the log store before.
+/// written to the log store before. A daemon that gets ready is reported `Ready` after its start, once
+/// by each runner that looks after it.
 pub trait Runner: Send + Sync + 'static {
     /// Begins the attempt. Returns at once; a failure to begin is a `Finished` fact.
     fn start(&self, order: Arc<WorkOrder>);

@@ -192,5 +192,6 @@ fn order(workflow: WorkflowId, node: u32, number: u32, mapped: bool) -> WorkOrde
         artifacts_out: Vec::new(),
         outputs: if mapped { vec![output] } else { Vec::new() },
         deadline: None,
+        daemon: None,
     }
 }

@@ -55,6 +55,7 @@ pub(crate) enum Part {
 pub(crate) struct Launch<'a> {
     /// Where its outputs will be, without links.
     pub(crate) paths: Paths,
+    pub(crate) part: Part,
     line: CommandLine,
     environment: Environment,
     cwd: PathBuf,
@@ -112,7 +113,7 @@ impl<'a> Launch<'a> {
         let process = &*variables::in_command(process, environment.get(own).unwrap_or_default());
         let line = CommandLine::new(process, &config.images, script.as_deref(), around);
         let paths = if has_outputs { Paths::of(order, &covers) } else { Paths::default() };
-        Ok(Self { paths, line, environment, cwd, mapped: stage.map(|stage| (stage, mounts)) })
+        Ok(Self { paths, part, line, environment, cwd, mapped: stage.map(|stage| (stage, mounts)) })
     }
 
     /// Starts it. This must live until the process has ended and its outputs are read.

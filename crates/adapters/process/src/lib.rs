@@ -23,6 +23,7 @@ mod images;
 mod launch;
 mod mapping;
 mod outputs;
+mod probe;
 mod program;
 mod runner;
 mod secrets;

@@ -17,6 +17,7 @@ use crate::attempt::{spawn_failed, told, verdict};
 use crate::capture::{Capture, Captured};
 use crate::launch::{Launch, Launched, Part, Setting};
 use crate::outputs::Places;
+use crate::probe;
 use crate::supervise::{Bounds, Control};
 
 /// Bytes of the stack of a thread for one of several processes, as of a worker's.
@@ -155,6 +156,8 @@ fn live<'a>(
     if let Some(ask) = control.asked() {
         return Err(told(ask));
     }
+    let daemon = setting.order.daemon.as_deref().filter(|_| launch.part != Part::Other);
+    daemon.map_or(Ok(()), probe::check)?;
     let Launched { running, places } = launch.start(setting)?;
     let started = start.map(|start| start.note(setting));
     let span = setting.order.deadline.map(Duration::from);
@@ -166,7 +169,11 @@ fn live<'a>(
     if let Some(member) = setting.member {
         capture = capture.of_member(member.index);
     }
-    let ended = running.watch(control, &bounds, &mut capture);
+    let watch = || running.watch(control, &bounds, &mut capture);
+    let ended = match daemon {
+        Some(daemon) => probe::beside(setting, daemon, control, watch),
+        None => watch(),
+    };
     let finished_at = context.clock.now();
     let captured = capture.finish(finished_at);
     let ended = ended.map_err(|error| spawn_failed("lost sight of the process", &error))?;

@@ -1,5 +1,6 @@
 //! Real processes. What may not be left to chance waits for facts, never for time.
 
+mod daemons;
 mod ending;
 mod gangs;
 mod logs;
@@ -154,6 +155,7 @@ impl Rig {
             artifacts_out: Vec::new(),
             outputs: Vec::new(),
             deadline: None,
+            daemon: None,
         }
     }
 

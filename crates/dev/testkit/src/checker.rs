@@ -246,7 +246,7 @@ fn in_its_turn(plan: &Plan, run: &StoredRun, parent: NodeIx, row: &TaskRow) -> R
                 if !met(need.kind, other, forgives) {
                     return early();
                 }
-                if let Some(task) = dag.tasks.get(need.slot as usize) {
+                if let Some(task) = dag.tasks.get(need.slot as usize).filter(|_| !served(other)) {
                     hooks::have_ended(run, task, other, row)?;
                 }
             }
@@ -260,11 +260,11 @@ fn in_its_turn(plan: &Plan, run: &StoredRun, parent: NodeIx, row: &TaskRow) -> R
                 .max()
                 .unwrap_or(0);
             for slot in 0..group_begin {
-                let Some(other) = sibling(slot).filter(|other| other.state.status.terminal())
-                else {
+                let over = |other: &&TaskRow| other.state.status.terminal() || served(other);
+                let Some(other) = sibling(slot).filter(over) else {
                     return early();
                 };
-                if let Some(task) = steps.steps.get(slot as usize) {
+                if let Some(task) = steps.steps.get(slot as usize).filter(|_| !served(other)) {
                     hooks::have_ended(run, task, other, row)?;
                 }
             }
@@ -279,15 +279,21 @@ fn in_its_turn(plan: &Plan, run: &StoredRun, parent: NodeIx, row: &TaskRow) -> R
     Ok(())
 }
 
+/// A daemon that has been ready: what waited for it went on, whatever became of it since.
+fn served(row: &TaskRow) -> bool {
+    row.state.outputs.as_ref().is_some_and(|outputs| outputs.ip.is_some())
+}
+
 fn met(kind: DependencyKind, row: &TaskRow, forgives: bool) -> bool {
     let (status, reason) = (row.state.status, row.state.reason);
     match kind {
         DependencyKind::Success => {
             status == TaskStatus::Succeeded
+                || served(row)
                 || (status == TaskStatus::Skipped && reason == Some(Reason::When))
                 || (status == TaskStatus::Failed && forgives)
         }
-        DependencyKind::Completion => status.terminal(),
+        DependencyKind::Completion => status.terminal() || served(row),
         DependencyKind::Failure => status == TaskStatus::Failed,
     }
 }

@@ -4,11 +4,12 @@ use serde_json::{Map, Value, json};
 
 use crate::dice::Dice;
 
-/// A document with dags, steps, loops, retries, conditions, suspensions, hooks, locks, remembered
+/// A document with dags, steps, loops, retries, conditions, suspensions, daemons, hooks, locks, remembered
 /// outputs, an exit handler, a time to live, and values that tasks hand on.
 pub fn document(dice: &mut Dice) -> String {
     let mut templates = Map::new();
     templates.insert("leaf".to_owned(), leaf(dice));
+    templates.insert("daemon".to_owned(), daemon(dice));
     templates.insert("nap".to_owned(), json!({"suspend": {"duration": "2s"}}));
     templates.insert("wait".to_owned(), json!({"suspend": {}}));
     for level in 0..2 {
@@ -70,6 +71,22 @@ fn leaf(dice: &mut Dice) -> Value {
     leaf
 }
 
+/// Serves until it is stopped.
+fn daemon(dice: &mut Dice) -> Value {
+    let probe = json!({"tcpSocket": {"port": 80}});
+    let mut daemon = json!({
+        "daemon": true,
+        "container": {"image": "busybox", "command": ["serve"], "readinessProbe": probe},
+    });
+    if dice.chance(60) {
+        daemon["retryStrategy"] = json!({"limit": dice.below(3), "retryPolicy": "Always"});
+    }
+    if dice.chance(10) {
+        daemon["timeout"] = json!("4s");
+    }
+    daemon
+}
+
 /// Inner locks are other ones than outer ones, so that nobody waits in a circle.
 fn mutex(name: &str) -> Value {
     json!({"mutexes": [{"name": name}]})
@@ -114,6 +131,7 @@ fn task(dice: &mut Dice, level: u64, above: &[Value], wide: Result<(), u64>) -> 
         0..=2 if level > 0 => "g0",
         3 if dice.chance(30) => "wait",
         3 => "nap",
+        4 if dice.chance(60) => "daemon",
         _ => "leaf",
     };
     let slot = u64::try_from(above.len()).unwrap_or(0);
@@ -134,6 +152,11 @@ fn task(dice: &mut Dice, level: u64, above: &[Value], wide: Result<(), u64>) -> 
             let kind = if wide.is_ok() { "tasks" } else { "steps" };
             before.push(format!("{kind}.t{number}.outputs"));
         }
+        if earlier && other["template"] == "daemon" && template == "leaf" && dice.chance(50) {
+            let kind = if wide.is_ok() { "tasks" } else { "steps" };
+            let ip = format!("{{{{{kind}.t{number}.ip}}}}");
+            task["arguments"] = json!({"parameters": [{"name": "word", "value": ip}]});
+        }
     }
     if !needs.is_empty() {
         task["dependencies"] = Value::from(needs);
@@ -149,10 +172,11 @@ fn task(dice: &mut Dice, level: u64, above: &[Value], wide: Result<(), u64>) -> 
 }
 
 fn options(dice: &mut Dice, task: &mut Value) {
-    if dice.chance(10) {
+    let daemon = task["template"] == "daemon";
+    if dice.chance(10) && !daemon {
         let items: Vec<u64> = (0..dice.below(4)).collect();
         task["withItems"] = json!(items);
-    } else if dice.chance(10) {
+    } else if dice.chance(10) && !daemon {
         task["withSequence"] = json!({"count": dice.below(4), "format": "n%02d"});
     }
     if dice.chance(10) {
@@ -185,7 +209,7 @@ fn hand_on(dice: &mut Dice, task: &mut Value, outputs: &str) {
         task["when"] = json!(format!("{tag} == 1"));
     }
     let repeated = task.get("withItems").or(task.get("withSequence")).is_some();
-    if !repeated && dice.chance(15) {
+    if !repeated && task["template"] != "daemon" && dice.chance(15) {
         task["withParam"] = json!(format!("{{{{{outputs}.result}}}}"));
     }
 }

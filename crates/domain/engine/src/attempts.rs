@@ -47,6 +47,10 @@ impl Step<'_> {
         if let (TaskStatus::Queued, Some(at)) = (node.status, report.started_at) {
             self.started(ix, number, at)?;
         }
+        if self.run.needless(ix)? {
+            return self.dismissed(ix);
+        }
+        self.leaves(ix)?;
         let node = self.run.node_mut(ix)?;
         node.exit_code = report.exit_code;
         self.take_outputs(ix, report)?;
@@ -62,11 +66,13 @@ impl Step<'_> {
     /// What the attempt gave, also if it failed: whoever goes on in spite of that may use it.
     fn take_outputs(&mut self, ix: NodeIx, report: &Report) -> Result {
         let given = !report.outputs.is_empty() || !report.artifacts.is_empty();
-        if given || report.result.is_some() {
+        let ip = self.run.node(ix)?.outputs().and_then(|outputs| outputs.ip.clone());
+        if given || report.result.is_some() || ip.is_some() {
             let outputs = Outputs {
                 parameters: report.outputs.clone(),
                 artifacts: report.artifacts.clone(),
                 result: report.result.clone(),
+                ip,
             };
             self.run.node_mut(ix)?.extra().outputs = Some(outputs);
             self.touch(ix);
@@ -274,6 +280,11 @@ impl Step<'_> {
         }
         match node.status {
             TaskStatus::Queued | TaskStatus::Running if node.kind == NodeKind::Leaf => {
+                if self.run.needless(ix)? {
+                    return Err(StepError::Stale("it is stopped already"));
+                }
+                self.leaves(ix)?;
+                let node = self.run.node_mut(ix)?;
                 node.reason = Some(Reason::Timeout);
                 let number = node.attempt;
                 self.touch(ix);

@@ -35,8 +35,12 @@ impl Step<'_> {
         for &dependent in dag.dependents.row(slot) {
             let child = self.run.child(group, dependent).ok_or(StepError::Bug("no such task"))?;
             let node = self.run.node_mut(child)?;
+            // Of those that have begun it counts something else: a daemon is ready more than once.
+            if node.status != TaskStatus::Pending {
+                continue;
+            }
             node.waiting = node.waiting.saturating_sub(1);
-            if node.waiting == 0 && node.status == TaskStatus::Pending {
+            if node.waiting == 0 {
                 self.decide(group, dag, dependent, child)?;
             }
         }
@@ -68,10 +72,11 @@ impl Step<'_> {
             return false;
         };
         match kind {
-            DependencyKind::Completion => node.status.terminal(),
+            DependencyKind::Completion => node.status.terminal() || node.ready(),
             DependencyKind::Failure => node.status == TaskStatus::Failed,
             DependencyKind::Success => {
                 node.status == TaskStatus::Succeeded
+                    || node.ready()
                     || (node.status == TaskStatus::Skipped && node.reason == Some(Reason::When))
                     || forgiven(node, continue_on)
             }
@@ -110,7 +115,7 @@ impl Step<'_> {
             Outcome::Errored => node.errored(),
             Outcome::Skipped => status == TaskStatus::Skipped && node.reason == Some(Reason::When),
             Outcome::Omitted => status == TaskStatus::Skipped && node.reason != Some(Reason::When),
-            Outcome::Daemoned => false,
+            Outcome::Daemoned => node.ready(),
             Outcome::AnySucceeded => items.any(|status| status == TaskStatus::Succeeded),
             Outcome::AllFailed => {
                 is_loop && node.children > 0 && items.all(|status| status == TaskStatus::Failed)
@@ -120,18 +125,29 @@ impl Step<'_> {
 
     /// All tasks of a dag have ended. Its targets decide: one that failed fails it, one that was
     /// skipped passes on the worst of what it depended on. A failure that a later task was there
-    /// to handle does not fail the dag.
+    /// to handle does not fail the dag. Daemons that serve are ended first.
     pub(crate) fn end_dag(&mut self, ix: NodeIx) -> Result {
+        if self.dismiss_all(ix)? {
+            return Ok(());
+        }
         let Body::Dag(dag) = &self.run.template(self.plan, ix)?.body else {
             return Err(StepError::Bug("a dag node without a dag"));
         };
-        let failed = dag.targets.iter().any(|target| self.run.bad_child(ix, *target));
+        let failed = self.run.dag_fails(ix, dag)?;
         let culprit = if failed { self.first_bad_child(ix)? } else { None };
         self.end_group(ix, culprit)
     }
 }
 
 impl Run {
+    /// Whether a dag fails whose tasks have ended, but for its daemons.
+    pub(crate) fn dag_fails(&self, ix: NodeIx, dag: &Dag) -> Result<bool> {
+        let mut children = self.node(ix)?.child_ixs();
+        let served = |child: NodeIx| self.nodes.get(child.index()).filter(|node| node.served());
+        Ok(dag.targets.iter().any(|target| self.bad_child(ix, *target))
+            || children.any(|child| served(child).is_some_and(|daemon| daemon.bad)))
+    }
+
     /// What the end of a node, and of its hooks, means for what fails around it. Returns the group
     /// in which nothing more begins because of it.
     pub(crate) fn judge(&mut self, plan: &Plan, ix: NodeIx) -> Result<Option<NodeIx>> {
@@ -151,6 +167,8 @@ impl Run {
         }
         if failed && self.node(parent)?.kind != NodeKind::Retry {
             failing = failing.or(self.failing_fast(plan, ix)?);
+            let deserted = self.deserted(plan, ix)?;
+            failing = failing.or(deserted.then_some(parent));
         }
         if let Some(group) = failing {
             self.node_mut(group)?.failing = true;
@@ -176,7 +194,11 @@ impl Run {
         match node.status {
             TaskStatus::Failed => !forgiven(node, task.continue_on),
             TaskStatus::Cancelled => true,
-            TaskStatus::Skipped => task.needs.slots().any(|need| self.bad_child(group, need)),
+            // A daemon that has served may end badly later, and fails its dag by itself.
+            TaskStatus::Skipped => task.needs.slots().any(|need| {
+                let served = self.child(group, need).and_then(|ix| self.nodes.get(ix.index()));
+                self.bad_child(group, need) && !served.is_some_and(Node::served)
+            }),
             TaskStatus::Pending
             | TaskStatus::Queued
             | TaskStatus::Running

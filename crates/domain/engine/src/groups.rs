@@ -143,38 +143,38 @@ impl Step<'_> {
         if !self.counts(parent, slot)? {
             return Ok(());
         }
-        let node = self.run.node_mut(parent)?;
-        node.waiting = node.waiting.saturating_sub(1);
-        let (kind, done) = (node.kind, node.waiting == 0);
-        match kind {
-            NodeKind::Dag => {
-                self.free_dependents(parent, slot)?;
-                if done { self.end_dag(parent) } else { Ok(()) }
+        match self.run.node(parent)?.kind {
+            NodeKind::Dag | NodeKind::Steps => {
+                let served = self.run.node(ix)?.served();
+                self.serves(parent, slot, served)
             }
-            NodeKind::Steps if done => self.step_group_ended(parent),
-            NodeKind::Loop if done => self.end_loop(parent),
-            NodeKind::Retry => self.try_ended(parent, ix),
-            NodeKind::Steps | NodeKind::Loop => Ok(()),
+            NodeKind::Loop => {
+                let node = self.run.node_mut(parent)?;
+                node.waiting = node.waiting.saturating_sub(1);
+                if node.waiting == 0 { self.end_loop(parent) } else { Ok(()) }
+            }
+            NodeKind::Retry => {
+                self.run.node_mut(parent)?.waiting = 0;
+                self.try_ended(parent, ix)
+            }
             NodeKind::Leaf | NodeKind::Suspend => Err(StepError::Bug("child of a leaf")),
         }
     }
 
     /// Whether a group still waits for its child at `slot`: not when it has ended itself, and a
-    /// steps template only for those of its current group.
+    /// steps template only for those of its current group, and for daemons before it.
     fn counts(&self, parent: NodeIx, slot: u32) -> Result<bool> {
         let node = self.run.node(parent)?;
         if node.status.terminal() {
             return Ok(false);
         }
         match (node.kind, &self.run.template(self.plan, parent)?.body) {
-            (NodeKind::Steps, Body::Steps(steps)) => {
-                Ok((node.group..group_end(steps, node.group)).contains(&slot))
-            }
+            (NodeKind::Steps, Body::Steps(steps)) => Ok(slot < group_end(steps, node.group)),
             _ => Ok(true),
         }
     }
 
-    fn leave_parallelism(&mut self, ix: NodeIx) -> Result {
+    pub(crate) fn leave_parallelism(&mut self, ix: NodeIx) -> Result {
         if !std::mem::take(&mut self.run.node_mut(ix)?.counted) {
             return Ok(());
         }

@@ -17,6 +17,7 @@ mod asked;
 mod attempts;
 mod begin;
 mod call;
+mod daemons;
 mod dag;
 mod ending;
 mod flow;
@@ -90,6 +91,7 @@ pub fn step(plan: &Plan, run: &mut Run, event: &Event, now: Timestamp) -> Result
     match event {
         Event::Submitted => step.submitted()?,
         Event::Started { node, number, at } => step.started(*node, *number, *at)?,
+        Event::Ready { node, number, at, ip } => step.ready(*node, *number, *at, ip)?,
         Event::Finished { node, number, report } => step.finished(*node, *number, report)?,
         Event::TimerDue { node, timer } => step.timer_due(*node, *timer)?,
         Event::Asked(command) => step.asked(command)?,

@@ -65,6 +65,8 @@ pub(crate) struct Extra {
     pub(crate) hooks: Vec<NodeIx>,
     /// Hooks whose end it waits for.
     pub(crate) open_hooks: u32,
+    /// Of a running steps template: daemons that have served, and serve no more.
+    pub(crate) absent: u32,
     /// Of a running dag or steps template: its input parameters.
     pub(crate) inputs: Box<[(Box<str>, Box<str>)]>,
     /// Of a running dag or steps template with `parallelism`: children under way.

@@ -9,6 +9,7 @@ use flowforge_model::attempt::{
     OutputFile, Process, Program, Request, Volume, VolumeSource, Work, WorkOrder,
 };
 use flowforge_model::claim::Claim;
+use flowforge_model::daemon::{Check, Daemon, Probe};
 use flowforge_model::id::NodeIx;
 use flowforge_model::limits;
 use flowforge_model::plan::{
@@ -62,6 +63,48 @@ pub fn work_order(
         artifacts_out: stage_out(template, key, &view).map_err(fault)?,
         outputs: files(template, &view).map_err(fault)?,
         deadline: settings.active_deadline,
+        daemon: daemon(template, &view).map_err(fault)?.map(Box::new),
+    })
+}
+
+fn daemon(template: &Template, view: &View<'_>) -> Valued<Option<Daemon<String, u16>>> {
+    let Some(daemon) = &template.daemon else { return Ok(None) };
+    let Some(probe) = &daemon.probe else { return Ok(Some(Daemon { probe: None })) };
+    let Probe { initial_delay, period, timeout, successes, failures, .. } = *probe;
+    let check = check(&probe.check, view)?;
+    let probe = Probe { check, initial_delay, period, timeout, successes, failures };
+    Ok(Some(Daemon { probe: Some(probe) }))
+}
+
+fn check(check: &Check<Text, Text>, view: &View<'_>) -> Valued<Check<String, u16>> {
+    let host = |host: &Option<Text>| host.as_ref().map(|host| text(host, view)).transpose();
+    Ok(match check {
+        Check::Http { host: asked, port: at, path, secure, headers } => Check::Http {
+            host: host(asked)?,
+            port: port(at, view)?,
+            path: text(path, view)?,
+            secure: *secure,
+            headers: headers
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), text(value, view)?)))
+                .collect::<Valued<_>>()?,
+        },
+        Check::Tcp { host: asked, port: at } => {
+            Check::Tcp { host: host(asked)?, port: port(at, view)? }
+        }
+        Check::Exec(command) => {
+            Check::Exec(command.iter().map(|word| text(word, view)).collect::<Valued<_>>()?)
+        }
+    })
+}
+
+fn port(port: &Text, view: &View<'_>) -> Valued<u16> {
+    let written = text(port, view)?;
+    written.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
+        let shown: String = written.chars().take(64).collect();
+        let message =
+            format!("the port of readinessProbe is {shown:?}, not a number from 1 to 65535");
+        Fault::new(Reason::Error, message)
     })
 }
 

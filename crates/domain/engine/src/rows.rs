@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 
 use flowforge_model::event::{NodeKind, TaskRow, TaskShape, TaskState, TaskWrite, WorkflowState};
 use flowforge_model::id::NodeIx;
-use flowforge_model::plan::{Body, Needs, Plan, TemplateIx};
+use flowforge_model::plan::{Body, Needs, Plan, Steps, TemplateIx};
 use flowforge_model::status::TaskStatus;
 use serde_json::Value;
 
 use crate::node::{Extra, Node};
 use crate::run::{Context, Run};
-use crate::steps::group_end;
+use crate::steps::{group_begin, group_end};
 use crate::{Result, StepError};
 
 /// The row to store for a node that was touched; with its shape if it is new. None if there is no
@@ -149,7 +149,7 @@ impl Run {
             return Ok(());
         };
         let node = self.node_mut(ix)?;
-        if node.status.terminal() {
+        if node.status.terminal() || node.ready() {
             return Ok(());
         }
         if node.status != TaskStatus::Pending {
@@ -189,7 +189,7 @@ impl Run {
             | NodeKind::Leaf
             | NodeKind::Suspend => node.child_ixs().collect(),
         };
-        let open = |run: &Self, ix: &NodeIx| !run.settled(*ix);
+        let open = |run: &Self, ix: &NodeIx| run.awaited(*ix);
         if matches!(node.kind, NodeKind::Dag | NodeKind::Steps) {
             self.judge_all(plan, ix)?;
         }
@@ -205,18 +205,7 @@ impl Run {
                 }
             }
             Body::Steps(steps) if node.kind == NodeKind::Steps => {
-                let first_open = (0_u32..).zip(&children).find(|(_, child)| open(self, child));
-                let slot = first_open.map_or(0, |(slot, _)| slot);
-                let at = steps.group_ends.partition_point(|&end| end <= slot);
-                let group = at.checked_sub(1).and_then(|at| steps.group_ends.get(at)).copied();
-                let group = group.unwrap_or(0);
-                let (from, to) = (group as usize, group_end(steps, group) as usize);
-                let slots = children.get(from..to).unwrap_or_default();
-                let count = slots.iter().filter(|child| open(self, child)).count();
-                let node = self.node_mut(ix)?;
-                node.group = group;
-                node.waiting = u32::try_from(count).unwrap_or(u32::MAX);
-                return Ok(());
+                return self.recount_steps(ix, steps, &children);
             }
             Body::Dag(_)
             | Body::Steps(_)
@@ -232,10 +221,39 @@ impl Run {
         Ok(())
     }
 
+    fn recount_steps(&mut self, ix: NodeIx, steps: &Steps, children: &[NodeIx]) -> Result {
+        let first = (0_u32..).zip(children).find(|(_, child)| self.awaited(**child));
+        let last = steps.group_ends.last().copied().unwrap_or(0).saturating_sub(1);
+        let group = group_begin(steps, first.map_or(last, |(slot, _)| slot).saturating_add(1));
+        let (before, after) = children.split_at_checked(group as usize).unwrap_or_default();
+        let count = |all: &[NodeIx], what: &dyn Fn(NodeIx) -> bool| {
+            let count = all.iter().filter(|child| what(**child)).count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        let width = group_end(steps, group).saturating_sub(group) as usize;
+        let current = after.get(..width).unwrap_or_default();
+        let absent_before = count(before, &|child| self.is_absent(child));
+        let absent = absent_before.saturating_add(count(current, &|child| self.is_absent(child)));
+        let waiting = count(current, &|child| self.awaited(child));
+        for &child in current {
+            let node = self.node_mut(child)?;
+            if node.status == TaskStatus::Pending {
+                node.waiting = absent_before;
+            }
+        }
+        let node = self.node_mut(ix)?;
+        node.group = group;
+        node.waiting = waiting;
+        if absent > 0 || node.absent() > 0 {
+            node.extra().absent = absent;
+        }
+        Ok(())
+    }
+
     fn open_needs(&self, group: NodeIx, needs: &Needs) -> u32 {
         let open = needs
             .slots()
-            .filter(|&slot| self.child(group, slot).is_some_and(|child| !self.settled(child)));
+            .filter(|&slot| self.child(group, slot).is_some_and(|child| self.missing(child)));
         u32::try_from(open.count()).unwrap_or(u32::MAX)
     }
 }

@@ -145,10 +145,11 @@ impl Run {
         template.active_deadline.filter(|_| !late)
     }
 
-    /// Whether the workflow comes to its end around a node, so that what runs there is to be stopped.
+    /// Whether the workflow comes to its end around a node, or all that a daemon served, so that what runs
+    /// there is to be stopped.
     #[must_use]
     pub fn ends_around(&self, plan: &Plan, node: NodeIx) -> bool {
-        self.halting(plan, node).unwrap_or(true)
+        self.halting(plan, node).unwrap_or(true) || self.needless(node).unwrap_or(true)
     }
 
     pub(crate) fn node(&self, ix: NodeIx) -> Result<&Node> {

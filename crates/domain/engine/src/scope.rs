@@ -168,7 +168,7 @@ impl<'a> View<'a> {
             SiblingField::StartedAt => node.started_at.map(|at| at.rfc3339().into()),
             SiblingField::FinishedAt => node.finished_at.map(|at| at.rfc3339().into()),
             SiblingField::Message => node.message().map(Cow::Borrowed),
-            SiblingField::Ip => Some(Cow::Borrowed(LOCAL_IP)),
+            SiblingField::Ip => node.outputs().and_then(|o| o.ip.as_deref()).map(Cow::Borrowed),
             SiblingField::HostNodeName => Some(Cow::Borrowed(LOCAL_NODE)),
         }
     }
@@ -272,8 +272,6 @@ impl<'a> View<'a> {
 const SCHEDULED_AT: &str = "flowforge.io/scheduled-at";
 /// The annotation by which Argo's manifests do.
 const ARGO_SCHEDULED_AT: &str = "workflows.argoproj.io/scheduled-time";
-/// Where local processes listen.
-const LOCAL_IP: &str = "127.0.0.1";
 /// The machine local processes run on.
 const LOCAL_NODE: &str = "localhost";
 /// Failed tasks listed in `workflow.failures`.

@@ -2,6 +2,7 @@
 //! what it is told, and rows as a store would keep them. After every step the run is restored
 //! from its rows and must be the same.
 
+mod daemons;
 mod edges;
 mod failing;
 mod hooks;
@@ -444,10 +445,23 @@ impl World {
         self.report(node, report)
     }
 
-    /// Ends everything that runs, as `code` says, until nothing runs any more.
+    /// A daemon gets ready.
+    fn ready(&mut self, node: NodeIx) -> Result<(), StepError> {
+        let (number, at, ip) = (self.live[&node], self.now, "10.0.0.7".to_owned());
+        self.feed(&Event::Ready { node, number, at, ip })
+    }
+
+    /// A daemon runs, and goes on until it is stopped.
+    fn serves(&self, node: NodeIx) -> bool {
+        self.run.node(node).unwrap().ready() && !self.stopping.contains(&node)
+    }
+
+    /// Ends everything that runs, as `code` says, until nothing runs any more but daemons that serve.
     fn run_out(&mut self, code: impl Fn(&str) -> i32) {
-        while !self.live.is_empty() {
-            let node = *self.live.keys().next().unwrap();
+        while let Some(node) = self.live.keys().copied().find(|node| !self.serves(*node)) {
+            if !self.stopping.contains(&node) && self.ready(node).is_ok() {
+                continue;
+            }
             if self.stopping.contains(&node) {
                 self.class(node, FailureClass::Stopped, Reason::Stopped).unwrap();
             } else {
@@ -489,6 +503,7 @@ fn normal(mut run: Run) -> Run {
             extra.held.make_contiguous().sort();
             if node.status.terminal() {
                 extra.active = 0;
+                extra.absent = 0;
                 extra.held.clear();
             }
             if **extra == crate::node::Extra::default() {

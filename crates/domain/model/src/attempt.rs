@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Artifact, Given, SecretVariables, StageIn, StageOut};
 use crate::claim::Claim;
+use crate::daemon::Daemon;
 use crate::id::{AttemptId, EntityId, NodeIx, TaskId, WorkflowId};
 use crate::object::Action;
 use crate::resources::Resources;
@@ -98,6 +99,9 @@ pub struct WorkOrder {
     /// The attempt is stopped when it has run for this long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Millis>,
+    /// It serves others, once it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daemon: Option<Box<Daemon<String, u16>>>,
 }
 
 fn default_project() -> EntityId {
@@ -450,6 +454,13 @@ pub struct Fact {
 pub enum FactKind {
     /// Its process runs.
     Started(Timestamp),
+    /// It is a daemon, and serves from now on.
+    Ready {
+        /// When it was found to be ready.
+        at: Timestamp,
+        /// Its address.
+        ip: String,
+    },
     /// It ended.
     Finished(Box<Report>),
 }

@@ -25,6 +25,17 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// An attempt of a daemon is ready: it serves.
+    Ready {
+        /// The task.
+        node: NodeIx,
+        /// The attempt.
+        number: u32,
+        /// When.
+        at: Timestamp,
+        /// Its address.
+        ip: String,
+    },
     /// An attempt ended.
     Finished {
         /// The task.
@@ -336,6 +347,9 @@ pub struct Outputs {
     /// The end of standard output.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub result: Option<String>,
+    /// Where a daemon was reached when it was ready last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ip: Option<String>,
 }
 
 /// What a node of the run's tree is.

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::Daemon;
 use crate::resources::{Bytes, Resources};
 use crate::text::Text;
 use crate::time::Millis;
@@ -128,6 +129,9 @@ pub struct Template {
     /// Containers that run beside its own and end with them.
     #[serde(default)]
     pub sidecars: Vec<NamedContainer>,
+    /// It serves the tasks after it until the template around it ends.
+    #[serde(default)]
+    pub daemon: Option<Box<Daemon<Text, Text>>>,
     /// Settings whose texts are read when a task begins; elsewhere they are as if not given.
     pub late: Vec<(Setting, Text)>,
 }
@@ -357,6 +361,7 @@ impl Template {
             init: Vec::new(),
             gang: None,
             sidecars: Vec::new(),
+            daemon: None,
             late: Vec::new(),
         }
     }

@@ -318,6 +318,9 @@ reasons! {
     DepthLimit = "depth_limit",
     /// Waits for a user to resume it.
     Suspended = "suspended",
+    /// A daemon that serves, so that what waits for it goes on; or that was ended with the tasks it
+    /// served.
+    Daemoned = "daemoned",
     /// The exit handler failed.
     ExitHandler = "exit_handler",
     /// The stored workflow cannot be read or breaks an invariant; it is set aside for a person.

@@ -82,7 +82,12 @@ impl<'a> Doc<'a> {
     }
 
     /// `command` or `args`: a list of strings.
-    fn arguments_of_command(&self, node: &'a Node, key: &str, names: &Names<'_, 'a>) -> Vec<Text> {
+    pub(crate) fn arguments_of_command(
+        &self,
+        node: &'a Node,
+        key: &str,
+        names: &Names<'_, 'a>,
+    ) -> Vec<Text> {
         let Some(list) = node.field(key) else {
             return Vec::new();
         };

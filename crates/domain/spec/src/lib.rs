@@ -16,6 +16,7 @@ mod config_maps;
 mod container;
 mod container_set;
 mod cron;
+mod daemon;
 mod dag;
 mod document;
 mod environment;

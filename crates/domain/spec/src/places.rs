@@ -99,7 +99,11 @@ impl<'a> Doc<'a> {
         items.iter().filter_map(|item| self.header(item, names)).collect()
     }
 
-    fn header(&self, item: &'a Node, names: &Names<'_, 'a>) -> Option<(Box<str>, Value)> {
+    pub(crate) fn header(
+        &self,
+        item: &'a Node,
+        names: &Names<'_, 'a>,
+    ) -> Option<(Box<str>, Value)> {
         if !self.report.fields(item, &grammar::HEADER) {
             return None;
         }

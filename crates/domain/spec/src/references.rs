@@ -453,7 +453,12 @@ impl<'a> Doc<'a> {
                 let hint = "only a loop has a list of all its outputs";
                 return Err(unresolved("unknown_reference", message, hint));
             }
-            ["ip"] => SiblingField::Ip,
+            ["ip"] if template.is_none_or(|ix| self.is_daemon(ix)) => SiblingField::Ip,
+            ["ip"] => {
+                let message = "only a daemon has an address";
+                let hint = "set daemon: true on its template, if it is to serve this one";
+                return Err(unresolved("unknown_reference", message, hint));
+            }
             ["hostNodeName"] => SiblingField::HostNodeName,
             ["outputs", "artifacts", ..] => {
                 return Err(unresolved(

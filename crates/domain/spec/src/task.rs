@@ -44,6 +44,13 @@ impl<'a> Doc<'a> {
     ) -> Option<Task> {
         let inside = Names { item: is_loop(node), ..*names };
         let repeat = self.repeat(node, names);
+        if let Some(looped) = LOOPS.iter().find_map(|key| node.field(key))
+            && template.is_some_and(|template| self.is_daemon(template))
+        {
+            let message = "a daemon cannot be repeated: tasks name one address of it";
+            let hint = "write a task for each, or let one script start them all";
+            self.report.error("conflict", looped, message, hint);
+        }
         let when = match node.field("when") {
             Some(when) => self.when(when, &inside),
             None => None,

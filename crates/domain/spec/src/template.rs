@@ -51,6 +51,7 @@ impl<'a> Doc<'a> {
             self.retry(node, &retry_names)
         });
         self.refuse_by_kind(node, kind);
+        self.idle_probe(node, kind, body_node);
         let (init, sidecars) = self.around(node, body.as_ref(), &leaf);
         let template = Template {
             name: outline.full.clone(),
@@ -78,6 +79,7 @@ impl<'a> Doc<'a> {
             init,
             gang: self.gang(node, kind),
             sidecars,
+            daemon: self.daemon(node, (kind, body_node), &leaf),
             late: self.late_settings(node, &Names { leaf: false, tried: false, ..leaf }),
             // Last: everything else that is wrong is said as well.
             body: body?,
@@ -111,14 +113,6 @@ impl<'a> Doc<'a> {
         if let Some(field) = node.field("retryStrategy").filter(|_| kind == BodyKind::Suspend) {
             let message = "a suspension has nothing to retry";
             self.misplaced(field, message, "remove retryStrategy");
-        }
-        if let Some(field) = node.field("daemon")
-            && self.report.boolean(field) == Some(true)
-        {
-            let message =
-                "daemons are not supported: nothing runs beside the tasks that wait for it";
-            let hint = "start what they need in the tasks themselves, or on the machine";
-            self.report.error("unsupported", field, message, hint);
         }
     }
 

@@ -24,7 +24,7 @@ fn code(reason: Option<Reason>) -> Option<String> {
 
 /// Outputs as one map; the end of standard output as `result`, unless a parameter is called so.
 pub(crate) fn outputs(outputs: Option<Outputs>) -> BTreeMap<String, String> {
-    let Outputs { parameters, result, artifacts: _ } = outputs.unwrap_or_default();
+    let Outputs { parameters, result, artifacts: _, ip: _ } = outputs.unwrap_or_default();
     let result = result.map(|text| ("result".to_owned(), text));
     result.into_iter().chain(parameters).collect()
 }

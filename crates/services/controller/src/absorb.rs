@@ -4,7 +4,8 @@ use flowforge_engine::{Changes, StepError};
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
 use flowforge_model::event::{Effect, Event};
 use flowforge_model::id::WorkflowId;
-use flowforge_model::status::Reason;
+use flowforge_model::status::{Reason, TaskStatus};
+use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::Admission;
 use flowforge_ports::store::{Store, TimerRow};
 
@@ -48,8 +49,22 @@ impl<S: Store, A: Admission> Controller<S, A> {
                     self.apply(turn, key.workflow, &event);
                 }
             }
+            FactKind::Ready { at, ip } => self.take_ready(turn, key, at, ip),
             FactKind::Finished(report) => self.take_end(turn, key, report),
         }
+    }
+
+    /// A daemon serves. That it runs may not have been told, or be lost.
+    fn take_ready(&mut self, turn: &mut Turn, key: AttemptKey, at: Timestamp, ip: String) {
+        let Some(live) = self.live.get(&key.workflow).filter(|live| live.open.contains(&key))
+        else {
+            return;
+        };
+        if live.run.status(key.node) == Some(TaskStatus::Queued) && live.wants(key) {
+            turn.pending(key.workflow).started.push((key, at));
+        }
+        let event = Event::Ready { node: key.node, number: key.number, at, ip };
+        self.apply(turn, key.workflow, &event);
     }
 
     /// Somebody else admits what is runnable: that it runs is how a controller learns of it.

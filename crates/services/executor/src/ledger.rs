@@ -17,8 +17,8 @@ pub struct Ledger {
 
 /// How far an attempt is.
 enum Progress {
-    /// With so many processes or pods.
-    Running(usize),
+    /// With so many processes or pods; and that it is ready, if it is a daemon that is.
+    Running { pods: usize, ready: Option<Fact> },
     /// Its end, until it is acknowledged.
     Ended(Box<Report>),
 }
@@ -35,7 +35,7 @@ impl Ledger {
         let mut attempts = self.lock();
         let new = !attempts.contains_key(&key);
         if new {
-            attempts.insert(key, Progress::Running(pods));
+            attempts.insert(key, Progress::Running { pods, ready: None });
         }
         new
     }
@@ -43,7 +43,7 @@ impl Ledger {
     /// How many processes or pods are under way.
     pub(crate) fn running(&self) -> usize {
         let running = |progress: &Progress| match progress {
-            Progress::Running(pods) => *pods,
+            Progress::Running { pods, .. } => *pods,
             Progress::Ended(_) => 0,
         };
         self.lock().values().map(running).sum()
@@ -55,7 +55,7 @@ impl Ledger {
     }
 
     pub(crate) fn runs(&self, key: AttemptKey) -> bool {
-        matches!(self.lock().get(&key), Some(Progress::Running(_)))
+        matches!(self.lock().get(&key), Some(Progress::Running { .. }))
     }
 
     /// Reports an attempt that never began as stopped; one that ended has its own report.
@@ -79,17 +79,17 @@ impl Ledger {
     }
 
     pub(crate) fn resend(&self) {
-        let ended: Vec<Fact> = self
+        let kept: Vec<Fact> = self
             .lock()
             .iter()
             .filter_map(|(key, progress)| match progress {
-                Progress::Running(_) => None,
+                Progress::Running { ready, .. } => ready.clone(),
                 Progress::Ended(report) => {
                     Some(Fact { key: *key, kind: FactKind::Finished(report.clone()) })
                 }
             })
             .collect();
-        for fact in ended {
+        for fact in kept {
             self.forward.deliver(fact);
         }
     }
@@ -102,8 +102,16 @@ impl Ledger {
 
 impl FactSink for Ledger {
     fn deliver(&self, fact: Fact) {
-        if let FactKind::Finished(report) = &fact.kind {
-            self.lock().insert(fact.key, Progress::Ended(report.clone()));
+        match &fact.kind {
+            FactKind::Started(_) => {}
+            FactKind::Ready { .. } => {
+                if let Some(Progress::Running { ready, .. }) = self.lock().get_mut(&fact.key) {
+                    *ready = Some(fact.clone());
+                }
+            }
+            FactKind::Finished(report) => {
+                self.lock().insert(fact.key, Progress::Ended(report.clone()));
+            }
         }
         self.forward.deliver(fact);
     }

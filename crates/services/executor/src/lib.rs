@@ -61,7 +61,8 @@ impl<R: Runner, C: Clock> Executor<R, C> {
         self.runner.settled(key.id());
     }
 
-    /// Sends every end again that was not acknowledged; for a controller that lost its memory.
+    /// Sends every end again that was not acknowledged, and which daemons are ready; for a controller that
+    /// lost its memory.
     pub fn resend(&self) {
         self.ledger.resend();
     }

@@ -73,6 +73,7 @@ pub(crate) fn order(number: u32) -> Arc<WorkOrder> {
         artifacts_out: Vec::new(),
         outputs: Vec::new(),
         deadline: None,
+        daemon: None,
     })
 }
 
@@ -126,6 +127,21 @@ fn a_second_start_of_an_attempt_does_nothing() {
     ledger.deliver(finished(1));
     executor.start(order(1));
     assert_eq!(runner.take(), [""; 0], "its end waits to be acknowledged");
+}
+
+#[test]
+fn that_a_daemon_is_ready_is_sent_again_until_it_has_ended() {
+    let (executor, _, ledger, facts) = fixture();
+    executor.start(order(1));
+    let kind = FactKind::Ready { at: Timestamp(4), ip: "10.0.0.7".to_owned() };
+    let ready = Fact { key: key(1), kind };
+    ledger.deliver(ready.clone());
+    executor.resend();
+    assert_eq!(std::mem::take(&mut *facts.lock().unwrap()), [ready.clone(), ready.clone()]);
+    ledger.deliver(finished(1));
+    ledger.deliver(ready.clone());
+    executor.resend();
+    assert_eq!(*facts.lock().unwrap(), [finished(1), ready, finished(1)], "its end is what counts");
 }
 
 #[test]

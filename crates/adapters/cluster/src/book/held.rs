@@ -30,6 +30,7 @@ pub(super) struct Held {
     /// When to look at it again.
     pub(super) due: Option<Timestamp>,
     told_start: bool,
+    told_ready: bool,
     pub(super) told_end: bool,
     /// Its end is durable.
     pub(super) settled: bool,
@@ -93,6 +94,7 @@ impl Held {
             fallen: None,
             due: None,
             told_start: false,
+            told_ready: false,
             told_end: false,
             settled: false,
         }
@@ -217,6 +219,14 @@ impl Held {
         };
         self.told_start = true;
         vec![Ask::Tell(Fact { key: self.order.key, kind: FactKind::Started(at) })]
+    }
+
+    /// Tells that a daemon is ready, once. That it is not any more changes nothing.
+    pub(super) fn ready(&mut self, ip: String, at: Timestamp) -> Option<Ask> {
+        let news = self.order.daemon.is_some() && self.told_start && !self.told_ready;
+        self.told_ready |= news;
+        let kind = FactKind::Ready { at, ip };
+        news.then(|| Ask::Tell(Fact { key: self.order.key, kind }))
     }
 
     /// A pod has ended.

@@ -3,6 +3,7 @@
 mod gangs;
 
 use flowforge_model::attempt::FactKind;
+use flowforge_model::daemon::Daemon;
 use flowforge_model::time::Millis;
 use serde_json::{Value, json};
 
@@ -21,7 +22,16 @@ struct Story {
 
 impl Story {
     fn new() -> Self {
-        let order = Arc::new(order(process()));
+        Self::of(order(process()))
+    }
+
+    fn of_a_daemon() -> Self {
+        let daemon = Some(Box::new(Daemon { probe: None }));
+        Self::of(WorkOrder { daemon, ..order(process()) })
+    }
+
+    fn of(order: WorkOrder) -> Self {
+        let order = Arc::new(order);
         let (id, name) = (order.attempt, order.pod_name(None));
         let place = Place { attempt: id, member: None };
         let mut story = Self { book: Book::new(Bounds::default()), id, place, name };
@@ -62,6 +72,7 @@ fn told(asks: &[Ask]) -> String {
         Ask::Delete(_, pod) => format!("delete {}", pod.uid),
         Ask::Read(_, pod) => format!("read {}", pod.uid),
         Ask::Tell(Fact { kind: FactKind::Started(_), .. }) => "started".to_owned(),
+        Ask::Tell(Fact { kind: FactKind::Ready { ip, .. }, .. }) => format!("ready at {ip}"),
         Ask::Tell(Fact { kind: FactKind::Finished(report), .. }) => {
             report.failure.as_ref().map_or("success".to_owned(), |f| f.reason.as_str().to_owned())
         }
@@ -98,6 +109,30 @@ fn a_pod_runs_and_goes_when_its_end_is_durable() {
     assert_eq!(told(&story.book.settled(story.id)), "delete a");
     assert_eq!(told(&story.book.settled(story.id)), "");
     assert_eq!(story.book.next(), None);
+}
+
+fn ready(status: Value) -> Value {
+    let mut status = status;
+    status["podIP"] = json!("10.0.0.7");
+    status["conditions"] = json!([{ "type": "Ready", "status": "True" }]);
+    status
+}
+
+#[test]
+fn a_daemon_is_ready_once_and_so_it_is_for_the_next_runner() {
+    let mut story = Story::of_a_daemon();
+    assert_eq!(story.made("a", 1, &pending()), "");
+    assert_eq!(story.seen("a", 2, &running()), "started");
+    assert_eq!(story.seen("a", 3, &ready(running())), "ready at 10.0.0.7");
+    assert_eq!(story.seen("a", 4, &running()), "", "not ready any more");
+    assert_eq!(story.seen("a", 5, &ready(running())), "", "once");
+    let mut next = Story::of_a_daemon();
+    assert_eq!(next.made("a", 5, &ready(running())), "started, ready at 10.0.0.7");
+    let mut next = Story::of_a_daemon();
+    let pod = next.pod("a", 5, &ready(running()));
+    assert_eq!(told(&next.book.listed(vec![pod], NOW)), "started, ready at 10.0.0.7");
+    let mut other = Story::new();
+    assert_eq!(other.made("a", 1, &ready(running())), "started", "no daemon");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::{Container, EnvVar, VolumeMount};
 
 use super::volumes::token_mount;
 use super::{
-    INIT, INPUTS, MAIN, SDK, SDK_PATH, environment, image, mount, mounts, resources, security,
+    INIT, INPUTS, MAIN, SDK, SDK_PATH, environment, image, mount, mounts, probe, resources,
+    security,
 };
 use crate::placement::Placement;
 use crate::refusal::not_possible;
@@ -40,7 +41,7 @@ impl Builder<'_> {
         if let (Main::One(process) | Main::Gang { process, .. }, true) =
             (&program.main, program.is_one())
         {
-            let main = vec![self.container(process, self.inputs)?];
+            let main = vec![self.asked(self.container(process, self.inputs)?)];
             return Ok(Containers { init: Vec::new(), sidecars: Vec::new(), main });
         }
         check(program)?;
@@ -49,7 +50,7 @@ impl Builder<'_> {
         let sidecars = program.sidecars.iter().map(|process| self.sidecar(process));
         let sidecars = sidecars.collect::<Result<Vec<_>, _>>()?;
         let main = match &program.main {
-            Main::One(process) => vec![self.named(process)?],
+            Main::One(process) => vec![self.asked(self.named(process)?)],
             Main::Gang { .. } => {
                 return Err(not_possible("a member of a gang has no other containers beside it"));
             }
@@ -62,6 +63,12 @@ impl Builder<'_> {
         let all = all.flat_map(|container| container.env.iter().flatten());
         environment::check_size(all)?;
         Ok(Containers { init, sidecars, main })
+    }
+
+    /// The main container, which is asked whether it is ready if it is a daemon.
+    fn asked(&self, main: Container) -> Container {
+        let probe = self.order.daemon.as_ref().and_then(|daemon| daemon.probe.as_ref());
+        Container { readiness_probe: probe.map(probe::build), ..main }
     }
 
     /// The cluster ends it when the main containers have ended, and starts it again if it ends before: so

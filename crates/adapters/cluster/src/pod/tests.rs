@@ -65,6 +65,7 @@ pub(crate) fn order(process: Process) -> WorkOrder {
         artifacts_out: Vec::new(),
         outputs: Vec::new(),
         deadline: None,
+        daemon: None,
     }
 }
 

@@ -13,6 +13,7 @@ mod sieve;
 
 use flowforge_model::artifact::{Given, SecretKey};
 use flowforge_model::attempt::{Mount, Volume, VolumeSource};
+use flowforge_model::daemon::Daemon;
 use flowforge_model::resources::Bytes;
 use flowforge_model::time::Millis;
 use kube::api::{DeleteParams, PostParams};
@@ -54,6 +55,7 @@ contract! {
     what_keeps_a_pod_from_starting_is_named_in_time,
     a_stop_ends_the_pod,
     a_pod_outlives_its_runner_and_the_next_one_takes_it_over,
+    a_daemon_is_ready_for_every_runner_that_looks_after_it,
     a_foreign_pod_with_the_name_is_a_conflict_and_is_left,
     fixed_files_are_there_and_a_full_namespace_is_waited_for,
     the_cluster_names_its_issuer_and_keys,

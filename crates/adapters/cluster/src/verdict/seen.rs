@@ -101,6 +101,14 @@ impl<'p> Seen<'p> {
         users.filter_map(started).min()
     }
 
+    /// Its address, if it is ready.
+    pub(super) fn ready(&self) -> Option<String> {
+        let status = self.status?;
+        let mut conditions = status.conditions.iter().flatten();
+        let ready = conditions.any(|one| one.type_ == "Ready" && one.status == "True");
+        status.pod_ip.clone().filter(|ip| ready && !ip.is_empty())
+    }
+
     /// What the cluster did to the pod for reasons of its own.
     pub(super) fn disruption(&self) -> Option<Failure> {
         let conditions = self.status.and_then(|status| status.conditions.as_ref());

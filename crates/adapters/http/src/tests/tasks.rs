@@ -81,6 +81,7 @@ fn order(request: Request, deadline: Option<Millis>) -> WorkOrder {
         artifacts_out: Vec::new(),
         outputs: Vec::new(),
         deadline,
+        daemon: None,
     }
 }
 

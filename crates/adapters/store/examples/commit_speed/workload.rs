@@ -108,8 +108,7 @@ fn step(run: &mut RunChanges, node: u32, status: TaskStatus, shape: Option<TaskS
             exit_code: ended.then_some(0),
             outputs: ended.then(|| Outputs {
                 parameters: vec![("rows".to_owned(), "1000".to_owned())],
-                artifacts: Vec::new(),
-                result: None,
+                ..Outputs::default()
             }),
             queued_at: Some(AT),
             started_at: started.then_some(AT),

@@ -214,8 +214,8 @@ pub(crate) fn task(node: u32, status: TaskStatus, attempt: u32, new: bool) -> Ta
             exit_code: status.terminal().then_some(0),
             outputs: status.terminal().then(|| Outputs {
                 parameters: vec![("rows".to_owned(), "9".to_owned())],
-                artifacts: Vec::new(),
                 result: Some("last line".to_owned()),
+                ..Outputs::default()
             }),
             queued_at: Some(AT),
             finished_at: status.terminal().then_some(AT),

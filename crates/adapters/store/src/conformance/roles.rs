@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use flowforge_model::attempt::{
     AttemptKey, Fact, FactKind, FailureClass, Outcome, Process, TemplateKey, Work, WorkOrder,
 };
-use flowforge_model::event::{Command, NodeKind};
+use flowforge_model::event::{Command, NodeKind, Outputs};
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::resources::{Bytes, MilliCpu, ResourceList, Resources};
 use flowforge_model::shard::{Shard, ShardSet};
@@ -185,6 +185,7 @@ fn order(key: AttemptKey) -> WorkOrder {
         artifacts_out: Vec::new(),
         outputs: Vec::new(),
         deadline: None,
+        daemon: None,
     }
 }
 
@@ -214,6 +215,7 @@ shared_cases! {
     an_attempt_is_claimed_by_one_executor
     what_was_reported_to_have_ended_is_not_claimed_again
     facts_stay_until_a_commit_has_taken_them_in
+    that_a_daemon_is_ready_stays_until_it_is_taken_in
     facts_of_others_and_of_the_past_are_dropped
     what_is_to_stop_is_told_to_its_executor_or_ends_at_once
     what_a_dead_executor_ran_is_lost_and_it_stays_dead
@@ -446,6 +448,30 @@ fn what_was_reported_to_have_ended_is_not_claimed_again(store: &impl Shared) {
     assert_eq!(claim(store, 7, &[key]), [key]);
     now(store.report(server(7), &[end(key)])).unwrap();
     assert_eq!(claim(store, 7, &[key]), []);
+}
+
+/// Where a daemon is reached is kept with its facts, and with its task.
+fn that_a_daemon_is_ready_stays_until_it_is_taken_in(store: &impl Shared) {
+    let mut fleet = Fleet::begin(store);
+    attend(store, Role::Executor, 7, LONG);
+    let key = fleet.claimed(0, 7);
+    let ip = "10.0.0.7".to_owned();
+    let ready = Fact { key, kind: FactKind::Ready { at: AT, ip: ip.clone() } };
+    for _ in 0..2 {
+        now(store.report(server(7), std::slice::from_ref(&ready))).unwrap();
+    }
+    assert_eq!(fleet.news(), [Tidings::Fact(ready.clone()), Tidings::Fact(ready)], "or oftener");
+    let news = now(store.news(ShardSet::ALL, 9)).unwrap();
+    let mut commit = fleet.commit();
+    let mut row = task(0, TaskStatus::Running, 1, false);
+    row.state.outputs = Some(Outputs { ip: Some(ip), ..Outputs::default() });
+    let outputs = row.state.outputs.clone();
+    commit.runs[0].tasks.push(row);
+    commit.handover.as_deref_mut().unwrap().news_done = news.iter().map(|one| one.id).collect();
+    fleet.write(commit).unwrap();
+    assert_eq!(fleet.news(), []);
+    assert_eq!(now(store.load(fleet.id)).unwrap().tasks[0].state.outputs, outputs);
+    assert_eq!(claim(store, 7, &[key]), [key], "it runs still");
 }
 
 fn facts_stay_until_a_commit_has_taken_them_in(store: &impl Shared) {

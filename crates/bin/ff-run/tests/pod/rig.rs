@@ -212,6 +212,7 @@ impl Rig {
             match news.what {
                 Tidings::Fact(fact) if fact.key == key => match fact.kind {
                     FactKind::Started(_) => began = true,
+                    FactKind::Ready { .. } => {}
                     FactKind::Finished(report) => ends.push(*report),
                 },
                 _ => {}
@@ -526,5 +527,6 @@ fn order(key: AttemptKey) -> WorkOrder {
         artifacts_out: Vec::new(),
         outputs: Vec::new(),
         deadline: None,
+        daemon: None,
     }
 }

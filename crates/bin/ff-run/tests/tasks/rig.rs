@@ -162,6 +162,7 @@ impl Rig {
             artifacts_out: Vec::new(),
             outputs: Vec::new(),
             deadline: None,
+            daemon: None,
         }
     }
 

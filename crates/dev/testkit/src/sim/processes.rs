@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flowforge_model::attempt::{AttemptKey, Fact, Failure, FailureClass, Report, WorkOrder};
+use flowforge_model::attempt::{
+    AttemptKey, Fact, FactKind, Failure, FailureClass, Report, WorkOrder,
+};
 use flowforge_model::id::AttemptId;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
@@ -26,6 +28,8 @@ pub(crate) struct Bench {
     pub(crate) posted: Vec<Fact>,
     /// What runs.
     pub(crate) running: BTreeMap<AttemptId, AttemptKey>,
+    /// Those of them that are daemons, and whether they have said that they are ready.
+    pub(crate) daemons: BTreeMap<AttemptId, bool>,
     /// The present.
     pub(crate) now: Timestamp,
 }
@@ -35,6 +39,21 @@ pub(crate) struct Bench {
 pub(crate) struct Processes(Arc<Mutex<Bench>>);
 
 impl Processes {
+    /// A daemon that runs.
+    pub(crate) fn a_daemon(&self) -> Option<AttemptId> {
+        let bench = self.look();
+        bench.daemons.keys().copied().find(|id| bench.running.contains_key(id))
+    }
+
+    /// A daemon that runs says that it is ready, once.
+    pub(crate) fn ready(&self, id: AttemptId) -> Option<Fact> {
+        let mut bench = self.look();
+        let (key, at) = (*bench.running.get(&id)?, bench.now);
+        let told = bench.daemons.get_mut(&id)?;
+        let kind = FactKind::Ready { at, ip: "10.0.0.7".to_owned() };
+        (!std::mem::replace(told, true)).then_some(Fact { key, kind })
+    }
+
     pub(crate) fn look(&self) -> MutexGuard<'_, Bench> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -45,6 +64,9 @@ impl Runner for Processes {
         let mut bench = self.look();
         bench.begun.push(order.key);
         bench.running.insert(order.attempt, order.key);
+        if order.daemon.is_some() {
+            bench.daemons.insert(order.attempt, false);
+        }
     }
 
     fn stop(&self, attempt: AttemptId) {

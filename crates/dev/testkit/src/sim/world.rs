@@ -42,6 +42,8 @@ enum Happening {
     Ask(usize, Command),
     /// The process ends by itself.
     Exit(AttemptId),
+    /// A daemon is ready.
+    Serve(AttemptId),
     Deliver(Fact),
     /// A timer of the controller may be due.
     Wake,
@@ -211,6 +213,7 @@ impl World {
             Happening::Submit(seed) => self.submit(seed)?,
             Happening::Ask(which, command) => self.ask(which, command)?,
             Happening::Exit(id) => self.exit(id),
+            Happening::Serve(id) => self.serve(id),
             Happening::Deliver(fact) => self.deliver(fact),
             Happening::Wake => self.due = true,
             Happening::Forget if self.storm => {
@@ -284,6 +287,14 @@ impl World {
         self.note(&format!("{key:?} ends with {:?}", report.exit_code));
         self.ledger.deliver(Fact { key, kind: FactKind::Finished(Box::new(report)) });
         self.collect_posts();
+    }
+
+    fn serve(&mut self, id: AttemptId) {
+        if let Some(fact) = self.processes.ready(id) {
+            self.note(&format!("{:?} is ready", fact.key));
+            self.ledger.deliver(fact);
+            self.collect_posts();
+        }
     }
 
     /// Facts on their way: late, twice, or lost until they are sent again.
@@ -446,7 +457,14 @@ impl World {
         self.users.begins(&run, key, &mut self.summary)?;
         let at = self.now;
         self.ledger.deliver(Fact { key, kind: FactKind::Started(at) });
-        self.later(3000, Happening::Exit(key.id()));
+        let daemon = self.processes.look().daemons.contains_key(&key.id());
+        if daemon {
+            self.later(3000, Happening::Serve(key.id()));
+        }
+        // Most daemons run for as long as they are let.
+        if !daemon || self.dice.chance(30) {
+            self.later(if daemon { 10_000 } else { 3000 }, Happening::Exit(key.id()));
+        }
         Ok(())
     }
 
@@ -506,7 +524,12 @@ impl World {
             self.ask(which, resume())?;
         }
         if let Some(run) = waiting.filter(|_| !resumed) {
-            return Err(stuck(&run));
+            // What daemons serve may wait for the room that they take.
+            let daemon = self.processes.a_daemon();
+            match daemon.filter(|_| !run.runnable.is_empty()) {
+                Some(id) => self.exit(id),
+                None => return Err(stuck(&run)),
+            }
         }
         if over {
             if !self.processes.look().running.is_empty() {

@@ -1,3 +1,4 @@
+use flowforge_model::daemon::Daemon;
 use flowforge_model::plan::{Backoff, Hook, Lock, Memoize, Sequence};
 use flowforge_model::time::Millis;
 use proptest::prelude::*;
@@ -70,11 +71,17 @@ fn bare_plans() -> impl Strategy<Value = Plan> {
             plan.templates[0].timeout = timeout;
             plan.active_deadline = deadline;
             plan.max_retries = most;
+            let mut daemon = Template { name: "daemon".into(), ..plan.templates[0].clone() };
+            daemon.daemon = Some(Box::new(Daemon { probe: None }));
+            plan.templates.push(daemon);
             plan.on_exit = exit.then(|| Call::of(TemplateIx(1)));
             plan
         },
     )
 }
+
+/// The template that is a daemon.
+const DAEMON: TemplateIx = TemplateIx(4);
 
 /// A body that calls templates below `level` only.
 fn groups(level: u32) -> impl Strategy<Value = Body> {
@@ -99,6 +106,9 @@ fn groups(level: u32) -> impl Strategy<Value = Body> {
                 let mut task = task(&format!("t{slot}"), TemplateIx(template), needs);
                 task.continue_on.failed = bits == 7;
                 task.hooks = hooks(&task.name, kinds[2], dag);
+                if items.is_none() && kinds[1] % 4 == 0 {
+                    task.template = DAEMON;
+                }
                 match items {
                     Some(count) if kinds[0] % 2 == 0 => {
                         let (start, format) = (None, Some(Text::plain("n%02d")));
@@ -158,6 +168,7 @@ enum Move {
     Lose(usize),
     Error(usize),
     Duplicate(usize),
+    Ready(usize),
     Timer,
     Ask(Command),
 }
@@ -168,6 +179,7 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => any::<usize>().prop_map(Move::Lose),
         1 => any::<usize>().prop_map(Move::Error),
         1 => any::<usize>().prop_map(Move::Duplicate),
+        4 => any::<usize>().prop_map(Move::Ready),
         1 => Just(Move::Timer),
         1 => prop_oneof![
             Just(Command::Cancel),
@@ -213,6 +225,11 @@ fn play(world: &mut World, step: Move) {
                 let (node, number) = old[n % old.len()];
                 let report = Box::new(world.success());
                 assert!(world.feed(&Event::Finished { node, number, report }).is_err());
+            }
+        }
+        Move::Ready(n) => {
+            if let Some(node) = pick(world, n) {
+                let _refused = world.ready(node);
             }
         }
         Move::Timer => {

@@ -132,10 +132,10 @@ pub struct Dependency {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DependencyKind {
-    /// `SUCCEEDED`, `SKIPPED` through its own `when`, or an end its `continueOn` covers.
+    /// `SUCCEEDED`, `SKIPPED` through its own `when`, an end its `continueOn` covers, or a daemon that serves.
     #[default]
     Success,
-    /// Any end.
+    /// Any end, or a daemon that serves.
     Completion,
     /// `FAILED`.
     Failure,

@@ -1,9 +1,13 @@
 //! What leaves run: containers, sets of them, requests.
 
-use super::{Field, Kind, MOUNT, full, kind, no_effect, refused};
+use super::{Field, Kind, MOUNT, emulated, full, kind, no_effect, refused};
 
-/// Why probes change nothing.
+/// Why other probes than that of a daemon change nothing.
 const NO_PROBE: &str = "a process counts as ready once it runs";
+/// A probe where nobody waits for one.
+const NOT_MAIN: Field = no_effect("readinessProbe", "only the main container of a daemon is asked");
+/// The probe of a daemon.
+const DAEMON: Field = full("readinessProbe").map(&PROBE);
 /// Why a choice about terminals and users changes nothing.
 const PLAIN_PROCESS: &str = "a local process is started plainly, by the user of the server";
 
@@ -21,7 +25,6 @@ const SHARED: &[Field] = &[
     no_effect("imagePullPolicy", "local processes have no image"),
     no_effect("ports", "local processes have the network of the machine"),
     no_effect("livenessProbe", "a process that hangs is ended by its deadline"),
-    no_effect("readinessProbe", NO_PROBE),
     no_effect("startupProbe", NO_PROBE),
     no_effect("lifecycle", "nothing runs beside a local process"),
     no_effect("terminationMessagePath", PLAIN_PROCESS),
@@ -36,17 +39,18 @@ const SHARED: &[Field] = &[
     refused("restartPolicyRules", "write retryStrategy"),
 ];
 
-pub(crate) static CONTAINER: Kind = kind("a container", &[]).with(SHARED);
+pub(crate) static CONTAINER: Kind = kind("a container", &[DAEMON]).with(SHARED);
 
-pub(crate) static SCRIPT: Kind = kind("a script", &[full("source")]).with(SHARED);
+pub(crate) static SCRIPT: Kind = kind("a script", &[full("source"), DAEMON]).with(SHARED);
 
 pub(crate) static INIT_CONTAINER: Kind =
-    kind("an init container", &[full("mirrorVolumeMounts")]).with(SHARED);
+    kind("an init container", &[full("mirrorVolumeMounts"), NOT_MAIN]).with(SHARED);
 
-pub(crate) static SIDECAR: Kind = kind("a sidecar", &[full("mirrorVolumeMounts")]).with(SHARED);
+pub(crate) static SIDECAR: Kind =
+    kind("a sidecar", &[full("mirrorVolumeMounts"), NOT_MAIN]).with(SHARED);
 
 pub(crate) static MEMBER: Kind =
-    kind("a container of the set", &[full("dependencies")]).with(SHARED);
+    kind("a container of the set", &[full("dependencies"), NOT_MAIN]).with(SHARED);
 
 pub(crate) static CONTAINER_SET: Kind = kind(
     "a containerSet",
@@ -59,6 +63,37 @@ pub(crate) static CONTAINER_SET: Kind = kind(
 
 pub(crate) static SET_RETRY: Kind =
     kind("retryStrategy of a set", &[full("duration"), full("retries")]);
+
+pub(crate) static PROBE: Kind = kind(
+    "a probe",
+    &[
+        full("httpGet").map(&HTTP_GET),
+        full("tcpSocket").map(&TCP_SOCKET),
+        emulated("exec", "in pods; a local daemon with such a probe fails").map(&EXEC),
+        full("initialDelaySeconds"),
+        full("periodSeconds"),
+        full("timeoutSeconds"),
+        full("successThreshold"),
+        full("failureThreshold"),
+        no_effect("terminationGracePeriodSeconds", "a daemon that is not ready goes on"),
+        refused("grpc", "write httpGet or tcpSocket"),
+    ],
+);
+
+pub(crate) static HTTP_GET: Kind = kind(
+    "httpGet",
+    &[
+        full("host"),
+        full("port").any_string(),
+        full("path"),
+        emulated("scheme", "HTTPS in pods; a local daemon with such a probe fails"),
+        full("httpHeaders").list(&HEADER),
+    ],
+);
+
+pub(crate) static TCP_SOCKET: Kind = kind("tcpSocket", &[full("host"), full("port").any_string()]);
+
+pub(crate) static EXEC: Kind = kind("exec", &[full("command")]);
 
 pub(crate) static ENV: Kind =
     kind("a variable", &[full("name"), full("value"), full("valueFrom").map(&ENV_VALUE_FROM)]);

@@ -91,7 +91,7 @@ fn bounds_hold_for_manifests() {
             "bad_duration",
         ),
         ("suspend: {duration: ' 5 m'}", "bad_duration"),
-        ("suspend: {}\ndaemon: true", "unsupported"),
+        ("suspend: {}\ndaemon: true", "conflict"),
         (
             "container: {image: i}\nsynchronization: {mutexes: [{name: a}, {name: a}]}",
             "duplicate_name",

@@ -17,7 +17,7 @@ fn memo(cache: &str, key: &str) -> MemoWrite {
         outputs: Outputs {
             parameters: vec![("rows".to_owned(), "9".to_owned())],
             artifacts: vec![("data".to_owned(), artifact)],
-            result: None,
+            ..Outputs::default()
         },
     }
 }

@@ -374,8 +374,8 @@ fn state(status: WorkflowStatus) -> WorkflowState {
         finished_at: status.terminal().then_some(Timestamp(2000)),
         outputs: status.terminal().then(|| Outputs {
             parameters: vec![("answer".to_owned(), "42".to_owned())],
-            artifacts: Vec::new(),
             result: Some("bye".to_owned()),
+            ..Outputs::default()
         }),
         ..WorkflowState::default()
     }

@@ -79,6 +79,7 @@ fn said(asks: &[Ask]) -> String {
         Ask::Delete(place, _) => format!("delete {}", index(place)),
         Ask::Read(place, _) => format!("read {}", index(place)),
         Ask::Tell(Fact { kind: FactKind::Started(_), .. }) => "started".to_owned(),
+        Ask::Tell(Fact { kind: FactKind::Ready { .. }, .. }) => "ready".to_owned(),
         Ask::Tell(Fact { kind: FactKind::Finished(report), .. }) => match &report.failure {
             None => "success".to_owned(),
             Some(f) => format!("{:?} {} {}", f.class, f.reason.as_str(), f.message),

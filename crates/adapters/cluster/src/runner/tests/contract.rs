@@ -94,6 +94,26 @@ pub(super) async fn a_pod_outlives_its_runner_and_the_next_one_takes_it_over(rea
     real.end().await;
 }
 
+pub(super) async fn a_daemon_is_ready_for_every_runner_that_looks_after_it(real: Real) {
+    let mut first = real.runner(Bounds::default());
+    let mut order = (*real.order("trap 'exit 5' TERM; sleep 1000 & wait")).clone();
+    order.daemon = Some(Box::new(Daemon { probe: None }));
+    let order = Arc::new(order);
+    first.runner.start(Arc::clone(&order));
+    assert_eq!(first.next().await, "started");
+    assert_eq!(first.next().await, "ready");
+    first.close().await;
+    let mut second = real.runner(Bounds { silence: Millis(0), ..Bounds::default() });
+    second.runner.start(Arc::clone(&order));
+    assert_eq!(second.next().await, "started");
+    assert_eq!(second.next().await, "ready");
+    second.runner.stop(order.attempt);
+    assert_eq!(second.next().await, "Stopped stopped 5");
+    real.gone(&order).await;
+    second.close().await;
+    real.end().await;
+}
+
 pub(super) async fn a_foreign_pod_with_the_name_is_a_conflict_and_is_left(real: Real) {
     let mut told = real.runner(Bounds::default());
     let first = real.order(REPORTED);

@@ -189,6 +189,7 @@ impl Told {
         let fact = fact.expect("a fact within two minutes").expect("a fact");
         let line = match fact.kind {
             FactKind::Started(_) => "started".to_owned(),
+            FactKind::Ready { .. } => "ready".to_owned(),
             FactKind::Finished(report) => {
                 let code = report.exit_code.map_or(String::new(), |code| format!(" {code}"));
                 match report.failure {

@@ -36,6 +36,8 @@ struct Pods {
 struct Pod {
     uid: PodUid,
     key: AttemptKey,
+    /// It serves for as long as it is let, as a rule.
+    daemon: bool,
     stage: Stage,
 }
 
@@ -54,11 +56,11 @@ impl Cluster {
     }
 
     /// Makes the pod of an attempt, or finds that it is there.
-    pub(super) fn create(&self, key: AttemptKey) {
+    pub(super) fn create(&self, key: AttemptKey, daemon: bool) {
         let mut all = self.look();
         all.uids += 1;
         let uid = PodUid(Uuid::from_u128(all.uids));
-        all.pods.entry(key.id()).or_insert(Pod { uid, key, stage: Stage::Created });
+        all.pods.entry(key.id()).or_insert(Pod { uid, key, daemon, stage: Stage::Created });
     }
 
     /// Ends a pod, if there is one.
@@ -73,6 +75,11 @@ impl Cluster {
             Some(Stage::Ended(report)) => Some(report.clone()),
             None => Some(lost(now, "its pod is gone")),
         }
+    }
+
+    /// The pod of an attempt runs.
+    pub(super) fn runs(&self, id: AttemptId) -> bool {
+        self.look().pods.get(&id).is_some_and(|pod| matches!(pod.stage, Stage::Runs))
     }
 
     /// Whose pods there are.
@@ -114,6 +121,7 @@ impl Cluster {
                         Ok(Begin::Wait) | Err(_) => Stage::Created,
                     }
                 }
+                Stage::Runs if pod.daemon && dice.chance(80) => Stage::Runs,
                 Stage::Runs => Stage::Tells(ends_by_itself(dice, 10, now)),
                 Stage::Tells(report) => match block_on(store.finish(uid, key, report.clone())) {
                     Err(_) if !dice.chance(GIVE_UP) => Stage::Tells(report),

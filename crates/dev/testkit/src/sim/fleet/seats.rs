@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
-use flowforge_model::id::InstanceId;
+use flowforge_model::id::{AttemptId, InstanceId};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::leases::{Attendance, Attended, Leases as _, Role};
@@ -262,6 +262,7 @@ impl Executing {
         }
         if let Some(cluster) = self.cluster.clone() {
             self.make_pods(&cluster, dice);
+            self.serve_some(dice);
             self.see_ends(&cluster, now);
             self.remove_strays(&cluster)?;
         } else {
@@ -269,6 +270,7 @@ impl Executing {
             for key in begun {
                 self.ledger.deliver(Fact { key, kind: FactKind::Started(now) });
             }
+            self.serve_some(dice);
             self.end_some(now, dice);
         }
         self.facts.append(&mut self.processes.look().posted);
@@ -283,6 +285,18 @@ impl Executing {
         Ok(())
     }
 
+    /// Some daemons are ready. Who looks after a pod sees that of it, whoever has seen it before.
+    fn serve_some(&mut self, dice: &mut Dice) {
+        let daemons: Vec<AttemptId> = self.processes.look().daemons.keys().copied().collect();
+        for id in daemons {
+            let runs = self.cluster.as_ref().is_none_or(|cluster| cluster.runs(id));
+            let fact = (runs && dice.chance(50)).then(|| self.processes.ready(id)).flatten();
+            if let Some(fact) = fact {
+                self.ledger.deliver(fact);
+            }
+        }
+    }
+
     /// Makes the pods of what was claimed; some of them later, or never if it dies before.
     fn make_pods(&mut self, cluster: &Cluster, dice: &mut Dice) {
         let mut bench = self.processes.look();
@@ -291,7 +305,8 @@ impl Executing {
             if !bench.running.contains_key(&key.id()) {
                 continue;
             }
-            if dice.chance(80) { cluster.create(key) } else { bench.begun.push(key) }
+            let daemon = bench.daemons.contains_key(&key.id());
+            if dice.chance(80) { cluster.create(key, daemon) } else { bench.begun.push(key) }
         }
     }
 
@@ -339,7 +354,8 @@ impl Executing {
         let running: Vec<_> =
             self.processes.look().running.iter().map(|(id, key)| (*id, *key)).collect();
         for (id, key) in running {
-            if !dice.chance(25) {
+            let daemon = self.processes.look().daemons.contains_key(&id);
+            if !dice.chance(if daemon { 3 } else { 25 }) {
                 continue;
             }
             self.processes.look().running.remove(&id);

@@ -111,6 +111,9 @@ fn begin(pod: &mut Value) -> Step {
         }
         None => {
             pod["status"]["phase"] = json!("Running");
+            pod["status"]["podIP"] = json!("10.0.0.7");
+            pod["status"]["conditions"] = json!([{ "type": "PodScheduled", "status": "True" },
+                { "type": "Ready", "status": "True" }]);
             (Step::Begins, json!({ "running": { "startedAt": now() } }))
         }
     };
