@@ -102,7 +102,8 @@ impl Run {
             | Body::Script(..)
             | Body::Suspend(_)
             | Body::ContainerSet(_)
-            | Body::Http(_) => return Err(StepError::Bug("not a group")),
+            | Body::Http(_)
+            | Body::Object(_) => return Err(StepError::Bug("not a group")),
         })
     }
 }
