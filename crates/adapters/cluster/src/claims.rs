@@ -52,7 +52,7 @@ fn mounted(order: &WorkOrder) -> impl Iterator<Item = &Claim> {
         Work::Run(program) => {
             program.processes().flat_map(|process| &process.mounts).any(|m| m.volume == *name)
         }
-        Work::Request(_) => false,
+        Work::Request(_) | Work::Object(_) => false,
     };
     claims.filter(move |(name, _)| mounts(name)).map(|(_, claim)| claim)
 }

@@ -51,6 +51,9 @@ pub fn build(order: &WorkOrder, placement: &Placement, now: Timestamp) -> Result
         Work::Request(_) => {
             return Err(not_possible("an HTTP request is sent by a server, not by a pod"));
         }
+        Work::Object(_) => {
+            return Err(not_possible("objects are asked for by a server, not by a pod"));
+        }
     };
     let processes: Vec<&Process> = program.processes().collect();
     let content = volumes::build(order, &processes, &placement.workflow_claims)?;

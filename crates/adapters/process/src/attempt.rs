@@ -62,8 +62,10 @@ fn attempt<'s, 'a>(
     control: &Control,
     place: &'s OnceCell<Vec<Setting<'a>>>,
 ) -> Result<(Report, Outcome<'s>), Failure> {
-    let Work::Run(program) = &order.work else {
-        return Err(not_possible("this is no process"));
+    let program = match &order.work {
+        Work::Run(program) => program,
+        Work::Request(_) => return Err(not_possible("this is no process")),
+        Work::Object(_) => return Err(no_kubernetes()),
     };
     outputs::check(&order.outputs)?;
     artifacts::check_outputs(&order.artifacts_out)?;
@@ -239,6 +241,13 @@ pub(crate) fn refused(error: &io::Error, argv: &Argv, path: &str) -> Failure {
 
 pub(crate) fn not_possible(why: &str) -> Failure {
     Failure { class: FailureClass::Error, reason: Reason::NotPossible, message: why.to_owned() }
+}
+
+fn no_kubernetes() -> Failure {
+    let message = "this executor has no Kubernetes to hold objects: run the workflow where kubernetes.tasks is \
+                   kubernetes, or do it with a client in a script";
+    let message = message.to_owned();
+    Failure { class: FailureClass::Error, reason: Reason::NoKubernetes, message }
 }
 
 pub(crate) fn spawn_failed(what: &str, error: &io::Error) -> Failure {

@@ -131,11 +131,11 @@ impl Runner for AnyRunner {
     fn start(&self, order: Arc<WorkOrder>) {
         match self {
             Self::Local(runner) => match order.work {
-                Work::Run(_) => runner.processes.start(order),
+                Work::Run(_) | Work::Object(_) => runner.processes.start(order),
                 Work::Request(_) => runner.requests.start(order),
             },
             Self::Pods(pods, requests) => match order.work {
-                Work::Run(_) => pods.start(order),
+                Work::Run(_) | Work::Object(_) => pods.start(order),
                 Work::Request(_) => requests.start(order),
             },
             Self::NoOp(runner) => runner.start(order),

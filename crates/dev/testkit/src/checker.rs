@@ -273,7 +273,8 @@ fn in_its_turn(plan: &Plan, run: &StoredRun, parent: NodeIx, row: &TaskRow) -> R
         | Body::Script(..)
         | Body::Suspend(_)
         | Body::ContainerSet(_)
-        | Body::Http(_) => {}
+        | Body::Http(_)
+        | Body::Object(_) => {}
     }
     Ok(())
 }

@@ -130,7 +130,8 @@ impl Step<'_> {
             | Body::Script(..)
             | Body::Suspend(_)
             | Body::ContainerSet(_)
-            | Body::Http(_) => NodeKind::Dag,
+            | Body::Http(_)
+            | Body::Object(_) => NodeKind::Dag,
         };
         if let Err(fault) = self.room_for(1) {
             return self.fail(ix, fault);

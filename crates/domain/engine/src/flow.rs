@@ -221,9 +221,11 @@ impl<'a> Step<'a> {
     pub(crate) fn kind_of(&self, template: TemplateIx) -> Result<NodeKind> {
         let template = self.plan.template(template).ok_or(StepError::Bug("no such template"))?;
         Ok(match &template.body {
-            Body::Container(_) | Body::Script(..) | Body::ContainerSet(_) | Body::Http(_) => {
-                NodeKind::Leaf
-            }
+            Body::Container(_)
+            | Body::Script(..)
+            | Body::ContainerSet(_)
+            | Body::Http(_)
+            | Body::Object(_) => NodeKind::Leaf,
             Body::Suspend(_) => NodeKind::Suspend,
             Body::Dag(_) | Body::Steps(_) if template.retry.is_some() => NodeKind::Retry,
             Body::Dag(_) => NodeKind::Dag,

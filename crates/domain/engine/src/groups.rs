@@ -50,7 +50,8 @@ impl Step<'_> {
             | Body::Script(..)
             | Body::Suspend(_)
             | Body::ContainerSet(_)
-            | Body::Http(_) => return Err(StepError::Bug("not a group")),
+            | Body::Http(_)
+            | Body::Object(_) => return Err(StepError::Bug("not a group")),
         }
         self.look_at_hooks(ix)
     }

@@ -162,5 +162,8 @@ pub(crate) fn is_error(reason: Reason) -> bool {
             | Reason::Stopped
             | Reason::Terminated
             | Reason::RetriesSpent
+            | Reason::Forbidden
+            | Reason::ObjectRefused
+            | Reason::ObjectFailed
     )
 }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use flowforge_expr::{render, render_with};
 use flowforge_model::artifact::Given;
 use flowforge_model::attempt::{
-    AttemptKey, Failure, FailureClass, Main, Member, Mount, OutputFile, Process, Program, Request,
-    Volume, VolumeSource, Work, WorkOrder,
+    AttemptKey, Failure, FailureClass, Main, Member, Mount, Object, ObjectField, ObjectOutput,
+    OutputFile, Process, Program, Request, Volume, VolumeSource, Work, WorkOrder,
 };
 use flowforge_model::claim::Claim;
 use flowforge_model::id::NodeIx;
@@ -75,6 +75,9 @@ fn work(template: &Template, view: &View<'_>) -> Valued<Work> {
         Body::Script(container, source) => one(process("main", container, Some(source), view)?),
         Body::ContainerSet(set) => container_set(set, view)?,
         Body::Http(http) => return Ok(Work::Request(Box::new(request(http, view)?))),
+        Body::Object(body) => {
+            return Ok(Work::Object(Box::new(object(body, template, view)?)));
+        }
         Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) => {
             return Err(Fault::new(Reason::Error, "only leaves are run".to_owned()));
         }
@@ -91,7 +94,9 @@ fn resources(body: &Body) -> Resources {
     match body {
         Body::Container(container) | Body::Script(container, _) => container.resources,
         Body::ContainerSet(_) => body.resources(),
-        Body::Http(_) | Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) => Resources::default(),
+        Body::Http(_) | Body::Object(_) | Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) => {
+            Resources::default()
+        }
     }
 }
 
@@ -180,6 +185,35 @@ fn request(http: &Http, view: &View<'_>) -> Valued<Request> {
         timeout: http.timeout,
         success: http.success.as_ref().map(|success| text(success, view)).transpose()?,
         insecure: http.insecure,
+    })
+}
+
+fn object(object: &plan::Object, template: &Template, view: &View<'_>) -> Valued<Object> {
+    let optional = |source: &Option<Text>| source.as_ref().map(|it| text(it, view)).transpose();
+    let mut outputs = Vec::new();
+    for output in &template.outputs {
+        let from = match &output.source {
+            OutputSource::JsonPath(path) => ObjectField::JsonPath(text(path, view)?),
+            OutputSource::JqFilter(path) => ObjectField::Jq(text(path, view)?),
+            OutputSource::Path(_)
+            | OutputSource::Parameter(_)
+            | OutputSource::Expression(_)
+            | OutputSource::Supplied => continue,
+        };
+        let (name, default) = (output.name.to_string(), optional(&output.default)?);
+        outputs.push(ObjectOutput { name, from, default });
+    }
+    let target = match &object.target {
+        Some((kind, name)) => Some((text(kind, view)?, text(name, view)?)),
+        None => None,
+    };
+    Ok(Object {
+        action: object.action,
+        manifest: optional(&object.manifest)?,
+        target,
+        success: optional(&object.success)?,
+        failure: optional(&object.failure)?,
+        outputs,
     })
 }
 

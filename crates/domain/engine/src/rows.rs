@@ -224,6 +224,7 @@ impl Run {
             | Body::Script(..)
             | Body::ContainerSet(_)
             | Body::Http(_)
+            | Body::Object(_)
             | Body::Suspend(_) => {}
         }
         let count = children.iter().filter(|child| open(self, child)).count();

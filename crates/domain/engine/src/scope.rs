@@ -239,9 +239,11 @@ impl<'a> View<'a> {
         let output = template.outputs.iter().find(|output| *output.name == *name)?;
         match &output.source {
             OutputSource::Path(path) => self.path(path),
-            OutputSource::Parameter(_) | OutputSource::Expression(_) | OutputSource::Supplied => {
-                None
-            }
+            OutputSource::JsonPath(_)
+            | OutputSource::JqFilter(_)
+            | OutputSource::Parameter(_)
+            | OutputSource::Expression(_)
+            | OutputSource::Supplied => None,
         }
     }
 

@@ -116,7 +116,10 @@ fn output_value(view: &View<'_>, output: &Output) -> Valued<Option<String>> {
             flowforge_expr::render(text, view).map(|value| Some(value.into_owned()))
         }
         OutputSource::Expression(source) => flowforge_expr::expression(source, view).map(Some),
-        OutputSource::Path(_) | OutputSource::Supplied => Ok(None),
+        OutputSource::Path(_)
+        | OutputSource::JsonPath(_)
+        | OutputSource::JqFilter(_)
+        | OutputSource::Supplied => Ok(None),
     };
     match (value, &output.default) {
         (Ok(value), _) => Ok(value),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::{Artifact, Given, SecretVariables, StageIn, StageOut};
 use crate::claim::Claim;
 use crate::id::{AttemptId, EntityId, NodeIx, TaskId, WorkflowId};
+use crate::object::Action;
 use crate::resources::Resources;
 use crate::status::Reason;
 use crate::time::{Millis, Timestamp};
@@ -110,6 +111,8 @@ pub enum Work {
     Run(Box<Program>),
     /// Sends one HTTP request.
     Request(Box<Request>),
+    /// Asks a cluster for one object. Programs of earlier versions do not know it, and run nothing.
+    Object(Box<Object>),
 }
 
 /// The processes of one attempt. They share its volumes and its directory.
@@ -260,6 +263,50 @@ pub struct Request {
     pub success: Option<String>,
     /// Accept any certificate.
     pub insecure: bool,
+}
+
+/// An object of a Kubernetes cluster that is a task of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// What is done with it.
+    pub action: Action,
+    /// The object, or what a patch says, as YAML or JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// Type and name of the object, where the manifest does not say them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<(String, String)>,
+    /// A [`Condition`](crate::object::Condition) that is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success: Option<String>,
+    /// One that is a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// What is read of it after success.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<ObjectOutput>,
+}
+
+/// An output parameter that is read of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectOutput {
+    /// Name of the output parameter.
+    pub name: String,
+    /// Where it is.
+    pub from: ObjectField,
+    /// Value if it is not there; without one that fails the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<String>,
+}
+
+/// Where a value is in an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectField {
+    /// As [`Reading::json_path`](crate::object::Reading::json_path).
+    JsonPath(String),
+    /// As [`Reading::jq`](crate::object::Reading::jq).
+    Jq(String),
 }
 
 /// One output file to collect.
@@ -485,7 +532,7 @@ impl WorkOrder {
                 Main::Gang { size, .. } => Some(*size),
                 Main::One(_) | Main::Set { .. } => None,
             },
-            Work::Request(_) => None,
+            Work::Request(_) | Work::Object(_) => None,
         }
     }
 
@@ -506,7 +553,7 @@ impl WorkOrder {
                     members.iter().map(|member| &member.process).find(|p| p.name == "main")
                 }
             },
-            Work::Request(_) => None,
+            Work::Request(_) | Work::Object(_) => None,
         }
     }
 }

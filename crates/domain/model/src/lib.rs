@@ -15,6 +15,7 @@ pub mod claim;
 pub mod event;
 pub mod id;
 pub mod limits;
+pub mod object;
 pub mod plan;
 pub mod printf;
 pub mod quota;

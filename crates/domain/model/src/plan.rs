@@ -6,6 +6,7 @@
 mod artifacts;
 mod containers;
 mod graph;
+mod object;
 mod retry;
 mod rows;
 
@@ -28,6 +29,7 @@ pub use graph::{
     Call, Condition, ContinueOn, Dag, Dependency, DependencyKind, Hook, Needs, Outcome, Repeat,
     Sequence, Steps, Task,
 };
+pub use object::Object;
 pub use retry::{Backoff, RetryPolicy, RetryStrategy, Setting};
 pub use rows::Rows;
 
@@ -182,6 +184,10 @@ pub struct Output {
 pub enum OutputSource {
     /// A file the container writes.
     Path(Text),
+    /// Fields of the object that a task asked a cluster for: text with paths, `{.metadata.name}`.
+    JsonPath(Text),
+    /// One field of it, as jq writes paths: `.metadata.name`.
+    JqFilter(Text),
     /// A text over the children of a dag or steps template.
     Parameter(Text),
     /// An expression over the children of a dag or steps template.
@@ -207,6 +213,8 @@ pub enum Body {
     ContainerSet(Box<ContainerSet>),
     /// Sends one HTTP request.
     Http(Box<Http>),
+    /// Asks a cluster for one object.
+    Object(Box<Object>),
 }
 
 impl Template {
@@ -236,7 +244,9 @@ impl Body {
             Self::ContainerSet(set) => {
                 set.members.iter().map(|member| member.container.resources).sum()
             }
-            Self::Dag(_) | Self::Steps(_) | Self::Suspend(_) | Self::Http(_) => Resources::NONE,
+            Self::Dag(_) | Self::Steps(_) | Self::Suspend(_) | Self::Http(_) | Self::Object(_) => {
+                Resources::NONE
+            }
         }
     }
 
@@ -244,7 +254,11 @@ impl Body {
     #[must_use]
     pub fn is_leaf(&self) -> bool {
         match self {
-            Self::Container(_) | Self::Script(..) | Self::ContainerSet(_) | Self::Http(_) => true,
+            Self::Container(_)
+            | Self::Script(..)
+            | Self::ContainerSet(_)
+            | Self::Http(_)
+            | Self::Object(_) => true,
             Self::Dag(_) | Self::Steps(_) | Self::Suspend(_) => false,
         }
     }
@@ -354,7 +368,11 @@ impl Body {
     pub fn leaf(&self) -> bool {
         matches!(
             self,
-            Self::Container(_) | Self::Script(..) | Self::ContainerSet(_) | Self::Http(_)
+            Self::Container(_)
+                | Self::Script(..)
+                | Self::ContainerSet(_)
+                | Self::Http(_)
+                | Self::Object(_)
         )
     }
 
@@ -368,7 +386,8 @@ impl Body {
             | Self::Script(..)
             | Self::Suspend(_)
             | Self::ContainerSet(_)
-            | Self::Http(_) => &[],
+            | Self::Http(_)
+            | Self::Object(_) => &[],
         }
     }
 }

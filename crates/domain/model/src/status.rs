@@ -338,6 +338,14 @@ reasons! {
     SecretMissing = "secret_missing",
     /// An HTTP request was refused by the allow-list, got no answer, or not the wanted one.
     HttpFailed = "http_failed",
+    /// The task asks for an object of a Kubernetes cluster, and its executor has none.
+    NoKubernetes = "no_kubernetes",
+    /// The project's account in the cluster may not do that with the object.
+    Forbidden = "forbidden",
+    /// The object is not there, or the cluster or a rule of ours refuses it.
+    ObjectRefused = "object_refused",
+    /// The object came to be as the task's `failureCondition` says, or is gone.
+    ObjectFailed = "object_failed",
     /// The executor has no way to do what the task needs (a mount, a volume).
     NotPossible = "not_possible",
     /// The name of an image is none, or its registry may not be used.

@@ -143,7 +143,9 @@ impl<'a> Doc<'a> {
                 let main = set.members.iter().find(|member| &*member.name == MAIN);
                 main.map_or(&[][..], |member| &member.container.mounts)
             }
-            Some(Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) | Body::Http(_)) => {
+            Some(
+                Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) | Body::Http(_) | Body::Object(_),
+            ) => {
                 let message = format!("{key} are for templates that run containers");
                 self.report.error("conflict", list, message, "remove them");
                 return Vec::new();

@@ -34,6 +34,7 @@ mod locks;
 mod merge;
 mod metadata;
 mod names;
+mod object;
 mod outline;
 mod parameters;
 mod places;

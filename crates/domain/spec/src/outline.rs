@@ -17,7 +17,7 @@ use crate::report::Report;
 use crate::scope::{OWN, Scope, ScopeIx};
 
 /// The bodies a template may have.
-const BODIES: &str = "container, script, dag, steps, suspend, containerSet, http";
+const BODIES: &str = "container, script, dag, steps, suspend, containerSet, http, resource";
 
 /// The body of a template, by its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +29,11 @@ pub(crate) enum BodyKind {
     Suspend,
     ContainerSet,
     Http,
+    Object,
 }
 
 impl BodyKind {
-    pub(crate) const ALL: [(Self, &'static str); 7] = [
+    pub(crate) const ALL: [(Self, &'static str); 8] = [
         (Self::Container, "container"),
         (Self::Script, "script"),
         (Self::Dag, "dag"),
@@ -40,11 +41,12 @@ impl BodyKind {
         (Self::Suspend, "suspend"),
         (Self::ContainerSet, "containerSet"),
         (Self::Http, "http"),
+        (Self::Object, "resource"),
     ];
 
     /// Is one attempt at a time.
     pub(crate) fn leaf(self) -> bool {
-        self.processes() || self == Self::Http
+        self.processes() || matches!(self, Self::Http | Self::Object)
     }
 
     /// Runs commands, which read and write files.
@@ -291,9 +293,8 @@ impl<'a> Doc<'a> {
                 found = Some((kind, &entry.node));
             }
         }
-        let known_elsewhere = ["resource", "data", "plugin", "template", "templateRef"]
-            .iter()
-            .any(|key| has(key).is_some());
+        let known_elsewhere =
+            ["data", "plugin", "template", "templateRef"].iter().any(|key| has(key).is_some());
         if found.is_none() && !known_elsewhere {
             let message = format!("the template {} does nothing", quote(name));
             let hint = format!("give it one of {BODIES}");

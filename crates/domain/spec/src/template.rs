@@ -35,6 +35,7 @@ impl<'a> Doc<'a> {
             BodyKind::Steps => self.steps((ix, tried), body_node, &mut siblings).map(Body::Steps),
             BodyKind::ContainerSet => self.container_set(node, body_node, &leaf),
             BodyKind::Http => self.http(body_node, &leaf),
+            BodyKind::Object => self.object(body_node, &leaf),
         };
         let anywhere = |_: u32, _: &'a Node, _: &str| {};
         let place = OutputPlace {
@@ -186,7 +187,7 @@ impl<'a> Doc<'a> {
         }
         let mut source = None;
         let mut sources = 0;
-        for key in ["path", "parameter", "expression", "supplied"] {
+        for key in ["path", "jsonPath", "jqFilter", "parameter", "expression", "supplied"] {
             let entries = from.entries().unwrap_or(&[]);
             let Some(entry) = entries.iter().find(|entry| &*entry.key == key) else {
                 continue;
@@ -196,7 +197,8 @@ impl<'a> Doc<'a> {
         }
         if sources != 1 {
             let message = format!("the output {name} needs exactly one source, found {sources}");
-            let hint = "give it a path (file of a container), parameter, expression or supplied";
+            let hint =
+                "give it a path (file of a container), jsonPath, parameter, expression or supplied";
             self.report.error("conflict", from, message, hint);
             return None;
         }
@@ -218,6 +220,7 @@ impl<'a> Doc<'a> {
         let (fits, who) = match key {
             "path" => (place.kind.processes(), "a container or script"),
             "supplied" => (place.kind == BodyKind::Suspend, "a suspension"),
+            "jsonPath" | "jqFilter" => (place.kind == BodyKind::Object, "a resource"),
             _ => (composite, "a dag or steps"),
         };
         if !fits {
@@ -234,6 +237,7 @@ impl<'a> Doc<'a> {
                 }
                 self.text(node, &place.names).map(OutputSource::Path)
             }
+            "jsonPath" | "jqFilter" => self.object_output(key, node, &place.names),
             "parameter" => self.text(node, &place.names).map(OutputSource::Parameter),
             "expression" => {
                 let source = self.report.string(node)?;

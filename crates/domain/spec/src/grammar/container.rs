@@ -106,6 +106,20 @@ pub(crate) static HTTP: Kind = kind(
     ],
 );
 
+pub(crate) static OBJECT: Kind = kind(
+    "resource",
+    &[
+        full("action"),
+        full("manifest"),
+        full("mergeStrategy"),
+        full("successCondition"),
+        full("failureCondition"),
+        full("flags"),
+        full("setOwnerReference"),
+        refused("manifestFrom", "write the manifest as a text"),
+    ],
+);
+
 pub(crate) static HEADER: Kind =
     kind("a header", &[full("name"), full("value"), full("valueFrom").map(&HEADER_VALUE_FROM)]);
 

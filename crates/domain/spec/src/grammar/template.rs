@@ -2,7 +2,7 @@
 
 use super::{
     CONFIG_KEY, CONTAINER, CONTAINER_SET, DAG, Field, HTTP, INIT_CONTAINER, INPUT_ARTIFACT, Kind,
-    MEMOIZE, NO_ACCOUNT, NO_POD, ONE_MACHINE, OUTPUT_ARTIFACT, SCRIPT, SIDECAR, STEP,
+    MEMOIZE, NO_ACCOUNT, NO_POD, OBJECT, ONE_MACHINE, OUTPUT_ARTIFACT, SCRIPT, SIDECAR, STEP,
     SYNCHRONIZATION, VOLUME, full, kind, no_effect, refused,
 };
 
@@ -20,7 +20,7 @@ pub(crate) static TEMPLATE: Kind = kind(
         full("steps").groups(&STEP),
         full("suspend").map(&SUSPEND),
         full("containerSet").map(&CONTAINER_SET),
-        refused("resource", "there is no Kubernetes to hold objects"),
+        full("resource").map(&OBJECT),
         full("http").map(&HTTP),
         refused("data", "lists of remote buckets are not read; list them in a script"),
         refused("plugin", "plugins of Argo's agent are not loaded"),
@@ -118,8 +118,8 @@ pub(crate) static VALUE_FROM: Kind = kind(
         full("expression"),
         full("supplied"),
         full("default").any_string(),
-        refused("jsonPath", "there is no Kubernetes object to read from"),
-        refused("jqFilter", "there is no Kubernetes object to read from"),
+        full("jsonPath"),
+        full("jqFilter"),
         refused("event", "workflows are not submitted by event bindings"),
         refused("configMapKeyRef", "it is for values that are given"),
     ],
@@ -135,8 +135,8 @@ pub(crate) static GIVEN_FROM: Kind = kind(
         refused("path", "it is for outputs of a container"),
         refused("parameter", "it is for outputs of a dag or steps"),
         refused("supplied", "it is for outputs of a suspension"),
-        refused("jsonPath", "there is no Kubernetes object to read from"),
-        refused("jqFilter", "there is no Kubernetes object to read from"),
+        refused("jsonPath", "it is for outputs of a resource"),
+        refused("jqFilter", "it is for outputs of a resource"),
         refused("event", "workflows are not submitted by event bindings"),
     ],
 );

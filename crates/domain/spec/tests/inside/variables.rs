@@ -73,8 +73,8 @@ fn what_only_a_pod_has_is_named_in_a_warning() {
 fn what_cannot_be_had_is_refused_by_name_at_its_line() {
     let rows = [
         (
-            "resource: {action: create}",
-            "unsupported 7:5 resource of a template is not supported: there is no Kubernetes to hold objects",
+            "resource: {action: get, manifestFrom: {artifact: {name: a}}, manifest: a}",
+            "unsupported 7:29 manifestFrom of resource is not supported: write the manifest as a text",
         ),
         (
             "suspend: {}\nsidecars: []",
@@ -98,7 +98,7 @@ fn what_cannot_be_had_is_refused_by_name_at_its_line() {
         ),
         (
             "container: {image: i}\noutputs: {parameters: [{name: o, valueFrom: {jsonPath: x}}]}",
-            "unsupported 8:50 jsonPath of valueFrom is not supported: there is no Kubernetes object to read from",
+            "conflict 8:60 valueFrom.jsonPath is for outputs of a resource",
         ),
         (
             "container: {image: i, resources: {limits: {cpu: '{{inputs.parameters.x}}'}}}\ninputs: {parameters: [{name: x, value: 1}]}",

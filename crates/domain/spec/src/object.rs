@@ -1,0 +1,179 @@
+//! `resource`: an object of a Kubernetes cluster as a task.
+
+use flowforge_model::object::{Action, Condition, PatchKind, Reading};
+use flowforge_model::plan::{Body, Object, OutputSource};
+use flowforge_model::text::Text;
+
+use crate::grammar;
+use crate::located::{Node, quote};
+use crate::outline::Doc;
+use crate::references::Names;
+
+/// What `flags` may hold beside type and name, of a deletion: it is so without them.
+const IGNORE_NOT_FOUND: [&str; 2] = ["--ignore-not-found", "--ignore-not-found=true"];
+
+/// Type and name of an object.
+type Target = (Text, Text);
+
+impl<'a> Doc<'a> {
+    pub(crate) fn object(&self, node: &'a Node, names: &Names<'_, 'a>) -> Option<Body> {
+        if !self.report.fields(node, &grammar::OBJECT) {
+            return None;
+        }
+        let action = self.report.required(node, &grammar::OBJECT, "action");
+        let action = action.and_then(|at| self.action(at, node.field("mergeStrategy")));
+        let condition = |key| node.field(key).map(|node| self.object_condition(node, names));
+        let (success, failure) = (condition("successCondition"), condition("failureCondition"));
+        self.unowned(node);
+        let action = action?;
+        let target = node.field("flags").map(|flags| self.flags(flags, action, names));
+        let manifest = node.field("manifest").filter(|node| !node.is_null());
+        let manifest = manifest.map(|node| self.manifest(node, names));
+        let target = target.unwrap_or(Some(None))?;
+        let sends = !matches!(action, Action::Get | Action::Delete);
+        if manifest.is_none() && (sends || target.is_none()) {
+            let message = "resource needs a manifest";
+            let hint = "write the object as YAML, with apiVersion, kind and metadata.name";
+            self.report.error("missing_field", node, message, hint);
+            return None;
+        }
+        if action == Action::Delete
+            && let Some(at) = node.field("successCondition").or(node.field("failureCondition"))
+        {
+            let message = "an object that is deleted has no fields to wait for";
+            self.report.error("conflict", at, message, "remove the condition");
+        }
+        Some(Body::Object(Box::new(Object {
+            action,
+            manifest: optional(manifest)?,
+            target,
+            success: optional(success)?,
+            failure: optional(failure)?,
+        })))
+    }
+
+    fn action(&self, node: &'a Node, merge: Option<&'a Node>) -> Option<Action> {
+        let kind = merge.and_then(|node| self.patch_kind(node));
+        let action = match self.report.string(node)? {
+            "get" => Action::Get,
+            "create" => Action::Create,
+            "apply" => Action::Apply,
+            "replace" => Action::Replace,
+            "delete" => Action::Delete,
+            "patch" if merge.is_none() => Action::Patch(PatchKind::Strategic),
+            "patch" => Action::Patch(kind?),
+            other => {
+                let message = format!("{} is no action", quote(other));
+                let hint = "write get, create, apply, replace, patch or delete";
+                self.report.error("bad_value", node, message, hint);
+                return None;
+            }
+        };
+        Some(action)
+    }
+
+    fn patch_kind(&self, node: &'a Node) -> Option<PatchKind> {
+        match self.report.string(node)? {
+            "strategic" => Some(PatchKind::Strategic),
+            "merge" => Some(PatchKind::Merge),
+            "json" => Some(PatchKind::Json),
+            other => {
+                let message = format!("{} is no way to merge", quote(other));
+                self.report.error("bad_value", node, message, "write strategic, merge or json");
+                None
+            }
+        }
+    }
+
+    /// Nothing in the cluster stands for a workflow, so nothing there can own its objects.
+    fn unowned(&self, node: &'a Node) {
+        if let Some(field) = node.field("setOwnerReference")
+            && self.report.boolean(field) == Some(true)
+        {
+            let message = "setOwnerReference is not supported: no object stands for a workflow";
+            let hint = "delete the object in a task, in onExit say";
+            self.report.error("unsupported", field, message, hint);
+        }
+    }
+
+    /// Arguments of `kubectl`: those that name the object. `None` if something was reported.
+    fn flags(
+        &self,
+        node: &'a Node,
+        action: Action,
+        names: &Names<'_, 'a>,
+    ) -> Option<Option<Target>> {
+        let mut words = Vec::new();
+        for item in node.items() {
+            let word = self.report.string(item)?;
+            if action == Action::Delete && IGNORE_NOT_FOUND.contains(&word) {
+                continue;
+            }
+            if word.starts_with('-') {
+                let message = format!("flag {} is not supported: kubectl is not run", quote(word));
+                let hint = "flags may name the object: its type and its name";
+                self.report.error("unsupported", item, message, hint);
+                return None;
+            }
+            words.push(item);
+        }
+        match words[..] {
+            [] => Some(None),
+            [kind, name] if !matches!(action, Action::Create | Action::Apply | Action::Replace) => {
+                Some(Some((self.text(kind, names)?, self.text(name, names)?)))
+            }
+            _ => {
+                let message = "flags may only name the object of get, patch and delete";
+                let hint = "write its type and its name as two items, or apiVersion, kind and \
+                            metadata.name in the manifest";
+                self.report.error("unsupported", node, message, hint);
+                None
+            }
+        }
+    }
+
+    fn manifest(&self, node: &'a Node, names: &Names<'_, 'a>) -> Option<Text> {
+        let text = self.text(node, names)?;
+        if text.as_plain().is_some_and(|text| text.trim().is_empty()) {
+            let message = "the manifest is empty";
+            self.report.error("bad_value", node, message, "write the object as YAML");
+            return None;
+        }
+        Some(text)
+    }
+
+    fn object_condition(&self, node: &'a Node, names: &Names<'_, 'a>) -> Option<Text> {
+        let text = self.text(node, names)?;
+        if let Some(Err(cause)) = text.as_plain().map(Condition::parse) {
+            let message = format!("{} is no condition: {cause}", node.describe());
+            let hint = "write it as a label selector: status.succeeded > 9, status.phase in (A, B)";
+            self.report.error("bad_condition", node, message, hint);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// An output that is read of the object.
+    pub(crate) fn object_output(
+        &self,
+        key: &str,
+        node: &'a Node,
+        names: &Names<'_, 'a>,
+    ) -> Option<OutputSource> {
+        let text = self.text(node, names)?;
+        let json_path = key == "jsonPath";
+        let read = if json_path { Reading::json_path } else { Reading::jq };
+        if let Some(Err(cause)) = text.as_plain().map(read) {
+            let message = format!("{key} {} cannot be read: {cause}", node.describe());
+            let hint = "write a plain path, or pass the object on and read it in a script";
+            self.report.error("unsupported", node, message, hint);
+            return None;
+        }
+        Some(if json_path { OutputSource::JsonPath(text) } else { OutputSource::JqFilter(text) })
+    }
+}
+
+/// `None` if there is something and it was wrong.
+fn optional(text: Option<Option<Text>>) -> Option<Option<Text>> {
+    text.map_or(Some(None), |text| text.map(Some))
+}
