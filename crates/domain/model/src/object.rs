@@ -2,11 +2,13 @@
 
 mod condition;
 mod path;
+mod subject;
 
 use serde::{Deserialize, Serialize};
 
 pub use condition::{BadCondition, Condition};
 pub use path::{BadPath, Reading};
+pub use subject::{BadManifest, Subject, is_name, may_be, may_say};
 
 /// What is done with an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -107,7 +107,7 @@ pub(crate) fn term(part: &Segment, names: &Names<'_, '_>) -> String {
 }
 
 /// A plain scalar that JSON writes the same way.
-fn is_json_word(text: &str) -> bool {
+pub(crate) fn is_json_word(text: &str) -> bool {
     let number = text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
     matches!(text, "true" | "false" | "null")
         || (number && serde_json::from_str::<serde_json::Number>(text).is_ok())

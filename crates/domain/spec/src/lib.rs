@@ -31,6 +31,7 @@ mod library;
 mod located;
 mod lock_chains;
 mod locks;
+mod manifest;
 mod merge;
 mod metadata;
 mod names;
@@ -72,6 +73,7 @@ pub use inspect::{
     DocumentInfo, Linted, Missing, StoredTemplate, documents, lint, missing, template, workflow_of,
 };
 pub use library::DocumentKind;
+pub use manifest::manifest;
 pub use problem::{Problem, Problems};
 pub use reference_page::reference_page;
 pub use resources::{Given, settled};

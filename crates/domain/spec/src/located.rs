@@ -68,6 +68,21 @@ pub(crate) struct Document {
 /// # Errors
 /// The problem that keeps the text from being trees.
 pub(crate) fn read(source: &str) -> Result<Located, Problem> {
+    let mut located = read_as_written(source, Root::Map)?;
+    typing::normalise(&mut located.documents);
+    Ok(located)
+}
+
+/// What a document may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Root {
+    #[default]
+    Map,
+    MapOrList,
+}
+
+/// The same with every scalar as it was written, whatever field it stands in.
+pub(crate) fn read_as_written(source: &str, root: Root) -> Result<Located, Problem> {
     let start = Place { line: 1, column: 1 };
     if source.len() > BODY_BYTES {
         let message =
@@ -87,17 +102,15 @@ pub(crate) fn read(source: &str) -> Result<Located, Problem> {
     if source.trim_start().is_empty() {
         return Err(empty());
     }
-    let mut located = read_trees(source)?;
-    typing::normalise(&mut located.documents);
-    Ok(located)
+    read_trees(source, root)
 }
 
 /// Reads a text, put right if it is indented as only Argo's parser allows.
-fn read_trees(source: &str) -> Result<Located, Problem> {
-    match read_documents(source, &Shifts::default()) {
+fn read_trees(source: &str, root: Root) -> Result<Located, Problem> {
+    match read_documents(source, &Shifts::default(), root) {
         Err(problem) if problem.message.contains(yaml_indent::TOO_LITTLE) => {
             match yaml_indent::repair(source) {
-                Some((text, shifts)) => read_documents(&text, &shifts),
+                Some((text, shifts)) => read_documents(&text, &shifts, root),
                 None => Err(problem),
             }
         }
@@ -106,8 +119,8 @@ fn read_trees(source: &str) -> Result<Located, Problem> {
 }
 
 /// Reads a text in which blanks were put at the beginning of lines.
-fn read_documents(source: &str, shifts: &Shifts) -> Result<Located, Problem> {
-    let mut builder = Builder::default();
+fn read_documents(source: &str, shifts: &Shifts, root: Root) -> Result<Located, Problem> {
+    let mut builder = Builder { may_be: root, ..Builder::default() };
     let parts = parts(source);
     if parts.iter().any(|(_, part)| is_json(part)) {
         for (line, part) in parts {
@@ -184,6 +197,7 @@ pub(crate) fn fault(code: &'static str, at: Place, message: String, hint: &str) 
 /// Builds a tree from the events of a reader.
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
+    may_be: Root,
     open: Vec<Open>,
     nodes: usize,
     /// Those of `nodes` that are not under a key of [`BULK`].
@@ -224,7 +238,7 @@ impl Builder {
     }
 
     pub(crate) fn open_list(&mut self, at: Place) -> Result<(), Problem> {
-        if self.at_top() {
+        if self.at_top() && self.may_be == Root::Map {
             let message = "expected the workflow (a map), found a list";
             return Err(self.fault("wrong_type", at, message, ""));
         }

@@ -1,6 +1,6 @@
 //! `resource`: an object of a Kubernetes cluster as a task.
 
-use flowforge_model::object::{Action, Condition, PatchKind, Reading};
+use flowforge_model::object::{Action, Condition, PatchKind, Reading, Subject, may_say};
 use flowforge_model::plan::{Body, Object, OutputSource};
 use flowforge_model::text::Text;
 
@@ -28,8 +28,8 @@ impl<'a> Doc<'a> {
         let action = action?;
         let target = node.field("flags").map(|flags| self.flags(flags, action, names));
         let manifest = node.field("manifest").filter(|node| !node.is_null());
-        let manifest = manifest.map(|node| self.manifest(node, names));
         let target = target.unwrap_or(Some(None))?;
+        let manifest = manifest.map(|node| self.manifest(node, (action, target.is_some()), names));
         let sends = !matches!(action, Action::Get | Action::Delete);
         if manifest.is_none() && (sends || target.is_none()) {
             let message = "resource needs a manifest";
@@ -132,11 +132,17 @@ impl<'a> Doc<'a> {
         }
     }
 
-    fn manifest(&self, node: &'a Node, names: &Names<'_, 'a>) -> Option<Text> {
+    fn manifest(
+        &self,
+        node: &'a Node,
+        (action, named): (Action, bool),
+        names: &Names<'_, 'a>,
+    ) -> Option<Text> {
         let text = self.text(node, names)?;
-        if text.as_plain().is_some_and(|text| text.trim().is_empty()) {
-            let message = "the manifest is empty";
-            self.report.error("bad_value", node, message, "write the object as YAML");
+        // One with tags is looked at when its values are known.
+        if let Some(Err(why)) = text.as_plain().map(|text| judge(action, named, text)) {
+            let hint = "write one object as YAML, with apiVersion, kind and metadata.name";
+            self.report.error("bad_manifest", node, why, hint);
             return None;
         }
         Some(text)
@@ -171,6 +177,13 @@ impl<'a> Doc<'a> {
         }
         Some(if json_path { OutputSource::JsonPath(text) } else { OutputSource::JqFilter(text) })
     }
+}
+
+/// What can be said of a manifest before its task begins.
+fn judge(action: Action, named: bool, text: &str) -> Result<(), String> {
+    let manifest = crate::manifest(text)?;
+    let judged = if named { may_say(&manifest) } else { Subject::of(action, &manifest).map(drop) };
+    judged.map_err(|error| error.to_string())
 }
 
 /// `None` if there is something and it was wrong.

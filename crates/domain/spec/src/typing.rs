@@ -70,7 +70,7 @@ fn any_string(node: &mut Node) {
 }
 
 /// A bool or number of YAML 1.1 as Go writes it; `None` for what is a string or stays as it is.
-fn as_go_writes(text: &str) -> Option<String> {
+pub(crate) fn as_go_writes(text: &str) -> Option<String> {
     let first = text.bytes().next()?;
     if first.is_ascii_alphabetic() {
         return as_bool(text).filter(|word| *word != text).map(str::to_owned);

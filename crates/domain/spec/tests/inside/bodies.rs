@@ -150,7 +150,9 @@ fn a_patch_names_its_object_in_flags_or_in_itself() {
         object("resource: {action: patch, mergeStrategy: json, flags: [pod, a], manifest: '[]'}");
     assert_eq!(named.action, Action::Patch(PatchKind::Json));
     assert_eq!(named.target, Some((Text::plain("pod"), Text::plain("a"))));
-    let plain = object("resource: {action: patch, manifest: 'kind: Pod'}");
+    let plain = object(
+        "resource: {action: patch, manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}'}",
+    );
     assert_eq!((plain.action, plain.target), (Action::Patch(PatchKind::Strategic), None));
     let gone = object("resource: {action: delete, flags: [--ignore-not-found, pod, a]}");
     assert_eq!((gone.manifest, gone.target.is_some()), (None, true));
@@ -159,32 +161,72 @@ fn a_patch_names_its_object_in_flags_or_in_itself() {
 #[test]
 fn an_object_that_could_not_be_asked_for_is_refused() {
     let rows = [
-        ("resource: {manifest: a}", "missing_field"),
+        ("resource: {manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}'}", "missing_field"),
         ("resource: {action: create}", "missing_field"),
         ("resource: {action: get}", "missing_field"),
-        ("resource: {action: create, manifest: ' '}", "bad_value"),
-        ("resource: {action: exec, manifest: a}", "bad_value"),
-        ("resource: {action: '{{workflow.name}}', manifest: a}", "bad_value"),
-        ("resource: {action: patch, mergeStrategy: deep, manifest: a}", "bad_value"),
-        ("resource: {action: get, manifest: a, successCondition: 'a ~ b'}", "bad_condition"),
-        ("resource: {action: delete, manifest: a, successCondition: a}", "conflict"),
-        ("resource: {action: create, manifest: a, flags: [--validate=false]}", "unsupported"),
-        ("resource: {action: create, manifest: a, flags: [pod, a]}", "unsupported"),
+        ("resource: {action: create, manifest: ' '}", "bad_manifest"),
+        ("resource: {action: create, manifest: 'kind: A'}", "bad_manifest"),
+        ("resource: {action: create, manifest: 'kind: ['}", "bad_manifest"),
+        (
+            "resource: {action: apply, manifest: '{apiVersion: v1, kind: A, metadata: {generateName: a}}'}",
+            "bad_manifest",
+        ),
+        (
+            "resource: {action: get, manifest: '{apiVersion: v1, kind: Secret, metadata: {name: a}}'}",
+            "bad_manifest",
+        ),
+        (
+            "resource: {action: exec, manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}'}",
+            "bad_value",
+        ),
+        (
+            "resource: {action: '{{workflow.name}}', manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}'}",
+            "bad_value",
+        ),
+        (
+            "resource: {action: patch, mergeStrategy: deep, manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}'}",
+            "bad_value",
+        ),
+        (
+            "resource: {action: get, manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}', successCondition: 'a ~ b'}",
+            "bad_condition",
+        ),
+        (
+            "resource: {action: delete, manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}', successCondition: a}",
+            "conflict",
+        ),
+        (
+            "resource: {action: create, manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}', flags: [--validate=false]}",
+            "unsupported",
+        ),
+        (
+            "resource: {action: create, manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}', flags: [pod, a]}",
+            "unsupported",
+        ),
         ("resource: {action: get, flags: [pod]}", "unsupported"),
-        ("resource: {action: get, manifest: a, flags: [--ignore-not-found]}", "unsupported"),
-        ("resource: {action: create, manifest: a, setOwnerReference: true}", "unsupported"),
-        ("resource: {action: create, manifest: a}\ngang: {replicas: 2}", "conflict"),
+        (
+            "resource: {action: get, manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}', flags: [--ignore-not-found]}",
+            "unsupported",
+        ),
+        (
+            "resource: {action: create, manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}', setOwnerReference: true}",
+            "unsupported",
+        ),
+        (
+            "resource: {action: create, manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}'}\ngang: {replicas: 2}",
+            "conflict",
+        ),
         ("resource: {action: create, manifestFrom: {artifact: {name: a}}}", "unsupported"),
         (
-            "resource: {action: get, manifest: a}\noutputs: {parameters: [{name: a, valueFrom: {jsonPath: '{.items[?(@.a)]}'}}]}",
+            "resource: {action: get, manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}'}\noutputs: {parameters: [{name: a, valueFrom: {jsonPath: '{.items[?(@.a)]}'}}]}",
             "unsupported",
         ),
         (
-            "resource: {action: get, manifest: a}\noutputs: {parameters: [{name: a, valueFrom: {jqFilter: '.a | length'}}]}",
+            "resource: {action: get, manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}'}\noutputs: {parameters: [{name: a, valueFrom: {jqFilter: '.a | length'}}]}",
             "unsupported",
         ),
         (
-            "resource: {action: get, manifest: a}\noutputs: {parameters: [{name: a, valueFrom: {path: /a}}]}",
+            "resource: {action: get, manifest: '{apiVersion: v1, kind: A, metadata: {name: a}}'}\noutputs: {parameters: [{name: a, valueFrom: {path: /a}}]}",
             "conflict",
         ),
         (
