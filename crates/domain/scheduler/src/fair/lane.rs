@@ -42,7 +42,7 @@ impl Lane {
             queues: Vec::new(),
             family: Vec::new(),
             family_running: 0,
-            slot_need: slot(0),
+            slot_need: slot(0, false),
             slot: None,
         }
     }
@@ -72,9 +72,10 @@ impl Lane {
     }
 }
 
-/// What the slot of a workflow takes.
-pub(crate) fn slot(storage: u64) -> Amounts {
-    Amounts::ZERO.with(Dimension::Workflows, 1).with(Dimension::Storage, storage)
+/// What the slot of a workflow takes. One that was called and is waited for runs in its caller's.
+pub(crate) fn slot(storage: u64, called: bool) -> Amounts {
+    let own = u64::from(!called);
+    Amounts::ZERO.with(Dimension::Workflows, own).with(Dimension::Storage, storage)
 }
 
 #[derive(Clone, Debug, Default)]

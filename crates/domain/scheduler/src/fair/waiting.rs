@@ -18,7 +18,7 @@ impl FairShare {
         if let Some(lane) = self.lanes.get_mut(at) {
             lane.parallelism = candidate.parallelism;
         }
-        let need = lane::slot(candidate.storage);
+        let need = lane::slot(candidate.storage, candidate.called);
         let root = self.lanes.root_mut(at);
         let other = root.is_some_and(|root| {
             let other = root.slot.is_none() && root.slot_need != need;

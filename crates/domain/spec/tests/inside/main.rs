@@ -3,7 +3,9 @@
 mod artifacts;
 mod bodies;
 mod bounds;
+mod children;
 mod locks;
+mod objects;
 mod variables;
 mod volumes;
 

@@ -24,6 +24,7 @@ fn offered(fair: &FairShare, key: AttemptKey) -> Candidate {
         need: fair.shapes.need(task.shape),
         root: root.id,
         storage: root.slot_need.get(Dimension::Storage),
+        called: root.slot_need.get(Dimension::Workflows) == 0,
         lasts: task.lasts,
         // Its token is taken.
         retry: false,
