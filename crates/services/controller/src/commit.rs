@@ -41,6 +41,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
         self.take_back(&mut turn, &written.committed);
         turn.turned.called = written.called;
         turn.turned.begun = written.begun;
+        self.look |= !turn.turned.begun.is_empty();
         for (id, seq, news) in written.runs {
             if let Some(live) = self.live.get_mut(&id) {
                 live.seq = seq;
