@@ -103,6 +103,12 @@ pub(crate) const ALL: &[Example] = &[
     ),
     example("container-set.yaml", OK, &[("main", OK)], &[("main", "result", "raw clean ")]),
     example("gang.yaml", OK, &[("main", OK)], &[("main", "result", "the squares below 4 make 14")]),
+    example(
+        "child-workflows.yaml",
+        OK,
+        &[("city(0:Oslo)", OK), ("city(1:Rio: de Janeiro)", OK), ("all", OK)],
+        &[("city(1:Rio: de Janeiro)", "phase", "Succeeded")],
+    ),
     example("library.yaml", OK, &[("greet", OK)], &[("greet", "result", "hello world")]),
     example(
         "pipeline.yaml",

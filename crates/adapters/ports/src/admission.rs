@@ -31,7 +31,8 @@ pub struct Ready {
     /// What each of its pods may use. Controllers of earlier versions do not say.
     #[serde(default)]
     pub limits: ResourceList,
-    /// How many pods it has; more than one if it is a gang.
+    /// How many pods it has; more than one if it is a gang, none if it starts a workflow: its controller
+    /// does that itself, and it needs nothing.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub pods: u32,
     /// What the claims of its workflow ask for, which that holds with its slot. Controllers of earlier
@@ -49,6 +50,10 @@ pub struct Ready {
     /// Its template. Controllers of earlier versions do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateKey>,
+    /// A task of another workflow started its workflow and waits for it: that one's slot is held all the
+    /// while, and this one takes none but for its claims.
+    #[serde(default)]
+    pub called: bool,
 }
 
 fn default_project() -> EntityId {
@@ -84,6 +89,8 @@ pub struct Slot {
     pub storage: Bytes,
     /// It waits for something outside.
     pub suspended: bool,
+    /// As [`Ready::called`].
+    pub called: bool,
 }
 
 /// Workflows that took their slots, with `true`, and those that gave theirs back. A slot is taken
@@ -112,6 +119,9 @@ pub struct LockRequest {
     pub since: Timestamp,
     /// Which locks, each once, and how many tasks may hold each at a time.
     pub locks: Vec<(String, u32)>,
+    /// As [`Ready::called`].
+    #[serde(default)]
+    pub called: bool,
 }
 
 /// Decides which ready attempts start, and which waiting tasks hold their locks. All calls are in memory and never block.

@@ -7,7 +7,7 @@ use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
 
-use crate::store::{LockRow, Remembered, StoreError, TimerRow};
+use crate::store::{LockRow, Parent, Remembered, StoreError, TimerRow};
 
 /// A workflow as it is shown.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,8 @@ pub struct WorkflowView {
     pub submitted_by: String,
     /// The workflow this one repeats.
     pub resubmitted_from: Option<WorkflowId>,
+    /// What started it, if that is a task.
+    pub parent: Option<Parent>,
     /// When it was submitted.
     pub created_at: Timestamp,
     /// The part that changes.
@@ -57,6 +59,8 @@ pub struct AttemptView {
     pub reason: Option<Reason>,
     /// For people.
     pub message: Option<String>,
+    /// The workflow that it started.
+    pub started: Option<WorkflowId>,
 }
 
 /// One line of history.

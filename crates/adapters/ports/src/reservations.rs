@@ -89,6 +89,18 @@ pub trait Reservations: Send + Sync + 'static {
         slots: &SlotChanges,
     ) -> impl Future<Output = Result<Reserved, StoreError>> + Send;
 
+    /// Tells controllers that attempts that they carry out themselves have begun: those that start
+    /// workflows. Nobody claims them.
+    ///
+    /// # Errors
+    /// `Fenced`, `Unavailable`.
+    fn begin_own(
+        &self,
+        epoch: u64,
+        at: Timestamp,
+        keys: &[AttemptKey],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Gives tasks the locks that they wait for, and tells their controllers. Returns those who wait
     /// for them no more.
     ///

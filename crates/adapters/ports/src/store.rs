@@ -5,7 +5,7 @@
 
 use std::future::Future;
 
-use flowforge_model::attempt::{AttemptKey, Report};
+use flowforge_model::attempt::{AttemptKey, Fact, Report};
 use flowforge_model::event::{Command, Outputs, Record, TaskRow, TaskWrite, Timer, WorkflowState};
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::resources::Bytes;
@@ -15,6 +15,7 @@ use flowforge_model::usage::Measured;
 
 use crate::admission::SlotChanges;
 use crate::handover::{Handover, News};
+use crate::templates::{StoredTemplate, TemplateId};
 
 /// What a store cannot do.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +86,20 @@ pub struct NewWorkflow {
     pub at: Timestamp,
     /// The client's idempotency key, and a digest of its request.
     pub idempotency: Option<(String, String)>,
+    /// What started it, if that is a task.
+    pub parent: Option<Parent>,
+}
+
+/// The task that started a workflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// Its attempt.
+    pub attempt: AttemptKey,
+    /// The workflow in whose slot it runs: that at the top of those that wait for one another. None if
+    /// the task does not wait for its end: then it has a slot of its own.
+    pub root: Option<WorkflowId>,
+    /// How many workflows are above it, from 1.
+    pub depth: u32,
 }
 
 /// The answer to an insert.
@@ -132,6 +147,8 @@ pub struct StoredRun {
     pub priority: i32,
     /// What its claims ask for together.
     pub storage: Bytes,
+    /// What started it, if that is a task.
+    pub parent: Option<Parent>,
     /// When it was submitted.
     pub created_at: Timestamp,
     /// The part that changes.
@@ -270,6 +287,15 @@ pub struct RunChanges {
     pub memos: Vec<MemoWrite>,
     /// Delete the workflow with all its rows.
     pub delete: bool,
+    /// Workflows that its tasks start, of its project, each with the intent to begin it. A project that
+    /// takes nothing new takes these: they are part of what it has taken.
+    pub children: Vec<NewWorkflow>,
+    /// What is asked of workflows that its tasks started. One that has ended or is gone is not asked, and
+    /// no gate is closed: the intent is all there is.
+    pub asks: Vec<(WorkflowId, Command)>,
+    /// News for the controllers of other workflows: the ends of attempts that waited for this one.
+    /// A controller of the whole store tells itself.
+    pub tells: Vec<Fact>,
 }
 
 /// What became of a commit.
@@ -357,6 +383,15 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// `NotFound`; `Corrupt`: set it aside, others are not affected.
     fn load(&self, id: WorkflowId) -> impl Future<Output = Result<StoredRun, StoreError>> + Send;
+
+    /// The latest version of a stored document that others refer to.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`, `Corrupt`.
+    fn referred(
+        &self,
+        id: TemplateId,
+    ) -> impl Future<Output = Result<StoredTemplate, StoreError>> + Send;
 
     /// The outputs that a project remembers in a cache under a key; none if it does not.
     ///

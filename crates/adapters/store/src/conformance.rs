@@ -1,6 +1,7 @@
 //! What every store does. Each case runs on each implementation.
 
 mod admissions;
+mod children;
 pub(crate) mod fixture;
 mod leaders;
 mod locks;

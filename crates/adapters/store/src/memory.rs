@@ -23,7 +23,7 @@ use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, LockRow, NewWorkflow, Remembered, Store, StoreError,
     StoredRun, TimerRow,
 };
-use flowforge_ports::templates::TemplateId;
+use flowforge_ports::templates::{StoredTemplate, TemplateId, Templates};
 
 use crate::rules;
 
@@ -96,6 +96,14 @@ impl MemoryStore {
         };
         let events = kept.events.iter().map(|event| EventView::clone(event));
         events.map(|event| EventView { task_name: kept.task_name(&event), ..event }).collect()
+    }
+
+    /// Workflows that tasks started, by id, and their documents.
+    #[must_use]
+    pub fn started(&self) -> Vec<(WorkflowId, String)> {
+        let rows = self.rows();
+        let started = rows.workflows.iter().filter(|(_, kept)| kept.new.parent.is_some());
+        started.map(|(id, kept)| (*id, kept.new.document.clone())).collect()
     }
 
     /// All attempts of a workflow, by node and number; empty if there is none.
@@ -188,6 +196,10 @@ impl Store for MemoryStore {
         let rows = self.rows();
         let kept = rows.workflows.get(&id).ok_or(StoreError::NotFound)?;
         kept.load(id, rows.namespace(kept.new.project))
+    }
+
+    async fn referred(&self, id: TemplateId) -> Result<StoredTemplate, StoreError> {
+        Templates::template(self, id, None).await
     }
 
     async fn recall(
@@ -283,6 +295,11 @@ impl Kept {
         }
     }
 
+    /// It runs in the slot of another.
+    fn called(&self) -> bool {
+        self.new.parent.is_some_and(|parent| parent.root.is_some())
+    }
+
     fn ended(&self) -> bool {
         self.state.status.terminal()
     }
@@ -324,6 +341,7 @@ impl Kept {
             labels: self.new.labels.clone(),
             priority: self.new.priority,
             storage: self.new.storage,
+            parent: self.new.parent,
             created_at: self.new.at,
             state: self.state.clone(),
             seq: self.seq,

@@ -36,6 +36,7 @@ use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
     TimerRow,
 };
+use flowforge_ports::templates::{StoredTemplate, TemplateId, Templates};
 use tokio::runtime::{Builder, Runtime};
 
 use self::connection::{Connection, Role, Target};
@@ -206,6 +207,10 @@ impl Store for PostgresStore {
 
     async fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {
         self.read(Mode::Snapshot, move |tx| Box::pin(load::run(tx, id))).await
+    }
+
+    async fn referred(&self, id: TemplateId) -> Result<StoredTemplate, StoreError> {
+        Templates::template(self, id, None).await
     }
 
     async fn recall(

@@ -25,6 +25,7 @@ use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
     TimerRow,
 };
+use flowforge_ports::templates::{StoredTemplate, TemplateId, Templates};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use self::connection::Readers;
@@ -151,6 +152,10 @@ impl Store for SqliteStore {
 
     async fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {
         self.read(|tx| load::run(tx, id))
+    }
+
+    async fn referred(&self, id: TemplateId) -> Result<StoredTemplate, StoreError> {
+        Templates::template(self, id, None).await
     }
 
     async fn recall(

@@ -42,4 +42,4 @@ pub use task::{Attempt, Task, TaskArtifact};
 pub use template::{Applied, AppliedTemplate, Template, TemplateRef};
 pub use time::Time;
 pub use usage::{Spread, UsageHistory, UsagePoint, UsedOver};
-pub use workflow::Workflow;
+pub use workflow::{Workflow, WorkflowParent};

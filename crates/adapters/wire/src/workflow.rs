@@ -43,6 +43,9 @@ pub struct Workflow {
     /// The workflow this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resubmitted_from: Option<String>,
+    /// The task that started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<WorkflowParent>,
     /// When it was submitted.
     pub created_at: Time,
     /// When it began.
@@ -63,6 +66,26 @@ pub struct Workflow {
     /// The number of its last event.
     #[serde(default)]
     pub seq: u64,
+}
+
+/// The task that started a workflow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WorkflowParent {
+    /// The workflow of the task.
+    pub workflow_id: String,
+    /// The task.
+    pub task_id: String,
+    /// Its place in the tree of its run.
+    pub node: u32,
+    /// The number of the attempt.
+    pub attempt: u32,
+    /// The workflow in whose slot it runs, at the top of those that wait for one another. Missing if the
+    /// task does not wait for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_id: Option<String>,
+    /// How many workflows are above it, from 1.
+    pub depth: u32,
 }
 
 impl Workflow {

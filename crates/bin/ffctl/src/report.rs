@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flowforge_wire::{Attempt, Lock, Task, TaskArtifact, Time, Workflow};
+use flowforge_wire::{Attempt, Lock, Task, TaskArtifact, Time, Workflow, WorkflowParent};
 use serde::Serialize;
 
 use crate::args::Form;
@@ -38,6 +38,7 @@ pub(crate) struct Report<'a> {
     finished_at: Option<Time>,
     tasks: Vec<TaskReport<'a>>,
     outputs: &'a BTreeMap<String, String>,
+    parent: Option<&'a WorkflowParent>,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,6 +65,7 @@ struct AttemptReport<'a> {
     exit_code: Option<i32>,
     reason: Option<&'a str>,
     message: Option<&'a str>,
+    workflow_id: Option<&'a str>,
 }
 
 /// The object for a workflow and its leaves.
@@ -84,6 +86,7 @@ pub(crate) fn report<'a>(workflow: &'a Workflow, tasks: &'a [Task]) -> Report<'a
         finished_at: workflow.finished_at,
         tasks: tasks.iter().map(task_report).collect(),
         outputs: &workflow.outputs,
+        parent: workflow.parent.as_ref(),
     }
 }
 
@@ -112,6 +115,7 @@ fn attempt_report(attempt: &Attempt) -> AttemptReport<'_> {
         exit_code: attempt.exit_code,
         reason: attempt.reason.as_deref(),
         message: attempt.message.as_deref(),
+        workflow_id: attempt.workflow_id.as_deref(),
     }
 }
 
@@ -151,6 +155,9 @@ fn people(
         ("Age", age(workflow, now)),
         ("Duration", lasted(workflow, now)),
     ];
+    if let Some(parent) = &workflow.parent {
+        facts.push(("Started by", shown(&parent.workflow_id).into_owned()));
+    }
     if let Some(why) = note(workflow.reason.as_deref(), workflow.message.as_deref()) {
         facts.push(("Message", shown(&why).into_owned()));
     }
@@ -236,6 +243,7 @@ fn task_table(
     let rows = tasks.iter().map(|task| {
         let waits = locks::waits(locks, &workflow.id, task.node);
         let why = waits.or_else(|| note(task.reason.as_deref(), task.message.as_deref()));
+        let why = why.or_else(|| started(task));
         let why = shown(&why.unwrap_or_default()).into_owned();
         let mut row = vec![
             shown(&task.name).into_owned(),
@@ -258,6 +266,12 @@ fn task_table(
         columns.push(head_wide[1]);
     }
     Ok(context.table(&columns, rows)?)
+}
+
+/// The workflow that its latest attempt started.
+fn started(task: &Task) -> Option<String> {
+    let id = task.attempts.last()?.workflow_id.as_deref()?;
+    Some(format!("workflow {id}"))
 }
 
 fn took(task: &Task, now: i64) -> String {

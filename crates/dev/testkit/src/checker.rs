@@ -274,7 +274,8 @@ fn in_its_turn(plan: &Plan, run: &StoredRun, parent: NodeIx, row: &TaskRow) -> R
         | Body::Suspend(_)
         | Body::ContainerSet(_)
         | Body::Http(_)
-        | Body::Object(_) => {}
+        | Body::Object(_)
+        | Body::Child(_) => {}
     }
     Ok(())
 }

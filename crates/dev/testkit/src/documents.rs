@@ -45,6 +45,82 @@ pub fn document(dice: &mut Dice) -> String {
     document.to_string()
 }
 
+/// The same document, in which some leaves start workflows.
+pub fn with_children(document: &str, dice: &mut Dice) -> String {
+    let Ok(mut all) = serde_json::from_str::<Value>(document) else { return document.to_owned() };
+    if dice.chance(60) {
+        return document.to_owned();
+    }
+    for name in ["g0", "g1"] {
+        let Some(group) = all["templates"].get_mut(name) else { continue };
+        let tasks = match group.get_mut("dag") {
+            Some(dag) => dag["tasks"].as_array_mut().into_iter().flatten().collect(),
+            None => {
+                let groups = group["steps"].as_array_mut().into_iter().flatten();
+                groups.filter_map(Value::as_array_mut).flatten().collect::<Vec<_>>()
+            }
+        };
+        for task in tasks {
+            if task["template"] == "leaf" && dice.chance(30) {
+                task["template"] = json!("call");
+            }
+        }
+    }
+    all["templates"]["call"] = call(dice, 0);
+    all.to_string()
+}
+
+/// Starts a workflow, which may start another.
+fn call(dice: &mut Dice, depth: u64) -> Value {
+    let mut tasks = vec![json!({"name": "a", "template": "leaf"})];
+    for name in ["b", "c"] {
+        if dice.chance(40) {
+            let template = match dice.below(6) {
+                0 | 1 if depth < 2 => "call",
+                2 => "nap",
+                _ => "leaf",
+            };
+            let needs = if dice.chance(50) { json!(["a"]) } else { json!([]) };
+            tasks.push(json!({"name": name, "template": template, "dependencies": needs}));
+        }
+    }
+    let run = json!({"image": "busybox", "command": ["true"]});
+    let mut child = json!({
+        "version": "1.0",
+        "entrypoint": "main",
+        "templates": {
+            "main": {"dag": {"tasks": tasks}},
+            "leaf": {"container": run, "retryStrategy": {"limit": dice.below(3), "retryPolicy": "Always"}},
+            "nap": {"suspend": {"duration": "2s"}},
+        },
+    });
+    if depth < 2 {
+        child["templates"]["call"] = call(dice, depth + 1);
+    }
+    if dice.chance(20) {
+        child["onExit"] = json!("leaf");
+    }
+    if dice.chance(20) {
+        child["ttlStrategy"] = json!({"secondsAfterCompletion": 0});
+    }
+    let mut call = json!({
+        "inputs": {"parameters": [{"name": "word", "value": "x"}]},
+        "resource": {"action": "create", "manifest": child.to_string()},
+        "outputs": {"parameters": [{"name": "word", "valueFrom": {"jsonPath": "{.metadata.uid}"}}]},
+    });
+    if dice.chance(85) {
+        call["resource"]["successCondition"] = json!("status.phase == Succeeded");
+        call["resource"]["failureCondition"] = json!("status.phase in (Failed, Error)");
+    }
+    if dice.chance(40) {
+        call["retryStrategy"] = json!({"limit": dice.below(2), "retryPolicy": "Always"});
+    }
+    if dice.chance(15) {
+        call["timeout"] = json!("2s");
+    }
+    call
+}
+
 fn leaf(dice: &mut Dice) -> Value {
     let mut leaf = json!({
         "inputs": {"parameters": [{"name": "word", "value": "x"}]},

@@ -131,7 +131,8 @@ impl Step<'_> {
             | Body::Suspend(_)
             | Body::ContainerSet(_)
             | Body::Http(_)
-            | Body::Object(_) => NodeKind::Dag,
+            | Body::Object(_)
+            | Body::Child(_) => NodeKind::Dag,
         };
         if let Err(fault) = self.room_for(1) {
             return self.fail(ix, fault);

@@ -103,7 +103,8 @@ impl Run {
             | Body::Suspend(_)
             | Body::ContainerSet(_)
             | Body::Http(_)
-            | Body::Object(_) => return Err(StepError::Bug("not a group")),
+            | Body::Object(_)
+            | Body::Child(_) => return Err(StepError::Bug("not a group")),
         })
     }
 }

@@ -225,7 +225,8 @@ impl<'a> Step<'a> {
             | Body::Script(..)
             | Body::ContainerSet(_)
             | Body::Http(_)
-            | Body::Object(_) => NodeKind::Leaf,
+            | Body::Object(_)
+            | Body::Child(_) => NodeKind::Leaf,
             Body::Suspend(_) => NodeKind::Suspend,
             Body::Dag(_) | Body::Steps(_) if template.retry.is_some() => NodeKind::Retry,
             Body::Dag(_) => NodeKind::Dag,

@@ -51,7 +51,8 @@ impl Step<'_> {
             | Body::Suspend(_)
             | Body::ContainerSet(_)
             | Body::Http(_)
-            | Body::Object(_) => return Err(StepError::Bug("not a group")),
+            | Body::Object(_)
+            | Body::Child(_) => return Err(StepError::Bug("not a group")),
         }
         self.look_at_hooks(ix)
     }

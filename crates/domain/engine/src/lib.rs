@@ -17,6 +17,7 @@ mod asked;
 mod attempts;
 mod begin;
 mod call;
+mod child;
 mod daemons;
 mod dag;
 mod ending;
@@ -47,6 +48,7 @@ use flowforge_model::plan::Plan;
 use flowforge_model::time::Timestamp;
 
 use crate::flow::Step;
+pub use child::{ChildOrder, child_order, child_report};
 pub use locks::{LockRequest, kept_locks, lock_requests};
 pub use memo::{Memo, memo};
 pub use order::work_order;

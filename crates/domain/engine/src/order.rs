@@ -121,8 +121,8 @@ fn work(template: &Template, view: &View<'_>) -> Valued<Work> {
         Body::Object(body) => {
             return Ok(Work::Object(Box::new(object(body, template, view)?)));
         }
-        Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) => {
-            return Err(Fault::new(Reason::Error, "only leaves are run".to_owned()));
+        Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) | Body::Child(_) => {
+            return Err(Fault::new(Reason::Error, "no executor runs it".to_owned()));
         }
     };
     let all = |containers: &[NamedContainer]| {
@@ -137,9 +137,12 @@ fn resources(body: &Body) -> Resources {
     match body {
         Body::Container(container) | Body::Script(container, _) => container.resources,
         Body::ContainerSet(_) => body.resources(),
-        Body::Http(_) | Body::Object(_) | Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) => {
-            Resources::default()
-        }
+        Body::Http(_)
+        | Body::Object(_)
+        | Body::Dag(_)
+        | Body::Steps(_)
+        | Body::Suspend(_)
+        | Body::Child(_) => Resources::default(),
     }
 }
 

@@ -214,6 +214,7 @@ impl Run {
             | Body::ContainerSet(_)
             | Body::Http(_)
             | Body::Object(_)
+            | Body::Child(_)
             | Body::Suspend(_) => {}
         }
         let count = children.iter().filter(|child| open(self, child)).count();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use flowforge_model::event::{Ending, NodeKind, WorkflowState};
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
-use flowforge_model::plan::{Plan, Setting, Template};
+use flowforge_model::plan::{Body, Plan, Setting, Template};
 use flowforge_model::resources::Resources;
 use flowforge_model::status::TaskStatus;
 use flowforge_model::time::{Millis, Timestamp};
@@ -135,6 +135,13 @@ impl Run {
 
     fn template_of<'p>(&self, plan: &'p Plan, node: NodeIx) -> Option<&'p Template> {
         self.nodes.get(node.index()).and_then(|node| plan.template(node.template))
+    }
+
+    /// The leaf starts a workflow.
+    #[must_use]
+    pub fn starts_workflow(&self, plan: &Plan, node: NodeIx) -> bool {
+        let template = self.template_of(plan, node);
+        template.is_some_and(|template| matches!(template.body, Body::Child(_)))
     }
 
     /// For how long a leaf runs at a time, where that is known before its inputs are.

@@ -2,6 +2,7 @@
 //! what it is told, and rows as a store would keep them. After every step the run is restored
 //! from its rows and must be the same.
 
+mod children;
 mod daemons;
 mod edges;
 mod failing;

@@ -33,6 +33,12 @@ impl AttemptKey {
     pub fn id(self) -> AttemptId {
         self.workflow.attempt(self.node, self.number)
     }
+
+    /// The workflow that the attempt starts, if it does that.
+    #[must_use]
+    pub fn child(self) -> WorkflowId {
+        self.workflow.child(self.node, self.number)
+    }
 }
 
 /// `WORKFLOW/NODE/NUMBER`, as pods are told it.

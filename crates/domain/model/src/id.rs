@@ -122,6 +122,24 @@ impl WorkflowId {
         AttemptId(derive(self.0, [2, u64::from(node.0), u64::from(number)]))
     }
 
+    /// The id of the workflow that attempt `number` of the task at `node` starts.
+    #[must_use]
+    pub fn child(self, node: NodeIx, number: u32) -> Self {
+        Self(derive(self.0, [4, u64::from(node.0), u64::from(number)]))
+    }
+
+    /// `base` as a name of this workflow: one that ends with `-` (Argo's `generateName`) gets the last
+    /// five digits of the id.
+    #[must_use]
+    pub fn name_from(self, base: String) -> String {
+        if !base.ends_with('-') {
+            return base;
+        }
+        let id = self.to_string();
+        let tail = id.get(id.len().saturating_sub(5)..).unwrap_or("");
+        format!("{base}{tail}")
+    }
+
     /// A workflow that is only thought of. It stands behind all that were ever submitted, as one would
     /// that is submitted now: the version in its id would be 15.
     #[must_use]
@@ -255,9 +273,10 @@ mod tests {
         let mut all: Vec<Uuid> = (0..1000).map(|n| base.attempt(NodeIx(n), 1).0).collect();
         all.extend((0..1000).map(|n| base.attempt(NodeIx(3), n + 2).0));
         all.extend((0..1000).map(|n| base.task(NodeIx(n)).0));
+        all.extend((0..1000).map(|n| base.child(NodeIx(n), 1).0));
         all.sort();
         all.dedup();
-        assert_eq!(all.len(), 3000);
+        assert_eq!(all.len(), 4000);
         assert_eq!(first.0.as_u128() >> 80, base.0.as_u128() >> 80, "keeps the workflow's time");
     }
 

@@ -7,6 +7,8 @@ pub const BODY_BYTES: usize = 16 * 1024 * 1024;
 pub const NODES_PER_WORKFLOW: u32 = 1_000_000;
 /// Nesting of templates. Argo's own limit; recursion beyond it is a mistake.
 pub const TEMPLATE_DEPTH: u32 = 100;
+/// Workflows that start one another below the one that a user sent. One that starts itself ends here.
+pub const CHILD_DEPTH: u32 = 10;
 /// Documents of one text: a workflow and all that it refers to.
 pub const DOCUMENTS: usize = 1000;
 /// Nesting of a document. Kubernetes objects stay below 32; 64 leaves room for inline templates.

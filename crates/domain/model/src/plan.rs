@@ -4,6 +4,7 @@
 //! have no cycle, its expressions parse. Names are resolved to indices.
 
 mod artifacts;
+mod child;
 mod containers;
 mod graph;
 mod object;
@@ -23,6 +24,7 @@ pub use artifacts::{
     ArtifactRef, ArtifactSource, InputArtifact, OutputArtifact, OutputArtifactSource, Place,
     PlaceKind,
 };
+pub use child::Child;
 pub use containers::{
     Container, ContainerSet, Http, Mount, NamedContainer, Value, Volume, VolumeSource,
 };
@@ -217,15 +219,17 @@ pub enum Body {
     ContainerSet(Box<ContainerSet>),
     /// Sends one HTTP request.
     Http(Box<Http>),
+    /// Starts another workflow.
+    Child(Box<Child>),
     /// Asks a cluster for one object.
     Object(Box<Object>),
 }
 
 impl Template {
-    /// Pods, or local processes, of one attempt of a leaf.
+    /// Pods, or local processes, of one attempt of a leaf. One that starts a workflow has none.
     #[must_use]
     pub fn pods(&self) -> u32 {
-        self.gang.unwrap_or(1)
+        if matches!(self.body, Body::Child(_)) { 0 } else { self.gang.unwrap_or(1) }
     }
 
     /// What one pod of a leaf asks for and may use at a time: its containers and sidecars together, or one that
@@ -248,9 +252,12 @@ impl Body {
             Self::ContainerSet(set) => {
                 set.members.iter().map(|member| member.container.resources).sum()
             }
-            Self::Dag(_) | Self::Steps(_) | Self::Suspend(_) | Self::Http(_) | Self::Object(_) => {
-                Resources::NONE
-            }
+            Self::Dag(_)
+            | Self::Steps(_)
+            | Self::Suspend(_)
+            | Self::Http(_)
+            | Self::Object(_)
+            | Self::Child(_) => Resources::NONE,
         }
     }
 
@@ -262,7 +269,8 @@ impl Body {
             | Self::Script(..)
             | Self::ContainerSet(_)
             | Self::Http(_)
-            | Self::Object(_) => true,
+            | Self::Object(_)
+            | Self::Child(_) => true,
             Self::Dag(_) | Self::Steps(_) | Self::Suspend(_) => false,
         }
     }
@@ -378,6 +386,7 @@ impl Body {
                 | Self::ContainerSet(_)
                 | Self::Http(_)
                 | Self::Object(_)
+                | Self::Child(_)
         )
     }
 
@@ -392,7 +401,8 @@ impl Body {
             | Self::Suspend(_)
             | Self::ContainerSet(_)
             | Self::Http(_)
-            | Self::Object(_) => &[],
+            | Self::Object(_)
+            | Self::Child(_) => &[],
         }
     }
 }

@@ -341,6 +341,10 @@ reasons! {
     SecretMissing = "secret_missing",
     /// An HTTP request was refused by the allow-list, got no answer, or not the wanted one.
     HttpFailed = "http_failed",
+    /// The workflow that the task started did not succeed.
+    ChildFailed = "child_failed",
+    /// What the task was to start as a workflow is none, or has faults.
+    ChildInvalid = "child_invalid",
     /// The task asks for an object of a Kubernetes cluster, and its executor has none.
     NoKubernetes = "no_kubernetes",
     /// The project's account in the cluster may not do that with the object.

@@ -146,6 +146,56 @@ pub enum LastRetryField {
     Message,
 }
 
+/// Before and after a marked value: private characters of Unicode, which no document has a use for.
+const MARKS: (char, char) = ('\u{e000}', '\u{e001}');
+
+/// A value as it may stand in a text that is still to be read as YAML, whatever it holds: nothing of it can be
+/// taken for quotes, brackets or the end of a line. [`unmark`] undoes it in what was read.
+#[must_use]
+pub fn mark(value: &str) -> String {
+    let mut out = String::with_capacity(value.len().saturating_mul(2).saturating_add(6));
+    out.push(MARKS.0);
+    for byte in value.bytes() {
+        let digit = |bits: u8| char::from_digit(u32::from(bits & 15), 16);
+        out.extend(digit(byte.wrapping_shr(4)));
+        out.extend(digit(byte));
+    }
+    out.push(MARKS.1);
+    out
+}
+
+/// A text with its marked values ([`mark`]) as they are. What only looks like one stays.
+#[must_use]
+pub fn unmark(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(MARKS.0) {
+        let value = after.split_once(MARKS.1).and_then(|(hex, after)| Some((bytes(hex)?, after)));
+        out.push_str(before);
+        match value {
+            Some((value, after)) => {
+                out.push_str(&value);
+                rest = after;
+            }
+            None => {
+                out.push(MARKS.0);
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The text whose bytes are these digits.
+fn bytes(hex: &str) -> Option<String> {
+    let digits: Option<Vec<u8>> =
+        hex.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    let pair = |pair: &[u8]| pair.iter().fold(0_u8, |byte, digit| byte.wrapping_shl(4) | digit);
+    String::from_utf8(digits.chunks(2).map(pair).collect()).ok()
+}
+
 impl Text {
     /// Text without tags.
     #[must_use]
@@ -171,6 +221,25 @@ impl Text {
                 _ => None,
             },
             Self::Plain(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marked_value_comes_back_whatever_it_holds() {
+        for value in ["", "a", "a: b\n- \"c\" 'd' #", "\u{e000}61\u{e001}", "ü \u{0} 日本"] {
+            let marked = mark(value);
+            let inside = marked.trim_matches(['\u{e000}', '\u{e001}']);
+            assert!(inside.bytes().all(|byte| byte.is_ascii_hexdigit()), "{marked}");
+            assert_eq!(unmark(&format!("<{marked}{marked}>")), format!("<{value}{value}>"));
+        }
+        for odd in ["\u{e000}", "\u{e000}6", "\u{e000}6\u{e001}", "\u{e000}xy\u{e001}", "\u{e001}"]
+        {
+            assert_eq!(unmark(odd), odd);
         }
     }
 }

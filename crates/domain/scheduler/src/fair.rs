@@ -46,7 +46,7 @@ use claims::Claims;
 use climb::Touched;
 use contention::Cooling;
 pub use entry::Precedence;
-use lane::{Lane, Lanes};
+use lane::{Lane, Lanes, Slot};
 use metrics::Tally;
 use points::FULL_WAIT;
 use queue::{QueueIx, Queues};
@@ -369,24 +369,27 @@ impl FairShare {
 
     /// The workflow holds its slot already: found so after a restart. Attempts that are adopted say
     /// that themselves; this is for workflows none of whose attempts runs.
-    pub fn adopt_workflow(&mut self, workflow: WorkflowId, project: EntityId, storage: u64) {
+    /// `slot` is its storage, and whether it was called.
+    pub fn adopt_workflow(&mut self, workflow: WorkflowId, project: EntityId, slot: (u64, bool)) {
         let (at, place) = (self.lanes.open(workflow, workflow), self.name(project));
         if let Some(lane) = self.lanes.get_mut(at) {
-            lane.storage = storage;
+            lane.own = Slot { storage: slot.0, called: slot.1 };
         }
         self.take_slot(at, place);
         self.finish();
     }
 
-    /// The workflow takes its slot now, if there is room for it. Whether it holds it.
+    /// The workflow takes its slot now, if there is room for it. Whether it holds it. `slot` is its
+    /// storage, and whether it was called.
     pub fn begin_workflow(
         &mut self,
         workflow: WorkflowId,
         project: EntityId,
-        storage: u64,
+        slot: (u64, bool),
     ) -> bool {
         let (at, place) = (self.lanes.open(workflow, workflow), self.name(project));
-        let need = lane::slot(storage);
+        let own = Slot { storage: slot.0, called: slot.1 };
+        let need = own.need();
         let held = self.lanes.root(at).is_some_and(|root| root.slot.is_some());
         let room = || {
             self.tree.fits(place, &need).is_ok()
@@ -397,7 +400,7 @@ impl FairShare {
             return false;
         }
         if let Some(lane) = self.lanes.get_mut(at).filter(|_| !held) {
-            lane.storage = storage;
+            lane.own = own;
         }
         self.take_slot(at, place);
         self.finish();

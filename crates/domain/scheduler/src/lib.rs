@@ -46,6 +46,8 @@ pub struct Candidate {
     pub root: WorkflowId,
     /// Bytes of volumes that the workflow `root` holds together with its slot.
     pub storage: u64,
+    /// The slot of `root` counts as none: the workflow that started it, and waits for it, holds one.
+    pub called: bool,
     /// It is expected to have ended so long after it was admitted at the latest, if that is known.
     pub lasts: Option<Millis>,
     /// An attempt of the same task failed before: it takes a token of its tenant's [`RetryBudget`].

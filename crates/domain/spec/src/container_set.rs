@@ -144,7 +144,12 @@ impl<'a> Doc<'a> {
                 main.map_or(&[][..], |member| &member.container.mounts)
             }
             Some(
-                Body::Dag(_) | Body::Steps(_) | Body::Suspend(_) | Body::Http(_) | Body::Object(_),
+                Body::Dag(_)
+                | Body::Steps(_)
+                | Body::Suspend(_)
+                | Body::Http(_)
+                | Body::Object(_)
+                | Body::Child(_),
             ) => {
                 let message = format!("{key} are for templates that run containers");
                 self.report.error("conflict", list, message, "remove them");

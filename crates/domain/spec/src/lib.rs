@@ -12,6 +12,7 @@ mod artifact_references;
 mod artifacts;
 mod bundle;
 mod census;
+mod child;
 mod config_maps;
 mod container;
 mod container_set;
@@ -69,6 +70,7 @@ use flowforge_model::plan::Plan;
 
 pub use bundle::Bundle;
 pub use census::{Census, Construct, Level, census};
+pub use child::fill;
 pub use cron::{CronDocument, cron, is_schedule, schedule};
 pub use inspect::{
     DocumentInfo, Linted, Missing, StoredTemplate, documents, lint, missing, template, workflow_of,

@@ -4,10 +4,10 @@ use flowforge_model::object::{Action, Condition, PatchKind, Reading, Subject, ma
 use flowforge_model::plan::{Body, Object, OutputSource};
 use flowforge_model::text::{Reference, Segment, Text};
 
-use crate::grammar;
 use crate::located::{Node, quote};
 use crate::outline::Doc;
 use crate::references::Names;
+use crate::{child, grammar};
 
 /// What `flags` may hold beside type and name, of a deletion: it is so without them.
 const IGNORE_NOT_FOUND: [&str; 2] = ["--ignore-not-found", "--ignore-not-found=true"];
@@ -43,13 +43,14 @@ impl<'a> Doc<'a> {
             let message = "an object that is deleted has no fields to wait for";
             self.report.error("conflict", at, message, "remove the condition");
         }
-        Some(Body::Object(Box::new(Object {
+        let object = Object {
             action,
             manifest: optional(manifest)?,
             target,
             success: optional(success)?,
             failure: optional(failure)?,
-        })))
+        };
+        self.child_or_object(node, object)
     }
 
     fn action(&self, node: &'a Node, merge: Option<&'a Node>) -> Option<Action> {
@@ -139,8 +140,9 @@ impl<'a> Doc<'a> {
         names: &Names<'_, 'a>,
     ) -> Option<Text> {
         let text = self.object_text(node, names)?;
-        // One with tags is looked at when its values are known.
-        if let Some(Err(why)) = text.as_plain().map(|text| judge(action, named, text)) {
+        // One with tags is looked at when its values are known; what is kept here is no object.
+        let object = text.as_plain().filter(|_| child::kind_of(&text).is_none());
+        if let Some(Err(why)) = object.map(|text| judge(action, named, text)) {
             let hint = "write one object as YAML, with apiVersion, kind and metadata.name";
             self.report.error("bad_manifest", node, why, hint);
             return None;

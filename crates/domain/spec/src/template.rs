@@ -52,6 +52,11 @@ impl<'a> Doc<'a> {
         });
         self.refuse_by_kind(node, kind);
         self.idle_probe(node, kind, body_node);
+        if let (Some(Body::Child(_)), Some(field)) = (&body, node.field("activeDeadlineSeconds")) {
+            let message = "a template that starts a workflow has no activeDeadlineSeconds";
+            let hint = "write timeout, or activeDeadlineSeconds into the workflow that it starts";
+            self.report.error("unsupported", field, message, hint);
+        }
         let (init, sidecars) = self.around(node, body.as_ref(), &leaf);
         let template = Template {
             name: outline.full.clone(),

@@ -9,9 +9,10 @@ use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::catalog::{AttemptView, EventView, LockUser, LockView, WorkflowView};
-use flowforge_ports::store::NewWorkflow;
+use flowforge_ports::store::{NewWorkflow, Parent};
 use flowforge_wire::{
     Attempt, Event, Lock, LockUser as WireLockUser, Task, TaskArtifact, Time, Workflow,
+    WorkflowParent,
 };
 
 fn time(at: Option<Timestamp>) -> Option<Time> {
@@ -45,6 +46,7 @@ pub(crate) fn workflow(view: WorkflowView) -> Workflow {
         parameters: view.parameters.into_iter().collect(),
         submitted_by: view.submitted_by,
         resubmitted_from: view.resubmitted_from.map(|id| id.to_string()),
+        parent: view.parent.map(parent),
         created_at: Time(view.created_at),
         started_at: time(view.state.started_at),
         finished_at: time(view.state.finished_at),
@@ -52,6 +54,18 @@ pub(crate) fn workflow(view: WorkflowView) -> Workflow {
         outputs: BTreeMap::new(),
         warnings: Vec::new(),
         seq: view.seq,
+    }
+}
+
+fn parent(parent: Parent) -> WorkflowParent {
+    let Parent { attempt, root, depth } = parent;
+    WorkflowParent {
+        workflow_id: attempt.workflow.to_string(),
+        task_id: attempt.workflow.task(attempt.node).to_string(),
+        node: attempt.node.0,
+        attempt: attempt.number,
+        root_id: root.map(|id| id.to_string()),
+        depth,
     }
 }
 
@@ -68,6 +82,7 @@ pub(crate) fn new_workflow(new: &NewWorkflow) -> Workflow {
         priority: new.priority,
         submitted_by: new.submitted_by.clone(),
         resubmitted_from: new.resubmitted_from,
+        parent: new.parent,
         created_at: new.at,
         state,
         seq: 0,
@@ -138,6 +153,7 @@ fn attempt(id: WorkflowId, view: AttemptView) -> Attempt {
         exit_code: view.exit_code,
         reason: code(view.reason),
         message: view.message,
+        workflow_id: view.started.map(|id| id.to_string()),
     }
 }
 

@@ -306,7 +306,8 @@ impl Submission {
         Prepared {
             project,
             id,
-            name: name(self.name, compiled.name, id),
+            name: id
+                .name_from(self.name.or(compiled.name).unwrap_or_else(|| "workflow-".to_owned())),
             description: self.description,
             warnings: warnings.map(|one| self.origin.finding(&bundle, one)).collect(),
             document: bundle.into_text(),
@@ -377,19 +378,6 @@ fn stored(fields: &mut Fields<'_>, raw: &RawValue, entrypoint: Option<String>) -
         fields.fault("/template", raw, detail);
     }
     known.map(|kind| Stored { kind, name, version, entrypoint })
-}
-
-/// The wanted name, or that of the document; one that ends with `-` (Argo's `generateName`) gets
-/// the last five digits of the id.
-fn name(wanted: Option<String>, document: Option<String>, id: WorkflowId) -> String {
-    let base = wanted.or(document).unwrap_or_else(|| "workflow-".to_owned());
-    if base.ends_with('-') {
-        let id = id.to_string();
-        let tail = id.get(id.len().saturating_sub(5)..).unwrap_or("");
-        format!("{base}{tail}")
-    } else {
-        base
-    }
 }
 
 /// Text that can be shown in one line: no control characters, none that turn the direction of

@@ -136,6 +136,7 @@ pub(crate) async fn insert(
             resubmitted_from,
             at: inner.now(),
             idempotency,
+            parent: None,
         };
         let stored = show::new_workflow(&new);
         let inserted = backend.insert(new)?;

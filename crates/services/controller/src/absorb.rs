@@ -2,8 +2,8 @@
 
 use flowforge_engine::{Changes, StepError};
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
-use flowforge_model::event::{Effect, Event};
-use flowforge_model::id::WorkflowId;
+use flowforge_model::event::{Effect, Event, Timer};
+use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, TaskStatus};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::Admission;
@@ -44,6 +44,10 @@ impl<S: Store, A: Admission> Controller<S, A> {
             FactKind::Started(at) => {
                 let open = |live: &Live| live.open.contains(&key);
                 if self.live.get(&key.workflow).is_some_and(open) {
+                    if self.starts_workflow(key) {
+                        turn.spawns.push_back(key);
+                        return;
+                    }
                     turn.pending(key.workflow).started.push((key, at));
                     let event = Event::Started { node: key.node, number: key.number, at };
                     self.apply(turn, key.workflow, &event);
@@ -80,7 +84,8 @@ impl<S: Store, A: Admission> Controller<S, A> {
 
     /// An attempt ended: its row ends whatever the engine makes of it, and its slot is free for
     /// this very turn.
-    fn take_end(&mut self, turn: &mut Turn, key: AttemptKey, report: Box<Report>) {
+    pub(crate) fn take_end(&mut self, turn: &mut Turn, key: AttemptKey, report: Box<Report>) {
+        let report = if self.starts_workflow(key) { self.judged(key, report) } else { report };
         let live = self.live.get_mut(&key.workflow);
         if !live.is_some_and(|live| live.open.remove(&key)) {
             self.end_without_run(turn, key);
@@ -106,14 +111,13 @@ impl<S: Store, A: Admission> Controller<S, A> {
     /// that it takes back: no executor knows those, so none will report them.
     pub(crate) fn apply(&mut self, turn: &mut Turn, id: WorkflowId, event: &Event) {
         self.apply_one(turn, id, event);
-        while !turn.withdrawn.is_empty() {
+        while !turn.withdrawn.is_empty() || !turn.unbegun.is_empty() {
+            for key in std::mem::take(&mut turn.unbegun) {
+                let report = stopped_before_it_began(turn.now);
+                self.take_end(turn, key, Box::new(report));
+            }
             for key in std::mem::take(&mut turn.withdrawn) {
-                let report = Report::failed(
-                    turn.now,
-                    FailureClass::Stopped,
-                    Reason::Stopped,
-                    "stopped before it began".to_owned(),
-                );
+                let report = stopped_before_it_began(turn.now);
                 let event = Event::Finished {
                     node: key.node,
                     number: key.number,
@@ -166,6 +170,19 @@ impl<S: Store, A: Admission> Controller<S, A> {
         }
     }
 
+    /// What ends and is waited for is deleted in a later turn, in which its end is taken: until then its row
+    /// is all that says how it ended.
+    fn delete(&mut self, turn: &mut Turn, id: WorkflowId) {
+        let (at, node, timer) = (turn.now, NodeIx::ROOT, Timer::Ttl);
+        let pending = turn.pending(id);
+        if pending.workflow && self.live.get(&id).is_some_and(Live::called) {
+            pending.timers.insert((node, timer), Some(at));
+            self.timers.set(TimerRow { at, workflow: id, node, timer });
+        } else {
+            pending.delete = true;
+        }
+    }
+
     fn effect(&mut self, turn: &mut Turn, id: WorkflowId, effect: Effect) {
         let now = turn.now;
         let pending = turn.pending(id);
@@ -186,7 +203,11 @@ impl<S: Store, A: Admission> Controller<S, A> {
                 let key = attempt(node, number);
                 let open = |live: &Live| live.open.contains(&key);
                 if self.live.get(&id).is_some_and(open) {
-                    pending.stops.push(key);
+                    if self.starts_workflow(key) {
+                        self.stop_child(turn, key);
+                    } else {
+                        pending.stops.push(key);
+                    }
                     return;
                 }
                 self.admission.withdraw(key);
@@ -211,11 +232,16 @@ impl<S: Store, A: Admission> Controller<S, A> {
                 pending.gate_closed = Some(false);
                 self.admission.gate(id, true);
             }
-            Effect::Delete => pending.delete = true,
+            Effect::Delete => self.delete(turn, id),
             Effect::Acquire { node } => self.acquire(turn, id, node),
             Effect::Release { node } => self.release(turn, id, node),
             Effect::Recall { node } => turn.recalls.push_back((id, node)),
             Effect::Memorize { node } => self.memorize(turn, id, node),
         }
     }
+}
+
+fn stopped_before_it_began(now: Timestamp) -> Report {
+    let message = "stopped before it began".to_owned();
+    Report::failed(now, FailureClass::Stopped, Reason::Stopped, message)
 }

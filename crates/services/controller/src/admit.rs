@@ -26,9 +26,14 @@ impl<S: Store, A: Admission> Controller<S, A> {
         }
     }
 
-    /// Makes the work order of an open attempt. One that cannot be made ends the attempt in the
+    /// Makes the work order of an open attempt. One that starts a workflow does so in the next turn, once
+    /// it is open. One that cannot be made ends the attempt in the
     /// next turn, which follows at once: admitting and ending stay two commits, in this order.
     pub(crate) fn dispatch(&mut self, turn: &mut Turn, key: AttemptKey) {
+        if self.starts_workflow(key) {
+            self.carried.push(Fact { key, kind: FactKind::Started(turn.now) });
+            return;
+        }
         let Some(live) = self.live.get(&key.workflow) else {
             return;
         };

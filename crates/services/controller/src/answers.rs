@@ -19,16 +19,20 @@ pub(crate) type MemoKey = (EntityId, String, String);
 impl<S: Store, A: Admission> Controller<S, A> {
     /// Answers all questions, and those that follow from the answers.
     pub(crate) async fn answer(&mut self, turn: &mut Turn) -> Result<(), ControllerError> {
+        self.look_after_children(turn).await?;
         loop {
             while let Some((id, node)) = turn.recalls.pop_front() {
                 self.recall(turn, id, node).await?;
+            }
+            while let Some(key) = turn.spawns.pop_front() {
+                self.spawn(turn, key).await?;
             }
             if self.careful() {
                 self.settle_slots(turn);
             } else {
                 self.grant(turn);
             }
-            if turn.recalls.is_empty() {
+            if turn.recalls.is_empty() && turn.spawns.is_empty() {
                 return Ok(());
             }
         }
@@ -203,6 +207,7 @@ fn request(live: &Live, node: NodeIx, rows: &[LockRow]) -> LockRequest {
         created_at: context.created_at,
         since: rows.first().map_or(context.created_at, |row| row.since),
         locks: rows.iter().map(|row| (row.key.clone(), row.limit)).collect(),
+        called: live.called(),
     }
 }
 

@@ -23,6 +23,8 @@ struct Written {
     intents: Vec<i64>,
     news: Vec<i64>,
     called: ShardSet,
+    /// Workflows that tasks started, or that are to end with them.
+    begun: Vec<WorkflowId>,
 }
 
 impl<S: Store, A: Admission> Controller<S, A> {
@@ -38,6 +40,8 @@ impl<S: Store, A: Admission> Controller<S, A> {
         }
         self.take_back(&mut turn, &written.committed);
         turn.turned.called = written.called;
+        turn.turned.begun = written.begun;
+        self.look |= !turn.turned.begun.is_empty();
         for (id, seq, news) in written.runs {
             if let Some(live) = self.live.get_mut(&id) {
                 live.seq = seq;
@@ -90,6 +94,9 @@ impl<S: Store, A: Admission> Controller<S, A> {
         let mut handover = Handover { calls, ..Handover::default() };
         let mut broken = BTreeSet::new();
         for key in commit.runs.iter().flat_map(|run| &run.runnable) {
+            if self.starts_workflow(*key) {
+                continue;
+            }
             match self.order(*key, turn) {
                 Some(order) => handover.orders.push((*key, order)),
                 None => {
@@ -269,6 +276,11 @@ fn take_out(commit: &mut Commit, id: WorkflowId, intents: &[i64], news: &[i64]) 
     }
 }
 
+/// Workflows of other runs that these changes leave an intent for.
+fn begun(run: &RunChanges) -> impl Iterator<Item = WorkflowId> {
+    run.children.iter().map(|new| new.id).chain(run.asks.iter().map(|(id, _)| *id))
+}
+
 fn empty(commit: &Commit) -> bool {
     let nothing = |handover: &Handover| {
         handover.calls.is_empty() && handover.stops.is_empty() && handover.news_done.is_empty()
@@ -295,6 +307,7 @@ impl Written {
             intents: commit.intents_done.clone(),
             news: handover.map(|handover| handover.news_done.clone()).unwrap_or_default(),
             called: calls.map(|call| call.workflow().shard()).collect(),
+            begun: commit.runs.iter().flat_map(begun).collect(),
         }
     }
 
@@ -303,6 +316,7 @@ impl Written {
         self.runs.append(&mut other.runs);
         self.intents.append(&mut other.intents);
         self.news.append(&mut other.news);
+        self.begun.append(&mut other.begun);
         self.called = self.called.iter().chain(other.called.iter()).collect();
     }
 }

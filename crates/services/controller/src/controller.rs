@@ -14,6 +14,7 @@ use flowforge_ports::store::{Committed, Store, StoreError, StoredRun};
 
 use crate::ControllerError;
 use crate::answers::by_node;
+use crate::children::told_of_end;
 use crate::hold::Hold;
 use crate::live::{Live, queued_at};
 use crate::quarantine::Trouble;
@@ -57,6 +58,8 @@ pub struct Controller<S, A> {
     pub(crate) lost: Vec<AttemptKey>,
     /// Open attempts of this server, admitted by an earlier controller of it.
     pub(crate) inherited: Vec<AttemptKey>,
+    /// Open attempts that start workflows, as they were found.
+    pub(crate) callers: Vec<AttemptKey>,
     pub(crate) hold: Hold,
     /// Workflows that are not read yet.
     pub(crate) unread: BTreeSet<WorkflowId>,
@@ -109,6 +112,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
             unreadable: BTreeSet::new(),
             lost: Vec::new(),
             inherited: Vec::new(),
+            callers: Vec::new(),
             hold,
             unread: BTreeSet::new(),
             taken_intents: BTreeMap::new(),
@@ -259,6 +263,8 @@ impl<S: Store, A: Admission> Controller<S, A> {
         for row in timers {
             self.timers.set(row);
         }
+        let calls = open.iter().map(|(key, ..)| *key);
+        self.callers.extend(calls.filter(|key| live.run.starts_workflow(&live.plan, key.node)));
         if self.hold.leased() {
             // The scheduler has read the same rows.
             live.locks = by_node(locks);
@@ -267,8 +273,10 @@ impl<S: Store, A: Admission> Controller<S, A> {
         }
         self.admission.gate(id, !gate_closed);
         if slot {
-            let Live { project, storage, suspended, .. } = live;
-            self.admission.adopt_workflow(Slot { workflow: id, project, storage, suspended });
+            let (Live { project, storage, suspended, .. }, called) = (&live, live.called());
+            let (project, storage, suspended) = (*project, *storage, *suspended);
+            let slot = Slot { workflow: id, project, storage, suspended, called };
+            self.admission.adopt_workflow(slot);
         } else {
             self.admission.suspend(id, live.suspended);
         }
@@ -278,6 +286,9 @@ impl<S: Store, A: Admission> Controller<S, A> {
         }
         for (key, instance, since) in open {
             self.admission.adopt(live.ready(key, since));
+            if live.run.starts_workflow(&live.plan, key.node) {
+                continue;
+            }
             if instance == Some(self.config.instance) {
                 self.inherited.push(key);
             } else {
@@ -335,6 +346,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
             turned.stops.extend(pending.stops.into_iter().filter(|key| live.open.contains(key)));
             if pending.workflow && !pending.delete && live.run.state().status.terminal() {
                 turned.ended.push(id);
+                turn.told.extend(told_of_end(live));
             }
             if pending.delete {
                 turned.deleted.push(id);
@@ -345,10 +357,18 @@ impl<S: Store, A: Admission> Controller<S, A> {
                 self.live.remove(&id);
             }
         }
+        if self.hold.leased() {
+            turned.told.extend(turn.told.iter().map(|fact| fact.key.workflow));
+        } else {
+            self.carried.append(&mut turn.told);
+        }
         turned.next_timer = self.timers.next().into_iter().chain(self.admission.next_look()).min();
         let due = turned.next_timer.is_some_and(|at| at <= turn.now);
         let granted_next = self.careful() && turn.locks_moved;
-        let left = !self.carried.is_empty() || !self.troubled.is_empty() || granted_next;
+        let left = !self.carried.is_empty()
+            || !self.callers.is_empty()
+            || !self.troubled.is_empty()
+            || granted_next;
         turned.again = self.look || !self.unread.is_empty() || due || left;
         turned
     }

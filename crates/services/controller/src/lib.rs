@@ -13,6 +13,7 @@ mod admit;
 mod ahead;
 mod answers;
 mod beside;
+mod children;
 mod commit;
 mod controller;
 mod guard;

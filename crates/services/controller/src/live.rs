@@ -11,7 +11,7 @@ use flowforge_model::resources::{Bytes, Resources};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::Ready;
-use flowforge_ports::store::{LockRow, StoredRun};
+use flowforge_ports::store::{LockRow, Parent, StoredRun};
 use flowforge_spec::Options;
 
 use crate::guard::guarded;
@@ -25,6 +25,8 @@ pub(crate) struct Live {
     pub(crate) project: EntityId,
     /// What its claims ask for together.
     pub(crate) storage: Bytes,
+    /// What started it, if that is a task.
+    pub(crate) parent: Option<Parent>,
     /// Number of its last committed record.
     pub(crate) seq: u64,
     /// Attempts that were admitted and have not ended.
@@ -49,7 +51,7 @@ impl Live {
             Some(plan) => plan,
             None => Arc::new(compile(&stored, default_retry)?),
         };
-        let (project, storage) = (stored.project, stored.storage);
+        let (project, storage, parent) = (stored.project, stored.storage, stored.parent);
         let context = Context {
             id: stored.id,
             name: stored.name,
@@ -71,6 +73,7 @@ impl Live {
         Ok(Self {
             project,
             storage,
+            parent,
             suspended: run.suspended(),
             plan,
             run,
@@ -96,7 +99,13 @@ impl Live {
             lasts: self.run.lasts(&self.plan, key.node),
             retry: self.run.retries_node(key.node),
             template: self.run.template_name(&self.plan, key.node).map(TemplateKey::of),
+            called: self.called(),
         }
+    }
+
+    /// It runs in the slot of another workflow.
+    pub(crate) fn called(&self) -> bool {
+        self.parent.is_some_and(|parent| parent.root.is_some())
     }
 
     /// Nobody has asked the attempt to stop: it is the current one of a task that has not ended

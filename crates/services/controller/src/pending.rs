@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::attempt::{AttemptKey, Report};
-use flowforge_model::event::{Outputs, Record, Timer};
+use flowforge_model::event::{Command, Outputs, Record, Timer};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::time::Timestamp;
-use flowforge_ports::store::{LockRow, LockWrite, RunChanges};
+use flowforge_ports::store::{LockRow, LockWrite, NewWorkflow, RunChanges};
 
 use crate::answers::memo_writes;
+use crate::children::told_of_end;
 use crate::live::Live;
 
 /// Changes of one workflow that are not committed yet.
@@ -35,6 +36,10 @@ pub(crate) struct Pending {
     /// Outputs to remember, by cache and key.
     pub(crate) memos: BTreeMap<(String, String), Outputs>,
     pub(crate) delete: bool,
+    /// Workflows that its tasks start.
+    pub(crate) children: Vec<NewWorkflow>,
+    /// What is asked of workflows that its tasks started.
+    pub(crate) asks: Vec<(WorkflowId, Command)>,
     /// Intents that are done when this is committed.
     pub(crate) intents: Vec<i64>,
     /// News that are done when this is committed.
@@ -67,7 +72,13 @@ impl Pending {
             locks: Vec::new(),
             memos: memo_writes(std::mem::take(&mut self.memos)),
             delete: self.delete,
+            children: std::mem::take(&mut self.children),
+            asks: std::mem::take(&mut self.asks),
+            tells: Vec::new(),
         };
+        if self.workflow && !self.delete {
+            changes.tells.extend(told_of_end(live));
+        }
         for ((node, timer), at) in &self.timers {
             match at {
                 Some(at) => changes.timers_set.push((*node, *timer, *at)),

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use flowforge_model::attempt::{AttemptKey, FailureClass, Report};
-use flowforge_model::event::{Record, WorkflowState};
+use flowforge_model::event::{Command, Record, WorkflowState};
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::limits;
 use flowforge_model::status::{Reason, WorkflowStatus};
@@ -16,6 +16,7 @@ use flowforge_ports::admission::Admission;
 use flowforge_ports::store::{LockWrite, RunChanges, Store, StoreError, StoredRun};
 
 use crate::ControllerError;
+use crate::children::told;
 use crate::controller::Controller;
 use crate::turn::Turn;
 
@@ -102,7 +103,9 @@ impl<S: Store, A: Admission> Controller<S, A> {
                     if !stored.state.status.terminal() {
                         turn.turned.ended.push(id);
                     }
-                    turn.aside.push(quarantined(stored, trouble.why, turn.now));
+                    let aside = quarantined(stored, trouble.why, turn.now);
+                    turn.told.extend(aside.tells.iter().cloned());
+                    turn.aside.push(aside);
                 }
                 Err(StoreError::NotFound) => {
                     self.admission.end_workflow(id);
@@ -152,6 +155,7 @@ fn quarantined(stored: StoredRun, why: String, now: Timestamp) -> RunChanges {
         ended: ended.collect(),
         timers_cleared: timers.collect(),
         locks: nodes.map(|node| LockWrite { node, rows: Vec::new() }).collect(),
+        asks: stored.open.iter().map(|(key, _)| (key.child(), Command::Cancel)).collect(),
         ..RunChanges::default()
     };
     if !stored.state.status.terminal() {
@@ -161,13 +165,15 @@ fn quarantined(stored: StoredRun, why: String, now: Timestamp) -> RunChanges {
             message: Some(message.clone()),
             generation: stored.state.generation,
         });
-        changes.state = Some(WorkflowState {
+        let state = WorkflowState {
             status: WorkflowStatus::Failed,
             reason: Some(Reason::Quarantined),
             message: Some(message),
             finished_at: Some(now),
             ..stored.state
-        });
+        };
+        changes.tells.extend(told(stored.parent, &stored.name, stored.id, &state));
+        changes.state = Some(state);
     }
     changes
 }

@@ -3,6 +3,7 @@
 
 mod answers;
 mod beside;
+mod children;
 mod fixture;
 mod flaky;
 mod lives;

@@ -52,6 +52,10 @@ pub struct Turned {
     pub deleted: Vec<WorkflowId>,
     /// When the next timer is due.
     pub next_timer: Option<Timestamp>,
+    /// Workflows that have a new intent: those that tasks started, or that are to end with them.
+    pub begun: Vec<WorkflowId>,
+    /// Workflows of other controllers that have news.
+    pub told: Vec<WorkflowId>,
     /// Shards whose scheduler has something to read.
     pub called: ShardSet,
     /// There is more to do: call again without waiting.
@@ -79,6 +83,12 @@ pub(crate) struct Turn {
     pub(crate) locks_moved: bool,
     /// Attempts taken off the queue, whose engine has not been told that they ended.
     pub(crate) withdrawn: Vec<AttemptKey>,
+    /// Attempts that were admitted and start workflows.
+    pub(crate) spawns: VecDeque<AttemptKey>,
+    /// Those of them that are not wanted any more before they have.
+    pub(crate) unbegun: Vec<AttemptKey>,
+    /// What others are told of workflows that are set aside.
+    pub(crate) told: Vec<Fact>,
     pub(crate) turned: Turned,
 }
 
@@ -95,6 +105,9 @@ impl Turn {
             memos: BTreeMap::new(),
             locks_moved: false,
             withdrawn: Vec::new(),
+            spawns: VecDeque::new(),
+            unbegun: Vec::new(),
+            told: Vec::new(),
             turned: Turned::default(),
         }
     }

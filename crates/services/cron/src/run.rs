@@ -43,6 +43,7 @@ pub(crate) fn of(
         at: now,
         // A client's key has no blanks: nobody else can take this one.
         idempotency: Some((format!("schedule {} {}", row.id, seconds(at)), String::new())),
+        parent: None,
     }
 }
 

@@ -116,6 +116,7 @@ mod tests {
             created_at: Timestamp(1),
             since: Timestamp(1),
             locks: locks.iter().map(|name| ((*name).to_owned(), 1)).collect(),
+            called: false,
         };
         let mut here = LocalAdmission::new(1, Retries::default());
         let entity = |id, level, parent| Entity {

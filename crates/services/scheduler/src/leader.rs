@@ -185,7 +185,24 @@ impl<S: Reservations + Organizations> Leader<S> {
             self.admission.gate(key.workflow, false);
             decided.again = true;
         }
-        decided.dispatches.extend(reserved.admitted);
+        self.send(now, reserved.admitted, decided).await
+    }
+
+    /// What executors run is for them; of what controllers do themselves, those are told.
+    async fn send(
+        &self,
+        now: Timestamp,
+        admitted: Vec<AttemptKey>,
+        decided: &mut Decided,
+    ) -> Result<(), StoreError> {
+        let podless = |key: &AttemptKey| self.admission.has_no_pod(*key);
+        let (own, others): (Vec<_>, Vec<_>) = admitted.into_iter().partition(podless);
+        if !own.is_empty() {
+            self.store.begin_own(self.epoch, now, &own).await?;
+            let told = own.iter().map(|key| key.workflow.shard());
+            decided.told = decided.told.iter().chain(told).collect();
+        }
+        decided.dispatches.extend(others);
         Ok(())
     }
 
@@ -220,7 +237,8 @@ impl<S: Reservations + Organizations> Leader<S> {
             decided.told = ShardSet::ALL;
         }
         let before = Timestamp(now.0.saturating_sub(i64::try_from(SEND_AGAIN.0).unwrap_or(0)));
-        decided.dispatches = self.store.unclaimed(before, RESENT).await?;
+        let unclaimed = self.store.unclaimed(before, RESENT).await?;
+        self.send(now, unclaimed, &mut decided).await?;
         Ok(decided)
     }
 }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use flowforge_model::attempt::{AttemptKey, Outcome};
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::quota::Entity;
-use flowforge_model::resources::Bytes;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_model::usage::Measured;
 use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
@@ -36,9 +35,11 @@ pub struct LocalAdmission {
     /// Workflows that ask for locks, their projects, and what their claims ask for. Who holds or waits for a
     /// lock holds a slot:
     /// otherwise one would hold the lock and wait for a slot, and another the other way round.
-    lockers: BTreeMap<WorkflowId, (EntityId, Bytes)>,
+    lockers: BTreeMap<WorkflowId, (EntityId, (u64, bool))>,
     /// Those of them that wait for their slots; they stand in no queue. Paused ones do not wait.
     slotless: BTreeSet<WorkflowId>,
+    /// Those without a pod among what waits and runs: their controllers carry them out.
+    podless: BTreeSet<AttemptKey>,
     /// Who shares, as it was said last.
     entities: BTreeSet<EntityId>,
     meter: Option<Meter>,
@@ -59,6 +60,7 @@ impl LocalAdmission {
             suspended: BTreeSet::new(),
             lockers: BTreeMap::new(),
             slotless: BTreeSet::new(),
+            podless: BTreeSet::new(),
             entities: BTreeSet::new(),
             meter: None,
             measured: VecDeque::new(),
@@ -86,6 +88,17 @@ impl LocalAdmission {
     #[must_use]
     pub fn fair(&self) -> &FairShare {
         &self.fair
+    }
+
+    /// No executor has to do with the attempt.
+    pub(crate) fn has_no_pod(&self, key: AttemptKey) -> bool {
+        self.podless.contains(&key)
+    }
+
+    fn note(&mut self, ready: &Ready) {
+        if ready.pods == 0 {
+            self.podless.insert(ready.key);
+        }
     }
 
     /// The attempt was admitted, and that came to nothing: it waits as before.
@@ -122,11 +135,11 @@ impl LocalAdmission {
     fn seat_all(&mut self) {
         let mut full = BTreeSet::new();
         for workflow in self.slotless.clone() {
-            let Some((project, storage)) = self.lockers.get(&workflow).copied() else { continue };
+            let Some((project, slot)) = self.lockers.get(&workflow).copied() else { continue };
             if full.contains(&project) {
                 continue;
             }
-            if self.fair.begin_workflow(workflow, project, storage.0) {
+            if self.fair.begin_workflow(workflow, project, slot) {
                 self.slotless.remove(&workflow);
                 self.locks.gate(workflow, true);
             } else {
@@ -150,6 +163,7 @@ fn candidate(ready: &Ready) -> Candidate {
         need: ready.need(),
         root: ready.key.workflow,
         storage: ready.storage.0,
+        called: ready.called,
         lasts: ready.lasts.map(|lasts| Millis(lasts.0.saturating_add(AROUND.0))),
         retry: ready.retry,
         template: ready.template,
@@ -168,24 +182,28 @@ fn claim(request: LockRequest) -> LockClaim {
 
 impl Admission for LocalAdmission {
     fn offer(&mut self, ready: Ready) {
+        self.note(&ready);
         self.fair.offer(candidate(&ready));
     }
 
     fn withdraw(&mut self, key: AttemptKey) {
+        self.podless.remove(&key);
         self.fair.withdraw(key);
     }
 
     fn release(&mut self, key: AttemptKey, outcome: Option<Outcome>) {
+        self.podless.remove(&key);
         self.fair.end(key, outcome);
         self.let_go(key.workflow);
     }
 
     fn adopt(&mut self, ready: Ready) {
+        self.note(&ready);
         self.fair.adopt(candidate(&ready));
     }
 
     fn adopt_workflow(&mut self, slot: Slot) {
-        self.fair.adopt_workflow(slot.workflow, slot.project, slot.storage.0);
+        self.fair.adopt_workflow(slot.workflow, slot.project, (slot.storage.0, slot.called));
         self.suspend(slot.workflow, slot.suspended);
         self.let_go(slot.workflow);
     }
@@ -252,17 +270,18 @@ impl Admission for LocalAdmission {
     }
 
     fn want_locks(&mut self, request: LockRequest) {
-        let LockRequest { workflow, project, storage, .. } = request;
-        self.lockers.insert(workflow, (project, storage));
+        let LockRequest { workflow, project, storage, called, .. } = request;
+        self.lockers.insert(workflow, (project, (storage.0, called)));
         self.locks.want(claim(request));
         self.queue_for_a_slot(workflow);
     }
 
     fn adopt_locks(&mut self, request: LockRequest) {
-        let LockRequest { workflow, project, storage, .. } = request;
-        self.lockers.insert(workflow, (project, storage));
+        let LockRequest { workflow, project, storage, called, .. } = request;
+        let slot = (storage.0, called);
+        self.lockers.insert(workflow, (project, slot));
         self.locks.adopt(claim(request));
-        self.fair.adopt_workflow(workflow, project, storage.0);
+        self.fair.adopt_workflow(workflow, project, slot);
     }
 
     fn release_locks(&mut self, workflow: WorkflowId, node: NodeIx) {

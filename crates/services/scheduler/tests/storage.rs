@@ -35,6 +35,7 @@ fn ready(number: u8, storage: u64) -> Ready {
         lasts: None,
         retry: false,
         template: None,
+        called: false,
     }
 }
 
@@ -48,6 +49,7 @@ fn wants(number: u8, storage: u64) -> LockRequest {
         created_at: Timestamp(0),
         since: Timestamp(i64::from(number)),
         locks: vec![(number.to_string(), 1)],
+        called: false,
     }
 }
 
@@ -94,6 +96,7 @@ fn one_that_begins_with_a_lock_or_was_found_holding_its_slot_holds_its_storage()
         project: EntityId::DEFAULT_PROJECT,
         storage: Bytes(3),
         suspended: true,
+        called: false,
     };
     admission.adopt_workflow(slot);
     admission.want_locks(wants(2, 4));

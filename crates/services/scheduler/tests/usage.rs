@@ -80,6 +80,7 @@ fn running(number: usize) -> Ready {
         lasts: None,
         retry: false,
         template: None,
+        called: false,
     }
 }
 

@@ -42,6 +42,7 @@ impl Running {
             resubmitted_from: None,
             at: AT,
             idempotency: None,
+            parent: None,
         }
     }
 

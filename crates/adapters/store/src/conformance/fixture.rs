@@ -86,6 +86,7 @@ pub(crate) fn new_workflow(id: WorkflowId) -> NewWorkflow {
         resubmitted_from: None,
         at: AT,
         idempotency: None,
+        parent: None,
     }
 }
 

@@ -24,6 +24,7 @@ cases! {
     two_tenants_with_projects_of_one_name_see_nothing_of_each_other
     a_project_drains_and_goes_with_its_last_workflow
     what_drains_takes_nothing_new
+    what_drains_takes_what_its_tasks_start
     a_tenant_goes_with_all_below_it
 }
 
@@ -293,6 +294,26 @@ fn what_drains_takes_nothing_new(store: &impl Subject) {
     another.project = project;
     let refused = now(store.insert(another)).unwrap_err();
     assert!(matches!(&refused, StoreError::Refused(why) if why.contains("other")), "{refused}");
+}
+
+fn what_drains_takes_what_its_tasks_start(store: &impl Subject) {
+    let project = other_project(store);
+    let mut new = new_workflow(workflow(1));
+    new.project = project;
+    now(store.insert(new)).unwrap();
+    let epoch = now(store.take_over(super::fixture::instance())).unwrap();
+    let mut held = Held { store, epoch, id: workflow(1), seq: 0 };
+    held.queue(0, 1, true);
+    delete(store, project, true, false).unwrap();
+    let mut new = super::children::started(held.key(0, 1), None);
+    new.project = project;
+    let mut commit = held.commit();
+    commit.runs[0].children.push(new);
+    held.write(commit).unwrap();
+    assert_eq!(now(store.load(held.key(0, 1).child())).unwrap().project, project);
+    // It is waited for as others are.
+    held.become_(WorkflowStatus::Failed, 1).unwrap();
+    assert!(now(store.reap(AT)).unwrap().is_empty());
 }
 
 fn a_tenant_goes_with_all_below_it(store: &impl Subject) {

@@ -199,6 +199,7 @@ fn changes(rows: &MemoryStore, id: WorkflowId, change: &Change) -> RunChanges {
             })
             .collect(),
         delete: change.delete,
+        ..RunChanges::default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Roles that are servers of their own: who may write, what is handed over, and what comes back.
 
+mod children;
 mod pods;
 mod races;
 
@@ -131,6 +132,23 @@ impl<'s, S: Shared> Fleet<'s, S> {
         self.claimed_of(node, by, &order(self.key(node, 1)))
     }
 
+    /// An attempt of task 0 that starts a workflow, and has.
+    fn claimed_by_controller(&mut self) -> AttemptKey {
+        let own = Ready { pods: 0, ..ready(self.key(0, 1)) };
+        let mut commit = self.commit();
+        commit.runs[0].tasks.push(task(0, TaskStatus::Queued, 1, true));
+        commit.runs[0].records.push(task_record(0, TaskStatus::Queued, 1));
+        commit.runs[0].runnable.push(own.key);
+        commit.handover.as_deref_mut().unwrap().calls.push(Call::Offer(own));
+        self.write(commit).unwrap();
+        self.reserve(&[own.key]);
+        let mut commit = self.commit();
+        commit.runs[0].children.push(super::children::started(own.key, Some(self.id)));
+        commit.runs[0].started.push((own.key, AT));
+        self.write(commit).unwrap();
+        own.key
+    }
+
     fn claimed_of(&mut self, node: u32, by: u128, order: &WorkOrder) -> AttemptKey {
         let key = self.offer_of(node, 0, order.clone()).key;
         assert_eq!(self.reserve(&[key]).admitted, [key]);
@@ -160,6 +178,7 @@ fn ready(key: AttemptKey) -> Ready {
         lasts: Some(Millis(9)),
         retry: false,
         template: Some(TemplateKey::of("main")),
+        called: false,
     }
 }
 
@@ -336,6 +355,7 @@ fn slots_are_held_until_they_are_given_back_or_their_workflow_has_ended(store: &
         project: EntityId::DEFAULT_PROJECT,
         storage: STORAGE,
         suspended,
+        called: false,
     };
     assert_eq!(slots(), []);
     reserve(&[(fleet.id, true)]);
@@ -598,6 +618,7 @@ fn locks_are_granted_once_and_their_controller_is_told(store: &impl Shared) {
         created_at: AT,
         since: Timestamp(AT.0 + 3),
         locks: vec![("mutex/default/m".to_owned(), 1)],
+        called: false,
     };
     let snapshot = now(store.snapshot()).unwrap();
     assert_eq!(snapshot.waiting, [request(0), request(1)]);

@@ -334,6 +334,7 @@ const ORPHAN: &str = "
     WITH below (workflow, what) AS (
         SELECT workflow, 'a document' FROM document
         UNION ALL SELECT workflow, 'intent ' || id FROM intent
+        UNION ALL SELECT workflow, 'what started it' FROM child
         UNION ALL SELECT workflow, 'runnable task ' || node FROM runnable
         UNION ALL SELECT workflow, 'a timer of task ' || node FROM timer
         UNION ALL SELECT workflow, 'lock ' || key || ' of task ' || node FROM lock

@@ -10,6 +10,7 @@ use flowforge_model::limits::MEMOS_PER_CACHE;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::SlotChanges;
 use flowforge_ports::catalog::{AttemptView, EventView};
+use flowforge_ports::handover::Tidings;
 use flowforge_ports::leases::Role;
 use flowforge_ports::store::{Commit, Committed, Remembered, RunChanges, StoreError};
 
@@ -64,11 +65,17 @@ pub(super) fn apply(rows: &mut Rows, commit: &Commit) -> Result<Committed, Store
             }
         }
     }
+    rows.start(&commit.runs)?;
     rows.intents.retain(|id, _| !done.contains(id));
+    rows.ask_children(&commit.runs);
     rows.keep_slots(&rules::slots(commit));
     rows.usage.record(&commit.usage);
     if let Some(handover) = &commit.handover {
         rows.hand_over(handover, commit.at);
+        let told = rows.roles.flaw() != Some(Flaw::EndUntold);
+        for fact in commit.runs.iter().flat_map(|run| &run.tells).filter(|_| told) {
+            rows.roles.tell(Tidings::Fact(fact.clone()));
+        }
     }
     Ok(Committed { refused })
 }
@@ -208,6 +215,34 @@ impl Turn<'_> {
 }
 
 impl Rows {
+    /// Workflows that tasks start.
+    fn start(&mut self, runs: &[RunChanges]) -> Result<(), StoreError> {
+        for new in runs.iter().flat_map(|run| &run.children) {
+            let tenant = self.project(new.project)?.tenant;
+            if self.workflows.contains_key(&new.id) {
+                return conflict("a workflow that a task starts is there already");
+            }
+            self.workflows.insert(new.id, Kept::new(new.clone(), tenant));
+            self.push_intent(new.id, None);
+            let attempt = new.parent.map(|parent| parent.attempt);
+            let of = attempt.and_then(|key| Some((key, self.workflows.get_mut(&key.workflow)?)));
+            let view = of.and_then(|(key, kept)| kept.attempts.get_mut(&(key.node, key.number)));
+            if let Some((_, view)) = view {
+                view.started = Some(new.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is asked of workflows that tasks started.
+    fn ask_children(&mut self, runs: &[RunChanges]) {
+        for (id, command) in runs.iter().flat_map(|run| &run.asks) {
+            if self.workflows.get(id).is_some_and(|kept| !kept.ended()) {
+                self.push_intent(*id, Some(command.clone()));
+            }
+        }
+    }
+
     /// Writes down who holds a slot.
     pub(super) fn keep_slots(&mut self, changes: &SlotChanges) {
         for (id, holds) in changes {
@@ -329,6 +364,7 @@ impl Kept {
             exit_code: None,
             reason: None,
             message: None,
+            started: None,
         };
         self.attempts.insert((key.node, key.number), (instance, view));
         Ok(())

@@ -70,11 +70,13 @@ pub enum Flaw {
     NotBuried,
     /// Any pod of an attempt may begin it.
     AnyPod,
+    /// Whoever waits for a workflow is not told of its end.
+    EndUntold,
 }
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NoFence,
         Self::NotOvertaken,
         Self::ClaimedTwice,
@@ -82,6 +84,7 @@ impl Flaw {
         Self::OpenGate,
         Self::NotBuried,
         Self::AnyPod,
+        Self::EndUntold,
     ];
 }
 
@@ -376,6 +379,7 @@ impl Kept {
             project: self.new.project,
             storage: self.new.storage,
             suspended: self.tasks.values().any(suspends),
+            called: self.called(),
         }
     }
 
@@ -390,6 +394,7 @@ impl Kept {
             created_at: self.new.at,
             since: rows.first().map_or(self.new.at, |row| row.since),
             locks: rows.iter().map(|row| (row.key.clone(), row.limit)).collect(),
+            called: self.called(),
         }
     }
 }
@@ -476,6 +481,20 @@ impl Reservations for MemoryStore {
         Ok(done)
     }
 
+    async fn begin_own(
+        &self,
+        epoch: u64,
+        at: Timestamp,
+        keys: &[AttemptKey],
+    ) -> Result<(), StoreError> {
+        let mut rows = self.rows();
+        rows.roles.leads(epoch)?;
+        for key in keys {
+            rows.roles.tell(Tidings::Fact(Fact { key: *key, kind: FactKind::Started(at) }));
+        }
+        Ok(())
+    }
+
     async fn grant(
         &self,
         epoch: u64,
@@ -518,7 +537,7 @@ impl Reservations for MemoryStore {
             for ((node, number), (claimed, view)) in &kept.attempts {
                 let key = AttemptKey { workflow: *id, node: *node, number: *number };
                 let free = match claimed {
-                    None => !rows.roles.stops.contains(&key),
+                    None => !rows.roles.stops.contains(&key) && view.started_at.is_none(),
                     Some(by) => rows.roles.outlived(*by),
                 };
                 if free && view.finished_at.is_none() && view.admitted_at < before {

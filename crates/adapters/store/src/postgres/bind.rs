@@ -75,6 +75,12 @@ impl Typed for &[u8] {
     }
 }
 
+impl Element for Vec<u8> {
+    fn array() -> Type {
+        Type::BYTEA_ARRAY
+    }
+}
+
 impl<T: Typed> Typed for Option<T> {
     fn of() -> Type {
         T::of()

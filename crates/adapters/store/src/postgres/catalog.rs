@@ -26,7 +26,8 @@ macro_rules! view_columns {
         concat!(
             "w.id, p.uid, w.name, w.description, w.parameters, w.labels, w.priority, \
              w.submitted_by, w.resubmitted_from, w.created_at, w.seq, ",
-            state_columns!()
+            state_columns!(),
+            ", c.parent, c.node, c.number, c.root, c.depth"
         )
     };
 }
@@ -34,14 +35,14 @@ macro_rules! view_columns {
 const WORKFLOW: &str = concat!(
     "SELECT ",
     view_columns!(),
-    " FROM workflow w JOIN project p ON p.id = w.project WHERE w.id = $1"
+    " FROM workflow w JOIN project p ON p.id = w.project LEFT JOIN child c ON c.workflow = w.id WHERE w.id = $1"
 );
 
 /// A page, newest first.
 const PAGE: &str = concat!(
     "SELECT ",
     view_columns!(),
-    " FROM workflow w JOIN project p ON p.id = w.project \
+    " FROM workflow w JOIN project p ON p.id = w.project LEFT JOIN child c ON c.workflow = w.id \
      WHERE ($1::text IS NULL OR w.status = $1) \
      AND ($2::uuid IS NULL OR w.project IN (SELECT id FROM project WHERE uid = $2)) \
      AND ($3::uuid IS NULL OR w.id < $3) \
@@ -66,8 +67,10 @@ const TASKS: &str = concat!(
 const COUNTS: &str = "SELECT status, count(*) FROM task \
      WHERE workflow = $1 AND kind IN ('leaf', 'suspend') GROUP BY status";
 
-const ATTEMPTS: &str = "SELECT node, number, admitted_at, started_at, ended_at, exit_code, reason, \
-     message FROM attempt WHERE workflow = $1 AND node BETWEEN $2 AND $3 ORDER BY node, number";
+const ATTEMPTS: &str = "SELECT a.node, a.number, a.admitted_at, a.started_at, a.ended_at, \
+     a.exit_code, a.reason, a.message, c.workflow FROM attempt a LEFT JOIN child c \
+     ON c.parent = a.workflow AND c.node = a.node AND c.number = a.number \
+     WHERE a.workflow = $1 AND a.node BETWEEN $2 AND $3 ORDER BY a.node, a.number";
 
 const TIMERS: &str = "SELECT at, workflow, node, kind FROM timer \
      WHERE workflow = $1 AND node BETWEEN $2 AND $3 ORDER BY node, kind";
@@ -342,6 +345,7 @@ fn view(row: &Row) -> Result<WorkflowView, StoreError> {
         priority: get(row, 6)?,
         submitted_by: get(row, 7)?,
         resubmitted_from: get::<Option<Uuid>>(row, 8)?.map(WorkflowId),
+        parent: codec::parent(row, 19)?,
         created_at: codec::time(row, 9)?,
         seq: codec::count(row, 10)?,
         state: codec::workflow_state(row, 11)?,
@@ -367,5 +371,6 @@ fn attempt(row: &Row) -> Result<AttemptView, StoreError> {
         exit_code: get(row, 5)?,
         reason: codec::optional_word(row, 6, Reason::parse)?,
         message: get(row, 7)?,
+        started: get::<Option<Uuid>>(row, 8)?.map(WorkflowId),
     })
 }

@@ -1,12 +1,13 @@
 //! Between rows and the nouns. Whatever does not read back is a corrupt row.
 
+use flowforge_model::attempt::AttemptKey;
 use flowforge_model::event::{
     NodeKind, Record, TaskRow, TaskShape, TaskState, Timer, WorkflowState,
 };
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
-use flowforge_ports::store::StoreError;
+use flowforge_ports::store::{Parent, StoreError};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
@@ -75,6 +76,17 @@ pub(super) fn workflow_id(row: &Row, at: usize) -> Result<WorkflowId, StoreError
 
 pub(super) fn optional_instance(row: &Row, at: usize) -> Result<Option<InstanceId>, StoreError> {
     Ok(get::<Option<Uuid>>(row, at)?.map(InstanceId))
+}
+
+/// What started a workflow, from the five columns of `child`.
+pub(super) fn parent(row: &Row, at: usize) -> Result<Option<Parent>, StoreError> {
+    let Some(workflow) = get::<Option<Uuid>>(row, at)? else {
+        return Ok(None);
+    };
+    let (node, number) = (node(row, at + 1)?, number(row, at + 2)?);
+    let attempt = AttemptKey { workflow: WorkflowId(workflow), node, number };
+    let root = get::<Option<Uuid>>(row, at + 3)?.map(WorkflowId);
+    Ok(Some(Parent { attempt, root, depth: self::number(row, at + 4)? }))
 }
 
 pub(super) fn node(row: &Row, at: usize) -> Result<NodeIx, StoreError> {

@@ -1,6 +1,7 @@
 //! One turn of the controller in one transaction, in two flights: all statements at once, and
 //! `COMMIT` once their answers are good. A table is written once per commit, not once per row.
 
+mod children;
 mod kept;
 mod queue;
 mod tasks;
@@ -155,6 +156,7 @@ fn plan(commit: &Commit) -> Result<Vec<Step<'_>>, StoreError> {
     }
     workflows::rows(&mut steps, &commit.runs)?;
     workflows::gates(&mut steps, &commit.runs);
+    children::steps(&mut steps, commit)?;
     kept::remember(&mut steps, commit)?;
     workflows::delete(&mut steps, &commit.runs);
     let queue = queue::Queue::of(commit);

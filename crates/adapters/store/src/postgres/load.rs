@@ -27,8 +27,9 @@ const HEAD: &str = concat!(
     "SELECT w.name, p.name, w.parameters, w.labels, w.priority, w.created_at, w.seq, g.closed, ",
     "d.bytes, d.zstd, EXISTS (SELECT 1 FROM slot s WHERE s.workflow = w.id), ",
     state_columns!(),
-    ", p.uid, coalesce(p.lock_name, p.uid::text), coalesce(w.storage, 0) \
-     FROM workflow w JOIN project p ON p.id = w.project LEFT JOIN gate g ON g.workflow = w.id \
+    ", p.uid, coalesce(p.lock_name, p.uid::text), coalesce(w.storage, 0), c.parent, c.node, c.number, c.root, c.depth \
+     FROM workflow w JOIN project p ON p.id = w.project \
+     LEFT JOIN child c ON c.workflow = w.id LEFT JOIN gate g ON g.workflow = w.id \
      LEFT JOIN document d ON d.workflow = w.id WHERE w.id = $1"
 );
 
@@ -191,6 +192,7 @@ fn head(id: WorkflowId, row: &Row) -> Result<StoredRun, StoreError> {
         labels: codec::pairs(row, 3)?,
         priority: get(row, 4)?,
         storage: Bytes(codec::count(row, 21)?),
+        parent: codec::parent(row, 22)?,
         created_at: Timestamp(get(row, 5)?),
         seq: codec::count(row, 6)?,
         gate_closed: gate.ok_or_else(|| codec::corrupt("the gate is missing"))?,

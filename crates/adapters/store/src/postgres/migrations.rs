@@ -48,6 +48,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!("0012_gangs", 12),
     migration!("0013_usage", 12),
     migration!("0014_gang_members", 12),
+    migration!("0015_children", 15),
 ];
 
 /// Taken by whoever changes the schema; "FLOW", as in the header of SQLite's file.

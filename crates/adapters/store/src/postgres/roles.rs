@@ -162,6 +162,16 @@ impl Reservations for PostgresStore {
         self.write(move |tx| Box::pin(reservations::reserve(tx, epoch, at, keys, slots))).await
     }
 
+    async fn begin_own(
+        &self,
+        epoch: u64,
+        at: Timestamp,
+        keys: &[AttemptKey],
+    ) -> Result<(), StoreError> {
+        let keys = keys.to_vec();
+        self.write(move |tx| Box::pin(reservations::begin(tx, epoch, at, keys))).await
+    }
+
     async fn grant(
         &self,
         epoch: u64,

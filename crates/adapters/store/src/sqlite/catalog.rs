@@ -24,7 +24,8 @@ macro_rules! view_columns {
         concat!(
             "w.id, p.uid, w.name, w.description, w.parameters, w.labels, w.priority, \
              w.submitted_by, w.resubmitted_from, w.created_at, w.seq, ",
-            state_columns!()
+            state_columns!(),
+            ", c.parent, c.node, c.number, c.root, c.depth"
         )
     };
 }
@@ -37,7 +38,7 @@ impl Catalog for SqliteStore {
                 concat!(
                     "SELECT ",
                     view_columns!(),
-                    " FROM workflow w JOIN project p ON p.id = w.project WHERE w.id = ?1"
+                    " FROM workflow w JOIN project p ON p.id = w.project LEFT JOIN child c ON c.workflow = w.id WHERE w.id = ?1"
                 ),
                 id,
                 view,
@@ -94,9 +95,10 @@ impl Catalog for SqliteStore {
             must_exist(tx, id)?;
             rows(
                 tx,
-                "SELECT node, number, admitted_at, started_at, ended_at, exit_code, reason, \
-                 message FROM attempt WHERE workflow = ?1 AND node BETWEEN ?2 AND ?3 \
-                 ORDER BY node, number",
+                "SELECT a.node, a.number, a.admitted_at, a.started_at, a.ended_at, a.exit_code, \
+                 a.reason, a.message, c.workflow FROM attempt a LEFT JOIN child c \
+                 ON c.parent = a.workflow AND c.node = a.node AND c.number = a.number \
+                 WHERE a.workflow = ?1 AND a.node BETWEEN ?2 AND ?3 ORDER BY a.node, a.number",
                 params![id.0, from.0, to.0],
                 attempt,
             )
@@ -230,7 +232,7 @@ fn page(
     let mut sql = concat!(
         "SELECT ",
         view_columns!(),
-        " FROM workflow w JOIN project p ON p.id = w.project WHERE 1"
+        " FROM workflow w JOIN project p ON p.id = w.project LEFT JOIN child c ON c.workflow = w.id WHERE 1"
     )
     .to_owned();
     let mut bound: Vec<Bound> = Vec::new();
@@ -311,6 +313,7 @@ fn view(row: &Row<'_>) -> Result<WorkflowView, StoreError> {
         priority: get(row, 6)?,
         submitted_by: get(row, 7)?,
         resubmitted_from: get::<Option<Uuid>>(row, 8)?.map(WorkflowId),
+        parent: codec::parent(row, 19)?,
         created_at: codec::time(row, 9)?,
         seq: get(row, 10)?,
         state: codec::workflow_state(row, 11)?,
@@ -327,5 +330,6 @@ fn attempt(row: &Row<'_>) -> Result<AttemptView, StoreError> {
         exit_code: get(row, 5)?,
         reason: codec::optional_word(row, 6, Reason::parse)?,
         message: get(row, 7)?,
+        started: codec::optional_workflow(row, 8)?,
     })
 }

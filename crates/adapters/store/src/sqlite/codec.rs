@@ -1,12 +1,13 @@
 //! Between columns and the nouns. Whatever does not read back is a corrupt row.
 
+use flowforge_model::attempt::AttemptKey;
 use flowforge_model::event::{
     Command, NodeKind, Record, TaskRow, TaskShape, TaskState, Timer, WorkflowState,
 };
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
-use flowforge_ports::store::StoreError;
+use flowforge_ports::store::{Parent, StoreError};
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 use uuid::Uuid;
@@ -77,6 +78,22 @@ pub(super) fn instance_id(row: &Row<'_>, at: usize) -> Result<InstanceId, StoreE
 pub(super) fn uuid(row: &Row<'_>, at: usize) -> Result<Uuid, StoreError> {
     let bytes: [u8; 16] = get(row, at)?;
     Ok(Uuid::from_bytes(bytes))
+}
+
+pub(super) fn optional_workflow(
+    row: &Row<'_>,
+    at: usize,
+) -> Result<Option<WorkflowId>, StoreError> {
+    Ok(get::<Option<[u8; 16]>>(row, at)?.map(|bytes| WorkflowId(Uuid::from_bytes(bytes))))
+}
+
+/// What started a workflow, from the five columns of `child`.
+pub(super) fn parent(row: &Row<'_>, at: usize) -> Result<Option<Parent>, StoreError> {
+    let Some(workflow) = optional_workflow(row, at)? else {
+        return Ok(None);
+    };
+    let attempt = AttemptKey { workflow, node: node(row, at + 1)?, number: get(row, at + 2)? };
+    Ok(Some(Parent { attempt, root: optional_workflow(row, at + 3)?, depth: get(row, at + 4)? }))
 }
 
 pub(super) fn node(row: &Row<'_>, at: usize) -> Result<NodeIx, StoreError> {

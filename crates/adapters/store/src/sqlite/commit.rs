@@ -16,7 +16,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use self::statements::Statements;
 use super::error::from_sqlite;
-use super::{codec, usage};
+use super::{codec, intake, usage};
 use crate::rules;
 
 /// The only shard there is until several controllers share a database.
@@ -26,7 +26,8 @@ const OUTBOX_ROWS: i64 = 10_000;
 /// The outbox is cut once in so many commits.
 const OUTBOX_CUT_EVERY: i64 = 1000;
 /// Everything below a workflow, and the workflow last.
-const DELETE_WORKFLOW: [&str; 10] = [
+const DELETE_WORKFLOW: [&str; 11] = [
+    "DELETE FROM child WHERE workflow = ?1",
     "DELETE FROM lock WHERE workflow = ?1",
     "DELETE FROM slot WHERE workflow = ?1",
     "DELETE FROM runnable WHERE workflow = ?1",
@@ -71,6 +72,9 @@ pub(super) fn apply(tx: &Transaction<'_>, commit: &Commit) -> Result<Committed, 
     };
     for run in &commit.runs {
         turn.run(run)?;
+    }
+    for run in &commit.runs {
+        intake::children(tx, run, commit.at)?;
     }
     locks::guard(tx, &commit.runs)?;
     let refused = turn.admissions(commit)?;

@@ -4,7 +4,7 @@ use flowforge_model::event::Command;
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
-use flowforge_ports::store::{Inserted, NewWorkflow, StoreError};
+use flowforge_ports::store::{Inserted, NewWorkflow, Parent, RunChanges, StoreError};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::codec::{self, Compressed};
@@ -23,9 +23,7 @@ pub(super) fn insert(
     }
     takes_work(tx, project)?;
     insert_row(tx, (project, tenant), new)?;
-    tx.prepare_cached("INSERT INTO document (workflow, bytes, zstd) VALUES (?1, ?2, ?3)")
-        .and_then(|mut insert| insert.execute(params![new.id.0, document.bytes, document.zstd]))
-        .map_err(from_sqlite)?;
+    insert_document(tx, new.id, document)?;
     insert_intent(tx, new.id, None, new.at)?;
     Ok(Inserted { id: new.id, replayed: false })
 }
@@ -110,7 +108,63 @@ fn insert_row(
         i64::try_from(new.storage.0).unwrap_or(i64::MAX),
     ])
     .map_err(from_sqlite)?;
+    let Some(Parent { attempt, root, depth }) = new.parent else {
+        return Ok(());
+    };
+    tx.prepare_cached(
+        "INSERT INTO child (workflow, parent, node, number, root, depth) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )
+    .and_then(|mut insert| {
+        insert.execute(params![
+            new.id.0,
+            attempt.workflow.0,
+            attempt.node.0,
+            attempt.number,
+            root.map(|id| id.0),
+            depth
+        ])
+    })
+    .map(drop)
+    .map_err(from_sqlite)
+}
+
+/// Workflows that tasks start, and what is asked of those that they started.
+pub(super) fn children(
+    tx: &Transaction<'_>,
+    run: &RunChanges,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    for new in &run.children {
+        let document = codec::compress(&new.document)?;
+        let place = project(tx, new.project)?;
+        insert_row(tx, place, new)?;
+        insert_document(tx, new.id, &document)?;
+        insert_intent(tx, new.id, None, new.at)?;
+    }
+    for (id, command) in &run.asks {
+        let goes_on: bool = tx
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM workflow WHERE id = ?1 AND finished_at IS NULL)",
+            )
+            .and_then(|mut select| select.query_row([id.0], |row| row.get(0)))
+            .map_err(from_sqlite)?;
+        if goes_on {
+            write_intent(tx, *id, (Some(command), false), at)?;
+        }
+    }
     Ok(())
+}
+
+fn insert_document(
+    tx: &Transaction<'_>,
+    id: WorkflowId,
+    document: &Compressed,
+) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT INTO document (workflow, bytes, zstd) VALUES (?1, ?2, ?3)")
+        .and_then(|mut insert| insert.execute(params![id.0, document.bytes, document.zstd]))
+        .map(drop)
+        .map_err(from_sqlite)
 }
 
 /// An intent, after the gate is closed where it has to be.
@@ -168,16 +222,21 @@ fn insert_intent(
     command: Option<&Command>,
     at: Timestamp,
 ) -> Result<(), StoreError> {
+    write_intent(tx, workflow, (command, command.is_some_and(rules::closes_gate)), at)
+}
+
+/// An intent, and whether it has closed the gate.
+fn write_intent(
+    tx: &Transaction<'_>,
+    workflow: WorkflowId,
+    (command, closes): (Option<&Command>, bool),
+    at: Timestamp,
+) -> Result<(), StoreError> {
     tx.prepare_cached(
         "INSERT INTO intent (workflow, command, closes, asked_at) VALUES (?1, ?2, ?3, ?4)",
     )
     .map_err(from_sqlite)?
-    .execute(params![
-        workflow.0,
-        command.map(codec::to_json).transpose()?,
-        command.is_some_and(rules::closes_gate),
-        at.0
-    ])
+    .execute(params![workflow.0, command.map(codec::to_json).transpose()?, closes, at.0])
     .map_err(from_sqlite)?;
     Ok(())
 }

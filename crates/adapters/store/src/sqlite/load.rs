@@ -160,7 +160,8 @@ fn head(tx: &Transaction<'_>, id: WorkflowId) -> Result<StoredRun, StoreError> {
             "SELECT w.name, p.name, w.parameters, w.labels, w.priority, w.created_at, w.seq, \
              w.gate_closed, EXISTS (SELECT 1 FROM slot WHERE workflow = w.id), ",
             state_columns!(),
-            ", p.uid, p.lock_name, w.storage FROM workflow w JOIN project p ON p.id = w.project WHERE w.id = ?1"
+            ", p.uid, p.lock_name, w.storage, c.parent, c.node, c.number, c.root, c.depth FROM workflow w \
+             JOIN project p ON p.id = w.project LEFT JOIN child c ON c.workflow = w.id WHERE w.id = ?1"
         ),
         id,
         |row| {
@@ -177,6 +178,7 @@ fn head(tx: &Transaction<'_>, id: WorkflowId) -> Result<StoredRun, StoreError> {
                 labels: codec::pairs(row, 3)?,
                 priority: get(row, 4)?,
                 storage: Bytes(get(row, 19)?),
+                parent: codec::parent(row, 20)?,
                 created_at: Timestamp(get(row, 5)?),
                 seq: get(row, 6)?,
                 gate_closed: get(row, 7)?,

@@ -491,6 +491,7 @@ fn new_workflow(id: WorkflowId) -> NewWorkflow {
         resubmitted_from: None,
         at: AT,
         idempotency: None,
+        parent: None,
     }
 }
 
@@ -508,6 +509,7 @@ fn ready(key: AttemptKey) -> Ready {
         lasts: None,
         retry: false,
         template: None,
+        called: false,
     }
 }
 

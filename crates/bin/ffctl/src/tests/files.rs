@@ -74,7 +74,7 @@ fn a_template_is_run_by_a_workflow_of_its_own() {
 
 #[test]
 fn import_says_what_becomes_of_each_construct() {
-    let (_dir, w, lib) = folder(&LIBRARY.replace("container: {image: i}", "resource: {}"));
+    let (_dir, w, lib) = folder(&LIBRARY.replace("container: {image: i}", "plugin: {}"));
     let (exit, out, _) = ffctl(NOWHERE, &format!("import argo {w} {lib}"));
     assert_eq!(exit, 1);
     let lines: Vec<&str> = out.lines().collect();
@@ -83,7 +83,7 @@ fn import_says_what_becomes_of_each_construct() {
         format!("{w}: 13 constructs supported, 0 emulated, 0 without effect, 0 unsupported")
     );
     assert!(out.contains(&format!("{lib}:5:3")) && out.contains("no effect"), "{out}");
-    assert!(out.contains(&format!("{lib}:8:5")) && out.contains("template.resource"), "{out}");
+    assert!(out.contains(&format!("{lib}:8:5")) && out.contains("template.plugin"), "{out}");
     let (exit, out, _) = ffctl(NOWHERE, &format!("-o json import argo {w}"));
     let all: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((exit, &all[0]["unsupported"]), (0, &json!(0)));

@@ -18,6 +18,7 @@ use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
     TimerRow,
 };
+use flowforge_ports::templates::{StoredTemplate, TemplateId};
 
 use super::point::around;
 
@@ -88,6 +89,15 @@ impl<S: Reservations> Reservations for FaultyStore<S> {
         slots: &SlotChanges,
     ) -> Result<Reserved, StoreError> {
         self.around("reserve", self.inner.reserve(epoch, at, keys, slots)).await
+    }
+
+    async fn begin_own(
+        &self,
+        epoch: u64,
+        at: Timestamp,
+        keys: &[AttemptKey],
+    ) -> Result<(), StoreError> {
+        self.around("begin_own", self.inner.begin_own(epoch, at, keys)).await
     }
 
     async fn grant(
@@ -180,6 +190,10 @@ impl<S: Store> Store for FaultyStore<S> {
 
     async fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {
         self.around("load", self.inner.load(id)).await
+    }
+
+    async fn referred(&self, id: TemplateId) -> Result<StoredTemplate, StoreError> {
+        self.around("referred", self.inner.referred(id)).await
     }
 
     async fn recall(

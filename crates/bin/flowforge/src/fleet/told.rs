@@ -29,6 +29,13 @@ impl<Q: Hints> Outlet for Told<Q> {
         if turned.called.iter().next().is_some() {
             self.queue.publish(Hint::Calls);
         }
+        for workflow in turned.begun {
+            self.queue.publish(Hint::Intent { shard: workflow.shard(), workflow });
+        }
+        let told: ShardSet = turned.told.iter().map(|workflow| workflow.shard()).collect();
+        for shard in told.iter() {
+            self.queue.publish(Hint::Facts { shard });
+        }
         for key in turned.stops {
             let (cluster, attempt) = (self.cluster.clone(), key.id());
             self.queue.publish(Hint::Stop { cluster, attempt });

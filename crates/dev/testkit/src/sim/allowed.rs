@@ -8,6 +8,7 @@ use flowforge_ports::store::StoredRun;
 use flowforge_store::MemoryStore;
 use uuid::Uuid;
 
+use super::users::Users;
 use super::world::block_on;
 use crate::checker::Broken;
 use crate::dice::Dice;
@@ -49,11 +50,13 @@ impl Allowed {
     }
 
     /// No more is open than is allowed, and what is open is of workflows that hold their slots.
-    pub(super) fn check<'r>(self, runs: impl Iterator<Item = &'r StoredRun>) -> Result<(), Broken> {
+    pub(super) fn check(self, users: &Users, runs: &[StoredRun]) -> Result<(), Broken> {
         let (mut pods, mut workflows) = (0, 0);
         for run in runs {
-            pods += u64::try_from(run.open.len()).unwrap_or(u64::MAX);
-            workflows += u64::from(run.slot && !run.state.status.terminal());
+            pods += u64::try_from(users.with_pods(run)?).unwrap_or(u64::MAX);
+            // One that was called runs in the slot of another.
+            let called = run.parent.is_some_and(|parent| parent.root.is_some());
+            workflows += u64::from(run.slot && !called && !run.state.status.terminal());
             if !run.open.is_empty() && !run.slot && !run.state.status.terminal() {
                 return Err(format!("INV-8 {} runs without its slot", run.id));
             }

@@ -195,7 +195,7 @@ impl Fleet {
                 self.pods(&cluster)?;
             }
             let runs = self.users.look(&mut self.summary)?;
-            self.allowed.check(runs.iter())?;
+            self.allowed.check(&self.users, &runs)?;
             if self.script.is_empty() && !self.storm && self.is_over()? {
                 return Ok(());
             }

@@ -68,6 +68,7 @@ impl World {
             resubmitted_from: None,
             at: self.now,
             idempotency: None,
+            parent: None,
         };
         block_on(self.store.rows.insert(new)).unwrap();
         id

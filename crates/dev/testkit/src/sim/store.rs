@@ -22,6 +22,7 @@ use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
     TimerRow,
 };
+use flowforge_ports::templates::{StoredTemplate, TemplateId};
 use flowforge_store::MemoryStore;
 
 use crate::dice::Dice;
@@ -182,6 +183,15 @@ impl Reservations for FaultyStore {
         self.faulty(self.rows.reserve(epoch, at, keys, slots)).await
     }
 
+    async fn begin_own(
+        &self,
+        epoch: u64,
+        at: Timestamp,
+        keys: &[AttemptKey],
+    ) -> Result<(), StoreError> {
+        self.faulty(self.rows.begin_own(epoch, at, keys)).await
+    }
+
     async fn grant(
         &self,
         epoch: u64,
@@ -312,6 +322,10 @@ impl Store for FaultyStore {
 
     async fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {
         self.rows.load(id).await
+    }
+
+    async fn referred(&self, id: TemplateId) -> Result<StoredTemplate, StoreError> {
+        self.rows.referred(id).await
     }
 
     async fn recall(

@@ -9,7 +9,7 @@ use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::plan::Plan;
 use flowforge_model::resources::Bytes;
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
-use flowforge_model::time::Timestamp;
+use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::store::{NewWorkflow, Store as _, StoreError, StoredRun};
 use uuid::Uuid;
 
@@ -18,12 +18,14 @@ use super::store::FaultyStore;
 use super::world::block_on;
 use crate::checker::{Broken, Checker, Holders};
 use crate::dice::Dice;
-use crate::documents::document;
+use crate::documents::{document, with_children};
 
 /// A workflow as its user knows it.
 struct Known {
     id: WorkflowId,
     plan: Plan,
+    /// A task started it.
+    started: bool,
 }
 
 /// All users, and what they remember.
@@ -47,7 +49,9 @@ impl Users {
         priority: u64,
         now: Timestamp,
     ) -> Result<(WorkflowId, String), Broken> {
-        let text = document(&mut Dice::new(seed));
+        // From dice of its own: the others fall as they did without it.
+        let own = &mut Dice::new(seed ^ 0x6368_696c_6400);
+        let text = with_children(&document(&mut Dice::new(seed)), own);
         let compiled = flowforge_spec::compile(&text, &flowforge_spec::Options::default())
             .map_err(|problems| format!("refused: {text}: {problems:?}"))?;
         let number = self.known.len() as u128 + 1;
@@ -69,10 +73,11 @@ impl Users {
             resubmitted_from: None,
             at: now,
             idempotency: Some((format!("key-{number}"), "digest".to_owned())),
+            parent: None,
         };
         // A client that gets no answer asks again with the same key.
         while block_on(self.store.insert(new.clone())).is_err() {}
-        self.known.push(Known { id, plan: compiled.plan });
+        self.known.push(Known { id, plan: compiled.plan, started: false });
         Ok((id, text))
     }
 
@@ -116,9 +121,16 @@ impl Users {
     /// None of a workflow that ended and whose time to live is over.
     pub(super) fn load_if_kept(&self, id: WorkflowId) -> Result<Option<StoredRun>, Broken> {
         match block_on(self.store.load(id)) {
-            Err(StoreError::NotFound) if self.checker.may_be_gone(id) => Ok(None),
+            Err(StoreError::NotFound) if self.may_be_gone(id) => Ok(None),
             other => other.map(Some).map_err(|error| format!("INV-1 {id}: {error}")),
         }
+    }
+
+    /// It had ended when it was seen last; or its life is over with its end, which perhaps nobody saw.
+    fn may_be_gone(&self, id: WorkflowId) -> bool {
+        let short = |known: &Known| known.started && known.plan.ttl.completion == Some(Millis(0));
+        self.checker.may_be_gone(id)
+            || self.known.iter().any(|known| known.id == id && short(known))
     }
 
     /// All workflows that are kept, each with the number by which it was sent.
@@ -132,6 +144,7 @@ impl Users {
 
     /// Checks the rows of all workflows, and returns them.
     pub(super) fn look(&mut self, summary: &mut Summary) -> Result<Vec<StoredRun>, Broken> {
+        self.meet_children()?;
         let mut holders = Holders::default();
         let mut runs = Vec::new();
         for (_, run) in self.kept()? {
@@ -145,7 +158,59 @@ impl Users {
             runs.push(run);
         }
         holders.check()?;
+        for run in &runs {
+            self.is_waited_for(run, &runs)?;
+        }
         Ok(runs)
+    }
+
+    /// Takes in workflows that tasks have started since.
+    fn meet_children(&mut self) -> Result<(), Broken> {
+        for (id, text) in self.store.rows.started() {
+            if self.known.iter().any(|known| known.id == id) {
+                continue;
+            }
+            let compiled = flowforge_spec::compile(&text, &flowforge_spec::Options::default());
+            let compiled = compiled.map_err(|problems| format!("started: {text}: {problems:?}"))?;
+            self.known.push(Known { id, plan: compiled.plan, started: true });
+        }
+        Ok(())
+    }
+
+    /// Whoever waits for a workflow does so until it has ended, and for no other than the one that its current
+    /// attempt started. A user may open one again that has ended: nobody waits for that.
+    fn is_waited_for(&self, run: &StoredRun, all: &[StoredRun]) -> Result<(), Broken> {
+        let Some(parent) = run.parent else { return Ok(()) };
+        if parent.attempt.child() != run.id {
+            return Err(format!("{} is not the workflow of {:?}", run.id, parent.attempt));
+        }
+        let first = run.state.generation == 1 && !run.state.status.terminal();
+        let Some(caller) = all.iter().find(|caller| caller.id == parent.attempt.workflow) else {
+            // It is gone, which it may not be while it waits.
+            let waits = first && parent.root.is_some();
+            return if waits {
+                Err(format!("INV-2 {} has lost its caller", run.id))
+            } else {
+                Ok(())
+            };
+        };
+        let open = caller.open.iter().any(|(key, _)| *key == parent.attempt);
+        if first && parent.root.is_some() && !open {
+            return Err(format!("INV-5 {} runs, and nobody waits for it any more", run.id));
+        }
+        Ok(())
+    }
+
+    /// Attempts of a workflow that have a pod, or a process.
+    pub(super) fn with_pods(&self, run: &StoredRun) -> Result<usize, Broken> {
+        let plan = self.plan(run.id)?;
+        let podless = |key: &AttemptKey| {
+            let row = run.tasks.get(key.node.index());
+            let name = row.map(|row| &*row.shape.template);
+            let template = plan.templates.iter().find(|template| Some(&*template.name) == name);
+            template.is_some_and(|template| template.pods() == 0)
+        };
+        Ok(run.open.iter().filter(|(key, _)| !podless(key)).count())
     }
 
     /// Checks that an attempt may begin.

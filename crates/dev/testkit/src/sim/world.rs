@@ -482,10 +482,10 @@ impl World {
         let mut open = 0;
         let runs = self.users.look(&mut self.summary)?;
         for run in &runs {
-            open += run.open.len();
+            open += self.users.with_pods(run)?;
             self.no_orphans(run)?;
         }
-        self.allowed.check(runs.iter())?;
+        self.allowed.check(&self.users, &runs)?;
         if open > self.slots as usize {
             return Err(format!("INV-8 {open} attempts are open, {} are allowed", self.slots));
         }

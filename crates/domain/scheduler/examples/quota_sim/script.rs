@@ -139,6 +139,7 @@ impl Script {
             project: entity(project),
             need,
             root: workflow(root),
+            called: false,
             storage: root % 2 * 5,
             lasts,
             retry: false,

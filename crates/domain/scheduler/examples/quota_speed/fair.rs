@@ -112,6 +112,7 @@ fn attempt(tenant: &Tenant, node: u32) -> Candidate {
         need: Amounts::ZERO.with(Dimension::Pods, 1),
         root: workflow,
         storage: 0,
+        called: false,
         lasts: None,
         retry: false,
         template: None,

@@ -143,6 +143,7 @@ impl Installation {
             need: need(shape),
             root: id,
             storage: 0,
+            called: false,
             lasts: None,
             retry: false,
             template: None,

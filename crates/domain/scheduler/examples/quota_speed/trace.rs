@@ -156,6 +156,7 @@ fn candidate(number: usize, task: &Task) -> Candidate {
         need: Amounts::ZERO.with(Dimension::Pods, task.pods),
         root: workflow,
         storage: 0,
+        called: false,
         lasts: task.bounded.then_some(runs),
         retry: false,
         template: None,

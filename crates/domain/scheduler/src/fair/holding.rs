@@ -63,7 +63,7 @@ impl FairShare {
         let Some(root) = self.lanes.root_mut(at) else { return false };
         let Some(need) = root.slot_need() else { return false };
         let id = root.id;
-        root.slot = Some((place, root.storage));
+        root.slot = Some((place, root.own));
         self.slots.insert(id, true);
         self.tree.add(place, &need);
         self.touch(place);

@@ -26,10 +26,10 @@ pub(crate) struct Lane {
     pub(crate) family: SmallVec<[LaneIx; 4]>,
     /// Of a root: attempts that run in all of them.
     pub(crate) family_running: u32,
-    /// Of a root: the storage that its slot takes.
-    pub(crate) storage: u64,
-    /// Of a root: where the slot is held, and the storage that it takes.
-    pub(crate) slot: Option<(Place, u64)>,
+    /// Of a root: what its slot is.
+    pub(crate) own: Slot,
+    /// Of a root: where which slot is held.
+    pub(crate) slot: Option<(Place, Slot)>,
 }
 
 impl Lane {
@@ -43,7 +43,7 @@ impl Lane {
             queues: SmallVec::new(),
             family: SmallVec::new(),
             family_running: 0,
-            storage: 0,
+            own: Slot::default(),
             slot: None,
         }
     }
@@ -60,17 +60,17 @@ impl Lane {
 
     /// It holds storage.
     pub(crate) fn stores(&self) -> bool {
-        self.slot.is_some_and(|(_, storage)| storage > 0)
+        self.slot.is_some_and(|(_, slot)| slot.storage > 0)
     }
 
     /// Of a root: what its first attempt takes with it.
     pub(crate) fn slot_need(&self) -> Option<Amounts> {
-        self.slot.is_none().then(|| slot(self.storage))
+        self.slot.is_none().then(|| self.own.need())
     }
 
     /// Of a root: where what is held.
     pub(crate) fn held(&self) -> Option<(Place, Amounts)> {
-        self.slot.map(|(at, storage)| (at, slot(storage)))
+        self.slot.map(|(at, slot)| (at, slot.need()))
     }
 
     /// Nothing would be lost by forgetting it.
@@ -83,9 +83,20 @@ impl Lane {
     }
 }
 
-/// What the slot of a workflow takes.
-pub(crate) fn slot(storage: u64) -> Amounts {
-    Amounts::ZERO.with(Dimension::Workflows, 1).with(Dimension::Storage, storage)
+/// The slot of a workflow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) storage: u64,
+    /// It is called and waited for: it runs in the slot of its caller.
+    pub(crate) called: bool,
+}
+
+impl Slot {
+    /// What it takes.
+    pub(crate) fn need(self) -> Amounts {
+        let one = u64::from(!self.called);
+        Amounts::ZERO.with(Dimension::Workflows, one).with(Dimension::Storage, self.storage)
+    }
 }
 
 #[derive(Clone, Debug, Default)]

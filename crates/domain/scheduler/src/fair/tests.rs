@@ -55,6 +55,7 @@ fn candidate(of: u32, node: u32, project: u32) -> Candidate {
         need: pods(1),
         root: workflow(of),
         storage: 0,
+        called: false,
         lasts: None,
         retry: false,
         template: None,

@@ -4,7 +4,7 @@ use flowforge_quota::Place;
 
 use super::FairShare;
 use super::branch;
-use super::lane::{self, LaneIx};
+use super::lane::{self, LaneIx, Slot};
 use super::queue::{Queue, QueueIx};
 use super::span::Span;
 use super::task::{State, Task, TaskIx};
@@ -20,8 +20,9 @@ impl FairShare {
         }
         let root = self.lanes.root_mut(at);
         let other = root.is_some_and(|root| {
-            let other = root.slot.is_none() && root.storage != candidate.storage;
-            root.storage = candidate.storage;
+            let own = Slot { storage: candidate.storage, called: candidate.called };
+            let other = root.slot.is_none() && root.own != own;
+            root.own = own;
             other
         });
         if other {

@@ -38,6 +38,7 @@ fn task(node: u32) -> Candidate {
         need: Amounts::ZERO.with(Dimension::Pods, 1).with(Dimension::CpuRequest, 500),
         root: key(0).workflow,
         storage: 0,
+        called: false,
         lasts: None,
         retry: false,
         template: None,

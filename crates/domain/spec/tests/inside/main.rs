@@ -3,6 +3,7 @@
 mod artifacts;
 mod bodies;
 mod bounds;
+mod children;
 mod daemons;
 mod locks;
 mod objects;

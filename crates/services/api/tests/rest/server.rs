@@ -147,6 +147,7 @@ impl Server {
             resubmitted_from: None,
             at: Timestamp(1000),
             idempotency: None,
+            parent: None,
         };
         self.store.insert(new).await.unwrap().id
     }

@@ -274,6 +274,7 @@ impl World {
             resubmitted_from: None,
             at: self.now,
             idempotency: None,
+            parent: None,
         };
         self.store.insert(new).await.unwrap();
         id

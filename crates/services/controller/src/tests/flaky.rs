@@ -14,6 +14,7 @@ use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
     TimerRow,
 };
+use flowforge_ports::templates::{StoredTemplate, TemplateId};
 use flowforge_store::MemoryStore;
 
 /// What a commit does.
@@ -114,6 +115,10 @@ impl Store for Flaky {
 
     async fn load(&self, id: WorkflowId) -> Result<StoredRun, StoreError> {
         self.inner.load(id).await
+    }
+
+    async fn referred(&self, id: TemplateId) -> Result<StoredTemplate, StoreError> {
+        self.inner.referred(id).await
     }
 
     async fn recall(

@@ -126,6 +126,7 @@ mod tests {
             need: Amounts::ZERO.with(Dimension::Pods, 1),
             root: workflow,
             storage: 0,
+            called: false,
             lasts: None,
             retry: false,
             template: None,

@@ -40,6 +40,7 @@ fn batch(at: usize, group: &Group, now: Timestamp) -> Batch {
         need: group.need,
         root: workflow,
         storage: 0,
+        called: false,
         lasts: None,
         retry: false,
         template: None,
@@ -94,6 +95,7 @@ mod tests {
             lasts: None,
             retry: false,
             template: None,
+            called: false,
         }
     }
 

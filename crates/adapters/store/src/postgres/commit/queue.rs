@@ -89,7 +89,7 @@ impl<'c> Queue<'c> {
                 fresh.remove(key);
             }
         }
-        let told = commit.handover.as_deref().map(handover::told).unwrap_or_default();
+        let told = handover::told(commit);
         Self { wanted, fresh, told }
     }
 

@@ -44,7 +44,8 @@ const GATE: &str = "UPDATE gate g SET closed = (u.closed \
 const NOT_THERE: &str = "a workflow is gone, has ended, or is at another record";
 
 /// Everything below a workflow, and the workflow last.
-const DELETE: [&str; 13] = [
+const DELETE: [&str; 14] = [
+    "DELETE FROM child WHERE workflow = ANY ($1)",
     "DELETE FROM lock WHERE workflow = ANY ($1)",
     "DELETE FROM slot WHERE workflow = ANY ($1)",
     "DELETE FROM work_order WHERE workflow = ANY ($1)",

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use flowforge_model::attempt::{AttemptKey, FailureClass};
 use flowforge_ports::admission::Ready;
-use flowforge_ports::handover::{Call, Handover, Order};
+use flowforge_ports::handover::{Call, Handover, Order, Tidings};
 use flowforge_ports::store::{Commit, StoreError};
 
-use super::{columns, columns_of_news, ended};
+use super::{TELL, columns, columns_of_news, ended};
 use crate::postgres::bind::{Bound, binds, int, long};
 use crate::postgres::codec;
 use crate::postgres::commit::{Expect, Step};
@@ -93,20 +93,31 @@ pub(in crate::postgres) fn steps<'a>(
         let done = handover.news_done.clone();
         steps.push(Step::new("DELETE FROM news WHERE id = ANY ($1)", binds![done]));
     }
+    let told = commit.runs.iter().flat_map(|run| &run.tells);
+    let told: Vec<Tidings> = told.map(|fact| Tidings::Fact(fact.clone())).collect();
+    if !told.is_empty() {
+        steps.push(Step::new(TELL, columns_of_news(&told)?));
+    }
     calls(steps, handover)
 }
 
-/// What a scheduler is told of, and an executor will read: each is a row of the queue.
-pub(in crate::postgres) type Told<'c> = BTreeMap<AttemptKey, (&'c Ready, &'c Order)>;
+/// What a scheduler is told of, and an executor will read, if it is for one: each is a row of the queue.
+pub(in crate::postgres) type Told<'c> = BTreeMap<AttemptKey, (&'c Ready, Option<&'c Order>)>;
 
-pub(in crate::postgres) fn told(handover: &Handover) -> Told<'_> {
+pub(in crate::postgres) fn told(commit: &Commit) -> Told<'_> {
+    let Some(handover) = commit.handover.as_deref() else {
+        return Told::new();
+    };
     let offers = handover.calls.iter().filter_map(|call| match call {
         Call::Offer(one) => Some((one.key, one)),
         _ => None,
     });
     let offers: BTreeMap<AttemptKey, &Ready> = offers.collect();
-    let orders = handover.orders.iter();
-    orders.filter_map(|(key, order)| Some((*key, (*offers.get(key)?, order)))).collect()
+    let orders = handover.orders.iter().map(|(key, order)| (*key, Some(order)));
+    let runnable = commit.runs.iter().flat_map(|run| run.runnable.iter().copied());
+    let podless = |key: &AttemptKey| offers.get(key).is_some_and(|ready| ready.pods == 0);
+    let own = runnable.filter(podless).map(|key| (key, None));
+    own.chain(orders).filter_map(|(key, order)| Some((key, (*offers.get(&key)?, order)))).collect()
 }
 
 /// A withdrawal takes nothing away but what this very commit offers: what was offered before, the commit of its
@@ -141,7 +152,7 @@ fn orders<'a>(
         memory_limit.push(long(one.limits.memory.0)?);
         lasts.push(one.lasts.map(|lasts| long(lasts.0)).transpose()?);
         pods.push(i64::from(one.pods));
-        bodies.push(codec::to_json(order)?);
+        bodies.push(order.map(codec::to_json).transpose()?);
     }
     if !workflows.is_empty() {
         let mut values = binds![workflows, nodes, numbers, priorities, since, parallelism];

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowforge_model::attempt::{AttemptKey, TemplateKey};
+use flowforge_model::attempt::{AttemptKey, Fact, FactKind, TemplateKey};
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::resources::{Bytes, MilliCpu, ResourceList};
 use flowforge_model::shard::{Shard, ShardSet};
@@ -35,14 +35,16 @@ macro_rules! ready {
     () => {
         "SELECT o.workflow, o.node, o.number, o.priority, o.since, o.parallelism, \
          o.cpu, o.memory, o.gpu, o.cpu_limit, o.memory_limit, p.uid, o.lasts, \
-         coalesce(t.retry, FALSE), o.pods, t.template, coalesce(w.storage, 0)"
+         coalesce(t.retry, FALSE), o.pods, t.template, coalesce(w.storage, 0), \
+         c.root IS NOT NULL"
     };
 }
 macro_rules! beside {
     () => {
         " LEFT JOIN LATERAL (SELECT t.failures > 0 AS retry, t.template FROM task t \
          WHERE t.workflow = o.workflow AND t.node = o.node OFFSET 0) t ON TRUE \
-         LEFT JOIN workflow w ON w.id = o.workflow LEFT JOIN project p ON p.id = w.project "
+         LEFT JOIN workflow w ON w.id = o.workflow LEFT JOIN project p ON p.id = w.project \
+         LEFT JOIN child c ON c.workflow = o.workflow "
     };
 }
 
@@ -62,13 +64,15 @@ const OPEN: &str = concat!(
 /// What has ended is forgotten later. Tasks are looked at of those only that hold a slot.
 const SLOTS: &str = "SELECT s.workflow, p.uid, EXISTS (SELECT 1 FROM task t \
      WHERE t.workflow = s.workflow AND t.kind = 'suspend' AND t.status = 'RUNNING'), \
-     coalesce(w.storage, 0) \
+     coalesce(w.storage, 0), EXISTS (SELECT 1 FROM child c WHERE c.workflow = s.workflow \
+     AND c.root IS NOT NULL) \
      FROM slot s JOIN workflow w ON w.id = s.workflow JOIN project p ON p.id = w.project \
      WHERE w.finished_at IS NULL ORDER BY 1";
 const GATED: &str = "SELECT g.workflow FROM gate g JOIN workflow w ON w.id = g.workflow \
      WHERE g.closed AND w.finished_at IS NULL ORDER BY 1";
 const LOCKS: &str = "SELECT l.workflow, l.node, l.key, l.capacity, l.held, l.since, w.priority, \
-     w.created_at, p.uid, coalesce(w.storage, 0) FROM lock l JOIN workflow w ON w.id = l.workflow \
+     w.created_at, p.uid, coalesce(w.storage, 0), EXISTS (SELECT 1 FROM child c \
+     WHERE c.workflow = l.workflow AND c.root IS NOT NULL) FROM lock l JOIN workflow w ON w.id = l.workflow \
      JOIN project p ON p.id = w.project \
      ORDER BY l.workflow, l.node, l.key";
 const SEEN: &str = "SELECT shard, last FROM call_log WHERE last > 0 ORDER BY shard";
@@ -105,9 +109,9 @@ const HOLD: &str = "UPDATE lock l SET held = TRUE \
 const HOLDERS: &str = "SELECT key, count(*), max(capacity) FROM lock \
      WHERE key = ANY ($1) AND held GROUP BY key";
 
-/// What outlives a dead executor is to be claimed also if it is to be stopped: somebody has to do that.
+/// One that nobody claims and that has started is its controller's. What outlives a dead executor is to be claimed also if it is to be stopped: somebody has to do that.
 const UNCLAIMED: &str = "SELECT workflow, node, number FROM attempt \
-     WHERE ended_at IS NULL AND admitted_at < $1 AND ((instance IS NULL AND NOT stop) \
+     WHERE ended_at IS NULL AND admitted_at < $1 AND ((instance IS NULL AND NOT stop AND started_at IS NULL) \
      OR instance IN (SELECT instance FROM member WHERE role = 'executor' AND buried AND keeps)) \
      ORDER BY admitted_at, workflow, node, number LIMIT $2";
 
@@ -125,6 +129,7 @@ pub(super) async fn snapshot(mut tx: Tx<'_>) -> Result<Snapshot, StoreError> {
             project: EntityId(get(row, 1)?),
             suspended: get(row, 2)?,
             storage: Bytes(codec::count(row, 3)?),
+            called: get(row, 4)?,
         })
     })?;
     let gated = read(&tx.rows(GATED, binds![]).await?, |row| codec::workflow_id(row, 0))?;
@@ -177,6 +182,7 @@ fn ready(row: &Row) -> Result<Ready, StoreError> {
         },
         retry: get(row, 13)?,
         template: get::<Option<String>>(row, 15)?.as_deref().map(TemplateKey::of),
+        called: get(row, 17)?,
     })
 }
 
@@ -187,9 +193,18 @@ fn locks(rows: &[Row]) -> Result<(Vec<LockRequest>, Vec<LockRequest>), StoreErro
         let (workflow, node) = (codec::workflow_id(row, 0)?, codec::node(row, 1)?);
         let (priority, created_at) = (get(row, 6)?, codec::time(row, 7)?);
         let (since, project) = (codec::time(row, 5)?, EntityId(get(row, 8)?));
-        let (storage, locks) = (Bytes(codec::count(row, 9)?), Vec::new());
-        let new =
-            LockRequest { workflow, node, project, storage, priority, created_at, since, locks };
+        let (storage, called, locks) = (Bytes(codec::count(row, 9)?), get(row, 10)?, Vec::new());
+        let new = LockRequest {
+            workflow,
+            node,
+            project,
+            storage,
+            priority,
+            created_at,
+            since,
+            locks,
+            called,
+        };
         let (request, held) = all.entry((workflow, node)).or_insert((new, true));
         let limit = u32::try_from(codec::count(row, 3)?).map_err(|_| codec::corrupt("capacity"))?;
         request.locks.push((get(row, 2)?, limit));
@@ -291,6 +306,20 @@ pub(super) async fn reserve(
         place.push(key);
     }
     Ok(done)
+}
+
+/// Tells controllers that what they carry out themselves has begun.
+pub(super) async fn begin(
+    mut tx: Tx<'_>,
+    epoch: u64,
+    at: Timestamp,
+    keys: Vec<AttemptKey>,
+) -> Result<(), StoreError> {
+    lead(&mut tx, epoch).await?;
+    let begun = |key| Tidings::Fact(Fact { key, kind: FactKind::Started(at) });
+    let news: Vec<Tidings> = keys.into_iter().map(begun).collect();
+    tx.execute(TELL, columns_of_news(&news)?).await?;
+    Ok(())
 }
 
 pub(super) async fn grant(

@@ -38,6 +38,7 @@ proptest! {
                 need: Amounts::ZERO,
                 root: workflow,
                 storage: 0,
+                called: false,
                 lasts: None,
                 retry: false,
                 template: None,

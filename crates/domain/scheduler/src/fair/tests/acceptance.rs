@@ -140,6 +140,30 @@ fn a_slot_is_taken_with_the_first_attempt_and_kept() {
 }
 
 #[test]
+fn one_that_was_called_needs_no_slot_but_room_for_its_claims() {
+    let mut fair = tenants(9, &[100]);
+    fair.upsert(&limit(entity(1, None, 100), Dimension::Workflows, 1)).unwrap();
+    fair.upsert(&limit(entity(11, Some(1), 100), Dimension::Storage, 10)).unwrap();
+    // The caller's attempt needs nothing and holds its slot.
+    fair.offer(Candidate { need: Amounts::ZERO, ..candidate(1, 0, 11) });
+    assert_eq!(fair.admit(NOW, 9), [key(1, 0)]);
+    fair.offer(candidate(2, 0, 11));
+    fair.offer(Candidate { called: true, storage: 7, ..candidate(3, 0, 11) });
+    fair.offer(Candidate { called: true, storage: 7, ..candidate(4, 0, 11) });
+    assert_eq!(fair.admit(NOW, 9), [key(3, 0)]);
+    fair.release(key(3, 0));
+    fair.end_workflow(workflow(3));
+    assert_eq!(fair.admit(NOW, 9), [key(4, 0)]);
+    sound(&fair);
+    fair.release(key(4, 0));
+    fair.end_workflow(workflow(4));
+    fair.release(key(1, 0));
+    fair.end_workflow(workflow(1));
+    assert_eq!(fair.admit(NOW, 9), [key(2, 0)]);
+    sound(&fair);
+}
+
+#[test]
 fn what_came_to_nothing_leaves_nothing() {
     let mut fair = tenants(9, &[100]);
     fair.offer(Candidate { storage: 7, ..candidate(1, 0, 11) });

@@ -106,6 +106,8 @@ pub(super) fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<Atte
         // Workflow 5 was called by 0; 3 has a volume, 4 a parallelism.
         let root = workflow(if w == 5 { 0 } else { w });
         let storage = if w == 3 { 70 } else { 0 };
+        // 4 is waited for by a workflow of somewhere else.
+        let called = w == 4;
         let parallelism = (w == 4).then_some(2);
         let need = shape(which);
         // Some say how long they last at most.
@@ -113,7 +115,7 @@ pub(super) fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<Atte
         let retry = n.is_multiple_of(3);
         let template = Some(TemplateKey(u64::from(n % 2)));
         let of = candidate(w, n, project);
-        Candidate { root, storage, parallelism, need, lasts, retry, template, ..of }
+        Candidate { root, storage, called, parallelism, need, lasts, retry, template, ..of }
     };
     match *call {
         Call::Offer { workflow, node, project, shape, priority, ago } => {
@@ -129,7 +131,7 @@ pub(super) fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<Atte
         Call::Gate(w, open) => fair.gate(workflow(w), open),
         Call::End(w) => fair.end_workflow(workflow(w)),
         Call::Idle(w) => fair.idle(workflow(w)),
-        Call::AdoptWorkflow(w, p) => fair.adopt_workflow(workflow(w), entity_id(p), 5),
+        Call::AdoptWorkflow(w, p) => fair.adopt_workflow(workflow(w), entity_id(p), (5, w == 4)),
         Call::Admit { most, later } => {
             *now += later;
             return fair.admit(Timestamp(*now), most);

@@ -23,7 +23,8 @@ fn offered(fair: &FairShare, key: AttemptKey) -> Candidate {
         project: fair.tree.entity(task.place).unwrap(),
         need: fair.shapes.need(task.shape),
         root: root.id,
-        storage: root.storage,
+        storage: root.own.storage,
+        called: root.own.called,
         lasts: task.lasts(),
         // Its token is taken.
         retry: false,
