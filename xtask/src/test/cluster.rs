@@ -16,12 +16,14 @@ use crate::examples::{self, ALL, Workflow};
 use crate::workspace::{build_release, cargo};
 use crate::{chaos, dist};
 
-/// Examples whose tasks need what only pods have, or what pods do in their own way.
-const EXAMPLES: [&str; 6] = [
+/// Examples whose tasks need what only pods have, or what pods or servers of their own do in their own way.
+const EXAMPLES: [&str; 8] = [
     "outputs.yaml",
     "init-container.yaml",
     "container-set.yaml",
     "sidecar.yaml",
+    "daemon.yaml",
+    "child-workflows.yaml",
     "artifacts.yaml",
     "pipeline.yaml",
 ];

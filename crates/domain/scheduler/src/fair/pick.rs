@@ -92,16 +92,15 @@ impl FairShare {
                     return Some(task);
                 }
                 if let Some(claim) = self.kept(at) {
-                    before =
-                        self.turn().filter(|_| at == Place::ROOT).map(|turn| (turn, room.clone()));
+                    if at == Place::ROOT {
+                        before = self.turn().map(|turn| (turn, room.clone()));
+                    }
                     room.keep(claim, &used, &limit);
                 }
             }
             let fits = |entry: &Entry, shape: &Shape| {
-                let mut before = before.iter();
-                room.fits(shape)
-                    || before
-                        .any(|(turn, room)| room.fits(shape) && turn.follows(entry, &self.tasks))
+                let open = before.as_ref().filter(|(turn, _)| turn.follows(entry, &self.tasks));
+                room.fits(shape) || open.is_some_and(|(_, room)| room.fits(shape))
             };
             let tenant = before.as_ref().map(|(turn, _)| Child::Node(turn.tenant));
             let (mask, entry) = self.best((at, tenant), &penalties, fits, (bound, needed))?;
