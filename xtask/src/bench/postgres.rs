@@ -20,9 +20,10 @@ const ROUNDS: usize = 3;
 /// Tasks of a submission where latencies are measured.
 const TASKS: usize = 20;
 
-pub(super) const PARTS: [(&str, Part); 5] = [
+pub(super) const PARTS: [(&str, Part); 6] = [
     ("throughput", throughput),
     ("latency", latency),
+    ("admissions", admissions),
     ("history", history),
     ("memory", memory),
     ("rebuild", rebuild),
@@ -103,6 +104,13 @@ fn latency(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
         let ms = |percent| percentile(&found.took_ms, percent).context("no submission");
         rows.push(Row::plain(SUITE, name, ("submit p50", "ms"), ms(50)?));
         rows.push(Row::plain(SUITE, name, ("submit p99", "ms"), ms(99)?));
+        let [half, most] = percentiles(
+            &fleet,
+            "SELECT admitted_at - created_at AS gap FROM attempt JOIN workflow ON id = workflow \
+             WHERE node = 1",
+        )?;
+        rows.push(Row::plain(SUITE, name, ("submit to admitted p50", "ms"), half));
+        rows.push(Row::plain(SUITE, name, ("submit to admitted p99", "ms"), most));
         for (step, from, to) in [
             ("end to dependent admitted", "a.ended_at", "b.admitted_at"),
             ("end to dependent's start", "a.ended_at", "b.started_at"),
@@ -118,14 +126,71 @@ fn latency(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
 
 /// The median and the 99th of a hundred, in ms, between the attempts of two tasks that follow one another.
 fn gaps(fleet: &Fleet, from: &str, to: &str) -> anyhow::Result<[f64; 2]> {
+    let gaps = format!(
+        "SELECT {to} - {from} AS gap FROM attempt a JOIN attempt b \
+         ON b.workflow = a.workflow AND b.node = a.node + 1 WHERE a.node > 0",
+    );
+    percentiles(fleet, &gaps)
+}
+
+/// The median and the 99th of a hundred of what a query finds.
+fn percentiles(fleet: &Fleet, gaps: &str) -> anyhow::Result<[f64; 2]> {
     let said = fleet.database.psql(&format!(
         "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY gap), \
-         percentile_disc(0.99) WITHIN GROUP (ORDER BY gap) FROM \
-         (SELECT {to} - {from} AS gap FROM attempt a JOIN attempt b \
-         ON b.workflow = a.workflow AND b.node = a.node + 1 WHERE a.node > 0) g",
+         percentile_disc(0.99) WITHIN GROUP (ORDER BY gap) FROM ({gaps}) g",
     ))?;
     let (half, most) = said.split_once('|').context("two figures")?;
     Ok([half.parse()?, most.parse()?])
+}
+
+/// A scheduler reserves for all that wait, as fast as it can: there is room for them, and nobody claims them.
+fn admissions(release: &Path, scratch: &Path) -> anyhow::Result<Vec<Row>> {
+    const WIDE: u32 = 100_000;
+    let (mut rates, mut decisions) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let fleet = fresh(release, scratch)?;
+        let independent = vec![Vec::new(); usize::try_from(WIDE)?];
+        fleet.client()?.submit(&graphs::document(&independent, "true"))?;
+        fleet.reaches("SELECT count(*) FROM work_order", WIDE)?;
+        let before = fleet.cpu_seconds()?;
+        fleet.database.psql(
+            "INSERT INTO member (role, instance, until, capacity) \
+             VALUES ('executor', gen_random_uuid(), now() + interval '10 minutes', 1000000)",
+        )?;
+        // The last of them in the order in which they go.
+        fleet.reaches(
+            &format!(
+                "SELECT count(*) FROM attempt WHERE node = {WIDE} \
+                 AND workflow = (SELECT id FROM workflow LIMIT 1)"
+            ),
+            1,
+        )?;
+        let spent = |all: &[(&str, f64)]| {
+            all.iter().find(|(name, _)| *name == "scheduler").map(|(_, seconds)| *seconds)
+        };
+        let used = spent(&fleet.cpu_seconds()?).zip(spent(&before)).map(|(to, from)| to - from);
+        let took: f64 = fleet
+            .database
+            .psql("SELECT max(admitted_at) - min(admitted_at) FROM attempt")?
+            .parse()?;
+        rates.push(f64::from(WIDE) * 1000.0 / took);
+        decisions.push(f64::from(WIDE) / used.context("a scheduler")?);
+        fleet.stop()?;
+    }
+    let name = "100,000 that wait";
+    let middle = |of: &mut Vec<f64>| {
+        of.sort_by(f64::total_cmp);
+        of.get(of.len() / 2).copied().context("no round was run")
+    };
+    Ok(vec![
+        Row::plain(SUITE, name, ("reservations", "1/s"), middle(&mut rates)?),
+        Row::plain(
+            SUITE,
+            name,
+            ("reservations", "1/CPU-s of the scheduler"),
+            middle(&mut decisions)?,
+        ),
+    ])
 }
 
 /// The same work beside a million tasks that have finished.

@@ -16,6 +16,8 @@ use crate::roles::{self, API, GLANCE, Redis, Role, TOKEN};
 use crate::test::postgres;
 use crate::workspace::{output, root};
 
+/// The project that every installation has.
+const DEFAULT_PROJECT: &str = "00000000-0000-7000-8000-000000000002";
 /// Longer than anything here takes on a machine that is busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// What all of them are, from the first to start to the last.
@@ -74,7 +76,7 @@ impl Fleet {
             .env("FLOWFORGE_DATABASE_URL", self.database.url())
             .env("FLOWFORGE_QUEUE_ADDRESSES", self.redis.address())
             // Examples write where only root may.
-            .env("FLOWFORGE_KUBERNETES_POD_SECURITY", "baseline")
+            .env("FLOWFORGE_KUBERNETES_BASELINE_PROJECTS", DEFAULT_PROJECT)
             // An image that is not there is known at once, without a registry.
             .env("FLOWFORGE_KUBERNETES_PULL_POLICY", "never");
         self.members.push(Role::start(command, role, home)?);

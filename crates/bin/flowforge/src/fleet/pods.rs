@@ -50,8 +50,8 @@ impl Projects for Owners {
             let tenant = organization.node(project.tenant);
             let quota = organization.quota_of(project).map(|named| &named.quota);
             let limit = |dimension| quota.and_then(|quota| quota.limit(dimension));
-            let security =
-                if self.settings.baseline { Security::Baseline } else { Security::Restricted };
+            let baseline = self.settings.baseline || self.settings.baseline_projects.contains(&id);
+            let security = if baseline { Security::Baseline } else { Security::Restricted };
             Ok(Some(Project {
                 tenant: project.tenant,
                 names: (

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use flowforge_cluster::{Bounds, Pull};
+use flowforge_model::id::EntityId;
 use flowforge_model::time::Millis;
 
 use super::Setting;
@@ -32,6 +33,8 @@ pub(crate) struct KubernetesSettings {
     pub(crate) api_endpoint: String,
     /// Tasks may run as root inside their containers.
     pub(crate) baseline: bool,
+    /// Those of these projects may, whatever holds for others.
+    pub(crate) baseline_projects: Vec<EntityId>,
     /// Registries that images may come from; empty: all.
     pub(crate) registries: Vec<String>,
     /// Secrets of the namespaces that images are pulled with.
@@ -98,6 +101,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         get: |s| name(&s.kubernetes.baseline, SECURITY),
     },
     Setting {
+        path: "kubernetes.baseline_projects",
+        secret: false,
+        set: |s, v| projects(v).map(|projects| s.kubernetes.baseline_projects = projects),
+        get: |s| {
+            let all = s.kubernetes.baseline_projects.iter().map(ToString::to_string);
+            all.collect::<Vec<_>>().join(", ")
+        },
+    },
+    Setting {
         path: "kubernetes.registries",
         secret: false,
         set: |s, v| list(v).map(|registries| s.kubernetes.registries = registries),
@@ -128,6 +140,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         get: |s| show_span(Some(s.kubernetes.bounds().bind)),
     },
 ];
+
+/// By id: a name could be given to another project.
+fn projects(value: &str) -> Result<Vec<EntityId>, String> {
+    let ids = list(value)?.into_iter().map(|id| {
+        id.parse().map_err(|_| {
+            format!("a list of ids of projects, as `ffctl project list` shows them: {id:?} is none")
+        })
+    });
+    ids.collect()
+}
 
 fn image(value: &str) -> Result<String, String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/@".contains(&byte);
