@@ -204,7 +204,8 @@ fn main() -> ExitCode {
         Command::Conformance { directory, table, only, patience, short, .. } => {
             let (directory, table) = (directory.unwrap_or_default(), table.unwrap_or_default());
             let patience = Duration::from_secs(patience);
-            conformance::run(&Trial { directory, table, only, patience, short })
+            let exceptions = false;
+            conformance::run(&Trial { directory, table, only, patience, short, exceptions })
         }
         Command::Cluster(arguments) => arguments.run(),
         Command::Traces { directory } => traces::run(&directory),

@@ -509,6 +509,8 @@ impl World {
     fn is_over(&mut self) -> Result<bool, Broken> {
         let mut over = true;
         let mut waiting = None;
+        // Somebody waits for room: a task of one, perhaps, that another waits for.
+        let mut hungry = false;
         let mut resumed = false;
         for (which, run) in self.users.kept()? {
             if run.state.status.terminal() {
@@ -517,6 +519,7 @@ impl World {
             over = false;
             if !is_held(&run) {
                 // Perhaps it waits for the lock of another one that is held by a user.
+                hungry |= !run.runnable.is_empty();
                 waiting = waiting.or(Some(run));
                 continue;
             }
@@ -526,7 +529,7 @@ impl World {
         if let Some(run) = waiting.filter(|_| !resumed) {
             // What daemons serve may wait for the room that they take.
             let daemon = self.processes.a_daemon();
-            match daemon.filter(|_| !run.runnable.is_empty()) {
+            match daemon.filter(|_| hungry) {
                 Some(id) => self.exit(id),
                 None => return Err(stuck(&run)),
             }
