@@ -4,7 +4,7 @@
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Failure, FailureClass, Report};
 use flowforge_model::event::{Command, Ending, Event, WorkflowState};
-use flowforge_model::id::WorkflowId;
+use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::limits::{BODY_BYTES, CHILD_DEPTH};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
 use flowforge_model::time::Timestamp;
@@ -143,11 +143,7 @@ impl<S: Store, A: Admission> Controller<S, A> {
     }
 
     /// A document with what is stored and it refers to.
-    async fn complete(
-        &self,
-        project: flowforge_model::id::EntityId,
-        text: String,
-    ) -> Result<String, ControllerError> {
+    async fn complete(&self, project: EntityId, text: String) -> Result<String, ControllerError> {
         let mut bundle = Bundle::new(text);
         loop {
             let missing = bundle.missing();

@@ -15,7 +15,7 @@ pub(crate) struct Item {
 }
 
 /// Most entities have one child or a few with a task of some kind, and the installation has
-/// thousands: what fits into a line of the cache stays in one.
+/// thousands: one alone takes no room of its own.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Heap {
     #[default]
