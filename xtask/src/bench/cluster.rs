@@ -56,6 +56,7 @@ impl Bench {
         let database = postgres::Server::start_durable()?;
         let fleet = Fleet::start(release.to_path_buf(), &cluster, database, &SLOTS)?;
         let (kubectl, client) = (cluster.kubectl()?, fleet.client()?.patience(PATIENCE));
+        pods::count_requests(&kubectl)?;
         let id = client.submit(&living(1))?;
         let raw = Raw::like_ours(&kubectl)?;
         let speed = Speed::build(release, fleet.kubeconfig())?;
@@ -106,9 +107,10 @@ impl Bench {
         pods: usize,
         run: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<Seen> {
-        let before = pods::writes(&self.kubectl)?;
+        let before = pods::requests(&self.kubectl)?;
         let mut seen = self.speed.watch((namespace, pods), run)?;
-        seen.writes = pods::writes(&self.kubectl)? - before;
+        seen.requests = pods::requests(&self.kubectl)? - before;
+        ensure!(seen.requests > 0.0, "the API server counts no request");
         Ok(seen)
     }
 }
@@ -133,9 +135,9 @@ impl Case {
         Ok(Row { limit: Some(limit), ratio: Some(ours / limit), ..row })
     }
 
-    fn writes(&self) -> anyhow::Result<Row> {
+    fn requests(&self) -> anyhow::Result<Row> {
         let pods = f64::from(u32::try_from(self.pods)?);
-        self.cost(("writes to the API server", "a pod"), |seen| seen.writes / pods)
+        self.cost(("requests to the API server", "a pod"), |seen| seen.requests / pods)
     }
 
     fn step(&self) -> anyhow::Result<Row> {
@@ -149,7 +151,7 @@ fn simulated(release: &Path, _scratch: &Path) -> anyhow::Result<Vec<Row>> {
     let wide = bench.case("1,000 side by side", (&vec![Vec::new(); PODS], 1), PODS)?;
     let many = bench.case("500 workflows of 2", (&graphs::chain(2), PODS / 2), PODS / 2)?;
     let chain = bench.case("chain of 100", (&graphs::chain(100), 1), 1)?;
-    let mut rows = vec![wide.rate()?, wide.writes()?, many.rate()?, many.writes()?];
+    let mut rows = vec![wide.rate()?, wide.requests()?, many.rate()?, many.requests()?];
     rows.push(chain.cost(("end to next pod, p50", "ms"), |seen| seen.gap_ms)?);
     rows.extend(memory(&bench)?);
     bench.stop()?;

@@ -12,9 +12,9 @@ use flowforge_model::attempt::{Fact, Failure, Report, WorkOrder};
 use flowforge_model::id::AttemptId;
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 
 use crate::labels;
+use crate::observed::Observed;
 use crate::refusal::error;
 use crate::verdict::{Bounds, Next, Verdict, gone, look, scheduled};
 use held::{Held, Known};
@@ -99,7 +99,7 @@ impl Book {
     }
 
     /// A pod is there: made, found, or changed.
-    pub(crate) fn seen(&mut self, place: Place, pod: Pod, now: Timestamp) -> Vec<Ask> {
+    pub(crate) fn seen(&mut self, place: Place, pod: Observed, now: Timestamp) -> Vec<Ask> {
         let Some(held) = self.held.get_mut(&place.attempt) else { return Vec::new() };
         let Some(name) = pod_ref(&pod) else { return Vec::new() };
         let (told_end, expected) = (held.told_end, held.order.pod_name(place.member));
@@ -122,7 +122,7 @@ impl Book {
             return Vec::new();
         }
         slot.homeless = is_homeless(&pod);
-        slot.pod = Some(Known { name, version, pod: slim(pod) });
+        slot.pod = Some(Known { name, version, pod });
         let mut asks = Vec::new();
         if slot.memory.stopped && !told_end {
             asks.extend(slot.delete(place));
@@ -155,7 +155,7 @@ impl Book {
     }
 
     /// Something has the pod's name.
-    pub(crate) fn found(&mut self, place: Place, pod: Pod, now: Timestamp) -> Vec<Ask> {
+    pub(crate) fn found(&mut self, place: Place, pod: Observed, now: Timestamp) -> Vec<Ask> {
         if labels::place(&pod) == Some(place) {
             let mut asks = self.seen(place, pod, now);
             asks.extend(self.answered(place));
@@ -171,7 +171,7 @@ impl Book {
         &mut self,
         place: Place,
         uid: Option<&str>,
-        last: Option<&Pod>,
+        last: Option<&Observed>,
         now: Timestamp,
     ) -> Vec<Ask> {
         let bounds = self.bounds;
@@ -196,7 +196,7 @@ impl Book {
     }
 
     /// A watch says that a pod is gone, or has other labels now; this was its last state.
-    pub(crate) fn gone(&mut self, place: Place, pod: &Pod, now: Timestamp) -> Vec<Ask> {
+    pub(crate) fn gone(&mut self, place: Place, pod: &Observed, now: Timestamp) -> Vec<Ask> {
         let Some(name) = pod_ref(pod) else { return Vec::new() };
         let going = pod.metadata.deletion_timestamp.is_some();
         if going {
@@ -209,7 +209,7 @@ impl Book {
     }
 
     /// All pods of the cluster that are ours. What is missing is looked for: it may have been made since.
-    pub(crate) fn listed(&mut self, pods: Vec<Pod>, now: Timestamp) -> Vec<Ask> {
+    pub(crate) fn listed(&mut self, pods: Vec<Observed>, now: Timestamp) -> Vec<Ask> {
         let mut there = BTreeSet::new();
         let mut asks = Vec::new();
         for pod in pods {
@@ -325,7 +325,7 @@ impl Book {
 }
 
 /// The name of a pod; none if it has not all of one.
-pub(crate) fn pod_ref(pod: &Pod) -> Option<PodRef> {
+pub(crate) fn pod_ref(pod: &Observed) -> Option<PodRef> {
     let metadata = &pod.metadata;
     Some(PodRef {
         namespace: metadata.namespace.clone()?,
@@ -335,22 +335,14 @@ pub(crate) fn pod_ref(pod: &Pod) -> Option<PodRef> {
 }
 
 /// The scheduler of the cluster has looked for a node and found none.
-fn is_homeless(pod: &Pod) -> bool {
+fn is_homeless(pod: &Observed) -> bool {
     let said = pod.status.as_ref().and_then(scheduled);
     said.is_some_and(|condition| condition.status == "False")
 }
 
 /// Numbers that rise, as all servers there are write them.
-fn version(pod: &Pod) -> Option<u64> {
+fn version(pod: &Observed) -> Option<u64> {
     pod.metadata.resource_version.as_ref()?.parse().ok()
-}
-
-/// Without what is large and decides nothing.
-fn slim(mut pod: Pod) -> Pod {
-    pod.spec = None;
-    pod.metadata.managed_fields = None;
-    pod.metadata.annotations = None;
-    pod
 }
 
 #[cfg(test)]

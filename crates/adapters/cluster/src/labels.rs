@@ -1,8 +1,7 @@
 //! What pods are found by.
 
-use k8s_openapi::api::core::v1::Pod;
-
 use crate::book::Place;
+use crate::observed::Observed;
 
 /// Who made it; with [`CLUSTER`] what is watched.
 pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -29,7 +28,7 @@ pub(crate) fn selector(cluster: &str) -> String {
 }
 
 /// What a pod says it is for. Anybody may write labels: it is ours only if its UID is known.
-pub(crate) fn place(pod: &Pod) -> Option<Place> {
+pub(crate) fn place(pod: &Observed) -> Option<Place> {
     let labels = pod.metadata.labels.as_ref()?;
     let attempt = labels.get(ATTEMPT)?.parse().ok()?;
     let member = labels.get(MEMBER).map(|index| index.parse()).transpose().ok()?;

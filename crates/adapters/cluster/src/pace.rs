@@ -1,11 +1,22 @@
-//! How often a cluster is asked: creates and deletes wait for a turn, deletes first, each kind in order.
+//! How often a cluster is asked, and how much at a time: creates and deletes wait for a turn, deletes first, each kind
+//! in order.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until};
+
+/// Requests that wait for their answers at a time. Each takes a connection of its own, and more of them make no
+/// cluster faster.
+const AT_ONCE: usize = 32;
+
+/// Lasts until whoever has it has its answer, and drops it.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _permit: Option<OwnedSemaphorePermit>,
+}
 
 /// What waits for a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +35,13 @@ pub(crate) struct Pace {
     burst: u32,
     lanes: Mutex<Lanes>,
     changed: Notify,
+    at_once: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
 struct Lanes {
-    deletes: VecDeque<oneshot::Sender<()>>,
-    creates: VecDeque<oneshot::Sender<()>>,
+    deletes: VecDeque<oneshot::Sender<Turn>>,
+    creates: VecDeque<oneshot::Sender<Turn>>,
     /// The cluster wants to be left alone until then.
     quiet_until: Option<Instant>,
 }
@@ -39,11 +51,12 @@ impl Lanes {
         self.deletes.is_empty() && self.creates.is_empty()
     }
 
-    /// Gives one turn to whoever still waits for it.
-    fn give(&mut self) -> bool {
+    /// Gives a turn to whoever is first of those that still wait for one.
+    fn give(&mut self, mut turn: Turn) -> bool {
         while let Some(waits) = self.deletes.pop_front().or_else(|| self.creates.pop_front()) {
-            if waits.send(()).is_ok() {
-                return true;
+            match waits.send(turn) {
+                Ok(()) => return true,
+                Err(back) => turn = back,
             }
         }
         false
@@ -57,6 +70,7 @@ impl Pace {
             burst: burst.max(1),
             lanes: Mutex::default(),
             changed: Notify::new(),
+            at_once: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
 
@@ -64,8 +78,8 @@ impl Pace {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a turn. Whoever stops waiting gives up its place.
-    pub(crate) async fn turn(&self, kind: Kind) {
+    /// Waits for a turn, to be kept until there is an answer. Whoever stops waiting gives up its place.
+    pub(crate) async fn turn(&self, kind: Kind) -> Turn {
         let (give, turn) = oneshot::channel();
         {
             let mut lanes = self.lock();
@@ -75,9 +89,10 @@ impl Pace {
             }
         }
         self.changed.notify_one();
-        if turn.await.is_err() {
+        turn.await.unwrap_or_else(|_| {
             tracing::debug!("nobody hands out turns any more");
-        }
+            Turn { _permit: None }
+        })
     }
 
     /// Nobody gets a turn for this long.
@@ -105,7 +120,9 @@ impl Pace {
             if due > now {
                 sleep_until(due).await;
             }
-            if self.lock().give() {
+            // Closed by nobody.
+            let _permit = Arc::clone(&self.at_once).acquire_owned().await.ok();
+            if self.lock().give(Turn { _permit }) {
                 next += self.interval;
             }
         }
@@ -129,7 +146,7 @@ mod tests {
         {
             let (pace, told) = (Arc::clone(&pace), Arc::clone(&told));
             all.push(tokio::spawn(async move {
-                pace.turn(kind).await;
+                let _turn = pace.turn(kind).await;
                 told.lock().expect("told").push(name);
             }));
         }
@@ -151,11 +168,28 @@ mod tests {
         let runs = tokio::spawn(async move { runs.run().await });
         let began = Instant::now();
         for _ in 0..15 {
-            pace.turn(Kind::Create).await;
+            let _turn = pace.turn(Kind::Create).await;
         }
         let took = began.elapsed();
         runs.abort();
         // Ten beyond the burst, 10 ms each; slower machines only take longer.
         assert!(took >= Duration::from_millis(95), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn so_many_wait_for_answers_and_the_next_until_one_has_it() {
+        let pace = Arc::new(Pace::new(1, 1000));
+        let runs = Arc::clone(&pace);
+        let runs = tokio::spawn(async move { runs.run().await });
+        let mut held = Vec::new();
+        for _ in 0..AT_ONCE {
+            held.push(pace.turn(Kind::Create).await);
+        }
+        let mut next = Box::pin(pace.turn(Kind::Delete));
+        let early = tokio::time::timeout(Duration::from_millis(20), &mut next).await;
+        assert!(early.is_err(), "one more than may");
+        held.pop();
+        let _turn = next.await;
+        runs.abort();
     }
 }

@@ -14,8 +14,8 @@ mod word;
 use flowforge_model::attempt::{Failure, FailureClass, Report, WorkOrder};
 use flowforge_model::status::Reason;
 use flowforge_model::time::{Millis, Timestamp};
-use k8s_openapi::api::core::v1::Pod;
 
+use crate::observed::Observed;
 use crate::refusal::lost;
 use seen::Seen;
 pub(crate) use seen::scheduled;
@@ -97,7 +97,7 @@ pub enum Next {
 #[must_use]
 pub fn look(
     order: &WorkOrder,
-    pod: &Pod,
+    pod: &Observed,
     memory: &mut Memory,
     bounds: &Bounds,
     now: Timestamp,
@@ -116,7 +116,7 @@ pub fn look(
 
 /// A pod that is not there any more, and whose end nobody saw.
 #[must_use]
-pub fn gone(order: &WorkOrder, last: Option<&Pod>, memory: Memory, now: Timestamp) -> Report {
+pub fn gone(order: &WorkOrder, last: Option<&Observed>, memory: Memory, now: Timestamp) -> Report {
     let seen = last.map(|pod| Seen::of(pod, order));
     let disrupted = seen.as_ref().and_then(Seen::disruption);
     let failure = match disrupted {

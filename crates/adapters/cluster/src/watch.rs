@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use k8s_openapi::api::core::v1::Pod;
 use kube::api::{WatchEvent, WatchParams};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
@@ -15,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::access::{PATIENCE, told};
 use crate::backoff::Backoff;
 use crate::left;
+use crate::observed::Observed;
 
 /// Seconds of one session, of at most 295: that is the longest that servers are sure to take.
 pub(crate) const SESSION: u32 = 290;
@@ -27,18 +27,18 @@ pub(crate) const SHORT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) enum News {
     /// All there are.
-    All(Vec<Pod>),
+    All(Vec<Observed>),
     /// One is new or changed.
-    Seen(Pod),
+    Seen(Observed),
     /// One is gone; this was its last state.
-    Gone(Pod),
+    Gone(Observed),
     /// The cluster does not answer; [`News::All`] says that it does again.
     Away,
 }
 
 /// Tells `news` for ever; ends when nobody listens.
 pub(crate) async fn watch(client: Client, selector: String, news: mpsc::Sender<News>) {
-    let api: Api<Pod> = Api::all(client);
+    let api: Api<Observed> = Api::all(client);
     let mut backoff = Backoff::default();
     while !news.is_closed() {
         let began = Instant::now();
@@ -58,7 +58,11 @@ pub(crate) async fn watch(client: Client, selector: String, news: mpsc::Sender<N
     }
 }
 
-async fn session(api: &Api<Pod>, selector: &str, news: &mpsc::Sender<News>) -> Result<(), String> {
+async fn session(
+    api: &Api<Observed>,
+    selector: &str,
+    news: &mpsc::Sender<News>,
+) -> Result<(), String> {
     let (pods, version) = left::all(selector, |how| async move { api.list(&how).await }).await?;
     if news.send(News::All(pods)).await.is_err() {
         return Ok(());

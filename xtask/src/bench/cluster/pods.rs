@@ -20,16 +20,8 @@ pub(super) const RUNS_FOR: &str = "RUNS_FOR";
 const OURS: &str = "--selector=app.kubernetes.io/managed-by=flowforge";
 /// How often it is looked for pods that are to come.
 const GLANCE: Duration = Duration::from_secs(1);
-/// What an executor writes to; others write to parts of these.
-const WRITTEN: [&str; 7] = [
-    "pods",
-    "namespaces",
-    "serviceaccounts",
-    "resourcequotas",
-    "limitranges",
-    "networkpolicies",
-    "persistentvolumeclaims",
-];
+/// Who asks the cluster for pods here, us and the loop, and what the API server counts it by.
+const ACCOUNT: [&str; 2] = ["flowforge-executor", "flowforge-system"];
 
 /// What was seen of some pods.
 #[derive(Debug, Default)]
@@ -38,7 +30,8 @@ pub(super) struct Seen {
     pub(super) seconds: f64,
     /// From the end of one to the next to appear, the middle of them.
     pub(super) gap_ms: f64,
-    pub(super) writes: f64,
+    /// What was asked of the API server by the executor, or by the loop; both with a watch beside.
+    pub(super) requests: f64,
 }
 
 /// The program that watches pods, and makes them, with the rights of an executor: a cluster serves others first who
@@ -77,7 +70,7 @@ impl Speed {
         let said = line()?;
         child.wait().context("wait for pods_speed")?;
         let (seconds, gap) = said.split_once('\t').context("two figures")?;
-        Ok(Seen { seconds: seconds.parse()?, gap_ms: gap.parse()?, writes: 0.0 })
+        Ok(Seen { seconds: seconds.parse()?, gap_ms: gap.parse()?, requests: 0.0 })
     }
 
     /// Makes so many pods, at most so many at a time, and deletes each when it has ended.
@@ -167,22 +160,44 @@ fn models(pod: &Value) -> anyhow::Result<(Value, Value)> {
     Ok((model(spec), model(bare)))
 }
 
-/// How often objects were made, changed and deleted that an executor may write to. What nodes and the scheduler
-/// write are parts of them: status, binding.
-pub(super) fn writes(kubectl: &Kubectl) -> anyhow::Result<f64> {
-    const VERBS: [&str; 5] = ["POST", "PUT", "PATCH", "APPLY", "DELETE"];
+/// Lets the API server count what the account of an executor asks for apart from all else, where it would have been
+/// among what other accounts ask for, and no more urgent.
+pub(super) fn count_requests(kubectl: &Kubectl) -> anyhow::Result<()> {
+    let [name, namespace] = ACCOUNT;
+    let account = json!({"name": name, "namespace": namespace});
+    kubectl.apply(&json!({
+        "apiVersion": "flowcontrol.apiserver.k8s.io/v1",
+        "kind": "FlowSchema",
+        "metadata": {"name": name},
+        "spec": {
+            "priorityLevelConfiguration": {"name": "workload-low"},
+            "matchingPrecedence": 500,
+            "distinguisherMethod": {"type": "ByUser"},
+            "rules": [{
+                "subjects": [{"kind": "ServiceAccount", "serviceAccount": account}],
+                "resourceRules": [{
+                    "verbs": ["*"],
+                    "apiGroups": ["*"],
+                    "resources": ["*"],
+                    "clusterScope": true,
+                    "namespaces": ["*"],
+                }],
+                "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+            }],
+        },
+    }))
+}
+
+/// How often the account of an executor has asked the API server for something: to read, to watch or to write.
+pub(super) fn requests(kubectl: &Kubectl) -> anyhow::Result<f64> {
+    let counted =
+        format!("apiserver_flowcontrol_dispatched_requests_total{{flow_schema=\"{}\",", ACCOUNT[0]);
     let metrics = kubectl.read(&["get", "--raw=/metrics"])?;
-    let mut sum = 0.0;
-    for line in metrics.lines() {
-        let Some(line) = line.strip_prefix("apiserver_request_total{") else { continue };
-        let has = |label: &str, value: &str| line.contains(&format!("{label}=\"{value}\""));
-        let ours = WRITTEN.iter().any(|resource| has("resource", resource));
-        if ours && has("subresource", "") && VERBS.iter().any(|verb| has("verb", verb)) {
-            let value = line.rsplit(' ').next().context("a figure")?;
-            sum += value.parse::<f64>().context("a figure")?;
-        }
-    }
-    Ok(sum)
+    let values = metrics.lines().filter(|line| line.starts_with(&counted));
+    let values = values.map(|line| {
+        line.rsplit(' ').next().context("a figure")?.parse::<f64>().context("a figure")
+    });
+    values.sum()
 }
 
 /// Waits until so many pods run.

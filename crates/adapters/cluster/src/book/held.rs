@@ -8,9 +8,9 @@ use std::sync::Arc;
 use flowforge_model::attempt::{Fact, FactKind, Failure, Report, WorkOrder};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 
 use super::{Ask, Place, PodRef};
+use crate::observed::Observed;
 use crate::refusal::error;
 use crate::verdict::{Bounds, Memory};
 
@@ -70,7 +70,7 @@ pub(super) struct Slot {
 pub(super) struct Known {
     pub(super) name: PodRef,
     pub(super) version: Option<u64>,
-    pub(super) pod: Pod,
+    pub(super) pod: Observed,
 }
 
 impl Held {

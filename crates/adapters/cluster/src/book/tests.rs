@@ -41,7 +41,7 @@ impl Story {
         story
     }
 
-    fn pod(&self, uid: &str, version: u64, status: &Value) -> Pod {
+    fn pod(&self, uid: &str, version: u64, status: &Value) -> Observed {
         serde_json::from_value(json!({
             "metadata": {
                 "name": self.name, "namespace": "p", "uid": uid,

@@ -76,11 +76,14 @@ impl<'a> Caller<'a> {
 
     /// The same, once.
     pub(super) async fn once(&self, request: &Request<Vec<u8>>) -> Result<Value, No> {
+        let mut turn = None;
         if request.method() != http::Method::GET {
-            self.desk.pace.turn(Kind::Create).await;
+            turn = Some(self.desk.pace.turn(Kind::Create).await);
         }
         let asked = self.desk.cluster.client.request::<Value>(request.clone());
-        match timeout(PATIENCE, asked).await {
+        let answer = timeout(PATIENCE, asked).await;
+        drop(turn);
+        match answer {
             Ok(answer) => answer.map_err(|error| answer::read(&error)),
             Err(_) => Err(No::Again(silence())),
         }

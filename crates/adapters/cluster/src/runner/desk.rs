@@ -5,6 +5,7 @@ use std::sync::Arc;
 use flowforge_model::attempt::{Failure, WorkOrder};
 use flowforge_model::id::AttemptId;
 use flowforge_model::time::Timestamp;
+#[cfg(test)]
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use tokio::sync::mpsc;
@@ -18,6 +19,7 @@ use crate::book::{Place, PodRef};
 use crate::config::ClusterConfig;
 use crate::left;
 use crate::namespaces::Namespaces;
+use crate::observed::Observed;
 use crate::pace::{Kind, Pace};
 
 /// What the loop hears.
@@ -27,8 +29,8 @@ pub(super) enum Heard {
     Stop(AttemptId),
     Settled(AttemptId),
     /// The pod that has the name, or why there is none.
-    Made(Place, Result<Box<Pod>, Failure>),
-    Read(Place, Box<Pod>),
+    Made(Place, Result<Box<Observed>, Failure>),
+    Read(Place, Box<Observed>),
     Missing(Place, PodRef),
 }
 
@@ -62,7 +64,7 @@ impl Desk {
         self.ports.clock.now()
     }
 
-    pub(super) fn pods(&self, namespace: &str) -> Api<Pod> {
+    pub(super) fn pods(&self, namespace: &str) -> Api<Observed> {
         Api::namespaced(self.cluster.client.clone(), namespace)
     }
 
@@ -72,12 +74,13 @@ impl Desk {
         let api = self.pods(&pod.namespace);
         let mut backoff = Backoff::default();
         loop {
-            self.pace.turn(Kind::Delete).await;
+            let turn = self.pace.turn(Kind::Delete).await;
             let answer = match timeout(PATIENCE, api.delete(&pod.name, &how)).await {
                 Ok(Ok(_)) => return false,
                 Ok(Err(error)) => answer::read(&error),
                 Err(_) => answer::silence(),
             };
+            drop(turn);
             match answer {
                 Answer::Missing | Answer::NoNamespace | Answer::Another => return true,
                 Answer::Again(again) => self.pause(&again, &mut backoff).await,
@@ -99,7 +102,7 @@ impl Desk {
         }
     }
 
-    pub(super) async fn get(&self, namespace: &str, name: &str) -> Option<Pod> {
+    pub(super) async fn get(&self, namespace: &str, name: &str) -> Option<Observed> {
         let api = self.pods(namespace);
         let mut backoff = Backoff::default();
         loop {

@@ -4,6 +4,7 @@ use flowforge_model::attempt::{Failure, FailureClass, WorkOrder};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Millis;
 use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
 use kube::api::PostParams;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -14,6 +15,7 @@ use crate::answer::{self, Again, Answer};
 use crate::backoff::Backoff;
 use crate::claims;
 use crate::namespaces::SERVICE_ACCOUNT;
+use crate::observed::Observed;
 use crate::pace::Kind;
 use crate::placement::{Endpoints, Placement};
 use crate::project::Project;
@@ -29,7 +31,7 @@ impl Desk {
         &self,
         (order, member): (&WorkOrder, Option<u32>),
         mut given_up: watch::Receiver<bool>,
-    ) -> Result<Pod, Failure> {
+    ) -> Result<Observed, Failure> {
         let place = order.project.namespace();
         let name = order.pod_name(member);
         let began = Instant::now();
@@ -75,21 +77,24 @@ impl Desk {
         &self,
         (order, member): (&WorkOrder, Option<u32>),
         given_up: &mut watch::Receiver<bool>,
-    ) -> Result<Pod, Answer> {
-        let later = |why| Answer::Again(Again { why, pause: None, unknown: false, ill: false });
+    ) -> Result<Observed, Answer> {
+        // Thousands may wait for a turn: what comes before and after it has room of its own, and only then.
+        let project = Box::pin(self.prepare(order)).await?;
+        let _turn = tokio::select! {
+            turn = self.pace.turn(Kind::Create) => turn,
+            _ = given_up.wait_for(|given_up| *given_up) => return Err(later("given up".to_owned())),
+        };
+        Box::pin(self.create((order, member), &project, given_up)).await
+    }
+
+    /// The project as it is now; what its pods need is there.
+    async fn prepare(&self, order: &WorkOrder) -> Result<Project, Answer> {
         let project = self.ports.projects.project(order.project).await.map_err(later)?;
         let gone = || Answer::Never(not_possible("its project is not there any more"));
         let project = project.ok_or_else(gone)?;
         let client = &self.cluster.client;
         self.namespaces.ensure(client, &self.config, (order.project, &project)).await?;
-        tokio::select! {
-            () = self.pace.turn(Kind::Create) => {}
-            _ = given_up.wait_for(|given_up| *given_up) => {
-                return Err(later("given up".to_owned()));
-            }
-        }
-        // Thousands may wait for a turn: what is built has room of its own, and only now.
-        Box::pin(self.create((order, member), &project, given_up)).await
+        Ok(project)
     }
 
     async fn create(
@@ -97,7 +102,7 @@ impl Desk {
         (order, member): (&WorkOrder, Option<u32>),
         project: &Project,
         given_up: &watch::Receiver<bool>,
-    ) -> Result<Pod, Answer> {
+    ) -> Result<Observed, Answer> {
         let placement = self.placement((order, member), project);
         let built = crate::pod::build(order, &placement, self.now()).map_err(Answer::Never)?;
         let claims = claims::build(order, &placement).map_err(Answer::Never)?;
@@ -111,12 +116,11 @@ impl Desk {
             claims::make(&self.cluster, claim).await?;
         }
         if *given_up.borrow() {
-            let why = "given up".to_owned();
-            return Err(Answer::Again(Again { why, pause: None, unknown: false, ill: false }));
+            return Err(later("given up".to_owned()));
         }
-        let api = self.pods(&placement.namespace);
+        let api: Api<Pod> = Api::namespaced(self.cluster.client.clone(), &placement.namespace);
         match timeout(PATIENCE, api.create(&PostParams::default(), &built)).await {
-            Ok(made) => made.map_err(|error| answer::read(&error)),
+            Ok(made) => made.map(Observed::from).map_err(|error| answer::read(&error)),
             Err(_) => Err(answer::silence()),
         }
     }
@@ -151,4 +155,9 @@ impl Desk {
             slack: Millis(before.saturating_add(config.grace.0).saturating_add(SLACK.0)),
         }
     }
+}
+
+/// Nothing was done, and may be done another time.
+fn later(why: String) -> Answer {
+    Answer::Again(Again { why, pause: None, unknown: false, ill: false })
 }

@@ -4,11 +4,12 @@ use flowforge_model::attempt::{Failure, Main, Process, Work, WorkOrder};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodCondition, PodStatus,
+    ContainerState, ContainerStateTerminated, ContainerStatus, PodCondition, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::word::shown;
+use crate::observed::Observed;
 use crate::pod::{INIT, INPUTS, MAIN};
 use crate::refusal::lost;
 
@@ -31,7 +32,7 @@ pub(super) struct Seen<'p> {
 }
 
 impl<'p> Seen<'p> {
-    pub(super) fn of(pod: &'p Pod, order: &WorkOrder) -> Self {
+    pub(super) fn of(pod: &'p Observed, order: &WorkOrder) -> Self {
         let status = pod.status.as_ref();
         let Names { init, sidecars, main } = names(order);
         let named = |all: Option<&'p Vec<ContainerStatus>>, names: &[&str]| {

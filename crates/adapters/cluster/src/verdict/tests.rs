@@ -8,7 +8,7 @@ use crate::pod::tests::{order, process};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-fn pod(status: &Value, deletion: Option<&str>) -> Pod {
+fn pod(status: &Value, deletion: Option<&str>) -> Observed {
     let metadata =
         json!({ "creationTimestamp": "2023-11-14T22:13:00Z", "deletionTimestamp": deletion });
     serde_json::from_value(json!({ "metadata": metadata, "status": status })).expect("a pod")
@@ -38,11 +38,11 @@ fn waiting(reason: &str, message: &str) -> Value {
 }
 
 /// In one line: what comes next at `after` ms from the first look.
-fn told(pod: &Pod, stopped: bool, after: u64) -> String {
+fn told(pod: &Observed, stopped: bool, after: u64) -> String {
     told_of(&order(process()), pod, stopped, after)
 }
 
-fn told_of(order: &WorkOrder, pod: &Pod, stopped: bool, after: u64) -> String {
+fn told_of(order: &WorkOrder, pod: &Observed, stopped: bool, after: u64) -> String {
     let mut memory = Memory { stopped, ..Memory::default() };
     let bounds = Bounds::default();
     let first = look(order, pod, &mut memory, &bounds, NOW);
@@ -155,7 +155,7 @@ fn a_pod_goes_on() {
         ("node lost", told(&pod(&running, gone), false, 0)),
         ("node lost, stopped", told(&pod(&running, gone), true, 0)),
         ("unknown", told(&pod(&json!({ "phase": "Unknown" }), None), false, 10_000_000)),
-        ("nothing at all", told(&Pod::default(), false, 10_000_000)),
+        ("nothing at all", told(&Observed::default(), false, 10_000_000)),
     ];
     insta::assert_snapshot!(lines(&rows));
 }
@@ -185,7 +185,7 @@ fn waits() {
 }
 
 /// A pod whose artifacts are fetched, or were.
-fn fetching(state: &Value, main: Option<&Value>) -> Pod {
+fn fetching(state: &Value, main: Option<&Value>) -> Observed {
     let mut all = json!({ "phase": "Pending",
         "initContainerStatuses": [status("flowforge-inputs", state)] });
     if let Some(main) = main {
@@ -202,7 +202,7 @@ fn artifacts_are_fetched_before() {
     let hours = 3 * 3_600_000;
     let ended = |code, message| fetching(&terminated(code, "Error", message), None);
     let done = json!({ "terminated": { "exitCode": 0, "finishedAt": "2023-11-14T23:13:00Z" } });
-    let first = |pod: &Pod, stopped| told(pod, stopped, 0);
+    let first = |pod: &Observed, stopped| told(pod, stopped, 0);
     let rows = [
         ("for hours", told(&fetching(&running, None), false, hours)),
         ("no image", told(&fetching(&pull, None), false, 300_000)),
@@ -245,7 +245,7 @@ fn several(set: bool) -> WorkOrder {
 }
 
 /// Its status from states of containers.
-fn of_states(phase: &str, init: &Value, main: &[(&str, &Value)]) -> Pod {
+fn of_states(phase: &str, init: &Value, main: &[(&str, &Value)]) -> Observed {
     let main: Vec<_> = main.iter().map(|(name, state)| status(name, state)).collect();
     let sdk = status("flowforge-sdk-init", &terminated(0, "Completed", None));
     let init = [sdk, status("init", init)];

@@ -32,7 +32,7 @@ impl Gang {
         Place { attempt: self.order.attempt, member: Some(member) }
     }
 
-    fn pod(&self, member: u32, status: &Value) -> Pod {
+    fn pod(&self, member: u32, status: &Value) -> Observed {
         serde_json::from_value(json!({
             "metadata": {
                 "name": self.order.pod_name(Some(member)), "namespace": "p",

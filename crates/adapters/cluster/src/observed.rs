@@ -1,0 +1,114 @@
+//! A pod as far as anything depends on it: which one it is, and what its status says.
+//!
+//! What it is made of, and who wrote which field of it, is most of what servers send, and is skipped as it is read:
+//! thousands of pods are watched, and each is sent several times.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Resource;
+use serde::{Deserialize, Deserializer};
+
+/// What is seen of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Observed {
+    /// Its name, place, version, labels and times.
+    #[serde(default, deserialize_with = "metadata")]
+    pub metadata: ObjectMeta,
+    /// What became of it.
+    #[serde(default)]
+    pub status: Option<PodStatus>,
+}
+
+/// The metadata that are read.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+}
+
+fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> {
+    let read = Metadata::deserialize(from)?;
+    Ok(ObjectMeta {
+        name: read.name,
+        namespace: read.namespace,
+        uid: read.uid,
+        resource_version: read.resource_version,
+        labels: read.labels,
+        creation_timestamp: read.creation_timestamp,
+        deletion_timestamp: read.deletion_timestamp,
+        ..ObjectMeta::default()
+    })
+}
+
+impl From<Pod> for Observed {
+    fn from(pod: Pod) -> Self {
+        let metadata = ObjectMeta { managed_fields: None, annotations: None, ..pod.metadata };
+        Self { metadata, status: pod.status }
+    }
+}
+
+impl Resource for Observed {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind(of: &()) -> Cow<'_, str> {
+        Pod::kind(of)
+    }
+
+    fn group(of: &()) -> Cow<'_, str> {
+        Pod::group(of)
+    }
+
+    fn version(of: &()) -> Cow<'_, str> {
+        Pod::version(of)
+    }
+
+    fn plural(of: &()) -> Cow<'_, str> {
+        Pod::plural(of)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_is_read_without_what_it_is_made_of() {
+        let sent = json!({
+            "kind": "Pod",
+            "apiVersion": "v1",
+            "metadata": {
+                "name": "ff-a", "namespace": "p", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"},
+                "annotations": {"large": "x"}, "creationTimestamp": "2023-11-14T22:13:00Z",
+                "deletionTimestamp": "2023-11-14T22:14:00Z", "managedFields": [{"manager": "kubelet"}],
+            },
+            "spec": {"containers": [{"name": "main"}]},
+            "status": {"phase": "Running"},
+        });
+        let seen: Observed = serde_json::from_value(sent.clone()).unwrap();
+        let pod: Pod = serde_json::from_value(sent).unwrap();
+        assert_eq!(seen, Observed::from(pod));
+        assert!(seen.metadata.deletion_timestamp.is_some() && seen.status.is_some());
+        assert_eq!(serde_json::from_str::<Observed>("{}").unwrap(), Observed::default());
+    }
+}
