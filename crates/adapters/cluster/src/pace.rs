@@ -1,10 +1,11 @@
-//! How often a cluster is asked, and how much at a time: creates and deletes wait for a turn, deletes first, each kind
-//! in order.
+//! How often a cluster is asked, and how much at a time: creates and deletes wait for a turn, deletes first and in
+//! order, then one create of each tenant after the other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use flowforge_model::id::EntityId;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -23,8 +24,8 @@ pub(crate) struct Turn {
 pub(crate) enum Kind {
     /// Frees something: goes first.
     Delete,
-    /// Takes something.
-    Create,
+    /// Takes something, for this tenant.
+    Create(EntityId),
 }
 
 /// Hands out turns while [`Pace::run`] runs.
@@ -38,22 +39,56 @@ pub(crate) struct Pace {
     at_once: Arc<Semaphore>,
 }
 
+/// Those that wait, the first first.
+type Line = VecDeque<oneshot::Sender<Turn>>;
+
 #[derive(Debug, Default)]
 struct Lanes {
-    deletes: VecDeque<oneshot::Sender<Turn>>,
-    creates: VecDeque<oneshot::Sender<Turn>>,
+    deletes: Line,
+    /// By tenant; none is empty.
+    creates: BTreeMap<EntityId, Line>,
+    /// Whose turn it is; all of `creates`, each once.
+    round: VecDeque<EntityId>,
     /// The cluster wants to be left alone until then.
     quiet_until: Option<Instant>,
 }
 
 impl Lanes {
+    fn wait(&mut self, kind: Kind, give: oneshot::Sender<Turn>) {
+        match kind {
+            Kind::Delete => self.deletes.push_back(give),
+            Kind::Create(tenant) => {
+                let line = self.creates.entry(tenant).or_default();
+                if line.is_empty() {
+                    self.round.push_back(tenant);
+                }
+                line.push_back(give);
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+        if let Some(first) = self.deletes.pop_front() {
+            return Some(first);
+        }
+        let tenant = self.round.pop_front()?;
+        let line = self.creates.get_mut(&tenant)?;
+        let first = line.pop_front();
+        if line.is_empty() {
+            self.creates.remove(&tenant);
+        } else {
+            self.round.push_back(tenant);
+        }
+        first
+    }
+
     fn is_empty(&self) -> bool {
         self.deletes.is_empty() && self.creates.is_empty()
     }
 
     /// Gives a turn to whoever is first of those that still wait for one.
     fn give(&mut self, mut turn: Turn) -> bool {
-        while let Some(waits) = self.deletes.pop_front().or_else(|| self.creates.pop_front()) {
+        while let Some(waits) = self.next() {
             match waits.send(turn) {
                 Ok(()) => return true,
                 Err(back) => turn = back,
@@ -81,13 +116,7 @@ impl Pace {
     /// Waits for a turn, to be kept until there is an answer. Whoever stops waiting gives up its place.
     pub(crate) async fn turn(&self, kind: Kind) -> Turn {
         let (give, turn) = oneshot::channel();
-        {
-            let mut lanes = self.lock();
-            match kind {
-                Kind::Delete => lanes.deletes.push_back(give),
-                Kind::Create => lanes.creates.push_back(give),
-            }
-        }
+        self.lock().wait(kind, give);
         self.changed.notify_one();
         turn.await.unwrap_or_else(|_| {
             tracing::debug!("nobody hands out turns any more");
@@ -131,19 +160,29 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use uuid::Uuid;
 
     use super::*;
 
+    const A: Kind = Kind::Create(EntityId(Uuid::from_u128(1)));
+    const B: Kind = Kind::Create(EntityId(Uuid::from_u128(2)));
+
     /// Virtual time is not in this build of tokio: turns that can all be given at once are looked at.
     #[tokio::test]
-    async fn deletes_go_first_and_each_kind_in_order() {
-        let pace = Arc::new(Pace::new(1, 4));
+    async fn deletes_go_first_and_tenants_take_turns() {
+        let pace = Arc::new(Pace::new(1, 8));
         let told = Arc::new(Mutex::new(Vec::new()));
         let mut all = Vec::new();
-        for (name, kind) in
-            [("c1", Kind::Create), ("c2", Kind::Create), ("d1", Kind::Delete), ("d2", Kind::Delete)]
-        {
+        let all_of = [
+            ("a1", A),
+            ("a2", A),
+            ("a3", A),
+            ("b1", B),
+            ("d1", Kind::Delete),
+            ("b2", B),
+            ("d2", Kind::Delete),
+        ];
+        for (name, kind) in all_of {
             let (pace, told) = (Arc::clone(&pace), Arc::clone(&told));
             all.push(tokio::spawn(async move {
                 let _turn = pace.turn(kind).await;
@@ -158,7 +197,7 @@ mod tests {
             one.await.expect("a turn");
         }
         runs.abort();
-        assert_eq!(*told.lock().expect("told"), ["d1", "d2", "c1", "c2"]);
+        assert_eq!(*told.lock().expect("told"), ["d1", "d2", "a1", "b1", "a2", "b2", "a3"]);
     }
 
     #[tokio::test]
@@ -168,7 +207,7 @@ mod tests {
         let runs = tokio::spawn(async move { runs.run().await });
         let began = Instant::now();
         for _ in 0..15 {
-            let _turn = pace.turn(Kind::Create).await;
+            let _turn = pace.turn(A).await;
         }
         let took = began.elapsed();
         runs.abort();
@@ -183,7 +222,7 @@ mod tests {
         let runs = tokio::spawn(async move { runs.run().await });
         let mut held = Vec::new();
         for _ in 0..AT_ONCE {
-            held.push(pace.turn(Kind::Create).await);
+            held.push(pace.turn(A).await);
         }
         let mut next = Box::pin(pace.turn(Kind::Delete));
         let early = tokio::time::timeout(Duration::from_millis(20), &mut next).await;

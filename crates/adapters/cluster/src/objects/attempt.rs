@@ -32,7 +32,7 @@ pub(super) async fn run(
     };
     let readings = readings(&object.outputs)?;
     let wanted = Wanted::of(order, object)?;
-    let caller = Caller::new(desk, order.project)?;
+    let mut caller = Caller::new(desk, order.project)?;
     caller.ensure().await?;
     let place = find(&caller, kinds, &wanted, order).await?;
     let call = Call { caller: &caller, place: &place, body: &wanted.body };

@@ -32,6 +32,8 @@ pub(super) struct Caller<'a> {
     pub(super) desk: &'a Desk,
     project: EntityId,
     account: HeaderValue,
+    /// Whose turns it takes; none until the project was looked up.
+    tenant: Option<EntityId>,
     began: Instant,
 }
 
@@ -45,11 +47,11 @@ impl<'a> Caller<'a> {
     pub(super) fn new(desk: &'a Desk, project: EntityId) -> Result<Self, Failure> {
         let account = format!("system:serviceaccount:{}:{SERVICE_ACCOUNT}", project.namespace());
         let account = HeaderValue::try_from(account).map_err(|_| not_possible("no account"))?;
-        Ok(Self { desk, project, account, began: Instant::now() })
+        Ok(Self { desk, project, account, tenant: None, began: Instant::now() })
     }
 
     /// The namespace is there, with the account.
-    pub(super) async fn ensure(&self) -> Result<(), Failure> {
+    pub(super) async fn ensure(&mut self) -> Result<(), Failure> {
         let once = || async {
             let later = |why| No::Again(Again { why, pause: None, unknown: false, ill: false });
             let project = self.desk.ports.projects.project(self.project).await.map_err(later)?;
@@ -57,7 +59,7 @@ impl<'a> Caller<'a> {
             let project = project.ok_or_else(gone)?;
             let (client, config) = (&self.desk.cluster.client, &self.desk.config);
             let made = self.desk.namespaces.ensure(client, config, (self.project, &project)).await;
-            made.map_err(|answer| match answer {
+            made.map(|()| project.tenant).map_err(|answer| match answer {
                 Answer::Again(again) => No::Again(again),
                 Answer::Never(failure) => No::Never(failure),
                 Answer::Exists | Answer::Missing | Answer::NoNamespace | Answer::Another => {
@@ -65,7 +67,9 @@ impl<'a> Caller<'a> {
                 }
             })
         };
-        self.tried(once).await.map_err(|no| no.failure("the namespace"))
+        let tenant = self.tried(once).await.map_err(|no| no.failure("the namespace"))?;
+        self.tenant = Some(tenant);
+        Ok(())
     }
 
     /// Sends it as the project's account. The answer is the object, or the last word about it.
@@ -78,7 +82,8 @@ impl<'a> Caller<'a> {
     pub(super) async fn once(&self, request: &Request<Vec<u8>>) -> Result<Value, No> {
         let mut turn = None;
         if request.method() != http::Method::GET {
-            turn = Some(self.desk.pace.turn(Kind::Create).await);
+            turn =
+                Some(self.desk.pace.turn(Kind::Create(self.tenant.unwrap_or(self.project))).await);
         }
         let asked = self.desk.cluster.client.request::<Value>(request.clone());
         let answer = timeout(PATIENCE, asked).await;

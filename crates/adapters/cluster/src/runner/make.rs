@@ -81,7 +81,7 @@ impl Desk {
         // Thousands may wait for a turn: what comes before and after it has room of its own, and only then.
         let project = Box::pin(self.prepare(order)).await?;
         let _turn = tokio::select! {
-            turn = self.pace.turn(Kind::Create) => turn,
+            turn = self.pace.turn(Kind::Create(project.tenant)) => turn,
             _ = given_up.wait_for(|given_up| *given_up) => return Err(later("given up".to_owned())),
         };
         Box::pin(self.create((order, member), &project, given_up)).await
