@@ -4,6 +4,7 @@
 
 pub(crate) mod fleet;
 mod harm;
+mod network;
 mod objects;
 mod strike;
 
@@ -42,7 +43,7 @@ pub(super) fn run() -> anyhow::Result<Tally> {
     let release = build_release()?;
     let cluster = Held::take(runner)?;
     let mut tally = adapter(&cluster)?;
-    let fleet = Fleet::start(release, &cluster, postgres::Server::start()?, &[])?;
+    let fleet = Fleet::start(release.clone(), &cluster, postgres::Server::start()?, &[])?;
     let submitted = submit(&fleet);
     let harmed = harm::submit(&fleet);
     for (name, workflow) in submitted {
@@ -55,6 +56,9 @@ pub(super) fn run() -> anyhow::Result<Tally> {
     let objects = cluster.kubectl().and_then(|kubectl| objects::judge(&fleet, &kubectl));
     tally.count(objects.map(|()| name.to_owned()).context(name));
     if cluster.is_here() {
+        let name = "a network that heeds no policies is found out";
+        let told = network::judge(&release, &cluster);
+        tally.count(told.map(|()| name.to_owned()).context(name));
         let name = "an API server and a node that die";
         let struck = strike::judge(&fleet, &cluster);
         tally.count(struck.map(|()| name.to_owned()).context(name));

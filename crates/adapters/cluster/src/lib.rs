@@ -15,6 +15,7 @@ mod keys;
 mod labels;
 mod left;
 mod namespaces;
+mod network;
 mod objects;
 mod observed;
 mod pace;

@@ -77,7 +77,7 @@ impl Namespaces {
     }
 }
 
-async fn make(
+pub(crate) async fn make(
     client: &Client,
     config: &ClusterConfig,
     id: EntityId,

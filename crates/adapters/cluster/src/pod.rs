@@ -12,7 +12,7 @@ mod labels;
 mod mounts;
 mod probe;
 mod resources;
-mod security;
+pub(crate) mod security;
 mod volumes;
 
 use std::collections::BTreeMap;

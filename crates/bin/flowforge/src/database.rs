@@ -51,13 +51,17 @@ pub(crate) fn configured(
     file: Option<&Path>,
     url: Option<String>,
 ) -> anyhow::Result<Option<PostgresConfig>> {
-    let config = Config::read(&Sources {
-        file,
-        folders: start::folders(),
-        environment: start::environment(),
-        flags: url.map(|url| ("--database-url", "database.url", url)).into_iter().collect(),
-    })?;
-    postgres(&config.settings.database)
+    let flags = url.map(|url| ("--database-url", "database.url", url)).into_iter().collect();
+    postgres(&settings(file, flags)?.database)
+}
+
+/// The settings of a command that does one thing and ends.
+pub(crate) fn settings(
+    file: Option<&Path>,
+    flags: Vec<(&'static str, &'static str, String)>,
+) -> anyhow::Result<Settings> {
+    let (folders, environment) = (start::folders(), start::environment());
+    Ok(Config::read(&Sources { file, folders, environment, flags })?.settings)
 }
 
 /// Where the configured PostgreSQL is; none if none is configured.

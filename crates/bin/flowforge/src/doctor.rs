@@ -1,4 +1,4 @@
-//! `flowforge doctor`: every invariant of a database, as a table.
+//! `flowforge doctor`: every invariant of a database, as a table; or what the network of a cluster does.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use flowforge_store::doctor::Finding;
 use flowforge_store::{PostgresStore, SqliteStore};
 use tokio::runtime::Builder;
 
-use crate::database;
+use crate::{database, fleet};
 
 /// Flags of `flowforge doctor`.
 #[derive(Debug, Args)]
@@ -21,10 +21,17 @@ pub(crate) struct Options {
     /// Read this configuration file instead of looking for one.
     #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
     config: Option<PathBuf>,
+    /// Ask the Kubernetes cluster instead whether it keeps the pods of projects apart, with two namespaces that are
+    /// deleted again.
+    #[arg(long, conflicts_with = "data_dir")]
+    network: bool,
 }
 
 /// Exit code 0 if everything is as it should be, 1 if not.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    if options.network {
+        return tell(&[network(options)?]);
+    }
     let findings = match &options.data_dir {
         Some(folder) => SqliteStore::doctor(&folder.join("flowforge.db")),
         None => return postgres(options).and_then(|findings| tell(&findings)),
@@ -40,6 +47,21 @@ fn postgres(options: &Options) -> anyhow::Result<Vec<Finding>> {
     let runtime = Builder::new_current_thread().build().context("cannot start")?;
     let store = PostgresStore::connect(config)?;
     runtime.block_on(store.doctor()).with_context(|| format!("cannot examine the database {place}"))
+}
+
+/// Policies are taken by every cluster, and heeded by those whose network does.
+fn network(options: &Options) -> anyhow::Result<Finding> {
+    let settings = database::settings(options.config.as_deref(), Vec::new())?;
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let apart = runtime.block_on(fleet::keeps_projects_apart(&settings))?;
+    let detail =
+        "a pod of one project reached one of another: NetworkPolicy objects are not enforced here";
+    Ok(Finding {
+        id: "network",
+        title: "pods of projects are kept apart",
+        ok: apart,
+        detail: if apart { Vec::new() } else { vec![detail.to_owned()] },
+    })
 }
 
 fn tell(findings: &[Finding]) -> anyhow::Result<ExitCode> {

@@ -8,6 +8,8 @@ mod parts;
 mod pods;
 mod told;
 
+pub(crate) use pods::keeps_projects_apart;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 

@@ -9,7 +9,7 @@ use crate::placement::Security;
 /// The user and group where nothing else is said.
 const USER: i64 = 10001;
 
-pub(super) fn pod(security: Security) -> PodSecurityContext {
+pub(crate) fn pod(security: Security) -> PodSecurityContext {
     let seccomp = SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None };
     let baseline =
         PodSecurityContext { seccomp_profile: Some(seccomp), ..PodSecurityContext::default() };
@@ -26,7 +26,7 @@ pub(super) fn pod(security: Security) -> PodSecurityContext {
     }
 }
 
-pub(super) fn container(security: Security) -> Option<SecurityContext> {
+pub(crate) fn container(security: Security) -> Option<SecurityContext> {
     match security {
         Security::Restricted => Some(SecurityContext {
             allow_privilege_escalation: Some(false),

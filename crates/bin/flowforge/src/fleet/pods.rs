@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use flowforge_cluster::{
     Access, Asked, Cluster, ClusterConfig, ClusterPorts, ClusterRunner, Endpoints, Limits, Project,
     Projects, Sdk, Security, Stray,
@@ -80,25 +80,45 @@ pub(super) async fn runner(
     sink: Arc<dyn FactSink>,
 ) -> anyhow::Result<(ClusterRunner, Pods)> {
     let kubernetes = &settings.kubernetes;
-    for (value, path) in [
-        (&kubernetes.sdk_image, "kubernetes.sdk_image"),
-        (&kubernetes.api_endpoint, "kubernetes.api_endpoint"),
-    ] {
-        if value.is_empty() {
-            bail!("{path} is not set: pods need it (docs/operate/kubernetes.md)");
-        }
-    }
-    let access = match kubernetes.kubeconfig.as_str() {
-        "" => Access::InCluster,
-        path => Access::Kubeconfig(PathBuf::from(path)),
-    };
-    let cluster = Cluster::connect(&access).await.context("kubernetes.kubeconfig")?;
+    needed(&kubernetes.api_endpoint, "kubernetes.api_endpoint")?;
+    let cluster = connect(kubernetes).await?;
     let keys = cluster.keys(settings.cluster.as_str()).await?;
     store.put_cluster(keys).await.context("write down the cluster's keys")?;
     let installation = store.installation().await.context("read who we are")?;
     let name = label(&settings.cluster, installation)?;
-    let config = ClusterConfig {
-        name: name.clone(),
+    let config = config(settings, name.clone());
+    let projects = Owners { store: Arc::clone(store), settings: kubernetes.clone() };
+    let clock = Arc::new(SystemClock);
+    let ports = ClusterPorts { facts: sink, clock, projects: Arc::new(projects) };
+    let runner = ClusterRunner::new(cluster.clone(), config, ports, &Handle::current())?;
+    Ok((runner, Pods { store: Arc::clone(store), cluster, keys: settings.cluster.clone(), name }))
+}
+
+/// Whether the network of the cluster keeps the pods of projects apart, as their policies say.
+pub(crate) async fn keeps_projects_apart(settings: &Settings) -> anyhow::Result<bool> {
+    let cluster = connect(&settings.kubernetes).await?;
+    let config = config(settings, settings.cluster.to_string());
+    Ok(cluster.keeps_projects_apart(&config).await?)
+}
+
+async fn connect(kubernetes: &KubernetesSettings) -> anyhow::Result<Cluster> {
+    needed(&kubernetes.sdk_image, "kubernetes.sdk_image")?;
+    let access = match kubernetes.kubeconfig.as_str() {
+        "" => Access::InCluster,
+        path => Access::Kubeconfig(PathBuf::from(path)),
+    };
+    Cluster::connect(&access).await.context("kubernetes.kubeconfig")
+}
+
+fn needed(value: &str, path: &str) -> anyhow::Result<()> {
+    ensure!(!value.is_empty(), "{path} is not set: pods need it (docs/operate/kubernetes.md)");
+    Ok(())
+}
+
+fn config(settings: &Settings, name: String) -> ClusterConfig {
+    let kubernetes = &settings.kubernetes;
+    ClusterConfig {
+        name,
         sdk: Sdk {
             image: kubernetes.sdk_image.clone(),
             command: ["/flowforge/ff-run", "install"].map(str::to_owned).into(),
@@ -115,12 +135,7 @@ pub(super) async fn runner(
         requests_per_second: REQUESTS.0,
         burst: REQUESTS.1,
         forbidden: kubernetes.forbidden.clone(),
-    };
-    let projects = Owners { store: Arc::clone(store), settings: kubernetes.clone() };
-    let clock = Arc::new(SystemClock);
-    let ports = ClusterPorts { facts: sink, clock, projects: Arc::new(projects) };
-    let runner = ClusterRunner::new(cluster.clone(), config, ports, &Handle::current())?;
-    Ok((runner, Pods { store: Arc::clone(store), cluster, keys: settings.cluster.clone(), name }))
+    }
 }
 
 /// What pods of these executors are called by: others may use the cluster, and the queue's name, too.
