@@ -12,10 +12,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use serde::{Deserialize, Deserializer};
 
+use crate::labels::ATTEMPT_KEY;
+
 /// What is seen of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Observed {
-    /// Its name, place, version, labels and times.
+    /// Its name, place, version, labels and times, and the annotation that names its attempt.
     #[serde(default, deserialize_with = "metadata")]
     pub metadata: ObjectMeta,
     /// What became of it.
@@ -32,8 +34,23 @@ struct Metadata {
     uid: Option<String>,
     resource_version: Option<String>,
     labels: Option<BTreeMap<String, String>>,
+    annotations: Option<Annotations>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
+}
+
+/// Those that are read: others may hold whole files.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Annotations {
+    #[serde(rename = "flowforge.io/attempt")]
+    attempt: Option<String>,
+}
+
+impl Annotations {
+    fn into_map(self) -> Option<BTreeMap<String, String>> {
+        self.attempt.map(|attempt| [(ATTEMPT_KEY.to_owned(), attempt)].into())
+    }
 }
 
 fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> {
@@ -44,6 +61,7 @@ fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> 
         uid: read.uid,
         resource_version: read.resource_version,
         labels: read.labels,
+        annotations: read.annotations.and_then(Annotations::into_map),
         creation_timestamp: read.creation_timestamp,
         deletion_timestamp: read.deletion_timestamp,
         ..ObjectMeta::default()
@@ -52,7 +70,9 @@ fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> 
 
 impl From<Pod> for Observed {
     fn from(pod: Pod) -> Self {
-        let metadata = ObjectMeta { managed_fields: None, annotations: None, ..pod.metadata };
+        let attempt = pod.metadata.annotations.and_then(|mut all| all.remove(ATTEMPT_KEY));
+        let annotations = Annotations { attempt }.into_map();
+        let metadata = ObjectMeta { managed_fields: None, annotations, ..pod.metadata };
         Self { metadata, status: pod.status }
     }
 }
@@ -99,7 +119,7 @@ mod tests {
             "apiVersion": "v1",
             "metadata": {
                 "name": "ff-a", "namespace": "p", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"},
-                "annotations": {"large": "x"}, "creationTimestamp": "2023-11-14T22:13:00Z",
+                "annotations": {"large": "x", ATTEMPT_KEY: "of it"}, "creationTimestamp": "2023-11-14T22:13:00Z",
                 "deletionTimestamp": "2023-11-14T22:14:00Z", "managedFields": [{"manager": "kubelet"}],
             },
             "spec": {"containers": [{"name": "main"}]},
@@ -108,6 +128,8 @@ mod tests {
         let seen: Observed = serde_json::from_value(sent.clone()).unwrap();
         let pod: Pod = serde_json::from_value(sent).unwrap();
         assert_eq!(seen, Observed::from(pod));
+        let kept = [(ATTEMPT_KEY.to_owned(), "of it".to_owned())];
+        assert_eq!(seen.metadata.annotations, Some(kept.into()));
         assert!(seen.metadata.deletion_timestamp.is_some() && seen.status.is_some());
         assert_eq!(serde_json::from_str::<Observed>("{}").unwrap(), Observed::default());
     }
