@@ -12,6 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use serde::{Deserialize, Deserializer};
 
+use crate::labels::ATTEMPT_KEY;
+
 /// What is seen of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Observed {
@@ -32,8 +34,21 @@ struct Metadata {
     uid: Option<String>,
     resource_version: Option<String>,
     labels: Option<BTreeMap<String, String>>,
+    annotations: Option<Annotations>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
+}
+
+/// Of them, that which says which attempt it is.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Annotations {
+    #[serde(rename = "flowforge.io/attempt")]
+    attempt: Option<String>,
+}
+
+fn annotations(attempt: Option<String>) -> Option<BTreeMap<String, String>> {
+    attempt.map(|attempt| [(ATTEMPT_KEY.to_owned(), attempt)].into())
 }
 
 fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> {
@@ -44,6 +59,7 @@ fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> 
         uid: read.uid,
         resource_version: read.resource_version,
         labels: read.labels,
+        annotations: annotations(read.annotations.and_then(|all| all.attempt)),
         creation_timestamp: read.creation_timestamp,
         deletion_timestamp: read.deletion_timestamp,
         ..ObjectMeta::default()
@@ -52,7 +68,9 @@ fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> 
 
 impl From<Pod> for Observed {
     fn from(pod: Pod) -> Self {
-        let metadata = ObjectMeta { managed_fields: None, annotations: None, ..pod.metadata };
+        let mut metadata = ObjectMeta { managed_fields: None, ..pod.metadata };
+        let attempt = metadata.annotations.and_then(|mut all| all.remove(ATTEMPT_KEY));
+        metadata.annotations = annotations(attempt);
         Self { metadata, status: pod.status }
     }
 }
@@ -99,7 +117,7 @@ mod tests {
             "apiVersion": "v1",
             "metadata": {
                 "name": "ff-a", "namespace": "p", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"},
-                "annotations": {"large": "x"}, "creationTimestamp": "2023-11-14T22:13:00Z",
+                "annotations": {"large": "x", "flowforge.io/attempt": "a"}, "creationTimestamp": "2023-11-14T22:13:00Z",
                 "deletionTimestamp": "2023-11-14T22:14:00Z", "managedFields": [{"manager": "kubelet"}],
             },
             "spec": {"containers": [{"name": "main"}]},
@@ -108,6 +126,8 @@ mod tests {
         let seen: Observed = serde_json::from_value(sent.clone()).unwrap();
         let pod: Pod = serde_json::from_value(sent).unwrap();
         assert_eq!(seen, Observed::from(pod));
+        let annotations = seen.metadata.annotations.clone().unwrap();
+        assert_eq!(annotations, [(ATTEMPT_KEY.to_owned(), "a".to_owned())].into());
         assert!(seen.metadata.deletion_timestamp.is_some() && seen.status.is_some());
         assert_eq!(serde_json::from_str::<Observed>("{}").unwrap(), Observed::default());
     }
