@@ -80,6 +80,14 @@ impl Client {
         self.answer(("GET", path), JSON, "")
     }
 
+    /// The text at such a path.
+    pub(crate) fn text(&self, path: &str) -> anyhow::Result<String> {
+        let (status, text) = whole(self.send(("GET", path), (JSON, "*/*"), "")?)?;
+        let text = String::from_utf8(text).context("read the answer")?;
+        ensure!(status == 200, "{path}: {status} {text}");
+        Ok(text)
+    }
+
     fn answer(
         &self,
         (method, path): (&str, &str),

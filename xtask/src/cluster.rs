@@ -32,6 +32,7 @@ use place::Place;
 
 pub(crate) use kubectl::Kubectl;
 pub(crate) use probe::lack;
+pub(crate) use rights::{COLLECTOR, EXECUTOR};
 
 /// Names a cluster of somebody else's by its kubeconfig.
 pub(crate) const ELSEWHERE: &str = "FLOWFORGE_TEST_KUBECONFIG";

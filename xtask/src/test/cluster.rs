@@ -2,6 +2,7 @@
 //! ended afterwards, whatever becomes of the tests. `FLOWFORGE_TEST_KUBECONFIG` names another one, which
 //! has the images of ours and reaches this machine as ours does.
 
+mod collect;
 pub(crate) mod fleet;
 mod harm;
 mod network;
@@ -43,7 +44,9 @@ pub(super) fn run() -> anyhow::Result<Tally> {
     let release = build_release()?;
     let cluster = Held::take(runner)?;
     let mut tally = adapter(&cluster)?;
-    let fleet = Fleet::start(release.clone(), &cluster, postgres::Server::start()?, &[])?;
+    let server = postgres::Server::start()?;
+    let mut fleet = Fleet::start(release.clone(), &cluster, server, &[])?;
+    let numbers = fleet.collect(&cluster)?;
     let submitted = submit(&fleet);
     let harmed = harm::submit(&fleet);
     for (name, workflow) in submitted {
@@ -62,6 +65,13 @@ pub(super) fn run() -> anyhow::Result<Tally> {
         let name = "an API server and a node that die";
         let struck = strike::judge(&fleet, &cluster);
         tally.count(struck.map(|()| name.to_owned()).context(name));
+    }
+    let name = "a status collector writes nothing while an executor lives";
+    tally.count(collect::nothing(&numbers).map(|()| name.to_owned()).context(name));
+    if cluster.is_here() {
+        let name = "ends of pods without an executor";
+        let collected = collect::judge(&mut fleet, &cluster, &numbers);
+        tally.count(collected.map(|()| name.to_owned()).context(name));
     }
     let name = "no pod and no server is left";
     let left = nothing_is_left(fleet, &cluster);

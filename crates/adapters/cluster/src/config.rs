@@ -2,6 +2,7 @@
 
 use flowforge_model::time::Millis;
 
+use crate::ClusterError;
 use crate::placement::{Endpoints, Pull, Sdk};
 use crate::verdict::Bounds;
 
@@ -39,4 +40,13 @@ pub(crate) fn is_label(text: &str) -> bool {
         && end(text.chars().next())
         && end(text.chars().last())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+/// The name of a cluster that [`is_label`] refuses.
+pub(crate) fn no_label(name: &str) -> ClusterError {
+    ClusterError::Config {
+        what: "the name of the cluster",
+        value: name.to_owned(),
+        why: "must have 1 to 63 letters, digits, -, _ or ., letters or digits at both ends",
+    }
 }

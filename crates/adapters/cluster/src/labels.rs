@@ -1,5 +1,7 @@
 //! What pods are found by.
 
+use flowforge_model::attempt::AttemptKey;
+
 use crate::book::Place;
 use crate::observed::Observed;
 
@@ -33,4 +35,9 @@ pub(crate) fn place(pod: &Observed) -> Option<Place> {
     let attempt = labels.get(ATTEMPT)?.parse().ok()?;
     let member = labels.get(MEMBER).map(|index| index.parse()).transpose().ok()?;
     Some(Place { attempt, member })
+}
+
+/// The attempt that a pod says it is for.
+pub(crate) fn key(pod: &Observed) -> Option<AttemptKey> {
+    pod.metadata.annotations.as_ref()?.get(ATTEMPT_KEY)?.parse().ok()
 }

@@ -10,6 +10,7 @@ mod answer;
 mod backoff;
 mod book;
 mod claims;
+mod collector;
 mod config;
 mod keys;
 mod labels;
@@ -30,6 +31,7 @@ mod watch;
 
 pub use access::{Access, Cluster};
 pub use claims::Claimed;
+pub use collector::{Collector, CollectorConfig, Counts, Tell};
 pub use config::ClusterConfig;
 pub use observed::Observed;
 pub use placement::{Endpoints, Placement, Pull, Sdk, Security};

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::access::Cluster;
 use crate::book::{Ask, Book, Place};
-use crate::config::{ClusterConfig, is_label};
+use crate::config::{ClusterConfig, is_label, no_label};
 use crate::objects::Objects;
 use crate::project::Projects;
 use crate::watch::News;
@@ -112,11 +112,7 @@ impl ClusterRunner {
 
 fn check(config: &ClusterConfig) -> Result<(), ClusterError> {
     if !is_label(&config.name) {
-        return Err(ClusterError::Config {
-            what: "the name of the cluster",
-            value: config.name.clone(),
-            why: "must have 1 to 63 letters, digits, -, _ or ., letters or digits at both ends",
-        });
+        return Err(no_label(&config.name));
     }
     let network = |text: &&String| {
         let parts = text.split_once('/');

@@ -51,6 +51,21 @@ impl Default for Bounds {
     }
 }
 
+impl Bounds {
+    /// For somebody who lets others look first, for so long. Its silence is theirs, and over by then.
+    pub(crate) fn later(self, by: Millis) -> Self {
+        let later = |bound: Millis| Millis(bound.0.saturating_add(by.0));
+        Self {
+            start: later(self.start),
+            bind: later(self.bind),
+            pull: later(self.pull),
+            config: later(self.config),
+            silence: self.silence,
+            node: later(self.node),
+        }
+    }
+}
+
 /// What is remembered of a pod between two looks, by this process's clock: those of nodes differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {

@@ -5,7 +5,9 @@
 
 mod bearer;
 mod linger;
+mod probes;
 mod serve;
 
 pub use bearer::carries;
+pub use probes::{Probes, serve_probes};
 pub use serve::{Bounds, Closing, serve};

@@ -24,3 +24,4 @@ pub mod secrets;
 pub mod store;
 pub mod templates;
 pub mod usage;
+pub mod witness;

@@ -7,6 +7,7 @@ mod roles;
 mod schedules;
 mod templates;
 mod usage;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -2,6 +2,7 @@
 //! carries. Any number of each may run; any of them may die at any moment.
 
 mod beats;
+mod collector;
 mod explain;
 mod logs;
 mod parts;
@@ -39,6 +40,7 @@ pub(crate) struct Roles {
     pub(crate) scheduler: bool,
     pub(crate) executor: bool,
     pub(crate) logs: bool,
+    pub(crate) collector: bool,
 }
 
 impl Roles {
@@ -49,6 +51,7 @@ impl Roles {
         scheduler: false,
         executor: false,
         logs: false,
+        collector: false,
     };
     pub(crate) const ALL: Self = Self {
         name: "all",
@@ -57,6 +60,7 @@ impl Roles {
         scheduler: true,
         executor: true,
         logs: true,
+        collector: true,
     };
     pub(crate) const API_SERVER: Self = Self { name: "api-server", api: true, ..Self::NONE };
     pub(crate) const CONTROLLER: Self = Self { name: "controller", controller: true, ..Self::NONE };
@@ -64,6 +68,8 @@ impl Roles {
     pub(crate) const EXECUTOR: Self = Self { name: "executor", executor: true, ..Self::NONE };
     pub(crate) const LOG_AGGREGATOR: Self =
         Self { name: "log-aggregator", logs: true, ..Self::NONE };
+    pub(crate) const STATUS_COLLECTOR: Self =
+        Self { name: "status-collector", collector: true, ..Self::NONE };
 
     /// Whether it writes, reads or deletes output of tasks that may be kept elsewhere.
     fn uses_logs(self) -> bool {
@@ -109,8 +115,9 @@ pub(crate) fn run(roles: Roles, options: &Options) -> anyhow::Result<ExitCode> {
     if roles.api {
         config.refuse_non_loopback()?;
     }
-    telemetry::start(&config.settings)?;
     let settings = &config.settings;
+    collector::refuse(roles, settings)?;
+    telemetry::start(settings)?;
     let queue = redis(&settings.queue)?;
     if queue.is_none() && roles != Roles::ALL {
         bail!(

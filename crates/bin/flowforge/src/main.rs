@@ -60,6 +60,8 @@ enum Command {
     Executor(Options),
     /// Keeps the output of all tasks: executors ship it here, API servers read it here.
     LogAggregator(Options),
+    /// Writes down how pods ended whose executor does not tell. Needs tasks that run as pods.
+    StatusCollector(Options),
     /// Checks every invariant of a data directory, or of PostgreSQL. Works while servers run.
     Doctor(doctor::Options),
     /// Writes workflows that have ended into files, from PostgreSQL.
@@ -101,6 +103,7 @@ fn main() -> ExitCode {
         Command::Scheduler(options) => fleet::run(Roles::SCHEDULER, &options),
         Command::Executor(options) => fleet::run(Roles::EXECUTOR, &options),
         Command::LogAggregator(options) => fleet::run(Roles::LOG_AGGREGATOR, &options),
+        Command::StatusCollector(options) => fleet::run(Roles::STATUS_COLLECTOR, &options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Archive(options) => archive::run(&options),
         Command::Migrate(options) => migrate::run(&options),

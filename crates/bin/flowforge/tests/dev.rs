@@ -8,7 +8,7 @@ mod server {
     use std::process::{Child, ChildStdin, Command, Output, Stdio};
 
     /// `flowforge` without anything of this machine's configuration.
-    fn flowforge(arguments: &[&str], data: &Path) -> Command {
+    pub(crate) fn flowforge(arguments: &[&str], data: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flowforge"));
         command
             .args(arguments)
@@ -224,6 +224,17 @@ fn wrong_configuration_ends_with_code_2_and_names_its_source() {
         assert_eq!(code, Some(2), "{arguments:?}: {error}");
         assert!(error.starts_with(message), "{error}");
     }
+}
+
+#[test]
+fn a_status_collector_wants_tasks_that_are_pods() {
+    let data = tempfile::tempdir().unwrap();
+    let collector = || server::flowforge(&["status-collector"], data.path());
+    let (code, _, error) = output(&mut collector());
+    assert_eq!(code, Some(1));
+    assert!(error.contains("set kubernetes.tasks (FLOWFORGE_KUBERNETES_TASKS)"), "{error}");
+    let (_, _, error) = output(collector().env("FLOWFORGE_KUBERNETES_TASKS", "kubernetes"));
+    assert!(error.contains("`flowforge status-collector` needs Redis"), "{error}");
 }
 
 #[test]

@@ -17,8 +17,15 @@ use crate::problem::Failure;
 use crate::query::Query;
 use crate::workflows::after_page;
 
-const ROLES: [Role; 6] =
-    [Role::Api, Role::Controller, Role::Cron, Role::Executor, Role::Logs, Role::Scheduler];
+const ROLES: [Role; 7] = [
+    Role::Api,
+    Role::Collector,
+    Role::Controller,
+    Role::Cron,
+    Role::Executor,
+    Role::Logs,
+    Role::Scheduler,
+];
 
 /// What a server says of itself; anything may be missing from that of another version.
 #[derive(Default, Deserialize)]

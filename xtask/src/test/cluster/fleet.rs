@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::cluster::{self, Held};
+use crate::cluster::{self, COLLECTOR as COLLECTOR_ACCOUNT, EXECUTOR as EXECUTOR_ACCOUNT, Held};
 use crate::examples::Workflow;
 use crate::roles::{self, API, GLANCE, Redis, Role, TOKEN};
 use crate::test::postgres;
@@ -23,12 +23,15 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// What all of them are, from the first to start to the last.
 const ROLES: [&str; 4] = ["api-server", "controller", "scheduler", EXECUTOR];
 const EXECUTOR: &str = "executor";
+const COLLECTOR: &str = "status-collector";
 
 pub(crate) struct Fleet {
     release: PathBuf,
     directory: PathBuf,
     database: postgres::Server,
     redis: Redis,
+    /// Where pods reach the API server.
+    port: u16,
     members: Vec<Role>,
 }
 
@@ -46,17 +49,17 @@ impl Fleet {
         }
         fs::create_dir_all(&directory).context("create the data directory")?;
         let redis = Redis::start(&directory)?;
-        let mut fleet = Self { release, directory, database, redis, members: Vec::new() };
-        let kubeconfig = fleet.kubeconfig();
-        cluster.kubectl()?.grant(&kubeconfig)?;
         let port = cluster::free_port()?;
+        let mut fleet = Self { release, directory, database, redis, port, members: Vec::new() };
+        let kubeconfig = fleet.kubeconfig();
+        cluster.kubectl()?.grant(EXECUTOR_ACCOUNT, &kubeconfig)?;
         for role in ROLES {
             let arguments = match role {
                 "api-server" => &API[..],
                 EXECUTOR => executor,
                 _ => &[],
             };
-            fleet.spawn((role, arguments), &kubeconfig, port)?;
+            fleet.spawn((role, arguments), &kubeconfig, None)?;
         }
         fleet.client()?;
         Ok(fleet)
@@ -66,12 +69,15 @@ impl Fleet {
         &mut self,
         (role, arguments): (&'static str, &[&str]),
         kubeconfig: &Path,
-        port: u16,
+        numbers: Option<u16>,
     ) -> anyhow::Result<()> {
         let home = self.directory.join(role);
         let mut command = roles::command(&self.release, role, &home)?;
         command.args(arguments);
-        cluster::run_in_pods(&mut command, kubeconfig, port);
+        cluster::run_in_pods(&mut command, kubeconfig, self.port);
+        if let Some(port) = numbers {
+            command.env("FLOWFORGE_SERVER_METRICS_LISTEN", format!("127.0.0.1:{port}"));
+        }
         command
             .env("FLOWFORGE_DATABASE_URL", self.database.url())
             .env("FLOWFORGE_QUEUE_ADDRESSES", self.redis.address())
@@ -81,6 +87,33 @@ impl Fleet {
             .env("FLOWFORGE_KUBERNETES_PULL_POLICY", "never");
         self.members.push(Role::start(command, role, home)?);
         Ok(())
+    }
+
+    /// Starts a status collector, which has the rights of one. Where it answers with its numbers.
+    pub(super) fn collect(&mut self, cluster: &Held) -> anyhow::Result<Client> {
+        let (kubeconfig, port) =
+            (self.directory.join("kubeconfig-collector"), cluster::free_port()?);
+        cluster.kubectl()?.grant(COLLECTOR_ACCOUNT, &kubeconfig)?;
+        self.spawn((COLLECTOR, &[]), &kubeconfig, Some(port))?;
+        let numbers = Client::new(&format!("http://127.0.0.1:{port}"), TOKEN)?;
+        let begun = Instant::now();
+        while numbers.text("/readyz").is_err() {
+            ensure!(begun.elapsed() < PATIENCE, "no collector watches:\n{}", self.last_words());
+            thread::sleep(GLANCE);
+        }
+        Ok(numbers)
+    }
+
+    /// The executor dies, and has no successor.
+    pub(super) fn kill_executor(&mut self) -> anyhow::Result<()> {
+        let found = self.members.iter().position(|member| member.role == EXECUTOR);
+        self.members.remove(found.context("an executor")?).kill()
+    }
+
+    /// Another executor.
+    pub(super) fn start_executor(&mut self) -> anyhow::Result<()> {
+        let kubeconfig = self.kubeconfig();
+        self.spawn((EXECUTOR, &[]), &kubeconfig, None)
     }
 
     /// A client of the API server, once it says where it is.

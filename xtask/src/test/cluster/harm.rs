@@ -10,14 +10,13 @@ use crate::examples::{Task, Workflow};
 const DOCUMENT: &str = "xtask/src/test/cluster/harmed.yaml";
 /// The task whose first pod is deleted by hand.
 const DELETED: &str = "deleted";
-const OF_IT: &str = "--selector=flowforge.io/task-name=deleted";
 
 pub(super) fn submit(fleet: &Fleet) -> anyhow::Result<String> {
     fleet.submit(DOCUMENT)
 }
 
 pub(super) fn judge(fleet: &Fleet, kubectl: &Kubectl, id: &str) -> anyhow::Result<()> {
-    delete(fleet, kubectl, id)?;
+    delete(fleet, kubectl, (id, DELETED))?;
     let workflow = fleet.end_of(id)?;
     ensure!(workflow.status == "FAILED", "it is {}", workflow.status);
     // The pod says itself that it was told to end, unless its node is faster.
@@ -26,11 +25,15 @@ pub(super) fn judge(fleet: &Fleet, kubectl: &Kubectl, id: &str) -> anyhow::Resul
     ends(&workflow, "image", "FAILED", &["image_pull"])
 }
 
-/// Deletes the task's first pod when what it runs has begun.
-fn delete(fleet: &Fleet, kubectl: &Kubectl, id: &str) -> anyhow::Result<()> {
-    fleet
-        .wait_for(id, "the pod to delete", |tasks| tasks.iter().any(|task| runs(task, DELETED)))?;
-    let pods = kubectl.json(&["get", "pods", "--all-namespaces", OF_IT])?;
+/// Deletes a task's first pod when what it runs has begun.
+pub(super) fn delete(
+    fleet: &Fleet,
+    kubectl: &Kubectl,
+    (id, task): (&str, &str),
+) -> anyhow::Result<()> {
+    fleet.wait_for(id, "the pod to delete", |tasks| tasks.iter().any(|one| runs(one, task)))?;
+    let of_it = format!("--selector=flowforge.io/task-name={task}");
+    let pods = kubectl.json(&["get", "pods", "--all-namespaces", &of_it])?;
     let place = &pods["items"][0]["metadata"];
     let name = place["name"].as_str().context("the pod to delete")?;
     let namespace = place["namespace"].as_str().context("its namespace")?;

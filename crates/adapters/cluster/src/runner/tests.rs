@@ -2,6 +2,7 @@
 //! has, or can fetch, the image `busybox`; and a fake that keeps the same contract, and errs when it is told to.
 //! Each test has a project, and so a namespace, of its own.
 
+mod collected;
 mod contract;
 mod fake;
 mod faults;

@@ -22,6 +22,8 @@ pub enum Role {
     Executor,
     /// Keeps output.
     Logs,
+    /// Watches pods beside their executors.
+    Collector,
 }
 
 impl Role {
@@ -35,6 +37,7 @@ impl Role {
             Self::Cron => "cron",
             Self::Executor => "executor",
             Self::Logs => "logs",
+            Self::Collector => "collector",
         }
     }
 }

@@ -3,6 +3,7 @@
 mod children;
 mod pods;
 mod races;
+mod witness;
 
 use std::collections::BTreeSet;
 

@@ -31,6 +31,12 @@ struct Member {
 }
 
 impl Pods {
+    /// The pods that have begun an attempt, or asked whether they may as a member of it.
+    pub(super) fn begun(&self, key: AttemptKey) -> impl Iterator<Item = PodUid> {
+        let members = self.members.get(&key).into_iter().flat_map(BTreeMap::values);
+        self.began.get(&key).copied().into_iter().chain(members.map(|member| member.pod))
+    }
+
     /// An attempt has ended.
     pub(super) fn forget(&mut self, key: AttemptKey) {
         self.members.remove(&key);

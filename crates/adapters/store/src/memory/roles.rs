@@ -153,9 +153,14 @@ impl Roles {
         self.stops.contains(&key)
     }
 
+    /// What it runs outlives it.
+    pub(super) fn keeps(&self, executor: InstanceId) -> bool {
+        self.keepers.contains(&executor)
+    }
+
     /// It is dead, and what it ran goes on without it.
     fn outlived(&self, executor: InstanceId) -> bool {
-        self.buried.contains(&executor) && self.keepers.contains(&executor)
+        self.buried.contains(&executor) && self.keeps(executor)
     }
 
     fn leads(&self, epoch: u64) -> Result<(), StoreError> {

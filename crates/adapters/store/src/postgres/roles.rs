@@ -6,6 +6,7 @@ pub(super) mod handover;
 mod leases;
 mod pods;
 mod reservations;
+mod witness;
 
 use std::collections::BTreeSet;
 
@@ -22,6 +23,7 @@ use flowforge_ports::leases::{Attendance, Attended, Leader, Leaders, Leases, Rol
 use flowforge_ports::pods::{Asking, Begin, Cluster, Finish, Pods};
 use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
 use flowforge_ports::store::StoreError;
+use flowforge_ports::witness::{Awaited, Testimony, Witness};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -271,5 +273,17 @@ impl Pods for PostgresStore {
 
     async fn signing_key(&self) -> Result<[u8; 32], StoreError> {
         self.read(Mode::Fresh, |tx| Box::pin(pods::signing_key(tx))).await
+    }
+}
+
+impl Witness for PostgresStore {
+    async fn awaited(&self, keys: &[AttemptKey]) -> Result<Vec<Awaited>, StoreError> {
+        let keys = keys.to_vec();
+        self.read(Mode::Fresh, move |tx| Box::pin(witness::awaited(tx, keys))).await
+    }
+
+    async fn testify(&self, ends: &[Testimony]) -> Result<Vec<AttemptKey>, StoreError> {
+        let ends = ends.to_vec();
+        self.write(move |tx| Box::pin(witness::testify(tx, ends))).await
     }
 }

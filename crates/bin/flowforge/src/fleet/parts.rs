@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::beats;
+use super::collector;
 use super::explain;
 use super::logs::{self, Logs};
 use super::pods;
@@ -110,6 +111,9 @@ pub(super) fn run<Q: Shared>(runtime: &Runtime, ground: &Ground<'_, Q>) -> anyho
     }
     if ground.roles.executor {
         executor(runtime, ground, &mut parts, (Arc::<Logs>::clone(&logs), &url))?;
+    }
+    if ground.roles.collector {
+        collector::start(runtime, ground, &mut parts)?;
     }
     let (farewell, over) = oneshot::channel::<()>();
     let beats = beats::beat(ground.queue.clone(), std::mem::take(&mut parts.seats), async {

@@ -80,12 +80,12 @@ pub(super) async fn runner(
     sink: Arc<dyn FactSink>,
 ) -> anyhow::Result<(ClusterRunner, Pods)> {
     let kubernetes = &settings.kubernetes;
+    needed(&kubernetes.sdk_image, "kubernetes.sdk_image")?;
     needed(&kubernetes.api_endpoint, "kubernetes.api_endpoint")?;
     let cluster = connect(kubernetes).await?;
     let keys = cluster.keys(settings.cluster.as_str()).await?;
     store.put_cluster(keys).await.context("write down the cluster's keys")?;
-    let installation = store.installation().await.context("read who we are")?;
-    let name = label(&settings.cluster, installation)?;
+    let name = name(store, settings).await?;
     let config = config(settings, name.clone());
     let projects = Owners { store: Arc::clone(store), settings: kubernetes.clone() };
     let clock = Arc::new(SystemClock);
@@ -96,18 +96,10 @@ pub(super) async fn runner(
 
 /// Whether the network of the cluster keeps the pods of projects apart, as their policies say.
 pub(crate) async fn keeps_projects_apart(settings: &Settings) -> anyhow::Result<bool> {
+    needed(&settings.kubernetes.sdk_image, "kubernetes.sdk_image")?;
     let cluster = connect(&settings.kubernetes).await?;
     let config = config(settings, settings.cluster.to_string());
     Ok(cluster.keeps_projects_apart(&config).await?)
-}
-
-async fn connect(kubernetes: &KubernetesSettings) -> anyhow::Result<Cluster> {
-    needed(&kubernetes.sdk_image, "kubernetes.sdk_image")?;
-    let access = match kubernetes.kubeconfig.as_str() {
-        "" => Access::InCluster,
-        path => Access::Kubeconfig(PathBuf::from(path)),
-    };
-    Cluster::connect(&access).await.context("kubernetes.kubeconfig")
 }
 
 fn needed(value: &str, path: &str) -> anyhow::Result<()> {
@@ -136,6 +128,21 @@ fn config(settings: &Settings, name: String) -> ClusterConfig {
         burst: REQUESTS.1,
         forbidden: kubernetes.forbidden.clone(),
     }
+}
+
+/// The way to the cluster of the settings.
+pub(super) async fn connect(settings: &KubernetesSettings) -> anyhow::Result<Cluster> {
+    let access = match settings.kubeconfig.as_str() {
+        "" => Access::InCluster,
+        path => Access::Kubeconfig(PathBuf::from(path)),
+    };
+    Cluster::connect(&access).await.context("kubernetes.kubeconfig")
+}
+
+/// What the pods of this installation are called by there.
+pub(super) async fn name(store: &PostgresStore, settings: &Settings) -> anyhow::Result<String> {
+    let installation = store.installation().await.context("read who we are")?;
+    label(&settings.cluster, installation)
 }
 
 /// What pods of these executors are called by: others may use the cluster, and the queue's name, too.

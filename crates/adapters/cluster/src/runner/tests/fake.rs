@@ -43,6 +43,8 @@ struct State {
     /// How often a pod was made for an attempt, and how often a container of one began.
     made: BTreeMap<String, u32>,
     ran: BTreeMap<String, u32>,
+    /// How many requests were to change something.
+    writes: u64,
     course: Course,
     /// The node does nothing.
     frozen: bool,
@@ -75,6 +77,16 @@ impl Fake {
         std::thread::spawn(move || node::run(&running));
         let kubeconfig = scripted::kubeconfig(address);
         Self { kubeconfig, shared, address }
+    }
+
+    /// From now on these go wrong, counted from here.
+    pub(super) fn err(&self, faults: Faults) {
+        self.shared.lock().course = Course::of(faults);
+    }
+
+    /// How many requests were to change something.
+    pub(super) fn writes(&self) -> u64 {
+        self.shared.lock().writes
     }
 
     /// Waits until the client was cut off, which [`Faults::crash_at`] asks for.

@@ -177,6 +177,15 @@ impl Real {
     }
 }
 
+/// An end in a few words.
+pub(super) fn line(report: &Report) -> String {
+    let code = report.exit_code.map_or(String::new(), |code| format!(" {code}"));
+    match &report.failure {
+        None => format!("success{code}"),
+        Some(f) => format!("{:?} {}{code}", f.class, f.reason.as_str()),
+    }
+}
+
 /// A runner and what it reports.
 pub(super) struct Told {
     pub(super) runner: ClusterRunner,
@@ -190,13 +199,7 @@ impl Told {
         let line = match fact.kind {
             FactKind::Started(_) => "started".to_owned(),
             FactKind::Ready { .. } => "ready".to_owned(),
-            FactKind::Finished(report) => {
-                let code = report.exit_code.map_or(String::new(), |code| format!(" {code}"));
-                match report.failure {
-                    None => format!("success{code}"),
-                    Some(f) => format!("{:?} {}{code}", f.class, f.reason.as_str()),
-                }
-            }
+            FactKind::Finished(report) => line(&report),
         };
         (fact.key.id(), line)
     }

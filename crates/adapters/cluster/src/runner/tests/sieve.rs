@@ -11,10 +11,10 @@ use super::real::{Real, Told};
 use super::*;
 
 /// What runs, and how it ends.
-const LIVES: [(&str, &str); 3] =
+pub(super) const LIVES: [(&str, &str); 3] =
     [(REPORTED, "success 0"), ("exit 3", "User exit_code 3"), ("true", "success 0")];
 /// So many requests, events or lists are more than these lives cost.
-const MANY: u64 = 200;
+pub(super) const MANY: u64 = 200;
 
 type Ends = BTreeMap<AttemptId, String>;
 

@@ -7,10 +7,10 @@ use flowforge_ports::pods::{Asking, Begin, Cluster, Finish, Pods, Refusal};
 
 use super::*;
 
-trait Podded: Shared + Pods {}
+pub(super) trait Podded: Shared + Pods {}
 impl<T: Shared + Pods> Podded for T {}
 
-fn pod(number: u128) -> PodUid {
+pub(super) fn pod(number: u128) -> PodUid {
     PodUid(Uuid::from_u128(number))
 }
 
@@ -152,7 +152,7 @@ fn what_outlives_its_executor_is_stopped_by_the_next(store: &impl Podded) {
 }
 
 /// An attempt that is a gang of three, claimed.
-fn gang(fleet: &mut Fleet<'_, impl Podded>, node: u32) -> AttemptKey {
+pub(super) fn gang(fleet: &mut Fleet<'_, impl Podded>, node: u32) -> AttemptKey {
     let order = trio(fleet.key(node, 1));
     fleet.claimed_of(node, 7, &order)
 }
@@ -166,7 +166,7 @@ fn trio(key: AttemptKey) -> WorkOrder {
     order
 }
 
-fn asks(by: u128, member: u32, early: bool) -> Asking {
+pub(super) fn asks(by: u128, member: u32, early: bool) -> Asking {
     let project = Some(EntityId::DEFAULT_PROJECT);
     Asking { pod: pod(by), project, member: Some(member), early }
 }

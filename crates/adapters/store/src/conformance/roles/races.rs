@@ -3,12 +3,13 @@
 use std::sync::Barrier;
 
 use flowforge_ports::pods::{Finish, Pods};
+use flowforge_ports::witness::{Testimony, Witness};
 
-use super::pods::{begin, finish, keeps};
+use super::pods::{begin, finish, keeps, pod};
 use super::*;
 
-trait Raced: Shared + Pods + Sync {}
-impl<T: Shared + Pods + Sync> Raced for T {}
+trait Raced: Shared + Pods + Witness + Sync {}
+impl<T: Shared + Pods + Witness + Sync> Raced for T {}
 
 shared_cases! {
     what_is_taken_back_while_it_is_admitted_is_one_of_both
@@ -57,13 +58,21 @@ fn of_two_ends_that_are_told_at_once_one_counts(store: &impl Raced) {
     for node in 0..TIMES {
         let key = fleet.claimed(node, 7);
         begin(store, 1, key);
-        let report = || now(store.report(server(7), &[end(key)])).unwrap();
-        let ((), pod) = at_once(report, || finish(store, 1, key));
-        assert!(matches!(pod, Finish::Taken | Finish::Late), "{pod:?}");
+        let told = if node % 2 == 0 {
+            let report = || now(store.report(server(7), &[end(key)])).unwrap();
+            at_once(report, || finish(store, 1, key)).1
+        } else {
+            let seen = Testimony { key, pods: vec![pod(1)], report: report(None) };
+            let (kept, told) =
+                at_once(|| now(store.testify(&[seen])).unwrap(), || finish(store, 1, key));
+            assert_eq!(kept.is_empty(), told == Finish::Taken);
+            told
+        };
+        assert!(matches!(told, Finish::Taken | Finish::Late), "{told:?}");
         let ends = fleet.news().into_iter().filter(
             |news| matches!(news, Tidings::Fact(Fact { key: of, kind: FactKind::Finished(_) }) if *of == key),
         );
-        assert_eq!(ends.count(), 1, "{pod:?}");
+        assert_eq!(ends.count(), 1, "{told:?}");
         let news = now(store.news(ShardSet::ALL, 99)).unwrap();
         let mut commit = fleet.commit();
         commit.handover.as_deref_mut().unwrap().news_done =

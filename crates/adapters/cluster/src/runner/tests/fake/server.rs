@@ -198,6 +198,7 @@ fn tell(stream: &TcpStream, shared: &Shared, request: &Request) -> std::io::Resu
 impl State {
     fn answer(&mut self, request: &Request) -> (u16, Value) {
         let (collection, name) = request.place();
+        self.writes += u64::from(request.method != "GET");
         match (request.method.as_str(), name) {
             ("GET", None) if collection.starts_with("/.well-known/") => {
                 (200, json!({ "issuer": "https://fake.invalid" }))
