@@ -16,18 +16,18 @@ pub(super) fn submit(fleet: &Fleet) -> anyhow::Result<String> {
     fleet.submit(DOCUMENT)
 }
 
-pub(super) fn judge(fleet: &Fleet, kubectl: &Kubectl, id: &str) -> anyhow::Result<()> {
-    delete(fleet, kubectl, id)?;
+pub(super) fn judge(fleet: &Fleet, id: &str) -> anyhow::Result<()> {
     let workflow = fleet.end_of(id)?;
     ensure!(workflow.status == "FAILED", "it is {}", workflow.status);
     // The pod says itself that it was told to end, unless its node is faster.
     ends(&workflow, DELETED, "SUCCEEDED", &["lost|pod_deleted", ""])?;
     ends(&workflow, "memory", "FAILED", &["oom_killed"])?;
-    ends(&workflow, "image", "FAILED", &["image_pull"])
+    // The registry might have it later, so it is asked for once more.
+    ends(&workflow, "image", "FAILED", &["image_pull", "image_pull"])
 }
 
 /// Deletes the task's first pod when what it runs has begun.
-fn delete(fleet: &Fleet, kubectl: &Kubectl, id: &str) -> anyhow::Result<()> {
+pub(super) fn delete(fleet: &Fleet, kubectl: &Kubectl, id: &str) -> anyhow::Result<()> {
     fleet
         .wait_for(id, "the pod to delete", |tasks| tasks.iter().any(|task| runs(task, DELETED)))?;
     let pods = kubectl.json(&["get", "pods", "--all-namespaces", OF_IT])?;
