@@ -1,4 +1,4 @@
-// CoreDNS with what a cluster for tests needs of it: all of its plugins take five times as long to build.
+// CoreDNS with what a cluster for tests needs of it: all of its plugins take longer to build.
 package main
 
 import (
