@@ -31,6 +31,8 @@ enum Commands {
     Itself,
     /// `cmd/NAME`
     ByName,
+    /// One of ours, in the folder.
+    Ours,
 }
 
 pub(super) const KUBERNETES: Module =
@@ -39,6 +41,13 @@ pub(super) const ETCD: Module =
     Module { folder: "etcd", path: "go.etcd.io/etcd/server/v3", commands: Commands::Itself };
 pub(super) const KWOK: Module =
     Module { folder: "kwok", path: "sigs.k8s.io/kwok", commands: Commands::ByName };
+pub(super) const COREDNS: Module =
+    Module { folder: "coredns", path: "github.com/coredns/coredns", commands: Commands::Ours };
+pub(super) const CRANE: Module = Module {
+    folder: "crane",
+    path: "github.com/google/go-containerregistry",
+    commands: Commands::ByName,
+};
 
 /// The folder for what is kept between clusters.
 pub(super) fn cache() -> anyhow::Result<PathBuf> {
@@ -124,6 +133,7 @@ impl Module {
         let package = match self.commands {
             Commands::Itself => self.path.to_owned(),
             Commands::ByName => format!("{}/cmd/{name}", self.path),
+            Commands::Ours => ".".to_owned(),
         };
         let mut go = Command::new("go");
         go.current_dir(self.home())
@@ -181,7 +191,7 @@ mod tests {
 
     #[test]
     fn each_module_says_its_version() {
-        for module in [KUBERNETES, ETCD, KWOK] {
+        for module in [KUBERNETES, ETCD, KWOK, COREDNS, CRANE] {
             assert!(module.version().unwrap().starts_with('v'), "{module:?}");
         }
     }

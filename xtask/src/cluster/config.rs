@@ -14,13 +14,19 @@ use super::simulated;
 use crate::workspace::{output, succeed};
 
 /// The real node.
-pub(super) const NODE: &str = "node1";
+pub(crate) const NODE: &str = "node1";
 /// Its address, on the loopback device: the kubelet refuses 127.0.0.0/8.
 pub(super) const NODE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 250, 0, 1);
 /// Only processes of this machine reach the database, no pod.
 pub(super) const ETCD_CLIENTS: SocketAddr = loopback(23790);
 pub(super) const ETCD_PEERS: SocketAddr = loopback(23800);
 pub(super) const SERVICE_RANGE: &str = "10.96.0.0/24";
+/// Where images are pulled from.
+pub(super) const REGISTRY: SocketAddr = on_node(5000);
+/// Where it is said whether names can be asked for.
+pub(super) const NAMES_READY: SocketAddr = on_node(8181);
+/// What names of the cluster end with.
+const DOMAIN: &str = "cluster.local";
 /// The device that joins pods, and what they reach the machine by.
 pub(super) const BRIDGE: &str = "flowforge0";
 /// The name of the network of pods.
@@ -35,6 +41,10 @@ const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
 }
 
+const fn on_node(port: u16) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(NODE_ADDRESS, port))
+}
+
 /// Writes all of them; keys and the token are made once for a cluster.
 pub(super) fn write(place: &Place) -> anyhow::Result<()> {
     put(&place.join("config/containerd.toml"), &containerd(place))?;
@@ -43,6 +53,13 @@ pub(super) fn write(place: &Place) -> anyhow::Result<()> {
     fs::create_dir_all(&network).context("make the network's folder")?;
     put(&network.join("10-bridge.conflist"), &pods_network(place).to_string())?;
     put(&place.join("config/kwok.yaml"), simulated::STAGES)?;
+    put(&place.join("config/Corefile"), &names(place))?;
+    // It reads a port only so.
+    let (ip, port) = (REGISTRY.ip(), REGISTRY.port());
+    let registry = place.join("config/registries").join(format!("{ip}_{port}_"));
+    fs::create_dir_all(&registry).context("make the registry's folder")?;
+    let plain = format!("[host.\"http://{REGISTRY}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
+    put(&registry.join("hosts.toml"), &plain)?;
     let tokens = place.join("config/tokens.csv");
     if !tokens.is_file() {
         let row = format!("{},flowforge-test,flowforge-test,system:masters\n", token()?);
@@ -119,6 +136,9 @@ disable_tcp_service = true
 bin_dir = "/usr/lib/cni"
 conf_dir = "{network}"
 
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "{registries}"
+
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "overlayfs"
 default_runtime_name = "runc"
@@ -131,6 +151,27 @@ runtime_type = "io.containerd.runc.v2"
         socket = place.containerd().display(),
         opt = place.text("containerd/opt"),
         network = place.text("config/network"),
+        registries = place.text("config/registries"),
+    )
+}
+
+/// There is no way out: names that are not the cluster's are said at once not to be.
+fn names(place: &Place) -> String {
+    format!(
+        r".:53 {{
+    bind {NODE_ADDRESS}
+    ready {NAMES_READY}
+    errors
+    kubernetes {DOMAIN} in-addr.arpa ip6.arpa {{
+        kubeconfig {kubeconfig}
+        ttl 1
+    }}
+    template ANY ANY {{
+        rcode NXDOMAIN
+    }}
+}}
+",
+        kubeconfig = place.kubeconfig().display(),
     )
 }
 
@@ -168,6 +209,10 @@ fn kubelet(place: &Place) -> Value {
         "containerRuntimeEndpoint": format!("unix://{}", place.containerd().display()),
         "podLogsDir": place.text("pod-logs"),
         "volumePluginDir": place.text("kubelet/volume-plugins"),
+        "clusterDNS": [NODE_ADDRESS],
+        "clusterDomain": DOMAIN,
+        // The machine's own names are none of theirs.
+        "resolvConf": "",
         "cgroupDriver": "cgroupfs",
         "failCgroupV1": false,
         "failSwapOn": false,

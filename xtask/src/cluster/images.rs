@@ -7,8 +7,10 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 
 use super::archive::{self, Content, Entry, Image};
-use super::build::cache;
-use super::config::PAUSE;
+use super::build::{self, CRANE, cache};
+use super::config::{PAUSE, REGISTRY};
+use super::kubectl::answer;
+use super::parts::IMAGES;
 use super::place::Place;
 use super::{leftovers, packages, status};
 use crate::workspace::{output, root, succeed};
@@ -21,6 +23,8 @@ const BUSYBOX: &[&str] = &[
     "library/alpine:3.7",
     "library/alpine:3.23",
 ];
+/// What the registry has, and no node before it pulls it: the same busybox.
+const PULLED: &str = "flowforge-test/pulled:latest";
 /// The same for Python.
 const PYTHON: &[&str] = &[
     "flowforge-test/python:latest",
@@ -48,7 +52,19 @@ pub(super) fn all(place: &Place, python: bool, ff_run: Option<&Path>) -> anyhow:
         sdk(program, &archive)?;
         import(place, &archive)?;
     }
-    Ok(())
+    publish(place)
+}
+
+/// Fills the registry, which knows nothing when it starts.
+fn publish(place: &Place) -> anyhow::Result<()> {
+    let archive = place.join("images/pulled.tar");
+    if !archive.is_file() {
+        busybox(&archive)?;
+    }
+    let crane = build::programs(&[(CRANE, IMAGES)])?.pop().context("find crane")?;
+    let mut push = Command::new(crane);
+    push.args(["push", "--insecure"]).arg(&archive).arg(format!("{REGISTRY}/{PULLED}"));
+    answer(&mut push, b"").map(drop)
 }
 
 /// Refuses a program that an image without libraries cannot run.

@@ -75,7 +75,8 @@ impl Kubectl {
     }
 }
 
-fn answer(command: &mut Command, input: &[u8]) -> anyhow::Result<String> {
+/// What a program prints; its failure is an error that says why.
+pub(super) fn answer(command: &mut Command, input: &[u8]) -> anyhow::Result<String> {
     let run = |command: &mut Command| -> std::io::Result<Output> {
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -87,5 +88,5 @@ fn answer(command: &mut Command, input: &[u8]) -> anyhow::Result<String> {
     let output = run(command).with_context(|| format!("run {}", describe(command)))?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}: {}", describe(command), said.trim());
-    String::from_utf8(output.stdout).context("read kubectl's answer")
+    String::from_utf8(output.stdout).context("read an answer")
 }

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use super::build::{self, ETCD, KUBERNETES, KWOK, Module};
-use super::config::{ETCD_CLIENTS, ETCD_PEERS, NODE, NODE_ADDRESS, SERVICE_RANGE};
+use super::build::{self, COREDNS, CRANE, ETCD, KUBERNETES, KWOK, Module};
+use super::config::{
+    ETCD_CLIENTS, ETCD_PEERS, NAMES_READY, NODE, NODE_ADDRESS, REGISTRY, SERVICE_RANGE,
+};
 use super::kubectl::Kubectl;
 use super::place::Place;
 
@@ -49,7 +51,7 @@ pub(super) enum Nodes {
 }
 
 /// The programs that come from source.
-pub(super) const BUILT: [(Module, &str); 7] = [
+pub(super) const BUILT: [(Module, &str); 9] = [
     (KUBERNETES, "kube-apiserver"),
     (ETCD, "etcd"),
     (KUBERNETES, "kube-controller-manager"),
@@ -57,19 +59,26 @@ pub(super) const BUILT: [(Module, &str); 7] = [
     (KUBERNETES, "kubelet"),
     (KUBERNETES, "kubectl"),
     (KUBERNETES, "kube-proxy"),
+    (COREDNS, "coredns"),
+    (CRANE, IMAGES),
 ];
 /// The parts in the order in which they start; the others need those in front.
-pub(super) const NAMES: [&str; 8] = [
+pub(super) const NAMES: [&str; 10] = [
     "etcd",
     "containerd",
+    IMAGES,
     API_SERVER,
     "kube-controller-manager",
     "kube-scheduler",
-    "kubelet",
+    KUBELET,
     "kube-proxy",
+    "coredns",
     SIMULATOR,
 ];
+/// The registry, which also fills itself.
+pub(super) const IMAGES: &str = "crane";
 pub(super) const API_SERVER: &str = "kube-apiserver";
+pub(super) const KUBELET: &str = "kubelet";
 pub(super) const SIMULATOR: &str = "kwok";
 
 /// Builds what is missing and says how each part is started.
@@ -137,11 +146,13 @@ fn ready(place: &Place, name: &str) -> Ready {
     match name {
         "etcd" => Ready::Answers(ETCD_CLIENTS, "/health"),
         "containerd" => Ready::Socket(place.containerd()),
+        IMAGES => Ready::Answers(REGISTRY, "/v2/"),
         "kube-apiserver" => Ready::Says,
         "kube-controller-manager" => Ready::Listens(at(10257)),
         "kube-scheduler" => Ready::Listens(at(10259)),
         "kubelet" => Ready::Answers(at(10248), "/healthz"),
         "kube-proxy" => Ready::Answers(at(10256), "/healthz"),
+        "coredns" => Ready::Answers(NAMES_READY, "/ready"),
         _ => Ready::Answers(at(10247), "/healthz"),
     }
 }
@@ -153,6 +164,10 @@ fn arguments(place: &Place, name: &str) -> Vec<String> {
     let (own, more): (Vec<String>, &[&str]) = match name {
         "etcd" => (etcd(place), &["--unsafe-no-fsync", "--log-level=warn"]),
         "containerd" => (vec![file("config", "config/containerd.toml")], &[]),
+        IMAGES => (
+            vec![format!("--address={REGISTRY}"), file("disk", "registry")],
+            &["registry", "serve"],
+        ),
         "kube-apiserver" => (api_server(place), SERVER),
         "kube-controller-manager" => (
             vec![
@@ -184,6 +199,7 @@ fn arguments(place: &Place, name: &str) -> Vec<String> {
             ],
             PROXY,
         ),
+        "coredns" => (vec![format!("-conf={}", place.text("config/Corefile"))], &[]),
         _ => (
             vec![
                 kubeconfig,
@@ -234,10 +250,13 @@ const SERVER: &[&str] = &[
     "--kubelet-preferred-address-types=InternalIP",
     "--max-requests-inflight=2000",
     "--max-mutating-requests-inflight=1000",
+    // How long pods stay on a node that is not heard of: five minutes elsewhere.
+    "--default-unreachable-toleration-seconds=10",
 ];
 const CONTROLLERS: &[&str] = &[
     "--use-service-account-credentials=true",
     "--leader-elect=false",
+    "--node-monitor-grace-period=40s",
     "--kube-api-qps=500",
     "--kube-api-burst=1000",
 ];

@@ -70,7 +70,7 @@ impl Place {
     }
 
     pub(super) fn create(&self) -> anyhow::Result<()> {
-        for name in ["logs", "pids", "config", "images", "run/containerd"] {
+        for name in ["logs", "pids", "config", "images", "registry", "run/containerd"] {
             let path = self.join(name);
             fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
         }

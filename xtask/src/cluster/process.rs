@@ -90,6 +90,14 @@ impl Process {
         Ok(())
     }
 
+    /// Keeps it from doing anything, or lets it go on.
+    pub(super) fn pause(self, paused: bool) {
+        let signal = if paused { Signal::STOP } else { Signal::CONT };
+        if let Some(held) = self.hold() {
+            pidfd_send_signal(&held, signal).ok();
+        }
+    }
+
     fn hold(self) -> Option<OwnedFd> {
         let pid = Pid::from_raw(i32::try_from(self.pid).ok()?)?;
         let held = pidfd_open(pid, PidfdFlags::empty()).ok()?;

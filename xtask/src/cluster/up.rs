@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// How often a part that starts is looked at.
 const GLANCE: Duration = Duration::from_millis(50);
 /// What the others cannot do without.
-const FIRST: usize = 3;
+const FIRST: usize = 4;
 
 /// What was started, and how long it took.
 struct Row {

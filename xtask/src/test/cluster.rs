@@ -7,6 +7,8 @@ pub(crate) mod fleet;
 mod harm;
 mod network;
 mod objects;
+mod pulls;
+mod silence;
 mod strike;
 
 use anyhow::{Context, ensure};
@@ -48,34 +50,32 @@ pub(super) fn run() -> anyhow::Result<Tally> {
     let mut fleet = Fleet::start(release.clone(), &cluster, server, &[])?;
     let numbers = fleet.collect(&cluster)?;
     let submitted = submit(&fleet);
-    let harmed = harm::submit(&fleet);
+    let kubectl = cluster.kubectl()?;
+    let harmed = harm::submit(&fleet)
+        .and_then(|id| harm::delete(&fleet, &kubectl, (&id, harm::DELETED)).map(|()| id));
     for (name, workflow) in submitted {
         tally.count(workflow.and_then(|id| judge(&fleet, name, &id)).context(name));
     }
-    let name = "pods that are harmed";
-    let harmed = harmed.and_then(|id| harm::judge(&fleet, &cluster.kubectl()?, &id));
-    tally.count(harmed.map(|()| name.to_owned()).context(name));
-    let name = "objects that tasks ask for";
-    let objects = cluster.kubectl().and_then(|kubectl| objects::judge(&fleet, &kubectl));
-    tally.count(objects.map(|()| name.to_owned()).context(name));
+    let mut count = |name: &str, outcome: anyhow::Result<()>| {
+        tally.count(outcome.map(|()| name.to_owned()).context(name.to_owned()));
+    };
     if cluster.is_here() {
-        let name = "a network that heeds no policies is found out";
+        count("images that are pulled", pulls::judge(&fleet, &cluster));
+    }
+    count("objects that tasks ask for, and their names", objects::judge(&fleet, &kubectl));
+    count("pods that are harmed", harmed.and_then(|id| harm::judge(&fleet, &id)));
+    if cluster.is_here() {
         let told = network::judge(&release, &cluster);
-        tally.count(told.map(|()| name.to_owned()).context(name));
-        let name = "an API server and a node that die";
-        let struck = strike::judge(&fleet, &cluster);
-        tally.count(struck.map(|()| name.to_owned()).context(name));
+        count("a network that heeds no policies is found out", told);
+        count("an API server and a node that die", strike::judge(&fleet, &cluster));
+        count("a node that is not heard of", silence::judge(&fleet, &cluster));
     }
-    let name = "a status collector writes nothing while an executor lives";
-    tally.count(collect::nothing(&numbers).map(|()| name.to_owned()).context(name));
+    count("a status collector writes nothing while an executor lives", collect::nothing(&numbers));
     if cluster.is_here() {
-        let name = "ends of pods without an executor";
         let collected = collect::judge(&mut fleet, &cluster, &numbers);
-        tally.count(collected.map(|()| name.to_owned()).context(name));
+        count("ends of pods without an executor", collected);
     }
-    let name = "no pod and no server is left";
-    let left = nothing_is_left(fleet, &cluster);
-    tally.count(left.map(|()| name.to_owned()).context(name));
+    count("no pod and no server is left", nothing_is_left(fleet, &cluster));
     cluster.end()?;
     Ok(tally)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use flowforge_model::id::EntityId;
+use flowforge_model::plan::PullPolicy;
 use flowforge_model::time::Millis;
 
 /// Where the pods of one project go and what they may.
@@ -100,12 +101,36 @@ impl Security {
 }
 
 impl Pull {
-    pub(crate) fn as_policy(self) -> Option<&'static str> {
-        match self {
-            Self::ByTag => None,
-            Self::IfNotPresent => Some("IfNotPresent"),
-            Self::Always => Some("Always"),
-            Self::Never => Some("Never"),
-        }
+    /// What a container has that its document wants pulled so. `Always` and `Never` hold whatever
+    /// documents say: with images that are on a node they are about who may have them.
+    pub(crate) fn policy(self, wanted: Option<PullPolicy>) -> Option<&'static str> {
+        let policy = match self {
+            Self::ByTag => wanted,
+            Self::IfNotPresent => Some(wanted.unwrap_or(PullPolicy::IfNotPresent)),
+            Self::Always => Some(PullPolicy::Always),
+            Self::Never => Some(PullPolicy::Never),
+        };
+        policy.map(PullPolicy::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_decides_unless_the_settings_say_always_or_never() {
+        let wanted = Some(PullPolicy::Never);
+        let policies = [Pull::ByTag, Pull::IfNotPresent, Pull::Always, Pull::Never]
+            .map(|pull| (pull.policy(None), pull.policy(wanted)));
+        assert_eq!(
+            policies,
+            [
+                (None, Some("Never")),
+                (Some("IfNotPresent"), Some("Never")),
+                (Some("Always"), Some("Always")),
+                (Some("Never"), Some("Never")),
+            ]
+        );
     }
 }

@@ -135,7 +135,7 @@ fn init(order: &WorkOrder, placement: &Placement) -> Container {
     Container {
         name: INIT.to_owned(),
         image: Some(placement.sdk.image.clone()),
-        image_pull_policy: placement.pull.as_policy().map(str::to_owned),
+        image_pull_policy: placement.pull.policy(None).map(str::to_owned),
         command: Some(command),
         resources: Some(resources::without_devices(order.resources)),
         // It is ours, and does not need more where the project may have more.

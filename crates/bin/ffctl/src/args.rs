@@ -268,7 +268,8 @@ pub(crate) struct Run {
 
 #[derive(Debug, Group)]
 pub(crate) struct Submit {
-    /// Files of one workflow, and of templates and config maps it refers to; `-` is standard input
+    /// Files of workflows, and of templates and config maps they refer to; `-` is standard input.
+    /// Several workflows are submitted one after the other, none if one of them is invalid
     #[arg(value_name = "FILE", required_unless_present = "from", conflicts_with = "from")]
     pub(crate) files: Vec<PathBuf>,
     /// Submit what is stored: workflowtemplate/NAME, clusterworkflowtemplate/NAME, cronwf/NAME

@@ -28,6 +28,7 @@ mod resolve;
 mod run;
 mod screen;
 mod server;
+mod several;
 mod simulate;
 mod source;
 mod sse;

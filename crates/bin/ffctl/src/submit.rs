@@ -19,6 +19,7 @@ use crate::output::Context;
 use crate::paint::shown;
 use crate::report;
 use crate::run;
+use crate::several;
 use crate::watch::{Ended, Following, view_of};
 
 /// A submission whose fate is unknown is repeated with the same key, after these pauses.
@@ -30,6 +31,9 @@ pub(crate) fn run(context: &mut Context, args: &args::Submit) -> Result<Exit, Fa
         return from_stored(context, args, template);
     }
     let document = read(context, &args.files)?;
+    if let Some(workflows) = document.workflows() {
+        return several::run(context, args, &workflows);
+    }
     let client = context.client()?;
     let submit = Submit { project_id: args.project.clone(), ..submission(&document, &args.extra) };
     let key = args.idempotency_key.clone();

@@ -37,6 +37,7 @@ fn plan(tasks: Vec<Task>) -> Plan {
         working_dir: None,
         resources: Resources::default(),
         variables: false,
+        pull: None,
     };
     let leaf = Template::new("leaf", Body::Container(container));
     let count = u32::try_from(tasks.len()).expect("few enough");

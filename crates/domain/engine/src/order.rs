@@ -179,6 +179,7 @@ fn process(
         mounts: container.mounts.iter().map(|mount| mounted(mount, view)).collect::<Valued<_>>()?,
         variables: container.variables,
         resources: None,
+        pull: container.pull,
     })
 }
 

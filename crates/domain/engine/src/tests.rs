@@ -48,6 +48,7 @@ fn leaf() -> Template {
         working_dir: None,
         resources: Resources::default(),
         variables: false,
+        pull: None,
     };
     Template::new("leaf", Body::Container(container))
 }

@@ -12,6 +12,7 @@ use crate::claim::Claim;
 use crate::daemon::Daemon;
 use crate::id::{AttemptId, EntityId, NodeIx, TaskId, WorkflowId};
 use crate::object::Action;
+use crate::plan::PullPolicy;
 use crate::resources::Resources;
 use crate::status::Reason;
 use crate::time::{Millis, Timestamp};
@@ -206,6 +207,9 @@ pub struct Process {
     /// What it asks for itself, where several share an attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Box<Resources>>,
+    /// When the image is pulled, if the document says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<PullPolicy>,
 }
 
 /// A volume of an attempt.

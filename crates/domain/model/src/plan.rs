@@ -26,7 +26,7 @@ pub use artifacts::{
 };
 pub use child::Child;
 pub use containers::{
-    Container, ContainerSet, Http, Mount, NamedContainer, Value, Volume, VolumeSource,
+    Container, ContainerSet, Http, Mount, NamedContainer, PullPolicy, Value, Volume, VolumeSource,
 };
 pub use graph::{
     Call, Condition, ContinueOn, Dag, Dependency, DependencyKind, Hook, Needs, Outcome, Repeat,

@@ -1,7 +1,7 @@
 //! What a leaf runs.
 
 use flowforge_model::limits::ARGUMENT_BYTES;
-use flowforge_model::plan::{Body, Container};
+use flowforge_model::plan::{Body, Container, PullPolicy};
 use flowforge_model::text::Text;
 
 use crate::grammar::{self, Kind};
@@ -58,7 +58,20 @@ impl<'a> Doc<'a> {
             working_dir: node.field("workingDir").and_then(|node| self.text(node, names)),
             resources: self.resources(node.field("resources")),
             variables: self.dialect == Dialect::Argo,
+            pull: node.field("imagePullPolicy").and_then(|node| self.pull(node)),
         })
+    }
+
+    fn pull(&self, node: &'a Node) -> Option<PullPolicy> {
+        let known = [PullPolicy::Always, PullPolicy::IfNotPresent, PullPolicy::Never];
+        let text = self.report.string(node)?;
+        let found = known.into_iter().find(|policy| policy.as_str() == text);
+        if found.is_none() {
+            let message = format!("there is no imagePullPolicy {}", quote(text));
+            let hint = "policies are Always, IfNotPresent, Never";
+            self.report.error("bad_value", node, message, hint);
+        }
+        found
     }
 
     fn image(&self, node: &'a Node, names: &Names<'_, 'a>) -> Option<Text> {

@@ -83,8 +83,11 @@ impl Fleet {
             .env("FLOWFORGE_QUEUE_ADDRESSES", self.redis.address())
             // Examples write where only root may.
             .env("FLOWFORGE_KUBERNETES_BASELINE_PROJECTS", DEFAULT_PROJECT)
-            // An image that is not there is known at once, without a registry.
-            .env("FLOWFORGE_KUBERNETES_PULL_POLICY", "never");
+            // There are no registries but the cluster's own.
+            .env("FLOWFORGE_KUBERNETES_PULL_POLICY", "if-not-present")
+            // So long that a registry can come back, and no longer.
+            .env("FLOWFORGE_KUBERNETES_PULL_TIMEOUT", "45s")
+            .env("FLOWFORGE_KUBERNETES_NODE_TIMEOUT", "10s");
         self.members.push(Role::start(command, role, home)?);
         Ok(())
     }
@@ -169,7 +172,12 @@ impl Fleet {
 
     /// Submits a file; its id.
     pub(super) fn submit(&self, file: &str) -> anyhow::Result<String> {
-        let said = self.ffctl(&["submit", file, "--output", "json"])?;
+        self.submit_with(file, &[])
+    }
+
+    /// The same, with more to say.
+    pub(super) fn submit_with(&self, file: &str, more: &[&str]) -> anyhow::Result<String> {
+        let said = self.ffctl(&[&["submit", file, "--output", "json"], more].concat())?;
         let workflow: Workflow = serde_json::from_str(&said).context("read what ffctl printed")?;
         Ok(workflow.id)
     }

@@ -11,6 +11,8 @@ use crate::cluster::Kubectl;
 use crate::roles::GLANCE;
 
 const DOCUMENT: &str = "xtask/src/test/cluster/objects.yaml";
+/// What asks for a service, and finds it by its name.
+const NAMES: &str = "xtask/src/test/cluster/names.yaml";
 /// The namespace of the project that every installation has.
 const NAMESPACE: &str = "flowforge-00000000-0000-7000-8000-000000000002";
 
@@ -25,6 +27,7 @@ pub(super) fn judge(fleet: &Fleet, kubectl: &Kubectl) -> anyhow::Result<()> {
     let who = ["--namespace", NAMESPACE, "--clusterrole", "edit", "--serviceaccount", &account];
     kubectl.read(&[&["create", "rolebinding", "tasks"][..], &who].concat())?;
     heard(kubectl, &account)?;
+    let named = fleet.submit(NAMES)?;
     let workflow = fleet.end_of(&fleet.submit(DOCUMENT)?)?;
     for name in ["make", "change", "look", "remove"] {
         ends(&workflow, name, "SUCCEEDED", &[""])?;
@@ -37,6 +40,12 @@ pub(super) fn judge(fleet: &Fleet, kubectl: &Kubectl) -> anyhow::Result<()> {
     let names: Vec<&str> = names.filter_map(|job| job["metadata"]["name"].as_str()).collect();
     ensure!(names.iter().all(|name| name.starts_with("fails-")), "jobs are left: {names:?}");
     kubectl.read(&["delete", "jobs", "--all", "--namespace", NAMESPACE])?;
+    let named = fleet.end_of(&named)?;
+    ends(&named, "ask", "SUCCEEDED", &[""])?;
+    let answer = named.task("ask")?.output("result")?;
+    ensure!(answer == "here", "behind the name of a service is {answer:?}");
+    let made = ["delete", "pods,services", "--selector=made-for=names", "--grace-period=1"];
+    kubectl.read(&[&made[..], &["--namespace", NAMESPACE]].concat())?;
     kubectl.read(&unbind).map(drop)
 }
 

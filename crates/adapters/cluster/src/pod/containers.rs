@@ -104,7 +104,7 @@ impl Builder<'_> {
         Ok(Container {
             name: MAIN.to_owned(),
             image: Some(process.image.clone()),
-            image_pull_policy: placement.pull.as_policy().map(str::to_owned),
+            image_pull_policy: placement.pull.policy(process.pull).map(str::to_owned),
             command: Some(runner("pod")),
             env: Some(environment::build(order, process, placement)?),
             env_from: environment::secrets(process)?,

@@ -79,7 +79,7 @@ fn container(order: &WorkOrder, placement: &Placement, mounts: Vec<VolumeMount>)
     Container {
         name: INPUTS.to_owned(),
         image: Some(placement.sdk.image.clone()),
-        image_pull_policy: placement.pull.as_policy().map(str::to_owned),
+        image_pull_policy: placement.pull.policy(None).map(str::to_owned),
         command: Some(vec![format!("{SDK_TARGET}/ff-run"), "fetch".to_owned()]),
         env: Some(environment::runners(order, placement)),
         resources: Some(resources::without_devices(order.resources)),

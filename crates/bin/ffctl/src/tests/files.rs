@@ -61,6 +61,58 @@ fn a_workflow_is_submitted_with_what_it_refers_to() {
     assert!(err.starts_with(&format!("{lib}:3:3: error: no")), "{err}");
 }
 
+/// What a server says that has checked a workflow.
+fn report(errors: &Value) -> Say {
+    let ok = errors.as_array().is_none_or(Vec::is_empty);
+    Say::Json(200, json!({"ok": ok, "errors": errors, "warnings": []}))
+}
+
+#[test]
+fn several_workflows_are_submitted_in_order() {
+    let (_dir, w, lib) = folder(&format!("{LIBRARY}---\n{}", WORKFLOW.replace("w-", "second-")));
+    let fine = || [report(&json!([])), report(&json!([]))];
+    let submitted = || Say::Json(201, workflow("PENDING"));
+    let server = Fake::new(fine().into_iter().chain([submitted(), submitted()]));
+    let (exit, out, err) =
+        ffctl(&server.url, &format!("submit {w} {lib} --idempotency-key k --project p"));
+    assert_eq!((exit, &*err, out.matches(ID).count()), (0, "", 2));
+    let asked = server.asked();
+    let lines: Vec<&str> = asked.iter().map(|one| one.line.split(' ').nth(1).unwrap()).collect();
+    let (lint, submit) = ("/api/v1/lint", "/api/v1/workflows");
+    assert_eq!(lines, [lint, lint, submit, submit]);
+    for (one, (beginning, key)) in asked[2..].iter().zip([("w-", "k-1"), ("second-", "k-2")]) {
+        let body: Value = serde_json::from_str(&one.body).unwrap();
+        let text = body["dag_spec"].as_str().unwrap();
+        assert_eq!(text.matches("kind: Workflow\n").count(), 1);
+        assert!(text.contains(beginning) && text.contains(LIBRARY), "{text}");
+        assert_eq!(body["project_id"], "p");
+        assert!(one.headers.contains(&format!("idempotency-key: {key}")), "{:?}", one.headers);
+    }
+    let (exit, _, err) = ffctl(&server.url, &format!("submit {w} {lib} --name n"));
+    assert_eq!(exit, 2);
+    assert!(err.contains("--name"), "{err}");
+}
+
+#[test]
+fn of_several_workflows_none_is_submitted_if_one_is_invalid() {
+    let (_dir, w, lib) = folder(&format!("{LIBRARY}---\n{}", WORKFLOW.replace("w-", "second-")));
+    // The second text is that of the library, then the workflow.
+    let errors = json!([{"pointer": "/x", "detail": "no", "line": 10, "column": 1, "code": "x"}]);
+    let server = Fake::new([report(&json!([])), report(&errors)]);
+    let (exit, _, err) = ffctl(&server.url, &format!("submit {w} {lib}"));
+    assert_eq!(exit, 2);
+    assert!(err.starts_with(&format!("{lib}:10:1: error: no")), "{err}");
+    assert!(err.ends_with("nothing was submitted\n"), "{err}");
+    assert_eq!(server.asked().len(), 2);
+    // It may still change its mind.
+    let fine = [report(&json!([])), report(&json!([])), Say::Json(201, workflow("PENDING"))];
+    let server = Fake::new(fine.into_iter().chain([problem(404, "not_found")]));
+    let (exit, out, err) = ffctl(&server.url, &format!("submit {w} {lib}"));
+    assert_ne!(exit, 0);
+    assert_eq!(out.matches(ID).count(), 1);
+    assert!(err.contains("1 of 2 workflows were submitted"), "{err}");
+}
+
 #[test]
 fn a_template_is_run_by_a_workflow_of_its_own() {
     let (_dir, _, lib) = folder(LIBRARY);

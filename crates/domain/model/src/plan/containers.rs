@@ -124,4 +124,29 @@ pub struct Container {
     /// `$(NAME)` in its command, arguments and environment stands for a variable of it, as in
     /// Kubernetes.
     pub variables: bool,
+    /// When the image is pulled, if the document says so.
+    pub pull: Option<PullPolicy>,
+}
+
+/// When an image is pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PullPolicy {
+    /// Each time.
+    Always,
+    /// When it is not on the node.
+    IfNotPresent,
+    /// Never: it must be there.
+    Never,
+}
+
+impl PullPolicy {
+    /// As documents and Kubernetes write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
 }

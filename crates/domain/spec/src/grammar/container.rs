@@ -22,7 +22,7 @@ const SHARED: &[Field] = &[
     full("workingDir"),
     full("resources"),
     full("volumeMounts").list(&MOUNT),
-    no_effect("imagePullPolicy", "local processes have no image"),
+    emulated("imagePullPolicy", "in pods; local processes have no image"),
     no_effect("ports", "local processes have the network of the machine"),
     no_effect("livenessProbe", "a process that hangs is ended by its deadline"),
     no_effect("startupProbe", NO_PROBE),

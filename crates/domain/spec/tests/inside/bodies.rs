@@ -1,6 +1,6 @@
 //! Bodies that are more than one container: sets, gangs; and requests.
 
-use flowforge_model::plan::{Body, Value};
+use flowforge_model::plan::{Body, PullPolicy, Value};
 use flowforge_model::text::Text;
 use flowforge_model::time::Millis;
 
@@ -15,6 +15,22 @@ fn members_of_a_set_wait_for_each_other() {
     assert_eq!(set.after, [Box::from([]), Box::from([0])]);
     assert_eq!((set.retries, set.wait), (2, Millis(5000)));
     assert!(set.members.iter().all(|m| m.container.mounts.len() == 1));
+}
+
+#[test]
+fn an_image_is_pulled_when_its_container_says() {
+    let pull = |policy: &str| {
+        let body = format!("container: {{image: i, imagePullPolicy: {policy}}}");
+        let Body::Container(container) = template(&body).body else { panic!() };
+        container.pull
+    };
+    assert_eq!(pull("Always"), Some(PullPolicy::Always));
+    assert_eq!(pull("IfNotPresent"), Some(PullPolicy::IfNotPresent));
+    assert_eq!(pull("Never"), Some(PullPolicy::Never));
+    assert_eq!(
+        codes(&manifest("container: {image: i, imagePullPolicy: Sometimes}")),
+        ["bad_value"]
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Whatever an order says, its pod is inside the policy.
 
+use flowforge_model::plan::PullPolicy;
 use k8s_openapi::api::core::v1::EnvVar;
 use proptest::prelude::*;
 
@@ -98,6 +99,7 @@ prop_compose! {
         env in prop::collection::vec((names(), given()), 0..4),
         mounts in prop::collection::vec((0_usize..3, paths(), sub_paths()), 0..3),
         variables in any::<bool>(),
+        pull in prop::option::of(Just(PullPolicy::Never)),
     ) -> Process {
         let mounts = mounts.into_iter().map(|(volume, path, sub_path)| {
             Mount { volume: format!("v{volume}"), path, sub_path, read_only: false }
@@ -109,6 +111,7 @@ prop_compose! {
             env,
             mounts: mounts.collect(),
             variables,
+            pull,
             ..Process::default()
         }
     }

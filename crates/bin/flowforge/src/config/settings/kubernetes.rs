@@ -44,13 +44,22 @@ pub(crate) struct KubernetesSettings {
     pub(crate) forbidden: Vec<String>,
     /// For how long the members of a gang wait for nodes, if it is said.
     pub(crate) gang_bind: Option<Millis>,
+    /// For how long an image is fetched again, if it is said.
+    pub(crate) pull_timeout: Option<Millis>,
+    /// How long a pod that should be gone may be there before its node counts as lost, if it is said.
+    pub(crate) node_timeout: Option<Millis>,
 }
 
 impl KubernetesSettings {
     /// How long things of pods may take.
     pub(crate) fn bounds(&self) -> Bounds {
         let bounds = Bounds::default();
-        Bounds { bind: self.gang_bind.unwrap_or(bounds.bind), ..bounds }
+        Bounds {
+            bind: self.gang_bind.unwrap_or(bounds.bind),
+            pull: self.pull_timeout.unwrap_or(bounds.pull),
+            node: self.node_timeout.unwrap_or(bounds.node),
+            ..bounds
+        }
     }
 }
 
@@ -138,6 +147,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         secret: false,
         set: |s, v| pause(v).map(|span| s.kubernetes.gang_bind = Some(span)),
         get: |s| show_span(Some(s.kubernetes.bounds().bind)),
+    },
+    Setting {
+        path: "kubernetes.pull_timeout",
+        secret: false,
+        set: |s, v| pause(v).map(|span| s.kubernetes.pull_timeout = Some(span)),
+        get: |s| show_span(Some(s.kubernetes.bounds().pull)),
+    },
+    Setting {
+        path: "kubernetes.node_timeout",
+        secret: false,
+        set: |s, v| pause(v).map(|span| s.kubernetes.node_timeout = Some(span)),
+        get: |s| show_span(Some(s.kubernetes.bounds().node)),
     },
 ];
 
