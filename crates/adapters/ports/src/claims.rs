@@ -29,7 +29,8 @@ pub struct Claimed {
 pub trait Claims: Send + Sync + 'static {
     /// Takes attempts that are open, that nobody has claimed or wants stopped and whose gate is open,
     /// with their orders; also those that this executor has claimed before and whose end it has not
-    /// reported, and, if what it runs outlives it, those of dead ones of its kind. Others are left out: they are somebody else's, over, or wait for their gate.
+    /// reported, and, if what it runs outlives it, those of dead ones of its kind. Others are left out: they are somebody else's, of
+    /// another cluster, over, or wait for their gate.
     ///
     /// # Errors
     /// `Fenced` if the executor is buried; `Unavailable`, `Corrupt`.

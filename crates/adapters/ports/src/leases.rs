@@ -5,8 +5,10 @@
 //! hands, and every write of a holder names the epoch it believes in: a lease that ran out is not
 //! a lock, the epoch is (INV-6). Time is the database's.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::InstanceId;
 use flowforge_model::shard::SHARDS;
 use flowforge_model::time::Millis;
@@ -44,6 +46,8 @@ pub struct Attendance {
     pub ttl: Millis,
     /// How many attempts it runs at a time; 0 for those that run none.
     pub capacity: u32,
+    /// Of an executor, in which cluster. Those of earlier versions do not say.
+    pub cluster: Option<ClusterName>,
     /// Slots that it holds and gives back, done with them.
     pub give_back: Vec<u8>,
     /// It is about to end: it takes no slots and does not count any more. An executor that has claimed
@@ -64,6 +68,7 @@ impl Attendance {
             holder,
             ttl,
             capacity: 0,
+            cluster: None,
             give_back: Vec::new(),
             leaving: false,
             keeps: false,
@@ -81,6 +86,23 @@ pub struct Attended {
     pub excess: u32,
     /// How many attempts all living executors run at a time.
     pub capacity: u64,
+    /// How many of these in which cluster. A cluster without a living executor is not there, and
+    /// executors of earlier versions are in none.
+    pub clusters: BTreeMap<ClusterName, u64>,
+}
+
+impl Attended {
+    /// How many attempts living executors of each cluster run at a time. Those that do not say where they are
+    /// count to `home`.
+    #[must_use]
+    pub fn slots(&self, home: &ClusterName) -> BTreeMap<ClusterName, u64> {
+        let mut slots = self.clusters.clone();
+        let unsaid = self.capacity.saturating_sub(slots.values().sum());
+        if unsaid > 0 {
+            *slots.entry(home.clone()).or_default() += unsaid;
+        }
+        slots
+    }
 }
 
 impl Role {

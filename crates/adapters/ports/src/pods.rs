@@ -7,18 +7,22 @@
 use std::future::Future;
 
 use flowforge_model::attempt::{AttemptKey, Report, WorkOrder};
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{EntityId, InstanceId, PodUid};
 use flowforge_model::time::Timestamp;
 
 use crate::store::StoreError;
 
 /// A pod that asks whether it may begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asking {
     /// Which object it is.
     pub pod: PodUid,
     /// Of which project; none if it is known to have begun and only reads.
     pub project: Option<EntityId>,
+    /// The clusters that its token may be of: the attempt must be of one of them. There is more than one only if
+    /// they share their keys. Of no meaning if it is known to have begun.
+    pub clusters: Vec<ClusterName>,
     /// Which member of a gang it is.
     pub member: Option<u32>,
     /// It comes before the task, for its inputs, and does not wait for the other members.
@@ -26,16 +30,17 @@ pub struct Asking {
 }
 
 impl Asking {
-    /// The only pod of an attempt.
+    /// The only pod of an attempt, in the cluster `default`.
     #[must_use]
     pub fn alone(pod: PodUid, project: EntityId) -> Self {
-        Self { pod, project: Some(project), member: None, early: false }
+        let clusters = vec![ClusterName::default()];
+        Self { pod, project: Some(project), clusters, member: None, early: false }
     }
 
     /// One that has begun, and reads again what it does.
     #[must_use]
     pub fn begun(pod: PodUid) -> Self {
-        Self { pod, project: None, member: None, early: true }
+        Self { pod, project: None, clusters: Vec::new(), member: None, early: true }
     }
 }
 

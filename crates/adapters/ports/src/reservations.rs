@@ -4,9 +4,11 @@
 //! and inserts an attempt in one transaction. What it knows, it knows from a snapshot and the calls
 //! that controllers committed since ([`crate::handover::Call`]); it never writes workflows or tasks.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use flowforge_model::attempt::AttemptKey;
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::Shard;
 use flowforge_model::time::Timestamp;
@@ -23,6 +25,8 @@ pub struct Snapshot {
     pub ready: Vec<Ready>,
     /// Attempts that hold a reservation, by key.
     pub open: Vec<Ready>,
+    /// In which clusters those are, as far as that is said.
+    pub clusters: BTreeMap<AttemptKey, ClusterName>,
     /// Workflows that hold their slots, by id.
     pub slots: Vec<Slot>,
     /// Workflows of which nothing may start.
@@ -33,6 +37,16 @@ pub struct Snapshot {
     pub waiting: Vec<LockRequest>,
     /// How far the calls of each shard are part of this; 0 for those that are not named.
     pub seen: Vec<(Shard, u64)>,
+}
+
+/// An attempt, and the cluster in which it is to run, or does.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Placed {
+    /// Which.
+    pub key: AttemptKey,
+    /// Where; none: nowhere, for it has no pod, or it is not said, for a scheduler of an earlier version
+    /// admitted it.
+    pub cluster: Option<ClusterName>,
 }
 
 /// What became of attempts that were to be admitted.
@@ -76,8 +90,8 @@ pub trait Reservations: Send + Sync + 'static {
         seen: &[(Shard, u64)],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Admits attempts: takes their runnable rows away and opens them. Writes down which workflows hold
-    /// their slots now.
+    /// Admits attempts: takes their runnable rows away and opens them, each for its cluster: no executor of
+    /// another one may claim it. Writes down which workflows hold their slots now.
     ///
     /// # Errors
     /// `Fenced`: another scheduler leads; nothing was written. `Unavailable`: unknown.
@@ -85,7 +99,7 @@ pub trait Reservations: Send + Sync + 'static {
         &self,
         epoch: u64,
         at: Timestamp,
-        keys: &[AttemptKey],
+        placed: &[Placed],
         slots: &SlotChanges,
     ) -> impl Future<Output = Result<Reserved, StoreError>> + Send;
 
@@ -123,15 +137,17 @@ pub trait Reservations: Send + Sync + 'static {
         usage: &[Measured],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Open attempts that were admitted before `before` and that nobody has claimed, oldest first.
+    /// Open attempts of these clusters that were admitted before `before` and that nobody has claimed, oldest
+    /// first; also those that are in none.
     ///
     /// # Errors
     /// `Unavailable`.
     fn unclaimed(
         &self,
         before: Timestamp,
+        clusters: &[ClusterName],
         limit: u32,
-    ) -> impl Future<Output = Result<Vec<AttemptKey>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Placed>, StoreError>> + Send;
 
     /// Reports the open attempts of executors as lost that have not attended for their time to live,
     /// and forgets those executors: they can claim and report no more. Returns them.

@@ -1,6 +1,7 @@
 //! The twin of the SQLite store, for simulation and tests: the same answers, nothing on disk.
 
 mod commit;
+mod flaw;
 mod organization;
 mod pods;
 mod roles;
@@ -28,7 +29,7 @@ use flowforge_ports::templates::{StoredTemplate, TemplateId, Templates};
 
 use crate::rules;
 
-pub use roles::Flaw;
+pub use flaw::Flaw;
 
 /// A store in memory. Deterministic; cheap to clone, clones share the rows.
 ///

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::EntityId;
 use flowforge_model::quota::{Dimension, Level, Quota, Weight};
 use flowforge_organization::{Change, NamedQuota, Organization, unit};
@@ -13,20 +14,20 @@ use crate::codec::corrupt;
 
 pub(crate) const VERSION: &str = "SELECT version FROM organization";
 
-/// Level, id, parent, tenant, name, quota, draining, creation, version.
+/// Level, id, parent, tenant, name, quota, draining, creation, version, cluster.
 pub(crate) const NODES: &str = "SELECT 'tenant', t.uid, NULL, t.uid, t.name, q.uid, t.draining, \
-     t.created_at, t.version FROM tenant t LEFT JOIN quota q ON q.id = t.quota \
+     t.created_at, t.version, NULL FROM tenant t LEFT JOIN quota q ON q.id = t.quota \
      WHERE t.deleted_at IS NULL \
      UNION ALL SELECT 'department', d.uid, coalesce(p.uid, t.uid), t.uid, d.name, q.uid, d.draining, \
-     d.created_at, d.version FROM department d JOIN tenant t ON t.id = d.tenant \
+     d.created_at, d.version, NULL FROM department d JOIN tenant t ON t.id = d.tenant \
      LEFT JOIN department p ON p.id = d.parent LEFT JOIN quota q ON q.id = d.quota \
      WHERE d.deleted_at IS NULL \
      UNION ALL SELECT 'group', g.uid, coalesce(p.uid, t.uid), t.uid, g.name, q.uid, g.draining, \
-     g.created_at, g.version FROM grp g JOIN tenant t ON t.id = g.tenant \
+     g.created_at, g.version, NULL FROM grp g JOIN tenant t ON t.id = g.tenant \
      LEFT JOIN department p ON p.id = g.department LEFT JOIN quota q ON q.id = g.quota \
      WHERE g.deleted_at IS NULL \
      UNION ALL SELECT 'project', j.uid, coalesce(p.uid, t.uid), t.uid, j.name, q.uid, j.draining, \
-     j.created_at, j.version FROM project j JOIN tenant t ON t.id = j.tenant \
+     j.created_at, j.version, j.cluster FROM project j JOIN tenant t ON t.id = j.tenant \
      LEFT JOIN grp p ON p.id = j.grp LEFT JOIN quota q ON q.id = j.quota \
      WHERE j.deleted_at IS NULL";
 
@@ -72,7 +73,15 @@ macro_rules! put {
     };
 }
 
-/// Id, name, quota, draining, creation, version, and except for tenants tenant and parent.
+const PUT_PROJECT: &str = "INSERT INTO project (uid, name, quota, draining, created_at, version, tenant, grp, \
+     cluster) VALUES ($1, $2, (SELECT id FROM quota WHERE uid = $3), $4, $5, $6, \
+     (SELECT id FROM tenant WHERE uid = $7), (SELECT id FROM grp WHERE uid = $8), $9) \
+     ON CONFLICT (uid) DO UPDATE SET name = excluded.name, quota = excluded.quota, \
+     draining = excluded.draining, version = excluded.version, grp = excluded.grp, \
+     cluster = excluded.cluster";
+
+/// Id, name, quota, draining, creation, version, and except for tenants tenant and parent; of projects the
+/// cluster.
 pub(crate) fn put(level: Level) -> &'static str {
     match level {
         Level::Tenant => {
@@ -83,7 +92,7 @@ pub(crate) fn put(level: Level) -> &'static str {
         }
         Level::Department => put!("department", "parent", "department"),
         Level::Group => put!("grp", "department", "department"),
-        Level::Project => put!("project", "grp", "grp"),
+        Level::Project => PUT_PROJECT,
     }
 }
 
@@ -152,6 +161,12 @@ pub(crate) fn drains(organization: &Organization) -> bool {
 
 pub(crate) fn level(word: &str) -> Option<Level> {
     word.parse().ok()
+}
+
+/// The name of a cluster from a column.
+pub(crate) fn cluster(column: Option<String>) -> Result<Option<ClusterName>, StoreError> {
+    let name = column.map(|name| ClusterName::parse(&name)).transpose();
+    name.map_err(|_| corrupt("the name of a cluster"))
 }
 
 pub(crate) type Busy = BTreeSet<EntityId>;

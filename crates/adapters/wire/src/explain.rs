@@ -50,6 +50,9 @@ pub struct TaskWhy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QueueWhy {
+    /// The cluster that it is to run in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// The lowest level at which there is too little, and of what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub short: Option<Short>,

@@ -22,6 +22,9 @@ pub struct Entity {
     pub parent_id: Option<String>,
     /// The quota it names; without one it has no limits of its own.
     pub quota_id: Option<String>,
+    /// Of a project, the cluster that its tasks run in; none: that of whoever schedules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// `ACTIVE`, or `DRAINING`: it takes nothing new, and is deleted when nothing below it is
     /// unfinished.
     pub status: String,
@@ -45,6 +48,9 @@ pub struct NewEntity {
     /// A quota of its tenant, by id or `tenant/name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota_id: Option<String>,
+    /// Of a project, the cluster that its tasks are to run in: `[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
 }
 
 /// What changes about an entity. What is missing stays.
@@ -62,6 +68,10 @@ pub struct EntityPatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub quota_id: Option<Option<String>>,
+    /// Of a project, the cluster for all that starts from now on; `null`: that of whoever schedules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub cluster: Option<Option<String>>,
 }
 
 /// Limits. `null` is no limit at this level.

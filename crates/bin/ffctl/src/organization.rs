@@ -28,21 +28,28 @@ pub(crate) fn run(
             let one: Entity = client.get(&path(level, which), &[])?;
             show(context, &one)
         }
-        Entities::Create { name, parent, quota } => {
+        Entities::Create { name, parent, quota, cluster } => {
             let new = NewEntity {
                 name: name.clone(),
                 parent_id: parent.clone(),
                 quota_id: quota.clone(),
+                cluster: cluster.clone(),
             };
             let made: Entity = client.post(&format!("/api/v1/{level}s"), Some(&new), None)?;
             done(context, &made, "created")
         }
-        Entities::Update { which, name, quota, clamp } => {
-            let quota = quota.clone().map(|quota| (quota != "none").then_some(quota));
-            let patch = EntityPatch { name: name.clone(), parent_id: None, quota_id: quota };
+        Entities::Update { which, name, quota, cluster, clamp } => {
+            let or_none =
+                |text: &Option<String>| text.clone().map(|text| (text != "none").then_some(text));
+            let patch = EntityPatch {
+                name: name.clone(),
+                parent_id: None,
+                quota_id: or_none(quota),
+                cluster: or_none(cluster),
+            };
             if patch == EntityPatch::default() {
                 let what = "nothing is to change";
-                return Err(Failure::usage(what).hint("name what: --name, --quota"));
+                return Err(Failure::usage(what).hint("name what: --name, --quota, --cluster"));
             }
             let changed: Entity = client.patch(&path(level, which), &clamps(*clamp), &patch)?;
             done(context, &changed, "changed")
@@ -94,14 +101,15 @@ fn list(
     let wide = context.form() == Form::Wide;
     let mut head = vec!["PATH", "STATUS", "AGE"];
     if wide {
-        head.extend(["ID", "QUOTA ID", "VERSION"]);
+        head.extend(["CLUSTER", "ID", "QUOTA ID", "VERSION"]);
     }
     let cells = |row: &Entity| {
         let age = span(u64::try_from(crate::now().saturating_sub(row.created_at.0.0)).unwrap_or(0));
         let mut cells = vec![shown(&row.path).into_owned(), shown(&row.status).into_owned(), age];
         if wide {
             let quota = row.quota_id.as_deref().unwrap_or("-");
-            let texts = [&row.id, quota, &row.version.to_string()];
+            let cluster = row.cluster.as_deref().unwrap_or("-");
+            let texts = [cluster, &row.id, quota, &row.version.to_string()];
             cells.extend(texts.map(|text| shown(text).into_owned()));
         }
         cells
@@ -115,14 +123,17 @@ fn show(context: &mut Context, one: &Entity) -> Result<Exit, Failure> {
         Form::Json | Form::Yaml => context.document(one)?,
         Form::Name => context.out.line(&shown(&one.id))?,
         Form::Table | Form::Wide => {
-            for (name, value) in [
+            let created = one.created_at.0.rfc3339();
+            let cluster = one.cluster.as_ref().map(|name| ("cluster", &**name));
+            let lines = [
                 ("path", &*one.path),
                 ("level", &*one.level),
                 ("id", &*one.id),
                 ("status", &*one.status),
                 ("quota", one.quota_id.as_deref().unwrap_or("none of its own")),
-                ("created", &*one.created_at.0.rfc3339()),
-            ] {
+                ("created", &*created),
+            ];
+            for (name, value) in lines.into_iter().chain(cluster) {
                 context.out.line(&format!("{name:<9}{}", shown(value)))?;
             }
         }

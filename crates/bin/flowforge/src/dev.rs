@@ -270,7 +270,8 @@ fn logs(data: &DataDir, hub: Hub) -> anyhow::Result<Arc<Logs>> {
 fn admission(settings: &Settings) -> impl Fn() -> LocalAdmission + use<> {
     let (concurrency, retries, every) =
         (settings.concurrency, settings.retries, settings.usage.every);
-    move || LocalAdmission::new(concurrency, retries).measuring(every)
+    let home = settings.cluster.clone();
+    move || LocalAdmission::new(concurrency, retries).at_home(home.clone()).measuring(every)
 }
 
 /// Starts the controller on a thread of its own: its turns wait for the disk.

@@ -12,6 +12,7 @@
 pub mod artifact;
 pub mod attempt;
 pub mod claim;
+pub mod cluster;
 pub mod daemon;
 pub mod event;
 pub mod id;

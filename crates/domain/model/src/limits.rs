@@ -86,6 +86,8 @@ pub const ORGANIZATION_DEPTH: usize = 8;
 pub const ENTITIES: usize = 100_000;
 /// Quotas, of all tenants together.
 pub const QUOTAS: usize = 100_000;
+/// Clusters that projects name, all together: a decision looks at what waits for each.
+pub const CLUSTERS: usize = 64;
 /// Outputs remembered in one cache of a project; the oldest are forgotten.
 pub const MEMOS_PER_CACHE: u32 = 10_000;
 /// Bytes of an artifact's key: what S3 allows.

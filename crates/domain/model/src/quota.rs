@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::ClusterName;
 use crate::id::EntityId;
 use crate::resources::{ResourceList, Resources};
 
@@ -239,6 +240,9 @@ pub struct Entity {
     pub name: String,
     /// Its own limits and weight; without one it has no limits of its own and the default weight.
     pub quota: Option<Quota>,
+    /// Of a project, where its attempts run; none: in the cluster of whoever schedules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterName>,
 }
 
 #[cfg(test)]

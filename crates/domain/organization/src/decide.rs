@@ -61,7 +61,7 @@ pub fn decide(
 }
 
 fn create(organization: &Organization, edit: &Edit, at: Timestamp) -> Result<Decision, Refusal> {
-    let Edit::Create { id, level, parent, name, quota } = edit else {
+    let Edit::Create { id, level, parent, name, quota, cluster } = edit else {
         return Err(Refusal::Missing("edit"));
     };
     if organization.nodes().count() >= ENTITIES {
@@ -73,6 +73,7 @@ fn create(organization: &Organization, edit: &Edit, at: Timestamp) -> Result<Dec
         return Err(Refusal::NameTaken(id.to_string()));
     }
     of_tenant(organization, *quota, tenant)?;
+    placing::in_cluster(organization, *level, cluster.as_ref())?;
     let node = Node {
         id: *id,
         level: *level,
@@ -80,6 +81,7 @@ fn create(organization: &Organization, edit: &Edit, at: Timestamp) -> Result<Dec
         tenant,
         name: name.clone(),
         quota: *quota,
+        cluster: cluster.clone(),
         draining: false,
         created_at: at,
         version: 1,
@@ -88,7 +90,7 @@ fn create(organization: &Organization, edit: &Edit, at: Timestamp) -> Result<Dec
 }
 
 fn update(organization: &Organization, edit: &Edit) -> Result<Decision, Refusal> {
-    let Edit::Update { id, version, name, parent, quota, clamp } = edit else {
+    let Edit::Update { id, version, name, parent, quota, cluster, clamp } = edit else {
         return Err(Refusal::Missing("edit"));
     };
     let old = entity(organization, *id, *version)?;
@@ -111,6 +113,10 @@ fn update(organization: &Organization, edit: &Edit) -> Result<Decision, Refusal>
     if let Some(quota) = quota {
         of_tenant(organization, *quota, old.tenant)?;
         new.quota = *quota;
+    }
+    if let Some(cluster) = cluster {
+        placing::in_cluster(organization, old.level, cluster.as_ref())?;
+        new.cluster.clone_from(cluster);
     }
     let subject = Subject::Entity(*id);
     if new == *old {

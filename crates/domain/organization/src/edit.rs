@@ -1,5 +1,6 @@
 //! What may be asked, and what comes of it.
 
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{EntityId, QuotaId};
 use flowforge_model::quota::{Dimension, Level, Quota};
 
@@ -21,8 +22,10 @@ pub enum Edit {
         name: String,
         /// The quota it names.
         quota: Option<QuotaId>,
+        /// Of a project, the cluster that it names.
+        cluster: Option<ClusterName>,
     },
-    /// Another name, another parent, another quota. What is none stays.
+    /// Another name, another parent, another quota, another cluster. What is none stays.
     Update {
         /// Which.
         id: EntityId,
@@ -34,6 +37,8 @@ pub enum Edit {
         parent: Option<EntityId>,
         /// The quota it names from now on; `Some(None)` for none.
         quota: Option<Option<QuotaId>>,
+        /// The cluster that it names from now on; `Some(None)` for none.
+        cluster: Option<Option<ClusterName>>,
         /// Limits below that are higher are lowered.
         clamp: bool,
     },

@@ -1,7 +1,8 @@
 //! What may stand where, and be called how.
 
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::EntityId;
-use flowforge_model::limits::ORGANIZATION_DEPTH;
+use flowforge_model::limits::{CLUSTERS, ORGANIZATION_DEPTH};
 use flowforge_model::quota::Level;
 
 use crate::find::is_name;
@@ -75,4 +76,19 @@ pub(crate) fn movable(
         return Err(Refusal::TooDeep(depth));
     }
     Ok(())
+}
+
+/// Only projects name clusters, and not too many.
+pub(crate) fn in_cluster(
+    organization: &Organization,
+    level: Level,
+    cluster: Option<&ClusterName>,
+) -> Result<(), Refusal> {
+    let Some(cluster) = cluster else { return Ok(()) };
+    if level != Level::Project {
+        return Err(Refusal::NoCluster(level));
+    }
+    let named = organization.clusters();
+    let full = named.len() >= CLUSTERS && !named.contains(cluster);
+    if full { Err(Refusal::TooManyClusters) } else { Ok(()) }
 }

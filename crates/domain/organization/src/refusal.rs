@@ -1,6 +1,6 @@
 //! Why an edit is not made. Nothing changes then.
 
-use flowforge_model::limits::{ENTITIES, ORGANIZATION_DEPTH, QUOTAS};
+use flowforge_model::limits::{CLUSTERS, ENTITIES, ORGANIZATION_DEPTH, QUOTAS};
 use flowforge_model::quota::{Amounts, Dimension, Level};
 
 use crate::exceeding::Offender;
@@ -49,6 +49,12 @@ pub enum Refusal {
         "there are at most {ENTITIES} tenants, departments, groups and projects, and {QUOTAS} quotas"
     )]
     TooMany,
+    /// Nothing runs there.
+    #[error("a {0} names no cluster: projects do")]
+    NoCluster(Level),
+    /// Too many.
+    #[error("projects name at most {CLUSTERS} clusters, all together")]
+    TooManyClusters,
     /// No limit.
     #[error("a limit of {0} is whole units, at most {most}", most = Amounts::MOST / crate::unit(*.0))]
     BadLimit(Dimension),

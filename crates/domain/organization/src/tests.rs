@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{EntityId, QuotaId};
-use flowforge_model::limits::ORGANIZATION_DEPTH;
+use flowforge_model::limits::{CLUSTERS, ORGANIZATION_DEPTH};
 use flowforge_model::quota::{Amounts, Dimension, Level, Quota, Weight};
 use flowforge_model::time::Timestamp;
 use proptest::prelude::*;
@@ -40,7 +41,8 @@ impl Edited {
     fn create(&mut self, number: u128, level: Level, parent: EntityId) -> Result<(), Refusal> {
         let parent = (level != Level::Tenant).then_some(parent);
         let name = format!("n{number}");
-        self.edit(&Edit::Create { id: id(number), level, parent, name, quota: None }).map(drop)
+        self.edit(&Edit::Create { id: id(number), level, parent, name, quota: None, cluster: None })
+            .map(drop)
     }
 
     fn quota(
@@ -61,6 +63,7 @@ impl Edited {
             name: None,
             parent: Some(parent),
             quota: None,
+            cluster: None,
             clamp: false,
         })
     }
@@ -133,6 +136,7 @@ fn a_shared_quota_is_lowered_for_all_who_share_it() {
             name: None,
             parent: None,
             quota: Some(Some(shared)),
+            cluster: None,
             clamp: false,
         };
         all.edit(&update).unwrap();
@@ -178,6 +182,7 @@ fn an_edit_for_an_older_row_is_refused() {
         name: Some("x".to_owned()),
         parent: None,
         quota: None,
+        cluster: None,
         clamp: false,
     };
     assert_eq!(all.edit(&rename(Some(2))).unwrap_err(), Refusal::Stale { wanted: 2, found: 1 });
@@ -216,6 +221,7 @@ fn names_are_found_where_they_are_clear() {
         parent: None,
         name: "b".to_owned(),
         quota: None,
+        cluster: None,
     };
     all.edit(&tenant).unwrap();
     for (number, parent) in [(31, id(30)), (32, id(1))] {
@@ -226,6 +232,7 @@ fn names_are_found_where_they_are_clear() {
                 parent: Some(parent),
                 name: name.to_owned(),
                 quota: None,
+                cluster: None,
             };
             all.edit(&edit).unwrap();
         }
@@ -255,6 +262,7 @@ fn no_name_reads_like_an_id_or_a_path() {
             parent: None,
             name: bad.to_owned(),
             quota: None,
+            cluster: None,
         };
         assert!(matches!(all.edit(&edit), Err(Refusal::BadName(_))), "{bad:?}");
     }
@@ -319,7 +327,7 @@ proptest! {
                 Step::Share(number, from) => {
                     let quota = all.0.node(id(from)).map(|node| node.quota);
                     let edit = Edit::Update {
-                        id: id(number), version: None, name: None, parent: None, quota, clamp: from % 2 == 0,
+                        id: id(number), version: None, name: None, parent: None, quota, cluster: None, clamp: from % 2 == 0,
                     };
                     all.edit(&edit).is_ok()
                 }
@@ -339,4 +347,45 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn projects_name_clusters_and_not_too_many() {
+    let mut all = Edited::new();
+    all.create(1, Level::Tenant, id(1)).unwrap();
+    let place = |of: EntityId, cluster: Option<&str>| Edit::Update {
+        id: of,
+        version: None,
+        name: None,
+        parent: None,
+        quota: None,
+        cluster: Some(cluster.map(|name| ClusterName::parse(name).unwrap())),
+        clamp: false,
+    };
+    assert_eq!(all.edit(&place(id(1), Some("a"))).unwrap_err(), Refusal::NoCluster(Level::Tenant));
+    assert!(all.edit(&place(id(1), None)).unwrap().changes.is_empty());
+    for number in 0..=CLUSTERS {
+        let create = Edit::Create {
+            id: id(100 + number as u128),
+            level: Level::Project,
+            parent: Some(id(1)),
+            name: format!("p{number}"),
+            quota: None,
+            cluster: Some(ClusterName::parse(&format!("c{number}")).unwrap()),
+        };
+        match all.edit(&create) {
+            Ok(_) => assert!(number < CLUSTERS),
+            Err(refusal) => assert_eq!((refusal, number), (Refusal::TooManyClusters, CLUSTERS)),
+        }
+    }
+    // One that is named already may be named again.
+    let decision = all.edit(&place(id(100), Some("c5"))).unwrap();
+    assert!(matches!(&decision.changes[..], [Change::Node(node)] if node.version == 2));
+    let of = |number| all.0.node(id(number)).unwrap().cluster.clone();
+    assert_eq!(of(100), of(105));
+    assert_eq!(all.0.clusters().len(), CLUSTERS - 1);
+    let entity = all.0.entities().into_iter().find(|one| one.id == id(100)).unwrap();
+    assert_eq!(entity.cluster, of(105));
+    all.edit(&place(id(100), None)).unwrap();
+    assert_eq!(all.0.node(id(100)).unwrap().cluster, None);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{EntityId, QuotaId};
 use flowforge_model::quota::{Entity, Level, Quota};
 use flowforge_model::time::Timestamp;
@@ -23,6 +24,8 @@ pub struct Node {
     pub name: String,
     /// The quota it names; without one it has no limits of its own.
     pub quota: Option<QuotaId>,
+    /// Of a project, where its tasks run; none: in the cluster of whoever schedules.
+    pub cluster: Option<ClusterName>,
     /// It takes nothing new, and is deleted when nothing below it is unfinished.
     pub draining: bool,
     /// When it was created.
@@ -86,6 +89,7 @@ impl Organization {
             tenant: EntityId::DEFAULT_TENANT,
             name: "default".to_owned(),
             quota: None,
+            cluster: None,
             draining: false,
             created_at: at,
             version: 1,
@@ -157,6 +161,12 @@ impl Organization {
         self.quota_names.get(&(tenant, name.to_owned())).and_then(|id| self.quotas.get(id))
     }
 
+    /// The clusters that projects name.
+    #[must_use]
+    pub fn clusters(&self) -> BTreeSet<&ClusterName> {
+        self.nodes.values().filter_map(|node| node.cluster.as_ref()).collect()
+    }
+
     /// From directly above up to the tenant.
     pub fn above(&self, node: &Node) -> impl Iterator<Item = &Node> {
         let mut next = node.parent;
@@ -203,6 +213,7 @@ impl Organization {
             parent: node.parent,
             name: node.name.clone(),
             quota: self.quota_of(node).map(|named| named.quota),
+            cluster: node.cluster.clone(),
         };
         tenants.map(entity).collect()
     }

@@ -15,7 +15,14 @@ fn entity(number: u8, parent: Option<u8>, pods: Option<u64>) -> Entity {
     quota.limits[Dimension::Pods as usize] = pods;
     let level = if parent.is_some() { Level::Project } else { Level::Tenant };
     let name = number.to_string();
-    Entity { id: id(number), level, parent: parent.map(id), name, quota: Some(quota) }
+    Entity {
+        id: id(number),
+        level,
+        parent: parent.map(id),
+        name,
+        quota: Some(quota),
+        cluster: None,
+    }
 }
 
 fn pods(count: u64) -> Amounts {

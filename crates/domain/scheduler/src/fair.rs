@@ -7,6 +7,7 @@ mod budget;
 mod claiming;
 mod claims;
 mod climb;
+mod clusters;
 mod contention;
 mod entry;
 mod heap;
@@ -31,6 +32,7 @@ mod why;
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::attempt::{AttemptKey, Outcome};
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::Dimension;
 use flowforge_model::time::{Millis, Timestamp};
@@ -44,6 +46,7 @@ use budget::Rations;
 pub use budget::{Rationed, RetryBudget};
 use claims::Claims;
 use climb::Touched;
+use clusters::{ClusterIx, Clusters};
 use contention::Cooling;
 pub use entry::Precedence;
 use lane::{Lane, Lanes, Slot};
@@ -97,6 +100,8 @@ impl Default for Settings {
 /// - A retry competes once it has a token of its tenant's [`RetryBudget`]; it gives the token back if it
 ///   comes to nothing. Before that it waits while attempts of its template break one after the other: then
 ///   only one at a time tries ([`RetryBreaker`]). What is no retry waits for neither.
+/// - A pod needs a slot of the cluster that its project is in; quotas are of all clusters together. Where a
+///   cluster has none left, or nobody lives, those of others start as if nobody waited for it.
 /// - Attempts that may not start (no room, a closed gate, a parallelism) cost nothing until that
 ///   changes.
 ///
@@ -111,6 +116,7 @@ pub struct FairShare {
     /// The latest instant it was told; it never goes back.
     now: Timestamp,
     tree: Tree,
+    clusters: Clusters,
     branches: Branches,
     shapes: Shapes,
     tasks: Tasks,
@@ -138,6 +144,7 @@ impl FairShare {
             capacity: [None; Dimension::COUNT],
             now: Timestamp(0),
             tree: Tree::new([None; Dimension::COUNT]),
+            clusters: Clusters::new(ClusterName::default()),
             branches: Branches::default(),
             shapes: Shapes::default(),
             tasks: Tasks::default(),
@@ -186,8 +193,14 @@ impl FairShare {
         self.finish();
     }
 
-    /// The attempt runs already: it holds what it needs, even if that makes more than there is.
+    /// The attempt runs already, in the cluster of its project: it holds what it needs, even if that makes
+    /// more than there is.
     pub fn adopt(&mut self, candidate: Candidate) {
+        self.adopt_in(candidate, None);
+    }
+
+    /// The same in another cluster, if that is named.
+    pub fn adopt_in(&mut self, candidate: Candidate, cluster: Option<&ClusterName>) {
         self.breaker.forget(candidate.key, self.now);
         self.rations.forget(candidate.key);
         match self.task(candidate.key) {
@@ -200,7 +213,10 @@ impl FairShare {
             None => {}
         }
         let (lane, place) = (self.lane(&candidate), self.name(candidate.project));
-        let at = self.enter(&candidate, lane, place).0;
+        let (at, task) = self.enter(&candidate, lane, place);
+        if let Some(cluster) = cluster {
+            self.put_in(at, &task, cluster);
+        }
         self.hold(at);
         self.finish();
     }
@@ -326,6 +342,8 @@ impl FairShare {
         let State::Held { took_slot, .. } = task.state else { return };
         self.tally.undo();
         self.unhold(&task);
+        // Its project may be somewhere else by now.
+        let task = self.relocate(at, task);
         self.enqueue(at, &task);
         if took_slot {
             self.give_back(task.lane);
@@ -393,7 +411,7 @@ impl FairShare {
         let held = self.lanes.root(at).is_some_and(|root| root.slot.is_some());
         let room = || {
             self.tree.fits(place, &need).is_ok()
-                && self.behind(place, (&need, Span::ENDLESS), None).is_none()
+                && self.behind(place, (&need, Span::ENDLESS, ClusterIx::HOME), None).is_none()
         };
         if !held && !room() {
             self.lanes.forget(at);

@@ -2,6 +2,7 @@
 //! [`FairShare::usage`](crate::FairShare::usage).
 
 use flowforge_model::attempt::AttemptKey;
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::{Amounts, Dimension, Level};
 use flowforge_model::time::{Millis, Timestamp};
@@ -16,6 +17,8 @@ pub struct Why {
     pub code: Code,
     /// All it takes to start it: what it needs, and the slot of its workflow if that has none yet.
     pub need: Amounts,
+    /// Where it is to run.
+    pub cluster: ClusterName,
     /// The lowest level at which there is too little, and of what; of
     /// [`Code::ExceedsQuotaForever`] the lowest whose limit is less than the need.
     pub short: Option<Blocked>,
@@ -52,9 +55,9 @@ pub enum Code {
     QuotaFull,
     /// An entity above its project has no room.
     ParentFull,
-    /// The installation has no room.
+    /// The installation has no room, or its cluster no slot.
     CapacityFull,
-    /// The installation has no room at all: nobody is there to run anything.
+    /// Its cluster has no slots at all: nobody is there to run anything.
     ClusterDown,
     /// A limit on its way is less than it needs: only a change of quotas helps.
     ExceedsQuotaForever,

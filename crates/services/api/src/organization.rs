@@ -86,6 +86,8 @@ pub(crate) fn refused(refusal: &Refusal) -> Failure {
         Refusal::OtherTenant => (Code::OtherTenant, ""),
         Refusal::TooDeep(_) => (Code::TooDeep, "/parent_id"),
         Refusal::TooMany => (Code::TooMany, ""),
+        Refusal::TooManyClusters => (Code::TooMany, "/cluster"),
+        Refusal::NoCluster(_) => (Code::InvalidRequest, "/cluster"),
         Refusal::BadLimit(dimension) => (Code::InvalidQuota, field(*dimension)),
         Refusal::Exceeding(_) => (Code::LimitAboveAncestor, ""),
         Refusal::Draining(_) => (Code::Draining, ""),

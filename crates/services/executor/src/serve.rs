@@ -44,7 +44,7 @@ pub struct Serve<S, Q, R, C> {
     pub store: Arc<S>,
     /// Where work comes from.
     pub queue: Q,
-    /// Whose work it does.
+    /// Where it is: it does the work of this cluster and of no other.
     pub cluster: ClusterName,
     /// Runs what it takes.
     pub executor: Arc<Executor<R, C>>,
@@ -104,7 +104,10 @@ where
 
     /// Says that it lives and looks for what is to be stopped.
     async fn live(&self, station: &Station<S, R, C>) -> Result<(), Buried> {
-        let mut hints = self.queue.subscribe(&[Topic::Stops(self.cluster.clone())]);
+        // Controllers do not know where an attempt runs: all executors look. Those of earlier versions tell
+        // their own cluster.
+        let told = [self.cluster.clone(), ClusterName::default()];
+        let mut hints = self.queue.subscribe(&told.map(Topic::Stops));
         let ttl = Duration::from(self.ttl);
         let every = ttl / 3;
         let mut heard = Instant::now();
@@ -145,7 +148,8 @@ where
     async fn attend(&self, leaving: bool) -> Result<(), StoreError> {
         let said = Attendance::new(Role::Executor, self.instance, self.ttl);
         let capacity = self.executor.capacity(self.slots);
-        let said = Attendance { capacity, leaving, keeps: self.keeps, ..said };
+        let (cluster, keeps) = (Some(self.cluster.clone()), self.keeps);
+        let said = Attendance { capacity, cluster, leaving, keeps, ..said };
         self.store.attend(said).await.map(|_| ())
     }
 

@@ -125,6 +125,7 @@ mod tests {
             parent,
             name: "default".to_owned(),
             quota: None,
+            cluster: None,
         };
         here.share_among(&[
             entity(EntityId::DEFAULT_TENANT, Level::Tenant, None),

@@ -39,6 +39,7 @@ fn shown(key: AttemptKey, why: why::Why) -> Why {
         key,
         code: why.code.as_str().to_owned(),
         need: why.need,
+        cluster: Some(why.cluster),
         short: why.short.map(|short| Short {
             entity: short.entity,
             dimension: short.dimension,

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flowforge_model::attempt::AttemptKey;
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::Admission;
 use flowforge_ports::explain::{Answer, Question};
 use flowforge_ports::organization::Organizations;
-use flowforge_ports::reservations::{Reservations, Snapshot};
+use flowforge_ports::reservations::{Placed, Reservations, Snapshot};
 use flowforge_ports::store::StoreError;
 
 use crate::elsewhere::play;
@@ -35,6 +36,8 @@ const RESENT: u32 = 1024;
 pub struct Leader<S> {
     store: Arc<S>,
     epoch: u64,
+    /// Clusters in which somebody lives.
+    living: Vec<ClusterName>,
     admission: LocalAdmission,
     /// How far the calls of each shard were taken.
     seen: BTreeMap<Shard, u64>,
@@ -47,24 +50,36 @@ pub struct Leader<S> {
 /// What is to be done after a turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decided {
-    /// Attempts to send to executors.
-    pub dispatches: Vec<AttemptKey>,
+    /// Attempts to send to executors, each of its cluster.
+    pub dispatches: Vec<Placed>,
     /// Shards whose controllers have something to read.
     pub told: ShardSet,
     /// There is more to read: call again without waiting.
     pub again: bool,
 }
 
+impl Decided {
+    /// The attempts to send.
+    #[must_use]
+    pub fn keys(&self) -> Vec<AttemptKey> {
+        self.dispatches.iter().map(|placed| placed.key).collect()
+    }
+}
+
 impl<S: Reservations + Organizations> Leader<S> {
     /// Reads everything that is open, ready or waits, for the leader of this epoch, which holds
-    /// back retries as this says.
+    /// back retries as this says. Projects that name no cluster run in `home`.
     ///
     /// # Errors
     /// The store's.
-    pub async fn start(store: Arc<S>, epoch: u64, retries: Retries) -> Result<Self, StoreError> {
-        let Snapshot { ready, open, slots, gated, holding, waiting, seen } =
+    pub async fn start(
+        store: Arc<S>,
+        epoch: u64,
+        (home, retries): (ClusterName, Retries),
+    ) -> Result<Self, StoreError> {
+        let Snapshot { ready, open, clusters, slots, gated, holding, waiting, seen } =
             store.snapshot().await?;
-        let mut admission = LocalAdmission::new(0, retries);
+        let mut admission = LocalAdmission::new(0, retries).at_home(home.clone());
         // Before anything is decided: without quotas too much would fit.
         let (version, entities) = store.hierarchy().await?;
         admission.share_among(&entities);
@@ -72,7 +87,8 @@ impl<S: Reservations + Organizations> Leader<S> {
             admission.gate(workflow, false);
         }
         for attempt in open {
-            admission.adopt(attempt);
+            let cluster = clusters.get(&attempt.key).unwrap_or(&home);
+            admission.adopt_in(&attempt, Some(cluster));
         }
         for slot in slots {
             admission.adopt_workflow(slot);
@@ -87,7 +103,8 @@ impl<S: Reservations + Organizations> Leader<S> {
             admission.want_locks(request);
         }
         let seen = seen.into_iter().collect();
-        Ok(Self { store, epoch, admission, seen, litter: true, version })
+        let living = Vec::new();
+        Ok(Self { store, epoch, living, admission, seen, litter: true, version })
     }
 
     /// The same, which measures what is used in intervals of this length, if there is one.
@@ -103,7 +120,7 @@ impl<S: Reservations + Organizations> Leader<S> {
     }
 
     /// Takes in what was called since, gives locks, and admits as many attempts as there is room
-    /// for among `capacity`. `now` is asked after the calls were read: who is admitted in the place of
+    /// for in each cluster among `slots`. `now` is asked after the calls were read: who is admitted in the place of
     /// somebody is so after the other's end.
     ///
     /// # Errors
@@ -111,7 +128,7 @@ impl<S: Reservations + Organizations> Leader<S> {
     pub async fn turn(
         &mut self,
         now: impl FnOnce() -> Timestamp,
-        capacity: u64,
+        slots: &BTreeMap<ClusterName, u64>,
     ) -> Result<Decided, StoreError> {
         let mut decided = Decided::default();
         let seen: Vec<_> = self.seen.iter().map(|(shard, seq)| (*shard, *seq)).collect();
@@ -132,7 +149,10 @@ impl<S: Reservations + Organizations> Leader<S> {
         }
         let now = now();
         self.grant(now, &mut decided).await?;
-        self.admission.resize(u32::try_from(capacity).unwrap_or(u32::MAX));
+        self.admission.resize_each(slots);
+        if !self.living.iter().eq(slots.keys()) {
+            self.living = slots.keys().cloned().collect();
+        }
         self.admit(now, &mut decided).await?;
         Ok(decided)
     }
@@ -174,7 +194,8 @@ impl<S: Reservations + Organizations> Leader<S> {
         }
         decided.again |= keys.len() == most;
         let slots = self.admission.slot_changes();
-        let reserved = self.store.reserve(self.epoch, now, &keys, &slots).await?;
+        let placed: Vec<Placed> = keys.iter().map(|key| self.placed(*key)).collect();
+        let reserved = self.store.reserve(self.epoch, now, &placed, &slots).await?;
         for key in reserved.gone {
             self.admission.roll_back(key);
             self.admission.withdraw(key);
@@ -185,19 +206,27 @@ impl<S: Reservations + Organizations> Leader<S> {
             self.admission.gate(key.workflow, false);
             decided.again = true;
         }
-        self.send(now, reserved.admitted, decided).await
+        let admitted = reserved.admitted.into_iter().map(|key| self.placed(key)).collect();
+        self.send(now, admitted, decided).await
+    }
+
+    /// Where an attempt runs, if it has a pod.
+    fn placed(&self, key: AttemptKey) -> Placed {
+        let pod = !self.admission.has_no_pod(key);
+        Placed { key, cluster: pod.then(|| self.admission.fair().cluster(key)).flatten() }
     }
 
     /// What executors run is for them; of what controllers do themselves, those are told.
     async fn send(
         &self,
         now: Timestamp,
-        admitted: Vec<AttemptKey>,
+        admitted: Vec<Placed>,
         decided: &mut Decided,
     ) -> Result<(), StoreError> {
-        let podless = |key: &AttemptKey| self.admission.has_no_pod(*key);
+        let podless = |one: &Placed| self.admission.has_no_pod(one.key);
         let (own, others): (Vec<_>, Vec<_>) = admitted.into_iter().partition(podless);
         if !own.is_empty() {
+            let own: Vec<AttemptKey> = own.into_iter().map(|one| one.key).collect();
             self.store.begin_own(self.epoch, now, &own).await?;
             let told = own.iter().map(|key| key.workflow.shard());
             decided.told = decided.told.iter().chain(told).collect();
@@ -213,7 +242,7 @@ impl<S: Reservations + Organizations> Leader<S> {
     }
 
     /// What need not be done in every turn: forgets calls that were taken, writes down what was used,
-    /// reports what dead executors ran as lost, and sends again what nobody claimed.
+    /// reports what dead executors ran as lost, and sends again what nobody claimed where somebody lives.
     ///
     /// # Errors
     /// The store's; this leader is spent then.
@@ -237,7 +266,7 @@ impl<S: Reservations + Organizations> Leader<S> {
             decided.told = ShardSet::ALL;
         }
         let before = Timestamp(now.0.saturating_sub(i64::try_from(SEND_AGAIN.0).unwrap_or(0)));
-        let unclaimed = self.store.unclaimed(before, RESENT).await?;
+        let unclaimed = self.store.unclaimed(before, &self.living, RESENT).await?;
         self.send(now, unclaimed, &mut decided).await?;
         Ok(decided)
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flowforge_model::attempt::{AttemptKey, Outcome};
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::quota::Entity;
 use flowforge_model::time::{Millis, Timestamp};
@@ -76,6 +77,24 @@ impl LocalAdmission {
     /// From now on runs at most `concurrency` attempts at a time; what runs already goes on.
     pub fn resize(&mut self, concurrency: u32) {
         self.fair.resize(concurrency);
+    }
+
+    /// The same in a cluster that is called so: `default` if it is not said.
+    #[must_use]
+    pub fn at_home(mut self, name: ClusterName) -> Self {
+        self.fair.call_home(name);
+        self
+    }
+
+    /// From now on runs at most so many attempts in each of these clusters at a time, and none elsewhere.
+    pub(crate) fn resize_each(&mut self, slots: &BTreeMap<ClusterName, u64>) {
+        self.fair.resize_each(slots);
+    }
+
+    /// The attempt runs already, there.
+    pub(crate) fn adopt_in(&mut self, ready: &Ready, cluster: Option<&ClusterName>) {
+        self.note(ready);
+        self.fair.adopt_in(candidate(ready), cluster);
     }
 
     /// How many attempts wait.
@@ -198,8 +217,7 @@ impl Admission for LocalAdmission {
     }
 
     fn adopt(&mut self, ready: Ready) {
-        self.note(&ready);
-        self.fair.adopt(candidate(&ready));
+        self.adopt_in(&ready, None);
     }
 
     fn adopt_workflow(&mut self, slot: Slot) {

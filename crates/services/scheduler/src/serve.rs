@@ -1,11 +1,11 @@
 //! The loop of a scheduler that is a server of its own. One leads; others stand by and take over when
 //! its lease runs out.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::InstanceId;
 use flowforge_model::time::Millis;
 use flowforge_ports::clock::Clock;
@@ -14,7 +14,7 @@ use flowforge_ports::organization::Organizations;
 use flowforge_ports::queue::{
     ClusterName, Dispatch, Dispatches, Hint, Hints, Notice, Subscription, Topic,
 };
-use flowforge_ports::reservations::Reservations;
+use flowforge_ports::reservations::{Placed, Reservations};
 use flowforge_ports::store::StoreError;
 use tokio::time::Instant;
 
@@ -38,7 +38,7 @@ pub struct Serve<S, Q, C> {
     pub store: Arc<S>,
     /// Where work goes.
     pub queue: Q,
-    /// Whose work it is.
+    /// Where projects run that name no cluster.
     pub cluster: ClusterName,
     /// The present.
     pub clock: C,
@@ -74,7 +74,7 @@ where
         let mut shut_down = pin!(shut_down);
         let mut hints = self.queue.subscribe(&[Topic::Calls]);
         let mut term: Option<Term<S>> = None;
-        let mut capacity = 0;
+        let mut slots = BTreeMap::new();
         let mut attend_at = Instant::now();
         let mut asked = None;
         loop {
@@ -88,7 +88,7 @@ where
                 attend_at = Instant::now() + (Duration::from(self.ttl) / 3).min(ATTEND);
                 match self.attend(false).await {
                     Ok(attended) => {
-                        capacity = attended.capacity;
+                        slots = attended.slots(&self.cluster);
                         let epoch = attended.leases.first().map(|lease| lease.epoch);
                         self.take_office(&mut term, epoch).await;
                     }
@@ -97,7 +97,7 @@ where
             }
             let again = match &mut term {
                 None => false,
-                Some(led) => match self.lead(led, capacity).await {
+                Some(led) => match self.lead(led, &slots).await {
                     Ok(again) => again,
                     Err(error) => {
                         tracing::warn!(%error, "leads no more; what is in memory is dropped");
@@ -139,7 +139,8 @@ where
         }
         *term = None;
         let Some(epoch) = epoch else { return };
-        match Leader::start(Arc::clone(&self.store), epoch, self.retries).await {
+        let with = (self.cluster.clone(), self.retries);
+        match Leader::start(Arc::clone(&self.store), epoch, with).await {
             Ok(leader) => {
                 tracing::info!(epoch, "leads");
                 let leader = leader.measuring(self.usage_every);
@@ -150,8 +151,12 @@ where
     }
 
     /// One turn, and what follows from it.
-    async fn lead(&self, term: &mut Term<S>, capacity: u64) -> Result<bool, StoreError> {
-        let decided = term.leader.turn(|| self.clock.now(), capacity).await?;
+    async fn lead(
+        &self,
+        term: &mut Term<S>,
+        slots: &BTreeMap<ClusterName, u64>,
+    ) -> Result<bool, StoreError> {
+        let decided = term.leader.turn(|| self.clock.now(), slots).await?;
         let again = decided.again;
         self.hand_out(term.epoch, decided).await;
         if Instant::now() >= term.repair_at {
@@ -168,17 +173,26 @@ where
             self.queue.publish(Hint::Facts { shard });
         }
         let sent_at = self.clock.now();
-        let dispatch = |key: &AttemptKey| Dispatch { key: *key, epoch, sent_at };
-        let mut rest: Vec<Dispatch> = decided.dispatches.iter().map(dispatch).collect();
+        let mut each: BTreeMap<ClusterName, Vec<Dispatch>> = BTreeMap::new();
+        for Placed { key, cluster } in decided.dispatches {
+            let cluster = cluster.unwrap_or_else(|| self.cluster.clone());
+            each.entry(cluster).or_default().push(Dispatch { key, epoch, sent_at });
+        }
+        for (cluster, dispatches) in each {
+            self.send(&cluster, dispatches).await;
+        }
+    }
+
+    async fn send(&self, cluster: &ClusterName, mut rest: Vec<Dispatch>) {
         while !rest.is_empty() {
-            match self.queue.send(&self.cluster, &rest).await {
+            match self.queue.send(cluster, &rest).await {
                 Ok(0) => {
-                    tracing::warn!(left = rest.len(), "the queue is full; sent again later");
+                    tracing::warn!(%cluster, left = rest.len(), "the queue is full; sent again later");
                     return;
                 }
                 Ok(sent) => drop(rest.drain(..sent.min(rest.len()))),
                 Err(error) => {
-                    tracing::warn!(%error, left = rest.len(), "work is sent again later");
+                    tracing::warn!(%cluster, %error, left = rest.len(), "work is sent again later");
                     return;
                 }
             }

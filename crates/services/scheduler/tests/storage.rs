@@ -59,7 +59,7 @@ fn admission(most: u64) -> LocalAdmission {
     quota.limits[Dimension::Storage as usize] = Some(most);
     let entity = |id, level, parent, quota| {
         let name = "default".to_owned();
-        Entity { id, level, parent, name, quota }
+        Entity { id, level, parent, name, quota, cluster: None }
     };
     let mut admission = LocalAdmission::new(9, Retries::default());
     admission.share_among(&[

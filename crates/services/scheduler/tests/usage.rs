@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use flowforge_model::attempt::AttemptKey;
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::quota::Dimension;
 use flowforge_model::resources::{Bytes, MilliCpu, ResourceList};
@@ -36,7 +37,10 @@ async fn lead(store: &MemoryStore, number: u128, ttl: u64) -> u64 {
 }
 
 async fn leader(store: &Arc<MemoryStore>, epoch: u64) -> Leader<MemoryStore> {
-    let leader = Leader::start(Arc::clone(store), epoch, Retries::default()).await.unwrap();
+    let leader =
+        Leader::start(Arc::clone(store), epoch, (ClusterName::default(), Retries::default()))
+            .await
+            .unwrap();
     leader.measuring(EVERY)
 }
 

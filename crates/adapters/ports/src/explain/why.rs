@@ -1,6 +1,7 @@
 //! An explanation as it goes from the scheduler to those who asked.
 
 use flowforge_model::attempt::AttemptKey;
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_model::time::Timestamp;
@@ -15,6 +16,9 @@ pub struct Why {
     pub code: String,
     /// All it takes to start it: what it needs, and the slot of its workflow if that has none yet.
     pub need: Amounts,
+    /// The cluster that it is to run in. Schedulers of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterName>,
     /// The lowest level at which there is too little, and of what.
     pub short: Option<Short>,
     /// Who holds most of what there is too little of: a few, the largest first.

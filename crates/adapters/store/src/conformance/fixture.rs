@@ -39,6 +39,7 @@ pub(crate) fn other_project(store: &impl Organizations) -> EntityId {
         parent: Some(EntityId::DEFAULT_TENANT),
         name: "other".to_owned(),
         quota: None,
+        cluster: None,
     };
     now(store.edit(edit, AT)).unwrap().unwrap();
     id

@@ -1,5 +1,6 @@
 //! The organization: edits, what they mean for work, deletion.
 
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::event::Command;
 use flowforge_model::id::{EntityId, QuotaId};
 use flowforge_model::quota::{Dimension, Level, Quota, Weight};
@@ -43,8 +44,13 @@ fn create(store: &impl Organizations, number: u32, level: Level, parent: Option<
         parent: parent.map(id),
         name: format!("{level}-{number}"),
         quota: None,
+        cluster: None,
     };
     now(store.edit(edit, AT)).unwrap().unwrap();
+}
+
+fn east() -> ClusterName {
+    ClusterName::parse("east").unwrap()
 }
 
 /// `tenant-1/department-2/group-3/project-4`.
@@ -104,6 +110,7 @@ fn everything_written_reads_back(store: &impl Subject) {
             name: Some(format!("n{number}")),
             parent: None,
             quota: named,
+            cluster: (number == 4).then(|| Some(east())),
             clamp: false,
         };
         now(store.edit(edit, AT)).unwrap().unwrap();
@@ -115,6 +122,7 @@ fn everything_written_reads_back(store: &impl Subject) {
         assert_eq!((node.version, node.created_at, node.draining), (2, AT, false));
         assert_eq!(expected.quota_of(node).unwrap().quota, full);
         assert_eq!(node.tenant, id(1));
+        assert_eq!(node.cluster, (number == 4).then(east));
     }
     // Moved to the tenant itself, and the group after it to the top.
     for (number, parent) in [(3, 1), (4, 1)] {
@@ -124,13 +132,29 @@ fn everything_written_reads_back(store: &impl Subject) {
             name: None,
             parent: Some(id(parent)),
             quota: Some(None),
+            cluster: None,
             clamp: false,
         };
         now(store.edit(edit, AT)).unwrap().unwrap();
     }
     expected = now(store.organization()).unwrap();
     assert_eq!(expected.path(expected.node(id(4)).unwrap()), "n1/n4");
-    assert_eq!(expected.node(id(4)).unwrap().quota, None);
+    let moved = expected.node(id(4)).unwrap();
+    assert_eq!((moved.quota, &moved.cluster), (None, &Some(east())));
+    let (_, entities) = now(store.hierarchy()).unwrap();
+    let places = entities.into_iter().filter_map(|one| Some((one.id, one.cluster?)));
+    assert_eq!(places.collect::<Vec<_>>(), [(id(4), east())]);
+    let home = Edit::Update {
+        id: id(4),
+        version: None,
+        name: None,
+        parent: None,
+        quota: None,
+        cluster: Some(None),
+        clamp: false,
+    };
+    now(store.edit(home, AT)).unwrap().unwrap();
+    assert_eq!(now(store.organization()).unwrap().node(id(4)).unwrap().cluster, None);
     assert_eq!(expected.node(id(3)).unwrap().parent, Some(id(1)));
     let stale = Edit::DeleteQuota { id: QuotaId(id(9).0), version: Some(2) };
     let refused = now(store.edit(stale, AT)).unwrap();
@@ -163,6 +187,7 @@ fn a_refused_edit_changes_nothing(store: &impl Subject) {
         parent: Some(id(1)),
         name: "department-2".to_owned(),
         quota: None,
+        cluster: None,
     };
     assert!(matches!(now(store.edit(taken, AT)).unwrap(), Err(Refusal::NameTaken(_))));
     assert!(matches!(delete(store, id(2), true, false), Err(Refusal::NotEmpty(2))));
@@ -205,6 +230,7 @@ fn a_name_is_free_again_after_a_deletion(store: &impl Subject) {
         parent: Some(EntityId::DEFAULT_TENANT),
         name: "other".to_owned(),
         quota: None,
+        cluster: None,
     };
     now(store.edit(edit, AT)).unwrap().unwrap();
     let mut new = new_workflow(workflow(1));
@@ -222,6 +248,7 @@ fn two_tenants_with_projects_of_one_name_see_nothing_of_each_other(store: &impl 
             parent: Some(id(tenant)),
             name: "etl".to_owned(),
             quota: None,
+            cluster: None,
         };
         now(store.edit(edit, AT)).unwrap().unwrap();
         TemplateId::new(TemplateKind::WorkflowTemplate, id(project), "t")

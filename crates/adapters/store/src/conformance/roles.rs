@@ -1,6 +1,7 @@
 //! Roles that are servers of their own: who may write, what is handed over, and what comes back.
 
 mod children;
+mod clusters;
 mod pods;
 mod races;
 mod witness;
@@ -20,10 +21,11 @@ use flowforge_ports::admission::{LockRequest, Ready, Slot, SlotChanges};
 use flowforge_ports::claims::Claims;
 use flowforge_ports::handover::{Call, Entry, Handover, Released, Tidings};
 use flowforge_ports::leases::{Attendance, Attended, Lease, Leases, Role};
-use flowforge_ports::reservations::{Reservations, Reserved};
+use flowforge_ports::reservations::{Placed, Reservations, Reserved};
 use flowforge_ports::store::{Commit, LockRow, LockWrite, StoreError};
 use uuid::Uuid;
 
+use self::clusters::{placed, says, unclaimed};
 use super::fixture::{
     AT, Held, STORAGE, key, new_workflow, now, report, state, task, task_record, workflow,
     workflow_record,
@@ -40,11 +42,6 @@ fn server(number: u128) -> InstanceId {
 const LONG: Millis = Millis(3_600_000);
 /// Over as soon as it begins.
 const NONE: Millis = Millis(0);
-
-fn says(role: Role, number: u128, ttl: Millis) -> Attendance {
-    let capacity = if role == Role::Executor { 4 } else { 0 };
-    Attendance { capacity, ..Attendance::new(role, server(number), ttl) }
-}
 
 fn attend(store: &impl Leases, role: Role, number: u128, ttl: Millis) -> Attended {
     now(store.attend(says(role, number, ttl))).unwrap()
@@ -125,7 +122,8 @@ impl<'s, S: Shared> Fleet<'s, S> {
     }
 
     fn reserve(&self, keys: &[AttemptKey]) -> Reserved {
-        now(self.store.reserve(self.epoch, AT, keys, &SlotChanges::new())).unwrap()
+        let placed: Vec<Placed> = keys.iter().map(|key| placed(*key)).collect();
+        now(self.store.reserve(self.epoch, AT, &placed, &SlotChanges::new())).unwrap()
     }
 
     /// Offers, admits and claims the first attempt of a task.
@@ -299,7 +297,8 @@ fn one_scheduler_leads(store: &impl Shared) {
     let fenced =
         |result: Result<(), StoreError>| assert!(matches!(result, Err(StoreError::Fenced)));
     fenced(
-        now(store.reserve(fleet.epoch, AT, &[fleet.key(0, 1)], &SlotChanges::new())).map(|_| ()),
+        now(store.reserve(fleet.epoch, AT, &[placed(fleet.key(0, 1))], &SlotChanges::new()))
+            .map(|_| ()),
     );
     fenced(now(store.calls(fleet.epoch, &[], 9)).map(|_| ()));
     fenced(now(store.forget_calls(fleet.epoch, &[])));
@@ -644,8 +643,8 @@ fn what_nobody_claimed_is_found(store: &impl Shared) {
     let mut commit = fleet.commit();
     commit.handover.as_deref_mut().unwrap().stops = vec![stopped];
     fleet.write(commit).unwrap();
-    assert_eq!(now(store.unclaimed(AT, 9)).unwrap(), []);
-    assert_eq!(now(store.unclaimed(Timestamp(AT.0 + 1), 9)).unwrap(), [waiting]);
+    assert_eq!(unclaimed(store, AT), []);
+    assert_eq!(unclaimed(store, Timestamp(AT.0 + 1)), [waiting]);
 }
 
 fn a_shard_without_its_lease_is_not_written(store: &impl Shared) {

@@ -14,7 +14,7 @@ use flowforge_ports::handover::Tidings;
 use flowforge_ports::leases::Role;
 use flowforge_ports::store::{Commit, Committed, Remembered, RunChanges, StoreError};
 
-use super::roles::Flaw;
+use super::flaw::Flaw;
 use super::{Kept, MemoKey, Rows};
 use crate::rules;
 

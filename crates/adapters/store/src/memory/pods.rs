@@ -9,7 +9,7 @@ use flowforge_ports::handover::Tidings;
 use flowforge_ports::pods::{self, Asking, Begin, Cluster, Finish, Refusal};
 use flowforge_ports::store::StoreError;
 
-use super::roles::Flaw;
+use super::flaw::Flaw;
 use super::{MemoryStore, Rows};
 use crate::gang::{self, Gathering, Told};
 
@@ -120,10 +120,11 @@ impl pods::Pods for MemoryStore {
         key: AttemptKey,
         at: Timestamp,
     ) -> Result<Begin, StoreError> {
-        let Asking { pod, project, member, .. } = asking;
+        let (pod, project, member) = (asking.pod, asking.project, asking.member);
         let mut rows = self.rows();
         let of = rows.workflows.get(&key.workflow).map(|kept| kept.new.project);
         if project.is_some_and(|project| of != Some(project))
+            || project.is_some() && !rows.roles.is_in(key, &asking.clusters)
             || rows.open(key).is_none()
             || rows.roles.has_ended(key)
         {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::event::{NodeKind, TaskRow};
 use flowforge_model::id::{InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
@@ -13,9 +14,10 @@ use flowforge_ports::admission::{self, LockRequest, Ready, SlotChanges};
 use flowforge_ports::claims::{Claimed, Claims};
 use flowforge_ports::handover::{Call, Entry, Handover, News, Order, Released, Tidings};
 use flowforge_ports::leases::{Attendance, Attended, Leader, Leaders, Lease, Leases, Role};
-use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
+use flowforge_ports::reservations::{Placed, Reservations, Reserved, Snapshot};
 use flowforge_ports::store::StoreError;
 
+use super::flaw::Flaw;
 use super::pods::Pods;
 use super::{Kept, MemoryStore, Rows, page};
 use crate::rules;
@@ -30,6 +32,10 @@ pub(super) struct Roles {
     members: BTreeMap<(Role, InstanceId), (Timestamp, u32)>,
     /// Executors whose attempts outlive them, dead ones too.
     keepers: BTreeSet<InstanceId>,
+    /// Where executors are that said so, dead ones too.
+    clusters: BTreeMap<InstanceId, ClusterName>,
+    /// For which clusters attempts were admitted.
+    placed: BTreeMap<AttemptKey, ClusterName>,
     /// Where those may be asked that said so.
     urls: BTreeMap<InstanceId, String>,
     /// Executors that were declared dead, for ever.
@@ -51,41 +57,6 @@ struct Slot {
     epoch: u64,
     holder: Option<InstanceId>,
     until: Timestamp,
-}
-
-/// A check that a store leaves out, to see that somebody notices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
-    /// Writes of those who were replaced are taken.
-    NoFence,
-    /// What is taken off the queue may have been admitted.
-    NotOvertaken,
-    /// An attempt may be claimed by several executors.
-    ClaimedTwice,
-    /// An attempt may be claimed again after its end was reported.
-    ClaimedAfterItsEnd,
-    /// A closed gate keeps nobody out.
-    OpenGate,
-    /// What dead executors ran is not reported as lost.
-    NotBuried,
-    /// Any pod of an attempt may begin it.
-    AnyPod,
-    /// Whoever waits for a workflow is not told of its end.
-    EndUntold,
-}
-
-impl Flaw {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::NoFence,
-        Self::NotOvertaken,
-        Self::ClaimedTwice,
-        Self::ClaimedAfterItsEnd,
-        Self::OpenGate,
-        Self::NotBuried,
-        Self::AnyPod,
-        Self::EndUntold,
-    ];
 }
 
 impl MemoryStore {
@@ -163,6 +134,17 @@ impl Roles {
         self.buried.contains(&executor) && self.keeps(executor)
     }
 
+    /// The executor is in the cluster of an attempt, as far as both are said.
+    fn is_there(&self, executor: InstanceId, key: AttemptKey) -> bool {
+        let both = self.clusters.get(&executor).zip(self.placed.get(&key));
+        both.is_none_or(|(here, there)| here == there)
+    }
+
+    /// The attempt was admitted for one of these clusters, or it is not said for which.
+    pub(super) fn is_in(&self, key: AttemptKey, clusters: &[ClusterName]) -> bool {
+        self.placed.get(&key).is_none_or(|name| clusters.contains(name))
+    }
+
     fn leads(&self, epoch: u64) -> Result<(), StoreError> {
         self.fence(Role::Scheduler, &[Lease { slot: 0, epoch }])
     }
@@ -184,6 +166,7 @@ impl Roles {
         if attendance.keeps {
             self.keepers.insert(holder);
         }
+        self.clusters.extend(attendance.cluster.clone().map(|cluster| (holder, cluster)));
         if attendance.leaving {
             self.members.remove(&(role, holder));
         } else {
@@ -199,11 +182,18 @@ impl Roles {
         };
         let count = u32::try_from(living(role).count()).unwrap_or(u32::MAX);
         let executors = living(Role::Executor);
-        let capacity = executors.map(|(_, (_, capacity))| u64::from(*capacity)).sum();
+        let (mut capacity, mut clusters) = (0, BTreeMap::new());
+        for ((_, id), (_, slots)) in executors {
+            capacity += u64::from(*slots);
+            if let Some(name) = self.clusters.get(id).filter(|_| role == Role::Scheduler) {
+                *clusters.entry(name.clone()).or_default() += u64::from(*slots);
+            }
+        }
         let share = u32::from(role.slots()).div_ceil(count.max(1));
         let (leases, changed) = self.distribute(attendance, share);
         let held = u32::try_from(leases.len()).unwrap_or(u32::MAX);
-        (Attended { leases, excess: held.saturating_sub(share), capacity }, changed)
+        let excess = held.saturating_sub(share);
+        (Attended { leases, excess, capacity, clusters }, changed)
     }
 
     fn distribute(&mut self, attendance: &Attendance, share: u32) -> (Vec<Lease>, bool) {
@@ -295,6 +285,7 @@ impl Rows {
         self.roles.ready.remove(&key);
         self.roles.orders.remove(&key);
         self.roles.stops.remove(&key);
+        self.roles.placed.remove(&key);
         self.roles.pods.forget(key);
     }
 
@@ -314,10 +305,11 @@ impl Rows {
 
     fn reserve(
         &mut self,
-        key: AttemptKey,
+        Placed { key, cluster }: &Placed,
         at: Timestamp,
         done: &mut Reserved,
     ) -> Result<(), StoreError> {
+        let key = *key;
         let Some(kept) = self.workflows.get_mut(&key.workflow) else {
             done.gone.push(key);
             return Ok(());
@@ -329,6 +321,7 @@ impl Rows {
         } else {
             kept.runnable.remove(&(key.node, key.number));
             kept.admit(key, None, at)?;
+            self.roles.placed.extend(cluster.clone().map(|cluster| (key, cluster)));
             done.admitted.push(key);
         }
         Ok(())
@@ -362,7 +355,11 @@ impl Rows {
             let ready = |of: (NodeIx, u32)| self.roles.ready.get(&key(of)).copied();
             snapshot.ready.extend(kept.runnable.iter().copied().filter_map(ready));
             let open = kept.attempts.iter().filter(|(_, (_, view))| view.finished_at.is_none());
-            snapshot.open.extend(open.filter_map(|(of, _)| ready(*of)));
+            let open: Vec<Ready> = open.filter_map(|(of, _)| ready(*of)).collect();
+            let placed =
+                |ready: &Ready| Some((ready.key, self.roles.placed.get(&ready.key)?.clone()));
+            snapshot.clusters.extend(open.iter().filter_map(placed));
+            snapshot.open.extend(open);
             for (node, rows) in &kept.locks {
                 let held = rows.iter().all(|row| row.held);
                 let request = kept.lock_request(*id, *node);
@@ -473,14 +470,14 @@ impl Reservations for MemoryStore {
         &self,
         epoch: u64,
         at: Timestamp,
-        keys: &[AttemptKey],
+        placed: &[Placed],
         slots: &SlotChanges,
     ) -> Result<Reserved, StoreError> {
         let mut rows = self.rows();
         rows.roles.leads(epoch)?;
         let mut done = Reserved::default();
-        for key in keys {
-            rows.reserve(*key, at, &mut done)?;
+        for one in placed {
+            rows.reserve(one, at, &mut done)?;
         }
         rows.keep_slots(slots);
         Ok(done)
@@ -534,8 +531,9 @@ impl Reservations for MemoryStore {
     async fn unclaimed(
         &self,
         before: Timestamp,
+        clusters: &[ClusterName],
         limit: u32,
-    ) -> Result<Vec<AttemptKey>, StoreError> {
+    ) -> Result<Vec<Placed>, StoreError> {
         let rows = self.rows();
         let mut keys = Vec::new();
         for (id, kept) in &rows.workflows {
@@ -545,13 +543,19 @@ impl Reservations for MemoryStore {
                     None => !rows.roles.stops.contains(&key) && view.started_at.is_none(),
                     Some(by) => rows.roles.outlived(*by),
                 };
-                if free && view.finished_at.is_none() && view.admitted_at < before {
-                    keys.push((view.admitted_at, key));
+                let place = rows.roles.placed.get(&key);
+                let there = place.is_none_or(|name| clusters.contains(name));
+                if free && there && view.finished_at.is_none() && view.admitted_at < before {
+                    keys.push((view.admitted_at, key, place.cloned()));
                 }
             }
         }
         keys.sort_unstable();
-        Ok(keys.into_iter().take(page(limit)).map(|(_, key)| key).collect())
+        Ok(keys
+            .into_iter()
+            .take(page(limit))
+            .map(|(_, key, cluster)| Placed { key, cluster })
+            .collect())
     }
 
     async fn bury(&self, epoch: u64, at: Timestamp) -> Result<Vec<InstanceId>, StoreError> {
@@ -611,10 +615,12 @@ impl Claims for MemoryStore {
                 false => Vec::new(),
             };
             let gated = gated && flaw != Some(Flaw::OpenGate);
+            let there = rows.roles.is_there(executor, *key) || flaw == Some(Flaw::AnyCluster);
             let Some((by, _)) = rows.open(*key) else { continue };
             let free = by.is_none() || flaw == Some(Flaw::ClaimedTwice);
             let outlived = by.is_some_and(|by| dead.contains(&by));
-            let ours = *by == Some(executor) || outlived || (free && !gated && !stopped);
+            let others = outlived || (free && !gated && !stopped);
+            let ours = *by == Some(executor) || (others && there);
             if !ours || over {
                 continue;
             }

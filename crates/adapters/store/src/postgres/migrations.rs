@@ -49,6 +49,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!("0013_usage", 12),
     migration!("0014_gang_members", 12),
     migration!("0015_children", 15),
+    migration!("0016_clusters", 15),
 ];
 
 /// Taken by whoever changes the schema; "FLOW", as in the header of SQLite's file.

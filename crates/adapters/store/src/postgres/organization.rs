@@ -131,6 +131,7 @@ async fn current(
             draining: get(row, 6)?,
             created_at: codec::time(row, 7)?,
             version: codec::count(row, 8)?,
+            cluster: shared::cluster(get(row, 9)?)?,
         })
     })?;
     let quotas = read(&quotas, |row| {
@@ -168,6 +169,10 @@ async fn write(tx: &mut Tx<'_>, changes: &[Change], at: Timestamp) -> Result<(),
                     binds![node.id.0, node.name.clone(), quota, node.draining, created, version];
                 if node.parent.is_some() {
                     values.extend(binds![node.tenant.0, shared::parent_row(node)]);
+                }
+                if node.level == Level::Project {
+                    let cluster = node.cluster.as_ref().map(|name| name.as_str().to_owned());
+                    values.extend(binds![cluster]);
                 }
                 tx.execute(shared::put(node.level), values).await?;
                 if node.draining && node.level == Level::Project {

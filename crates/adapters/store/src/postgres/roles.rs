@@ -11,6 +11,7 @@ mod witness;
 use std::collections::BTreeSet;
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{InstanceId, NodeIx, PodUid, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
 use flowforge_model::status::Reason;
@@ -21,7 +22,7 @@ use flowforge_ports::claims::{Claimed, Claims};
 use flowforge_ports::handover::{Entry, News, Tidings};
 use flowforge_ports::leases::{Attendance, Attended, Leader, Leaders, Leases, Role};
 use flowforge_ports::pods::{Asking, Begin, Cluster, Finish, Pods};
-use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
+use flowforge_ports::reservations::{Placed, Reservations, Reserved, Snapshot};
 use flowforge_ports::store::StoreError;
 use flowforge_ports::witness::{Awaited, Testimony, Witness};
 use tokio_postgres::Row;
@@ -157,11 +158,11 @@ impl Reservations for PostgresStore {
         &self,
         epoch: u64,
         at: Timestamp,
-        keys: &[AttemptKey],
+        placed: &[Placed],
         slots: &SlotChanges,
     ) -> Result<Reserved, StoreError> {
-        let (keys, slots) = (keys.to_vec(), slots.clone());
-        self.write(move |tx| Box::pin(reservations::reserve(tx, epoch, at, keys, slots))).await
+        let (placed, slots) = (placed.to_vec(), slots.clone());
+        self.write(move |tx| Box::pin(reservations::reserve(tx, epoch, at, placed, slots))).await
     }
 
     async fn begin_own(
@@ -191,9 +192,14 @@ impl Reservations for PostgresStore {
     async fn unclaimed(
         &self,
         before: Timestamp,
+        clusters: &[ClusterName],
         limit: u32,
-    ) -> Result<Vec<AttemptKey>, StoreError> {
-        self.read(Mode::Fresh, move |tx| Box::pin(reservations::unclaimed(tx, before, limit))).await
+    ) -> Result<Vec<Placed>, StoreError> {
+        let clusters: Vec<String> = clusters.iter().map(|name| name.as_str().to_owned()).collect();
+        self.read(Mode::Fresh, move |tx| {
+            Box::pin(reservations::unclaimed(tx, before, clusters, limit))
+        })
+        .await
     }
 
     async fn bury(&self, epoch: u64, at: Timestamp) -> Result<Vec<InstanceId>, StoreError> {

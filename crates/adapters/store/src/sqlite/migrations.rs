@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0005_slots.sql"),
     include_str!("../../migrations/sqlite/0006_usage.sql"),
     include_str!("../../migrations/sqlite/0007_children.sql"),
+    include_str!("../../migrations/sqlite/0008_clusters.sql"),
 ];
 
 /// "FLOW" in the header of the file: tells our databases from those of other programs.

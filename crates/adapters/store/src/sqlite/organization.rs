@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{EntityId, QuotaId};
 use flowforge_model::quota::Level;
 use flowforge_model::time::Timestamp;
@@ -73,6 +74,7 @@ impl SqliteStore {
                 draining: get(row, 6)?,
                 created_at: codec::time(row, 7)?,
                 version: get(row, 8)?,
+                cluster: shared::cluster(get(row, 9)?)?,
             })
         })?;
         let quotas = rows(tx, shared::QUOTAS, [], |row| {
@@ -119,6 +121,7 @@ fn write(tx: &Transaction<'_>, changes: &[Change], at: Timestamp) -> Result<(), 
                 let quota = node.quota.map(|id| id.0);
                 let (tenant, parent) = (node.tenant.0, shared::parent_row(node));
                 let created = node.created_at.0;
+                let cluster = node.cluster.as_ref().map(ClusterName::as_str);
                 let values = params![
                     node.id.0,
                     node.name,
@@ -127,9 +130,14 @@ fn write(tx: &Transaction<'_>, changes: &[Change], at: Timestamp) -> Result<(), 
                     created,
                     node.version,
                     tenant,
-                    parent
+                    parent,
+                    cluster
                 ];
-                let of = if node.parent.is_none() { values.get(..6) } else { Some(values) };
+                let of = match node.level {
+                    Level::Tenant => values.get(..6),
+                    Level::Department | Level::Group => values.get(..8),
+                    Level::Project => Some(values),
+                };
                 execute(shared::put(node.level), of.unwrap_or_default())?;
                 if node.draining && node.level == Level::Project {
                     execute(shared::RUNS_GONE, params![node.id.0])?;

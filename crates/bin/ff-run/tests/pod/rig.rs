@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use flowforge_artifacts::{Repository, Setup, Stores};
 use flowforge_logstore::MemoryLogs;
 use flowforge_model::attempt::{AttemptKey, FactKind, Process, Report, Work, WorkOrder};
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, PodUid, WorkflowId};
 use flowforge_model::resources::{Bytes, Resources};
 use flowforge_model::shard::ShardSet;
@@ -21,7 +22,7 @@ use flowforge_ports::handover::{Call, Handover, Tidings};
 use flowforge_ports::leases::{Attendance, Lease, Leases as _, Role};
 use flowforge_ports::logs::{LogCursor, LogQuery, LogStore as _, Stream};
 use flowforge_ports::pods::{Asking, Begin, Pods as _};
-use flowforge_ports::reservations::Reservations as _;
+use flowforge_ports::reservations::{Placed, Reservations as _};
 use flowforge_ports::store::{Commit, NewWorkflow, RunChanges, Store as _};
 use flowforge_store::{MemoryStore, SqliteStore};
 use flowforge_svc_api::{Api, ApiConfig, Hub, PodAccess, serve};
@@ -94,7 +95,8 @@ impl Rig {
         let (leases, epoch) = runtime.block_on(async {
             let attend = async |role, instance| {
                 let said = Attendance::new(role, instance, LONG);
-                store.attend(Attendance { capacity: 99, ..said }).await.unwrap().leases
+                let cluster = Some(ClusterName::default());
+                store.attend(Attendance { capacity: 99, cluster, ..said }).await.unwrap().leases
             };
             let leases = attend(Role::Controller, InstanceId(Uuid::from_u128(1))).await;
             let epoch = attend(Role::Scheduler, InstanceId(Uuid::from_u128(2))).await[0].epoch;
@@ -175,7 +177,8 @@ impl Rig {
         handover.orders.push((key, Ok(order)));
         self.block_on(self.store.commit(commit)).unwrap();
         let (keys, slots) = ([key], SlotChanges::new());
-        let reserved = self.block_on(self.store.reserve(self.epoch, AT, &keys, &slots));
+        let placed = [Placed { key, cluster: Some(ClusterName::default()) }];
+        let reserved = self.block_on(self.store.reserve(self.epoch, AT, &placed, &slots));
         assert_eq!(reserved.unwrap().admitted, keys);
         let claimed = self.block_on(self.store.claim(EXECUTOR, AT, &keys)).unwrap();
         assert_eq!(claimed.len(), 1);

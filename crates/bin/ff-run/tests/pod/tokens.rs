@@ -40,7 +40,7 @@ pub(crate) fn cluster(keys: &[usize]) -> Cluster {
             "x": x, "y": y})
     };
     let keys = json!({"keys": keys.iter().map(jwk).collect::<Vec<_>>()}).to_string();
-    Cluster { name: "test".to_owned(), issuer: ISSUER.to_owned(), keys }
+    Cluster { name: "default".to_owned(), issuer: ISSUER.to_owned(), keys }
 }
 
 /// What the token of an attempt's pod claims.

@@ -23,8 +23,11 @@ pub(crate) enum Entities {
         /// A quota of its tenant, as TENANT/NAME or by id
         #[arg(long)]
         quota: Option<String>,
+        /// Of a project, the cluster that its tasks are to run in (default: that of the scheduler)
+        #[arg(long)]
+        cluster: Option<String>,
     },
-    /// Give one another name or another quota
+    /// Give one another name, another quota or another cluster
     Update {
         /// Its path, id or name
         which: String,
@@ -34,6 +37,9 @@ pub(crate) enum Entities {
         /// Another quota, as TENANT/NAME or by id; `none` for no limits of its own
         #[arg(long)]
         quota: Option<String>,
+        /// Of a project, the cluster for what starts from now on; `none` for that of the scheduler
+        #[arg(long)]
+        cluster: Option<String>,
         /// Lower limits below it that are above the new ones
         #[arg(long)]
         clamp: bool,

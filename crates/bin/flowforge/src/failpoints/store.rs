@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flowforge_model::attempt::{AttemptKey, Fact};
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::event::Command;
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
@@ -13,7 +14,7 @@ use flowforge_ports::claims::{Claimed, Claims};
 use flowforge_ports::handover::{Entry, News};
 use flowforge_ports::leases::{Attendance, Attended, Leases};
 use flowforge_ports::organization::{Edit, Edited, Organization, Organizations};
-use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
+use flowforge_ports::reservations::{Placed, Reservations, Reserved, Snapshot};
 use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
     TimerRow,
@@ -85,10 +86,10 @@ impl<S: Reservations> Reservations for FaultyStore<S> {
         &self,
         epoch: u64,
         at: Timestamp,
-        keys: &[AttemptKey],
+        placed: &[Placed],
         slots: &SlotChanges,
     ) -> Result<Reserved, StoreError> {
-        self.around("reserve", self.inner.reserve(epoch, at, keys, slots)).await
+        self.around("reserve", self.inner.reserve(epoch, at, placed, slots)).await
     }
 
     async fn begin_own(
@@ -115,9 +116,10 @@ impl<S: Reservations> Reservations for FaultyStore<S> {
     async fn unclaimed(
         &self,
         before: Timestamp,
+        clusters: &[ClusterName],
         limit: u32,
-    ) -> Result<Vec<AttemptKey>, StoreError> {
-        self.around("unclaimed", self.inner.unclaimed(before, limit)).await
+    ) -> Result<Vec<Placed>, StoreError> {
+        self.around("unclaimed", self.inner.unclaimed(before, clusters, limit)).await
     }
 
     async fn bury(&self, epoch: u64, at: Timestamp) -> Result<Vec<InstanceId>, StoreError> {

@@ -218,7 +218,7 @@ fn controller<Q: Shared>(
             one_by_one: false,
         },
         clock: SystemClock,
-        outlet: Told { queue: told, cluster: ground.settings.cluster.clone(), keeper },
+        outlet: Told { queue: told, keeper },
         admission: Elsewhere::default,
         ttl: ground.settings.lease,
         wake: Arc::clone(&notify),

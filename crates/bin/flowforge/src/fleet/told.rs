@@ -16,7 +16,6 @@ use crate::keeper::Keeper;
 /// Tells the other roles what a committed turn of a controller means for them.
 pub(crate) struct Told<Q> {
     pub(crate) queue: Q,
-    pub(crate) cluster: ClusterName,
     pub(crate) keeper: Keeper,
 }
 
@@ -37,7 +36,8 @@ impl<Q: Hints> Outlet for Told<Q> {
             self.queue.publish(Hint::Facts { shard });
         }
         for key in turned.stops {
-            let (cluster, attempt) = (self.cluster.clone(), key.id());
+            // Wherever it runs: executors of all clusters listen to this one.
+            let (cluster, attempt) = (ClusterName::default(), key.id());
             self.queue.publish(Hint::Stop { cluster, attempt });
         }
         for (workflow, seq) in turned.changed {

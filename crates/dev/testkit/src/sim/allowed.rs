@@ -41,6 +41,7 @@ impl Allowed {
             name: None,
             parent: None,
             quota: Some(Some(id)),
+            cluster: None,
             clamp: false,
         };
         for edit in [Edit::CreateQuota { id, tenant, name, quota }, names] {

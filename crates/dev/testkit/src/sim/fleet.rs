@@ -3,6 +3,7 @@
 //! believing what it believed before. Dispatches and wake-ups are lost and doubled.
 
 mod cluster;
+mod places;
 mod seats;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -12,11 +13,13 @@ use flowforge_model::attempt::AttemptKey;
 use flowforge_model::event::Command;
 use flowforge_model::id::InstanceId;
 use flowforge_model::time::{Millis, Timestamp};
+use flowforge_ports::reservations::Placed;
 use flowforge_ports::store::StoredRun;
 use flowforge_store::{Flaw, MemoryStore};
 use uuid::Uuid;
 
 use self::cluster::Cluster;
+use self::places::Places;
 use self::seats::{Controlling, Executing, Scheduling};
 use super::allowed::Allowed;
 use super::store::FaultyStore;
@@ -53,9 +56,10 @@ pub(super) struct Fleet {
     schedulers: Vec<Scheduling>,
     executors: Vec<Executing>,
     /// Where executors make pods, if they have no processes of their own.
-    cluster: Option<Cluster>,
-    /// Attempts on their way to an executor.
-    sent: Vec<AttemptKey>,
+    clusters: Vec<Cluster>,
+    places: Places,
+    /// Attempts on their way to an executor of a cluster.
+    sent: Vec<Placed>,
     /// Of a hundred servers that are looked at, so many die or stand still.
     danger: u64,
     lose_percent: u64,
@@ -78,6 +82,8 @@ pub(super) struct Fleet {
 enum Deed {
     Submit(u64),
     Ask(usize, Command),
+    /// A project goes to another cluster.
+    Move,
 }
 
 /// Lives through the world of `seed` with many servers, on a store with a flaw made on purpose if
@@ -103,7 +109,12 @@ impl Fleet {
         // From dice of its own: the others fall as they did without it.
         let allowed = Allowed::draw(&mut Dice::new(seed ^ 0x7175_6f74_6100));
         allowed.set(&rows);
-        let cluster = Dice::new(seed ^ 0x706f_6473_0000).chance(40).then(Cluster::default);
+        let places = Places::draw(&mut Dice::new(seed ^ 0x706c_6163_6573), &rows);
+        let pods = Dice::new(seed ^ 0x706f_6473_0000).chance(40);
+        let clusters: Vec<Cluster> = match pods {
+            true => places.names().iter().cloned().map(Cluster::new).collect(),
+            false => Vec::new(),
+        };
         let store = Arc::new(FaultyStore::over(rows, dice.roll(), dice.one_of([0, 1, 5])));
         let mut fleet = Self {
             now: BEGIN,
@@ -111,7 +122,8 @@ impl Fleet {
             controllers: Vec::new(),
             schedulers: Vec::new(),
             executors: Vec::new(),
-            cluster,
+            clusters,
+            places,
             sent: Vec::new(),
             danger: dice.one_of([0, 1, 3]),
             lose_percent: dice.one_of([0, 10, 40]),
@@ -134,11 +146,14 @@ impl Fleet {
             let instance = fleet.instance();
             fleet.schedulers.push(Scheduling::new(instance));
         }
-        for _ in 0..1 + fleet.dice.below(3) {
+        let names = fleet.places.names().to_vec();
+        for n in 0..(1 + fleet.dice.below(3)).max(names.len() as u64) {
             let (instance, slots) = (fleet.instance(), 1 + fleet.dice.below(4));
-            let cluster = fleet.cluster.clone();
-            fleet.executors.push(Executing::new(&fleet.store, instance, slots, cluster));
+            let at = usize::try_from(n).unwrap_or(0) % names.len();
+            let place = (names[at].clone(), fleet.clusters.get(at).cloned());
+            fleet.executors.push(Executing::new(&fleet.store, instance, slots, place));
         }
+        fleet.users.projects = fleet.places.projects();
         fleet.plan();
         fleet
     }
@@ -159,6 +174,12 @@ impl Fleet {
             let which = usize::try_from(self.dice.below(4)).unwrap_or(0);
             let at = self.now.plus(Millis(self.dice.below(30_000)));
             self.script.push((at, Deed::Ask(which, command)));
+        }
+        if self.places.several() {
+            for _ in 0..self.dice.below(3) {
+                let at = self.now.plus(Millis(self.dice.below(30_000)));
+                self.script.push((at, Deed::Move));
+            }
         }
         self.script.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     }
@@ -191,9 +212,10 @@ impl Fleet {
             } else {
                 self.act(seat)?;
             }
-            if let Some(cluster) = self.cluster.clone() {
+            for cluster in self.clusters.clone() {
                 self.pods(&cluster)?;
             }
+            self.places.look(&self.store.rows)?;
             let runs = self.users.look(&mut self.summary)?;
             self.allowed.check(&self.users, &runs)?;
             if self.script.is_empty() && !self.storm && self.is_over()? {
@@ -280,8 +302,8 @@ impl Fleet {
                 if let Some(line) = line {
                     self.note(&format!("scheduler {n}: {line}"));
                 }
-                for key in dispatches {
-                    self.send(key);
+                for placed in dispatches {
+                    self.send(&placed);
                 }
             }
             Seat::Executor(n) => self.execute(n)?,
@@ -289,16 +311,16 @@ impl Fleet {
         Ok(())
     }
 
-    fn send(&mut self, key: AttemptKey) {
-        self.note(&format!("{key:?} is admitted"));
+    fn send(&mut self, placed: &Placed) {
+        self.note(&format!("{:?} is admitted", placed.key));
         if self.dice.chance(self.lose_percent) {
             self.summary.lost_reports += 1;
             return;
         }
-        self.sent.push(key);
+        self.sent.push(placed.clone());
         if self.dice.chance(self.lose_percent) {
             self.summary.duplicates += 1;
-            self.sent.push(key);
+            self.sent.push(placed.clone());
         }
     }
 
@@ -311,7 +333,11 @@ impl Fleet {
         let mut keys = BTreeSet::new();
         while keys.len() < room && !self.sent.is_empty() && self.dice.chance(80) {
             let place = usize::try_from(self.dice.below(self.sent.len() as u64)).unwrap_or(0);
-            keys.insert(self.sent.swap_remove(place));
+            let there = self.sent[place].cluster.as_ref() == Some(self.executors[n].place());
+            // One goes astray now and then: the claim decides.
+            if there || self.storm && self.dice.chance(5) {
+                keys.insert(self.sent.swap_remove(place).key);
+            }
         }
         let keys: Vec<AttemptKey> = keys.into_iter().collect();
         let seat = &mut self.executors[n];
@@ -335,6 +361,7 @@ impl Fleet {
         for key in cluster.act(&self.store, self.now, &mut self.dice) {
             self.note(&format!("the pod of {key:?} begins"));
             let run = self.users.load(key.workflow)?;
+            self.places.may_begin(key, cluster.name())?;
             self.may_begin(&run, key)?;
             self.users.begins(&run, key, &mut self.summary)?;
         }
@@ -355,6 +382,7 @@ impl Fleet {
     fn begin(&mut self, n: usize, key: AttemptKey) -> Result<(), Broken> {
         self.note(&format!("executor {n}: {key:?} begins"));
         let run = self.users.load(key.workflow)?;
+        self.places.may_begin(key, self.executors[n].place())?;
         self.may_begin(&run, key)?;
         let owners: Vec<InstanceId> = self.executors.iter().map(|seat| seat.instance).collect();
         let claimed = run.open.iter().find(|(open, _)| *open == key).and_then(|(_, by)| *by);
@@ -372,6 +400,12 @@ impl Fleet {
         match deed {
             Deed::Submit(seed) => self.submit(seed),
             Deed::Ask(which, command) => self.ask(which, &command),
+            Deed::Move => {
+                if let Some(name) = self.places.swap(&self.store.rows, self.now) {
+                    self.note(&format!("the second project goes to cluster {name}"));
+                }
+                Ok(())
+            }
         }
     }
 
@@ -419,7 +453,7 @@ impl Fleet {
             self.users.count(&mut self.summary)?;
         }
         let idle = self.executors.iter().all(Executing::idle);
-        let empty = self.cluster.as_ref().is_none_or(|cluster| cluster.attempts().is_empty());
+        let empty = self.clusters.iter().all(|cluster| cluster.attempts().is_empty());
         Ok(over && idle && empty)
     }
 }

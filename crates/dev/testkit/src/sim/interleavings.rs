@@ -1,6 +1,7 @@
 //! Orders of events that chance rarely makes, one by one: the real servers of a fleet over the store
 //! in memory, each step taken when the test says so.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Report};
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::event::Command;
 use flowforge_model::id::{EntityId, InstanceId, WorkflowId};
 use flowforge_model::resources::Bytes;
@@ -100,7 +102,8 @@ impl World {
         let holder = InstanceId(Uuid::from_u128(name));
         let said = Attendance::new(Role::Scheduler, holder, TTL);
         let led = block_on(self.store.rows.attend(said)).unwrap();
-        block_on(Leader::start(Arc::clone(&self.store), led.leases[0].epoch, RETRIES)).unwrap()
+        block_on(Leader::start(Arc::clone(&self.store), led.leases[0].epoch, (home(), RETRIES)))
+            .unwrap()
     }
 
     fn runs(&self, name: u128) -> Runs {
@@ -110,9 +113,22 @@ impl World {
         let instance = InstanceId(Uuid::from_u128(name));
         let station = Station::new(Arc::clone(&self.store), Arc::new(executor), instance);
         let said = Attendance::new(Role::Executor, instance, Millis(60_000));
-        block_on(self.store.rows.attend(Attendance { capacity: 10, ..said })).unwrap();
+        block_on(self.store.rows.attend(Attendance {
+            capacity: 10,
+            cluster: Some(home()),
+            ..said
+        }))
+        .unwrap();
         Runs { processes, ledger, station }
     }
+}
+
+fn home() -> ClusterName {
+    ClusterName::default()
+}
+
+fn slots(number: u64) -> BTreeMap<ClusterName, u64> {
+    BTreeMap::from([(home(), number)])
 }
 
 /// A controller.
@@ -189,8 +205,8 @@ fn to_the_end(
         if world.status(id).terminal() {
             return begun;
         }
-        let decided = block_on(leader.turn(|| world.now, 10)).unwrap();
-        begun += runs.take(&decided.dispatches).len();
+        let decided = block_on(leader.turn(|| world.now, &slots(10))).unwrap();
+        begun += runs.take(&decided.keys()).len();
         runs.finish(world);
     }
     panic!("it does not come to its end: {:?}", world.rows(id));
@@ -204,18 +220,19 @@ fn a_cancel_that_is_acknowledged_before_an_admission_commits_keeps_it_out() {
     controls.turn(&world).unwrap();
 
     let released = world.store.hold_next();
-    let mut admission = Box::pin(leader.turn(|| world.now, 10));
+    let ten = slots(10);
+    let mut admission = Box::pin(leader.turn(|| world.now, &ten));
     assert!(poll(&mut admission).is_pending(), "the admission is on its way");
     world.cancel(id);
     released.store(true, Ordering::SeqCst);
     let Poll::Ready(decided) = poll(&mut admission) else { panic!("it is not held any more") };
     drop(admission);
 
-    assert_eq!(decided.unwrap().dispatches, []);
+    assert_eq!(decided.unwrap().keys(), []);
     assert_eq!(runs.take(&[id_of_first(id)]), [], "whoever is sent it all the same is refused");
     controls.turn(&world).unwrap();
     assert_eq!(world.status(id), WorkflowStatus::Cancelled);
-    assert_eq!(block_on(leader.turn(|| world.now, 10)).unwrap().dispatches, []);
+    assert_eq!(block_on(leader.turn(|| world.now, &slots(10))).unwrap().keys(), []);
 }
 
 /// Otherwise who takes a place would seem to have had it before the other left it.
@@ -226,7 +243,7 @@ fn the_time_of_an_admission_is_after_all_ends_that_made_room_for_it() {
     let first = world.submit(1, TWO_STEPS);
     world.submit(2, TWO_STEPS);
     controls.turn(&world).unwrap();
-    let admitted = block_on(leader.turn(|| world.now, 1)).unwrap().dispatches;
+    let admitted = block_on(leader.turn(|| world.now, &slots(1))).unwrap().keys();
     assert_eq!(admitted, [id_of_first(first)]);
     assert_eq!(runs.take(&admitted), admitted);
     runs.finish(&world);
@@ -235,8 +252,8 @@ fn the_time_of_an_admission_is_after_all_ends_that_made_room_for_it() {
         controls.turn(&world).unwrap();
         world.now
     };
-    assert_eq!(block_on(leader.turn(ends_meanwhile, 1)).unwrap().dispatches, []);
-    assert_eq!(block_on(leader.turn(|| world.now, 1)).unwrap().dispatches.len(), 1);
+    assert_eq!(block_on(leader.turn(ends_meanwhile, &slots(1))).unwrap().keys(), []);
+    assert_eq!(block_on(leader.turn(|| world.now, &slots(1))).unwrap().keys().len(), 1);
 }
 
 #[test]
@@ -245,7 +262,7 @@ fn a_cancel_after_an_admission_finds_the_attempt_and_ends_it() {
     let (mut controls, mut leader, runs) = (world.controls(1), world.leader(2), world.runs(3));
     let id = world.submit(1, TWO_STEPS);
     controls.turn(&world).unwrap();
-    let dispatches = block_on(leader.turn(|| world.now, 10)).unwrap().dispatches;
+    let dispatches = block_on(leader.turn(|| world.now, &slots(10))).unwrap().keys();
     assert_eq!(dispatches, [id_of_first(id)]);
 
     world.cancel(id);
@@ -322,17 +339,17 @@ fn what_was_on_its_way_when_the_queue_lost_everything_is_sent_again_and_begins_o
     let (mut controls, mut leader, runs) = (world.controls(1), world.leader(2), world.runs(3));
     let id = world.submit(1, TWO_STEPS);
     controls.turn(&world).unwrap();
-    let lost = block_on(leader.turn(|| world.now, 10)).unwrap().dispatches;
+    let lost = block_on(leader.turn(|| world.now, &slots(10))).unwrap().keys();
     assert_eq!(lost, [id_of_first(id)]);
-    assert_eq!(block_on(leader.repair(world.now)).unwrap().dispatches, [], "it may be on its way");
+    assert_eq!(block_on(leader.repair(world.now)).unwrap().keys(), [], "it may be on its way");
 
     world.pass(Millis(5001));
-    let again = block_on(leader.repair(world.now)).unwrap().dispatches;
+    let again = block_on(leader.repair(world.now)).unwrap().keys();
     assert_eq!(again, lost);
     assert_eq!(runs.take(&again), lost);
     assert_eq!(runs.take(&lost), [], "the first one was not lost, only late");
     world.pass(Millis(5001));
-    assert_eq!(block_on(leader.repair(world.now)).unwrap().dispatches, [], "somebody runs it");
+    assert_eq!(block_on(leader.repair(world.now)).unwrap().keys(), [], "somebody runs it");
     runs.finish(&world);
     assert_eq!(runs.take(&lost), [], "and after it has ended it is sent to nobody");
     assert_eq!(to_the_end(&world, id, &mut controls, &mut leader, &runs), 1);

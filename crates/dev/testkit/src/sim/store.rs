@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use flowforge_model::attempt::{AttemptKey, Fact, Report};
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::event::Command;
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, PodUid, WorkflowId};
 use flowforge_model::shard::{Shard, ShardSet};
@@ -17,7 +18,7 @@ use flowforge_ports::handover::{Entry, News};
 use flowforge_ports::leases::{Attendance, Attended, Leases};
 use flowforge_ports::organization::{Edit, Edited, Organization, Organizations};
 use flowforge_ports::pods::{Asking, Begin, Cluster, Finish, Pods};
-use flowforge_ports::reservations::{Reservations, Reserved, Snapshot};
+use flowforge_ports::reservations::{Placed, Reservations, Reserved, Snapshot};
 use flowforge_ports::store::{
     Commit, Committed, Inserted, Intent, NewWorkflow, Remembered, Store, StoreError, StoredRun,
     TimerRow,
@@ -177,10 +178,10 @@ impl Reservations for FaultyStore {
         &self,
         epoch: u64,
         at: Timestamp,
-        keys: &[AttemptKey],
+        placed: &[Placed],
         slots: &SlotChanges,
     ) -> Result<Reserved, StoreError> {
-        self.faulty(self.rows.reserve(epoch, at, keys, slots)).await
+        self.faulty(self.rows.reserve(epoch, at, placed, slots)).await
     }
 
     async fn begin_own(
@@ -207,9 +208,10 @@ impl Reservations for FaultyStore {
     async fn unclaimed(
         &self,
         before: Timestamp,
+        clusters: &[ClusterName],
         limit: u32,
-    ) -> Result<Vec<AttemptKey>, StoreError> {
-        self.rows.unclaimed(before, limit).await
+    ) -> Result<Vec<Placed>, StoreError> {
+        self.rows.unclaimed(before, clusters, limit).await
     }
 
     async fn bury(&self, epoch: u64, at: Timestamp) -> Result<Vec<InstanceId>, StoreError> {

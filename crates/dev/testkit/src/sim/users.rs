@@ -32,12 +32,15 @@ struct Known {
 pub(super) struct Users {
     store: Arc<FaultyStore>,
     known: Vec<Known>,
+    /// Where they submit, one after the other.
+    pub(super) projects: Vec<EntityId>,
     pub(super) checker: Checker,
 }
 
 impl Users {
     pub(super) fn new(store: &Arc<FaultyStore>, checker: Checker) -> Self {
-        Self { store: Arc::clone(store), known: Vec::new(), checker }
+        let projects = vec![EntityId::DEFAULT_PROJECT];
+        Self { store: Arc::clone(store), known: Vec::new(), projects, checker }
     }
 
     /// Sends the document of `seed` until it is answered. Its id, whose last bits are the number of
@@ -61,7 +64,7 @@ impl Users {
         let id = WorkflowId(id);
         let new = NewWorkflow {
             id,
-            project: EntityId::DEFAULT_PROJECT,
+            project: self.projects[self.known.len() % self.projects.len()],
             name: format!("w{number}"),
             description: String::new(),
             document: text.clone(),

@@ -220,7 +220,14 @@ impl Script {
             }
         }
         let (id, parent) = (entity(number), parent.map(entity));
-        let entity = Entity { id, level, parent, name: number.to_string(), quota: Some(quota) };
+        let entity = Entity {
+            id,
+            level,
+            parent,
+            name: number.to_string(),
+            quota: Some(quota),
+            cluster: None,
+        };
         if subject.upsert(&entity) {
             model.entities.insert(id, entity);
         }

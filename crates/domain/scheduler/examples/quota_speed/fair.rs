@@ -51,8 +51,14 @@ fn measure(case: &str, tenants: &[Tenant]) {
     for tenant in tenants {
         let quota =
             Quota { weight: Weight::new(tenant.weight).unwrap_or_default(), ..Quota::default() };
-        let entity =
-            |id, level, parent| Entity { id, level, parent, name: String::new(), quota: None };
+        let entity = |id, level, parent| Entity {
+            id,
+            level,
+            parent,
+            name: String::new(),
+            quota: None,
+            cluster: None,
+        };
         let top = entity_id(tenant.number);
         let put = fair.upsert(&Entity { quota: Some(quota), ..entity(top, Level::Tenant, None) });
         assert_eq!(put, Ok(()));

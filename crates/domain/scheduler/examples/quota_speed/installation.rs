@@ -83,7 +83,7 @@ impl Installation {
         let mut add = |fair: &mut FairShare, level, parent: Option<EntityId>, quota| {
             let id = entity_id(next);
             next += 1;
-            let entity = Entity { id, level, parent, name: String::new(), quota };
+            let entity = Entity { id, level, parent, name: String::new(), quota, cluster: None };
             assert_eq!(fair.upsert(&entity), Ok(()));
             id
         };

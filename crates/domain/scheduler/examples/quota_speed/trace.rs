@@ -131,7 +131,8 @@ fn installation(all: &History) -> FairShare {
             *limit = pods;
         }
         let (id, parent, name) = (entity_id(number), parent.map(entity_id), number.to_string());
-        let put = fair.upsert(&Entity { id, level, parent, name, quota: Some(quota) });
+        let put =
+            fair.upsert(&Entity { id, level, parent, name, quota: Some(quota), cluster: None });
         assert_eq!(put, Ok(()));
     };
     for tenant in 0..all.tenants {

@@ -5,7 +5,7 @@ mod claims;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowforge_model::quota::{Amounts, Dimension};
+use flowforge_model::quota::Dimension;
 use flowforge_quota::{Place, UNLIMITED};
 
 use super::FairShare;
@@ -32,6 +32,7 @@ impl FairShare {
         self.audit_lanes(&mut faults);
         self.audit_counts(&mut faults);
         self.audit_claims(&mut faults);
+        self.audit_clusters(&mut faults);
         self.rations.audit(&mut faults);
         self.breaker.audit(&mut faults);
         let rationed = self.rations.iter().map(|(_, retry)| retry);
@@ -129,7 +130,10 @@ impl FairShare {
         let slot = self.lanes.root(lane).and_then(Lane::slot_need);
         let need = slot.map_or(need, |slot| sum(&need, &slot));
         // A need that no head has is in no class: then the queue has no seat either.
-        let shape = self.shapes.find(&need, self.shapes.span(task.shape)).unwrap_or(task.shape);
+        let shape = self
+            .shapes
+            .find(&need, (self.shapes.span(task.shape), self.shapes.cluster(task.shape)))
+            .unwrap_or(task.shape);
         let phase = Phase::of(task.since, self.now);
         Some(Head { task: at, base: task.priority, since: task.since, shape, phase })
     }
@@ -243,14 +247,20 @@ impl FairShare {
         let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
         for (bit, dimension) in Dimension::ALL.into_iter().enumerate() {
             let (used, limit) = (used.get(dimension), limit.get(dimension));
-            let most = |class| self.shapes.class(class).map_or(Amounts::ZERO, |class| class.most);
             let short = |kind: &Kind| {
-                let need = most(kind.class()).get(dimension);
+                let Some(class) = self.shapes.class(kind.class()) else { return false };
+                let (used, limit) = self.room_at(at, class.cluster);
+                let (used, limit) = (used.get(dimension), limit.get(dimension));
+                let need = class.most.get(dimension);
                 need > 0 && need <= limit && used.saturating_add(need) > limit
             };
-            let full = nearly(used, limit);
+            let slots = at == Place::ROOT && dimension == Dimension::Pods;
+            let (full, free) = match self.clusters.several() && slots {
+                true => self.clusters.pressure(),
+                false => (nearly(used, limit), !mostly(used, limit)),
+            };
             let hot = limit < UNLIMITED && (full || kinds.keys().any(short));
-            let calm = !hot && !mostly(used, limit);
+            let calm = !hot && free;
             let flag = flagged & (1 << bit) != 0;
             let cools = self.cooling.cools(at, bit);
             if (hot && !flag) || (flag && limit == UNLIMITED) || cools != (flag && calm) {

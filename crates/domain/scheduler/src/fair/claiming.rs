@@ -7,6 +7,7 @@ use flowforge_quota::Place;
 use super::FairShare;
 use super::claims::{Claim, Turn};
 use super::climb::sum;
+use super::clusters::ClusterIx;
 use super::entry::{Entry, Head};
 use super::queue::QueueIx;
 use super::room::lasting;
@@ -29,15 +30,15 @@ impl FairShare {
     /// A claim as others see it.
     pub(crate) fn claimed(&self, front: Place, claim: &Claim) -> Option<Claimed> {
         let task = self.tasks.get(claim.task)?;
-        let lacks: Amounts = self.short_of(front, &claim.need);
+        let lacks: Amounts = self.short_of(front, &claim.need, claim.cluster);
         let at = self.tree.entity(front);
         let (since, by, passes) = (claim.since, claim.by, claim.passes.most().unwrap_or(Millis(0)));
         Some(Claimed { key: task.key, at, need: claim.need, lacks, since, by, passes })
     }
 
     /// So much more must become free at one place for a need.
-    fn short_of(&self, at: Place, need: &Amounts) -> Amounts {
-        let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
+    fn short_of(&self, at: Place, need: &Amounts, of: ClusterIx) -> Amounts {
+        let (used, limit) = self.room_at(at, of);
         let mut short = *need;
         for (short, (used, limit)) in short.0.iter_mut().zip(used.0.into_iter().zip(limit.0)) {
             if *short > 0 {
@@ -107,15 +108,15 @@ impl FairShare {
             (task, since) = (claim.task, claim.since);
             path = self.path_to(at, task)?;
         }
-        let need = self.head_of(task)?.1;
-        let need = self.shapes.need(need.shape);
-        let short = self.short_of(at, &need);
+        let shape = self.head_of(task)?.1.shape;
+        let (need, cluster) = (self.shapes.need(shape), self.shapes.cluster(shape));
+        let short = self.short_of(at, &need, cluster);
         // What there is one of is there for the first in line when it is there at all.
         let passed = short.0.iter().zip(need.0).any(|(short, need)| *short > 0 && need > 1);
-        let waits = passed && self.may_ever(&path, &need);
+        let waits = passed && self.may_ever(&path, &need, cluster);
         waits.then(|| {
-            let Foreseen { by, passes, until } = self.foreseen(at, task, &need);
-            Claim { task, since, need, path, by, passes, until }
+            let Foreseen { by, passes, until } = self.foreseen(at, task, (&need, cluster));
+            Claim { task, since, need, cluster, path, by, passes, until }
         })
     }
 
@@ -127,7 +128,7 @@ impl FairShare {
     /// When there is room for a need at a place by the limits of what runs below it, and for how long
     /// others may run who are not to hold that up. Costs O(what runs there). Where others come before, nobody
     /// knows: what they take may last.
-    fn foreseen(&self, at: Place, task: TaskIx, need: &Amounts) -> Foreseen {
+    fn foreseen(&self, at: Place, task: TaskIx, need: (&Amounts, ClusterIx)) -> Foreseen {
         let before = at == Place::ROOT && self.anybody_before(task);
         let by = if before { None } else { self.room_by(at, need) };
         // Until the next look nobody asks again what time it is.
@@ -136,8 +137,8 @@ impl FairShare {
         Foreseen { by, passes: Span::within(Millis(u64::try_from(left).unwrap_or(0))), until }
     }
 
-    fn room_by(&self, at: Place, need: &Amounts) -> Option<Timestamp> {
-        let mut short = self.short_of(at, need);
+    fn room_by(&self, at: Place, (need, of): (&Amounts, ClusterIx)) -> Option<Timestamp> {
+        let mut short = self.short_of(at, need, of);
         let mut ends: Vec<(Timestamp, ShapeIx)> = Vec::new();
         let mut places = vec![at];
         while let Some(place) = places.pop() {
@@ -153,9 +154,9 @@ impl FairShare {
         let mut by = self.now;
         let mut ends = ends.into_iter();
         while short != Amounts::ZERO {
-            let (at, shape) = ends.next()?;
-            by = by.max(at);
-            let freed = self.shapes.need(shape);
+            let (end, shape) = ends.next()?;
+            by = by.max(end);
+            let freed = self.shapes.get(shape).map(|shape| self.freed(at, shape, of))?;
             for (short, freed) in short.0.iter_mut().zip(freed.0) {
                 *short = short.saturating_sub(freed);
             }
@@ -177,11 +178,11 @@ impl FairShare {
     }
 
     /// There is room below the end of a path, and there may be everywhere.
-    fn may_ever(&self, path: &[Place], need: &Amounts) -> bool {
+    fn may_ever(&self, path: &[Place], need: &Amounts, of: ClusterIx) -> bool {
         let Some((_, below)) = path.split_last() else { return false };
         let from = path.first().copied().unwrap_or(Place::ROOT);
         below.iter().all(|at| self.tree.lacks(*at, need).is_none())
-            && self.tree.never_fits(from, need).is_none()
+            && self.never_fits(from, need, of).is_none()
             && self.tree.path(from).all(|at| self.tree.known(at))
     }
 
@@ -216,9 +217,9 @@ impl FairShare {
     }
 
     /// Ends a claim that a cut, or what runs already, made vain; or looks anew who may pass.
-    fn review(&mut self, front: Place) {
+    pub(super) fn review(&mut self, front: Place) {
         let Some(claim) = self.claims.at(front) else { return };
-        if self.may_ever(&claim.path, &claim.need) {
+        if self.may_ever(&claim.path, &claim.need, claim.cluster) {
             self.foresee(front);
         } else {
             self.unclaim(front);
@@ -227,7 +228,8 @@ impl FairShare {
 
     fn foresee(&mut self, front: Place) {
         let Some(claim) = self.claims.at(front) else { return };
-        let Foreseen { by, passes, until } = self.foreseen(front, claim.task, &claim.need);
+        let need = (&claim.need, claim.cluster);
+        let Foreseen { by, passes, until } = self.foreseen(front, claim.task, need);
         let from = claim.path.first().copied().unwrap_or(front);
         if let Some(claim) = self.claims.at_mut(front) {
             (claim.by, claim.passes, claim.until) = (by, passes, until);
@@ -324,7 +326,8 @@ impl FairShare {
     pub(crate) fn claimant(&self, front: Place) -> Option<(Kind, Head)> {
         self.branches.get(front).filter(|branch| branch.claimed == Some(front))?;
         let claim = self.claims.at(front)?;
-        let room = claim.path.iter().all(|at| self.tree.lacks(*at, &claim.need).is_none());
+        let lacks = |at: &Place| self.lacks(*at, &claim.need, claim.cluster);
+        let room = claim.path.iter().all(|at| lacks(at).is_none());
         if room { self.head_of(claim.task) } else { None }
     }
 
@@ -333,15 +336,17 @@ impl FairShare {
     pub(crate) fn behind(
         &self,
         from: Place,
-        (need, span): (&Amounts, Span),
+        (need, span, of): (&Amounts, Span, ClusterIx),
         own: Option<Place>,
     ) -> Option<(Place, &Claim)> {
         let kept = |at: Place| {
             let front = self.branches.get(at)?.claimed.filter(|front| Some(*front) != own)?;
             let claim = self.claims.at(front)?;
             let counts = if span <= claim.passes { lasting(need) } else { *need };
-            let sum = sum(&counts, &mask_of(&counts, &claim.need));
-            self.tree.lacks(at, &sum).map(|_| (front, claim))
+            let elsewhere = at == Place::ROOT && claim.cluster != of;
+            let kept = if elsewhere { claim.need.with(Dimension::Pods, 0) } else { claim.need };
+            let sum = sum(&counts, &mask_of(&counts, &kept));
+            self.lacks(at, &sum, of).map(|_| (front, claim))
         };
         self.tree.path(from).find_map(kept)
     }

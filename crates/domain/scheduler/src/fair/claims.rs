@@ -6,6 +6,7 @@ use flowforge_model::quota::Amounts;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::Place;
 
+use super::clusters::ClusterIx;
 use super::entry::{Child, Entry};
 use super::queue::QueueIx;
 use super::span::Span;
@@ -19,6 +20,8 @@ pub(crate) struct Claim {
     pub(crate) since: Timestamp,
     /// What is kept at each place of the path: all it takes to start the task.
     pub(crate) need: Amounts,
+    /// In which cluster.
+    pub(crate) cluster: ClusterIx,
     /// From the project of the task up to the front, where the task waits for room.
     pub(crate) path: Vec<Place>,
     /// When there is room for it at the latest, as far as what runs says when it ends.

@@ -94,15 +94,19 @@ impl FairShare {
     /// What a task needs to start, taken into use once: the slot of its workflow included, unless
     /// that holds it already.
     fn effective(&mut self, shape: ShapeIx, lane: LaneIx, old: Option<Seat>) -> ShapeIx {
-        let span = self.shapes.span(shape);
+        let (span, cluster) = (self.shapes.span(shape), self.shapes.cluster(shape));
         let need = self.shapes.need(shape);
         let slot = self.lanes.root(lane).and_then(Lane::slot_need);
         let need = slot.map_or(need, |slot| sum(&need, &slot));
         match old.map(|seat| seat.shape) {
-            Some(same) if self.shapes.need(same) == need && self.shapes.span(same) == span => {
+            Some(same)
+                if self.shapes.need(same) == need
+                    && self.shapes.span(same) == span
+                    && self.shapes.cluster(same) == cluster =>
+            {
                 self.shapes.again(same)
             }
-            _ => self.shapes.take(&need, span),
+            _ => self.shapes.take(&need, (span, cluster)),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use flowforge_model::quota::Dimension;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::{Place, UNLIMITED};
 
@@ -88,6 +89,13 @@ impl FairShare {
             hot |= u8::from(nearly(used, limit)) << bit;
             calm |= u8::from(!mostly(used, limit)) << bit;
         }
+        let several = at == Place::ROOT && self.clusters.several();
+        if several {
+            let pods = 1 << Dimension::Pods as u8;
+            let pressure = self.clusters.pressure();
+            hot = if pressure.0 { hot | pods } else { hot & !pods };
+            calm = if pressure.1 { calm | pods } else { calm & !pods };
+        }
         hot &= own;
         for bucket in &branch.buckets {
             let open = own & !hot;
@@ -98,6 +106,8 @@ impl FairShare {
             if class.mask & open == 0 {
                 continue;
             }
+            let (used, limit) =
+                if several { self.room_at(at, class.cluster) } else { (used, limit) };
             let each = used.0.into_iter().zip(limit.0).zip(class.most.0).enumerate();
             for (bit, ((used, limit), need)) in each {
                 // Somebody waits because there is too little left.

@@ -9,18 +9,18 @@ use super::branch::Branch;
 use super::shape::Kind;
 
 impl FairShare {
-    /// From now on there is so much; what runs goes on, even if that is more.
+    /// From now on there is so much, of slots in the cluster of those who name none; what runs goes on,
+    /// even if that is more.
     pub fn capacity(&mut self, capacity: [Option<u64>; Dimension::COUNT]) {
         if self.capacity == capacity {
             return;
         }
         self.capacity = capacity;
-        self.tree.resize(capacity);
-        self.inherit(Place::ROOT);
-        self.assess(Place::ROOT);
+        self.recount();
     }
 
-    /// From now on there are `slots` slots for attempts, and of everything else what there was.
+    /// From now on there are `slots` slots for attempts in the cluster of those who name none, and of
+    /// everything else what there was.
     pub fn resize(&mut self, slots: u32) {
         let mut capacity = self.capacity;
         if let Some(pods) = capacity.get_mut(Dimension::Pods as usize) {
@@ -29,8 +29,8 @@ impl FairShare {
         self.capacity(capacity);
     }
 
-    /// Adds an entity, or makes it what is said now: elsewhere, with other limits, another weight.
-    /// What waits and runs there comes along.
+    /// Adds an entity, or makes it what is said now: elsewhere, with other limits, another weight, in
+    /// another cluster. What waits and runs there comes along, but what runs stays in its cluster.
     ///
     /// # Errors
     /// As [`flowforge_quota::Tree::upsert`].
@@ -50,6 +50,7 @@ impl FairShare {
         self.inherit(at);
         self.touch(at);
         self.finish();
+        self.settle_in(entity.id, entity.cluster.as_ref());
         Ok(())
     }
 
@@ -84,6 +85,7 @@ impl FairShare {
         self.branches.unslot(at);
         self.cooling.forget(at);
         self.breaker.forget_project(id);
+        self.clusters.forget(id);
         self.rations.forget_tenant(id);
         self.claims.watch(at, false, self.now);
         if let Some(branch) = self.branches.get_mut(at) {

@@ -1,5 +1,6 @@
 //! What attempts and workflows hold.
 
+use flowforge_model::quota::Dimension;
 use flowforge_quota::Place;
 
 use super::FairShare;
@@ -11,7 +12,9 @@ impl FairShare {
     pub(super) fn hold(&mut self, at: TaskIx) {
         let Some(task) = self.tasks.get(at).copied() else { return };
         self.held += 1;
-        self.tree.add(task.place, &self.shapes.need(task.shape));
+        let need = self.shapes.need(task.shape);
+        self.tree.add(task.place, &need);
+        self.clusters.add(self.shapes.cluster(task.shape), need.get(Dimension::Pods));
         self.touch(task.place);
         let took_slot = self.take_slot(task.lane, task.place);
         let index = self.branches.get_mut(task.place).map_or(u32::MAX, |branch| {
@@ -30,7 +33,9 @@ impl FairShare {
     /// Gives back what a task held.
     pub(super) fn unhold(&mut self, task: &Task) {
         self.held = self.held.saturating_sub(1);
-        self.tree.subtract(task.place, &self.shapes.need(task.shape));
+        let need = self.shapes.need(task.shape);
+        self.tree.subtract(task.place, &need);
+        self.clusters.subtract(self.shapes.cluster(task.shape), need.get(Dimension::Pods));
         self.touch(task.place);
         self.run(task.lane, |running| running.saturating_sub(1));
         let State::Held { index, .. } = task.state else { return };

@@ -40,16 +40,18 @@ impl FairShare {
     pub(crate) fn first_to_claim(&self, at: Place, wanted: u8) -> Option<TaskIx> {
         let mut most = Room::new();
         for above in self.tree.path(at) {
-            most.narrow(&Amounts::ZERO, &self.tree.limit(above));
+            most.narrow(&Amounts::ZERO, &self.room_but_slots(above).1);
         }
+        most.narrow_slots(self.clusters.most());
         self.descend(at, false, most, (wanted, wanted))
     }
 
     /// The same for the installation among those that are first in line at their tenants and have waited since
     /// an instant or longer. Costs O(tenants * classes of needs).
     pub(crate) fn first_of_tenants(&self, bit: u8, since: Timestamp) -> Option<TaskIx> {
-        let (mut most, limit) = (Room::new(), self.tree.limit(Place::ROOT));
+        let (mut most, (_, limit)) = (Room::new(), self.room_but_slots(Place::ROOT));
         most.narrow(&Amounts::ZERO, &limit);
+        most.narrow_slots(self.clusters.most());
         let branch = self.branches.get(Place::ROOT)?;
         let mut old: Vec<(u8, Entry)> = Vec::new();
         for bucket in &branch.buckets {
@@ -84,8 +86,11 @@ impl FairShare {
         loop {
             let mut before = None;
             if limited {
-                let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
+                let (used, limit) = self.room_but_slots(at);
                 room.narrow(&used, &limit);
+                if at == Place::ROOT {
+                    room.narrow_slots(self.clusters.free());
+                }
                 if let Some((task, mask)) = self.claims_here(at, &room)
                     && mask & bound == needed
                 {
@@ -94,6 +99,7 @@ impl FairShare {
                 if let Some(claim) = self.kept(at) {
                     if at == Place::ROOT {
                         before = self.turn().map(|turn| (turn, room.clone()));
+                        room.keep_slots(claim);
                     }
                     room.keep(claim, &used, &limit);
                 }

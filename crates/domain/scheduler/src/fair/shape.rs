@@ -6,6 +6,7 @@ use std::num::NonZeroU16;
 
 use flowforge_model::quota::{Amounts, Dimension};
 
+use super::clusters::ClusterIx;
 use super::points::Phase;
 use super::span::Span;
 
@@ -47,6 +48,8 @@ const ROUGH: u16 = 8;
 pub(crate) struct Shape {
     pub(crate) need: Amounts,
     pub(crate) span: Span,
+    /// Where it is needed.
+    pub(crate) cluster: ClusterIx,
     /// The dimensions that are needed, a bit each.
     pub(crate) mask: u8,
     /// Tasks and heads with this need.
@@ -57,10 +60,11 @@ pub(crate) struct Shape {
 }
 
 /// Needs that are looked at together: of each class only the first below an entity is tried. All of
-/// a class need the same dimensions.
+/// a class need the same dimensions in the same cluster.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Class {
     pub(crate) mask: u8,
+    pub(crate) cluster: ClusterIx,
     /// No need in it is larger.
     pub(crate) most: Amounts,
     /// Of all in it, where it holds one need.
@@ -80,10 +84,10 @@ enum Grain {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shapes {
     shapes: Vec<Shape>,
-    by_need: BTreeMap<([u64; Dimension::COUNT], Span), ShapeIx>,
+    by_need: BTreeMap<([u64; Dimension::COUNT], Span, ClusterIx), ShapeIx>,
     free: Vec<ShapeIx>,
     classes: Vec<Class>,
-    by_most: BTreeMap<(Grain, u8, [u64; Dimension::COUNT], Span), ClassIx>,
+    by_most: BTreeMap<(Grain, u8, [u64; Dimension::COUNT], Span, ClusterIx), ClassIx>,
     free_classes: Vec<ClassIx>,
 }
 
@@ -100,22 +104,26 @@ impl Shapes {
         self.get(at).map_or(Span::ENDLESS, |shape| shape.span)
     }
 
+    pub(crate) fn cluster(&self, at: ShapeIx) -> ClusterIx {
+        self.get(at).map_or(ClusterIx::HOME, |shape| shape.cluster)
+    }
+
     pub(crate) fn class(&self, at: ClassIx) -> Option<&Class> {
         self.classes.get(usize::from(at.0))
     }
 
     /// Takes a need into use once more.
-    pub(crate) fn take(&mut self, need: &Amounts, span: Span) -> ShapeIx {
-        let at = *self.by_need.entry((need.0, span)).or_insert_with(|| {
+    pub(crate) fn take(&mut self, need: &Amounts, (span, of): (Span, ClusterIx)) -> ShapeIx {
+        let at = *self.by_need.entry((need.0, span, of)).or_insert_with(|| {
             self.free.pop().unwrap_or_else(|| {
                 let next = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);
-                self.shapes.push(Shape::new(need, span));
+                self.shapes.push(Shape::new(need, (span, of)));
                 ShapeIx(next)
             })
         });
         if let Some(shape) = self.shapes.get_mut(at.0 as usize) {
             if shape.refs == 0 {
-                *shape = Shape::new(need, span);
+                *shape = Shape::new(need, (span, of));
             }
             shape.refs = shape.refs.saturating_add(1);
         }
@@ -135,7 +143,7 @@ impl Shapes {
         let Some(shape) = self.shapes.get_mut(at.0 as usize) else { return };
         shape.refs = shape.refs.saturating_sub(1);
         if shape.refs == 0 {
-            self.by_need.remove(&(shape.need.0, shape.span));
+            self.by_need.remove(&(shape.need.0, shape.span, shape.cluster));
             self.free.push(at);
         }
     }
@@ -163,15 +171,16 @@ impl Shapes {
         let Some(class) = self.classes.get_mut(usize::from(of.0)) else { return };
         class.shapes = class.shapes.saturating_sub(1);
         if class.shapes == 0 {
-            self.by_most.remove(&(class.grain, class.mask, class.most.0, class.span));
+            let key = (class.grain, class.mask, class.most.0, class.span, class.cluster);
+            self.by_most.remove(&key);
             self.free_classes.push(of);
         }
     }
 
     fn classify(&mut self, shape: Shape) -> ClassIx {
         let count = |grain| {
-            let from = (grain, 0, [0; Dimension::COUNT], Span::NONE);
-            let to = (grain, u8::MAX, [u64::MAX; Dimension::COUNT], Span::ENDLESS);
+            let from = (grain, 0, [0; Dimension::COUNT], Span::NONE, ClusterIx::HOME);
+            let to = (grain, u8::MAX, [u64::MAX; Dimension::COUNT], Span::ENDLESS, ClusterIx::LAST);
             self.by_most.range(from..=to).count()
         };
         let most = |grain| match grain {
@@ -182,7 +191,8 @@ impl Shapes {
         };
         let grains = [(Grain::Exact, EXACT), (Grain::Close, CLOSE), (Grain::Rough, ROUGH)];
         let span = |grain| if grain == Grain::Exact { shape.span } else { Span::ENDLESS };
-        let key = |grain| (grain, shape.mask, most(grain).0, span(grain));
+        let cluster = shape.cluster;
+        let key = |grain| (grain, shape.mask, most(grain).0, span(grain), cluster);
         let fits = |&(grain, room): &(Grain, u16)| {
             self.by_most.contains_key(&key(grain)) || count(grain) < usize::from(room)
         };
@@ -194,7 +204,7 @@ impl Shapes {
             return of;
         }
         let (most, span) = (most(grain), span(grain));
-        let class = Class { mask: shape.mask, most, span, grain, shapes: 1 };
+        let class = Class { mask: shape.mask, cluster, most, span, grain, shapes: 1 };
         let of = self.free_classes.pop().unwrap_or_else(|| {
             let next = u16::try_from(self.classes.len()).unwrap_or(u16::MAX);
             self.classes.push(class);
@@ -203,12 +213,12 @@ impl Shapes {
         if let Some(slot) = self.classes.get_mut(usize::from(of.0)) {
             *slot = class;
         }
-        self.by_most.insert((grain, shape.mask, most.0, span), of);
+        self.by_most.insert((grain, shape.mask, most.0, span, cluster), of);
         of
     }
 
-    pub(crate) fn find(&self, need: &Amounts, span: Span) -> Option<ShapeIx> {
-        self.by_need.get(&(need.0, span)).copied()
+    pub(crate) fn find(&self, need: &Amounts, (span, of): (Span, ClusterIx)) -> Option<ShapeIx> {
+        self.by_need.get(&(need.0, span, of)).copied()
     }
 
     /// Every class holds one need only.
@@ -224,8 +234,9 @@ impl Shapes {
 }
 
 impl Shape {
-    fn new(need: &Amounts, span: Span) -> Self {
-        Self { need: *need, span, mask: mask(need), refs: 0, waiting: 0, class: ClassIx(0) }
+    fn new(need: &Amounts, (span, cluster): (Span, ClusterIx)) -> Self {
+        let (mask, class) = (mask(need), ClassIx(0));
+        Self { need: *need, span, cluster, mask, refs: 0, waiting: 0, class }
     }
 }
 
@@ -275,7 +286,7 @@ mod tests {
         for number in 1..5000_u64 {
             let span = Span::of(number.is_multiple_of(3).then_some(Millis(number)));
             let need = Amounts([number, number * 3, number << 20, 0, 0, 1, 0, 0]);
-            let shape = shapes.take(&need, span);
+            let shape = shapes.take(&need, (span, ClusterIx::HOME));
             let class = shapes.wait(shape);
             let most = shapes.class(class).unwrap().most;
             assert!(most.0.iter().zip(&shapes.need(shape).0).all(|(most, need)| most >= need));

@@ -1,6 +1,7 @@
 mod acceptance;
 mod circuits;
 mod claims;
+mod clusters;
 mod machine;
 mod metrics;
 mod preview;
@@ -36,7 +37,7 @@ fn entity(number: u32, parent: Option<u32>, weight: u16) -> Entity {
     let quota = Quota { weight: Weight::new(weight).unwrap(), ..Quota::default() };
     let level = if parent.is_some() { Level::Project } else { Level::Tenant };
     let (name, parent) = (number.to_string(), parent.map(entity_id));
-    Entity { id: entity_id(number), level, parent, name, quota: Some(quota) }
+    Entity { id: entity_id(number), level, parent, name, quota: Some(quota), cluster: None }
 }
 
 fn limit(mut entity: Entity, dimension: Dimension, most: u64) -> Entity {

@@ -46,7 +46,8 @@ impl FairShare {
         lane: LaneIx,
         place: Place,
     ) -> (TaskIx, Task) {
-        let shape = self.shapes.take(&candidate.need, Span::of(candidate.lasts));
+        let cluster = self.cluster_for(Some(candidate.project), &candidate.need);
+        let shape = self.shapes.take(&candidate.need, (Span::of(candidate.lasts), cluster));
         let task = Task::new(candidate, shape, lane, place);
         (self.tasks.insert(task), task)
     }

@@ -75,6 +75,7 @@ impl FairShare {
         Some(Why {
             code,
             need,
+            cluster: self.clusters.named(self.shapes.cluster(task.shape)),
             short,
             cures: self.cures(&waiter, code, &holders),
             holders,
@@ -100,6 +101,7 @@ impl FairShare {
         Some(Why {
             code,
             need: retry.need,
+            cluster: self.clusters.named(self.clusters.of(Some(retry.project))),
             short: None,
             holders: Vec::new(),
             ranks: Vec::new(),
@@ -125,14 +127,15 @@ impl FairShare {
         if matches!(task.state, State::Held { .. }) {
             return (Code::Running, None);
         }
-        let room = self.tree.fits(task.place, need).err();
+        let of = self.shapes.cluster(task.shape);
+        let room = self.lacking(task.place, need, of);
         if let Some(at) = self.tree.path(task.place).find(|place| !self.tree.known(*place)) {
-            return (Code::NoSuchQueue, self.tree.fits(at, need).err());
+            return (Code::NoSuchQueue, self.lacking(at, need, of));
         }
         // How many run at a time is up to who is there to run them, and not for ever.
         let forever =
             |blocked: &Blocked| blocked.entity.is_some() || blocked.dimension != Dimension::Pods;
-        if let Some(blocked) = self.tree.never_fits(task.place, need).filter(forever) {
+        if let Some(blocked) = self.never_fits(task.place, need, of).filter(forever) {
             return (Code::ExceedsQuotaForever, Some(blocked));
         }
         if self.lane_of(task.lane, |lane| lane.gated) {
@@ -171,8 +174,9 @@ impl FairShare {
     /// The claim beside which there is no room for a task, or whose turn it is.
     fn ahead_by_claim(&self, waiter: &Waiter) -> Option<(Place, &Claim)> {
         let own = self.front_of(waiter.at);
-        let span = self.shapes.span(waiter.task.shape);
-        let behind = self.behind(waiter.task.place, (&waiter.need, span), own);
+        let (span, of) =
+            (self.shapes.span(waiter.task.shape), self.shapes.cluster(waiter.task.shape));
+        let behind = self.behind(waiter.task.place, (&waiter.need, span, of), own);
         behind.filter(|(front, _)| *front != Place::ROOT || !self.precedes(waiter)).or_else(|| {
             let next = waiter.next.filter(|next| *next != waiter.at)?;
             let front = self.front_of(next)?;

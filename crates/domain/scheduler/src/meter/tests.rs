@@ -20,7 +20,7 @@ fn entity(number: u32, parent: Option<u32>, pods: Option<u64>) -> Entity {
     quota.limits[Dimension::Pods as usize] = pods;
     let level = if parent.is_some() { Level::Project } else { Level::Tenant };
     let (name, parent) = (number.to_string(), parent.map(id));
-    Entity { id: id(number), level, parent, name, quota: Some(quota) }
+    Entity { id: id(number), level, parent, name, quota: Some(quota), cluster: None }
 }
 
 fn key(node: u32) -> AttemptKey {

@@ -44,6 +44,7 @@ fn retry_budget(all: &Organization, rationed: &ports::Rationed) -> RetryBudget {
 /// What the scheduler says of it.
 pub(super) fn queue(all: &Organization, why: &ports::Why) -> QueueWhy {
     QueueWhy {
+        cluster: why.cluster.as_ref().map(ToString::to_string),
         short: why.short.as_ref().map(|one| short(all, one)),
         holders: why.holders.iter().map(|one| holder(all, one)).collect(),
         need: amounts(why),

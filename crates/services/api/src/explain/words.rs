@@ -42,7 +42,18 @@ fn reason(code: &str, why: &QueueWhy) -> String {
             "Its workflow runs as many tasks at a time as it may.".to_owned()
         }
         ("CLUSTER_DOWN", ..) => {
-            "No executor takes work: none lives, or the cluster of those that do does not answer.".to_owned()
+            let Some(name) = &why.cluster else {
+                return "No executor takes work: none lives, or their cluster does not answer.".to_owned();
+            };
+            format!(
+                "No executor of cluster {name} takes work: none lives, or the cluster does not answer. Start one with \
+                 `role.cluster: {name}`, or give the project another cluster."
+            )
+        }
+        ("CAPACITY_FULL", Some(short), _)
+            if short.dimension == Dimension::Pods.as_str() && why.cluster.is_some() =>
+        {
+            slots(why.cluster.as_deref().unwrap_or_default(), short)
         }
         (_, Some(short), _) => full(short),
         ("BEHIND_FAIR_SHARE", _, Some(rival)) => behind(rival),
@@ -61,6 +72,14 @@ fn reason(code: &str, why: &QueueWhy) -> String {
         ("NEXT", ..) => "Nothing holds it back: it is the next to start.".to_owned(),
         _ => "It waits for the scheduler.".to_owned(),
     }
+}
+
+fn slots(cluster: &str, short: &Short) -> String {
+    let Short { used, limit, need, .. } = short;
+    format!(
+        "Cluster {cluster} has no room for it: of what its executors run at a time {used} of {limit} are used, \
+         and it needs {need}."
+    )
 }
 
 fn full(short: &Short) -> String {
@@ -217,6 +236,7 @@ mod tests {
                 amount,
             };
             let why = QueueWhy {
+                cluster: None,
                 short: short.cloned(),
                 holders: Vec::new(),
                 need: vec![of("gpu", 2), of("pods", pods)],

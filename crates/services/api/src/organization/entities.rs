@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{EntityId, QuotaId};
 use flowforge_model::quota::Level;
 use flowforge_organization::{Edit, Lookup, Node, Organization};
@@ -89,6 +90,7 @@ pub(super) async fn create(
     let name = fields.string("name").unwrap_or_default();
     let parent = fields.string("parent_id");
     let quota = fields.string("quota_id");
+    let cluster = cluster(&mut fields);
     fields.finish()?;
     let inner = Arc::clone(shared);
     let id = EntityId(Uuid::now_v7());
@@ -102,7 +104,7 @@ pub(super) async fn create(
             (Some(text), _) => Some(above(&all, text)?),
         };
         let quota = quota.map(|text| named(&all, &text)).transpose()?;
-        let wish = Edit::Create { id, level, parent, name, quota };
+        let wish = Edit::Create { id, level, parent, name, quota, cluster };
         let (_, all) = edit(&inner, backend, wish)?;
         let node = all.node(id).ok_or_else(|| gone(level))?;
         Ok::<_, Failure>((node.version, show::entity(&all, node)))
@@ -130,7 +132,7 @@ pub(super) async fn get(
     Ok(([(ETAG, etag(version))], Json(found)).into_response())
 }
 
-/// Another name, parent or quota.
+/// Another name, parent, quota or cluster.
 pub(super) async fn update(
     shared: &Arc<Shared>,
     (level, which): (Level, String),
@@ -144,8 +146,9 @@ pub(super) async fn update(
     let mut fields = Fields::read(&text)?;
     let name = fields.string("name");
     let parent = fields.string("parent_id");
-    let asked = fields.has("quota_id");
+    let asked = (fields.has("quota_id"), fields.has("cluster"));
     let quota = fields.string("quota_id");
+    let cluster = cluster(&mut fields);
     fields.finish()?;
     let inner = Arc::clone(shared);
     let work = move |backend: &dyn Backend| {
@@ -153,8 +156,8 @@ pub(super) async fn update(
         let id = find(&all, level, &which)?.id;
         let parent = parent.map(|text| above(&all, &text)).transpose()?;
         let quota = quota.map(|text| named(&all, &text)).transpose()?;
-        let quota = asked.then_some(quota);
-        let wish = Edit::Update { id, version, name, parent, quota, clamp };
+        let (quota, cluster) = (asked.0.then_some(quota), asked.1.then_some(cluster));
+        let wish = Edit::Update { id, version, name, parent, quota, cluster, clamp };
         let (_, all) = edit(&inner, backend, wish)?;
         let node = all.node(id).ok_or_else(|| gone(level))?;
         Ok::<_, Failure>((node.version, show::entity(&all, node)))
@@ -203,6 +206,11 @@ pub(super) fn unfound(text: &str, why: &Lookup) -> Failure {
         Lookup::Ambiguous(_) => Code::UnknownReference,
     };
     Failure::new(code, naming(text, why))
+}
+
+/// The cluster that a project is to run in.
+fn cluster(fields: &mut Fields<'_>) -> Option<ClusterName> {
+    fields.value("cluster", "the name of a cluster: 1 to 63 of a-z, 0-9 and -, no - at either end")
 }
 
 /// What `parent_id` names.

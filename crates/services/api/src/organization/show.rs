@@ -37,6 +37,7 @@ pub(super) fn entity(organization: &Organization, node: &Node) -> Entity {
         tenant_id: node.tenant.to_string(),
         parent_id: node.parent.map(|id| id.to_string()),
         quota_id: node.quota.map(|id| id.to_string()),
+        cluster: node.cluster.as_ref().map(ToString::to_string),
         status: if node.draining { "DRAINING" } else { "ACTIVE" }.to_owned(),
         created_at: Time(node.created_at),
         version: node.version,

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::PodUid;
 use flowforge_ports::pod_calls::AUDIENCE;
 use flowforge_ports::pods::Cluster;
@@ -52,10 +53,13 @@ pub(super) struct Pod {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) uid: PodUid,
+    /// Of which cluster; there are several only if they have the same key.
+    pub(super) clusters: Vec<ClusterName>,
 }
 
 /// A key of a cluster.
 struct Known {
+    cluster: ClusterName,
     issuer: String,
     id: String,
     key: DecodingKey,
@@ -103,10 +107,14 @@ fn keys_of(cluster: &Cluster) -> Vec<Known> {
             return Vec::new();
         }
     };
+    let Ok(name) = ClusterName::parse(&cluster.name) else {
+        tracing::error!(cluster = cluster.name, "that is no name of a cluster");
+        return Vec::new();
+    };
     let known = set.keys.iter().filter_map(|jwk| {
         let id = jwk.common.key_id.clone()?;
         let key = DecodingKey::from_jwk(jwk).ok()?;
-        Some(Known { issuer: cluster.issuer.clone(), id, key })
+        Some(Known { cluster: name.clone(), issuer: cluster.issuer.clone(), id, key })
     });
     known.collect()
 }
@@ -119,7 +127,7 @@ impl Snapshot {
         if !ALGORITHMS.contains(&header.alg) {
             return Err(Doubt::Wrong);
         }
-        let mut doubt = Doubt::UnknownKey;
+        let (mut doubt, mut found) = (Doubt::UnknownKey, None::<Pod>);
         for known in self.0.iter().filter(|known| known.id == id) {
             let mut wanted = Validation::new(header.alg);
             wanted.set_audience(&[AUDIENCE]);
@@ -130,7 +138,9 @@ impl Snapshot {
                 Ok(token) => {
                     let Kubernetes { namespace, pod: Named { name, uid } } =
                         token.claims.kubernetes;
-                    return Ok(Pod { namespace, name, uid });
+                    let cluster = known.cluster.clone();
+                    let new = || Pod { namespace, name, uid, clusters: Vec::new() };
+                    found.get_or_insert_with(new).clusters.push(cluster);
                 }
                 Err(error) => {
                     tracing::debug!(%error, issuer = known.issuer, "a pod's token is refused");
@@ -138,6 +148,6 @@ impl Snapshot {
                 }
             }
         }
-        Err(doubt)
+        found.ok_or(doubt)
     }
 }

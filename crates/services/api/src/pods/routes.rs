@@ -52,15 +52,16 @@ async fn start(
     body: Body,
 ) -> Result<Json<Started>, Failure> {
     let access = access(&shared)?;
-    let pod = believe(&shared, &access, bearer(&headers)?).await?;
+    let mut pod = believe(&shared, &access, bearer(&headers)?).await?;
     let asked: StartRequest = body::json(&shared, &headers, body, START_BYTES).await?;
     if pod.uid != asked.pod || !key.id().is_pod(&pod.name, asked.member) {
         return Err(unauthorized());
     }
     // Who makes pods in another namespace of the cluster can give them any name.
     let project = EntityId::of_namespace(&pod.namespace).ok_or_else(unauthorized)?;
+    let clusters = std::mem::take(&mut pod.clusters);
     let StartRequest { pod, member, early } = asked;
-    let asking = Asking { pod, project: Some(project), member, early };
+    let asking = Asking { pod, project: Some(project), clusters, member, early };
     let at = shared.now();
     let begin = move |_: &dyn Backend| {
         let token = token::sign(&access.signing_key()?, key, pod);

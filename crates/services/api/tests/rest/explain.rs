@@ -44,6 +44,7 @@ pub(crate) fn full(key: AttemptKey) -> Why {
     Why {
         key,
         code: "PARENT_FULL".to_owned(),
+        cluster: None,
         need: Amounts::ZERO.with(Dimension::Pods, 1).with(Dimension::MemoryLimit, 1 << 30),
         short: Some(Short {
             entity: tenant,

@@ -69,7 +69,7 @@ mod tests {
         };
         let entity = |id, level, parent, quota| {
             let name = "default".to_owned();
-            Entity { id, level, parent, name, quota }
+            Entity { id, level, parent, name, quota, cluster: None }
         };
         let tenant = EntityId::DEFAULT_TENANT;
         [

@@ -8,7 +8,7 @@ use super::super::children::started;
 use super::super::shared_cases;
 use super::{
     AT, Fleet, Shared, StoreError, TaskStatus, Timestamp, WorkflowStatus, now, ready, report,
-    state, task, task_record, workflow_record,
+    state, task, task_record, unclaimed, workflow_record,
 };
 
 shared_cases! {
@@ -30,7 +30,7 @@ fn an_attempt_without_a_pod_is_admitted_and_its_controller_told(store: &impl Sha
     let snapshot = now(store.snapshot()).unwrap();
     assert_eq!((snapshot.ready, snapshot.open), (vec![], vec![own]));
     let later = Timestamp(AT.0 + 1);
-    assert_eq!(now(store.unclaimed(later, 9)).unwrap(), [own.key]);
+    assert_eq!(unclaimed(store, later), [own.key]);
     let other = now(store.begin_own(fleet.epoch + 1, AT, &[own.key]));
     assert!(matches!(other, Err(StoreError::Fenced)));
     assert!(fleet.news().is_empty());
@@ -42,7 +42,7 @@ fn an_attempt_without_a_pod_is_admitted_and_its_controller_told(store: &impl Sha
     commit.runs[0].children.push(started(own.key, Some(fleet.id)));
     commit.runs[0].started.push((own.key, AT));
     fleet.write(commit).unwrap();
-    assert!(now(store.unclaimed(later, 9)).unwrap().is_empty());
+    assert!(unclaimed(store, later).is_empty());
 }
 
 fn the_end_of_a_workflow_is_news_for_whoever_waits_for_it(store: &impl Shared) {

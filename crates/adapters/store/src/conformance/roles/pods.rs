@@ -121,7 +121,7 @@ fn what_outlives_its_executor_is_claimed_by_the_next(store: &impl Podded) {
         _ => false,
     };
     assert!(!fleet.news().iter().any(lost), "{:?}", fleet.news());
-    let found = now(store.unclaimed(Timestamp(AT.0 + 1), 9)).unwrap();
+    let found = unclaimed(store, Timestamp(AT.0 + 1));
     assert!(found.contains(&runs), "{found:?}");
     assert_eq!(claim(store, 6, &[runs]), [], "its processes end with it: it can take over none");
     let taken = now(store.claim(server(8), AT, &[runs, over])).unwrap();
@@ -145,7 +145,7 @@ fn what_outlives_its_executor_is_stopped_by_the_next(store: &impl Podded) {
     commit.handover.as_deref_mut().unwrap().stops = vec![key];
     fleet.write(commit).unwrap();
     assert_eq!(fleet.news(), [], "a pod may run: somebody has to end it");
-    assert_eq!(now(store.unclaimed(Timestamp(AT.0 + 1), 9)).unwrap(), [key]);
+    assert_eq!(unclaimed(store, Timestamp(AT.0 + 1)), [key]);
     keeps(store, 8, LONG);
     assert_eq!(claim(store, 8, &[key]), [key]);
     assert_eq!(now(store.stops(server(8))).unwrap(), [key]);
@@ -167,8 +167,8 @@ fn trio(key: AttemptKey) -> WorkOrder {
 }
 
 pub(super) fn asks(by: u128, member: u32, early: bool) -> Asking {
-    let project = Some(EntityId::DEFAULT_PROJECT);
-    Asking { pod: pod(by), project, member: Some(member), early }
+    let alone = Asking::alone(pod(by), EntityId::DEFAULT_PROJECT);
+    Asking { member: Some(member), early, ..alone }
 }
 
 fn a_gang_begins_when_all_its_members_are_ready(store: &impl Podded) {

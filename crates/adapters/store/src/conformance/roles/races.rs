@@ -40,7 +40,8 @@ fn what_is_taken_back_while_it_is_admitted_is_one_of_both(store: &impl Raced) {
         commit.runs[0].unrunnable = vec![key];
         commit.handover.as_deref_mut().unwrap().calls.push(Call::Withdraw(key));
         let epoch = fleet.epoch;
-        let reserve = || now(store.reserve(epoch, AT, &[key], &SlotChanges::new())).unwrap();
+        let reserve =
+            || now(store.reserve(epoch, AT, &[placed(key)], &SlotChanges::new())).unwrap();
         let (reserved, taken) = at_once(reserve, || fleet.write(commit));
         match taken {
             Ok(()) => assert_eq!((reserved.admitted, reserved.gone), (vec![], vec![key])),

@@ -29,13 +29,16 @@ const GATES: &str = "SELECT 1 FROM gate WHERE workflow = ANY ($1) ORDER BY workf
 
 /// What nobody has claimed. The gates are locked by an earlier statement, so that this one sees what closed
 /// them. Whoever asks for `ended_at IS NULL` is offered all of the index of open attempts, and takes it;
-/// whoever joins the gates, all attempts of theirs.
+/// whoever joins the gates, all attempts of theirs. Those of other clusters are for others; executors of earlier
+/// versions do not say where they are, and are sent what is theirs.
 const CLAIM: &str = "UPDATE attempt a SET instance = $4 \
      FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
      LEFT JOIN work_order o USING (workflow, node, number) \
      WHERE a.workflow = u.workflow AND a.node = u.node AND a.number = u.number \
      AND coalesce(a.ended_at, -1) = -1 AND a.instance IS NULL AND NOT a.stop \
      AND NOT (SELECT g.closed FROM gate g WHERE g.workflow = a.workflow) \
+     AND coalesce(a.cluster = (SELECT m.cluster FROM member m WHERE m.role = 'executor' \
+     AND m.instance = $4), TRUE) \
      RETURNING a.workflow, a.node, a.number, o.body, FALSE";
 
 /// Of the others, what was claimed by earlier transactions of the same executor whose answers may have been
@@ -48,7 +51,7 @@ const CLAIM_AGAIN: &str = "UPDATE attempt a SET instance = $4 \
      AND coalesce(a.ended_at, -1) = -1 AND b.instance IS NOT NULL \
      AND (a.instance = $4 OR EXISTS (SELECT 1 FROM member d JOIN member m USING (role, keeps) \
      WHERE m.role = 'executor' AND m.instance = $4 AND m.keeps AND d.instance = a.instance \
-     AND d.buried)) AND NOT EXISTS (SELECT 1 FROM news n WHERE n.workflow = a.workflow \
+     AND d.buried AND coalesce(a.cluster = m.cluster, TRUE))) AND NOT EXISTS (SELECT 1 FROM news n WHERE n.workflow = a.workflow \
      AND n.node = a.node AND n.number = a.number AND n.finished) \
      RETURNING a.workflow, a.node, a.number, o.body, b.instance <> $4";
 

@@ -1,8 +1,10 @@
 //! Who lives, and who holds what.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use flowforge_model::attempt::AttemptKey;
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::InstanceId;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::leases::{Attendance, Attended, Leader, Lease, Role};
@@ -11,6 +13,7 @@ use uuid::Uuid;
 
 use super::reservations::lead;
 use super::{key, lose};
+use crate::organization::cluster;
 use crate::postgres::bind::{binds, optional_text};
 use crate::postgres::codec::{self, get};
 use crate::postgres::load::read;
@@ -19,10 +22,10 @@ use crate::postgres::transaction::Tx;
 /// Slots of a role are shared out by one server at a time. The second half of the lock is the role.
 const ONE_BY_ONE: &str = "SELECT pg_advisory_xact_lock(1179406423, hashtext($1))";
 
-const LIVES: &str = "INSERT INTO member (role, instance, until, capacity, url, keeps) \
-     VALUES ($1, $2, now() + $3 * interval '1 millisecond', $4, $5, $6) \
+const LIVES: &str = "INSERT INTO member (role, instance, until, capacity, url, keeps, cluster) \
+     VALUES ($1, $2, now() + $3 * interval '1 millisecond', $4, $5, $6, $7) \
      ON CONFLICT (role, instance) DO UPDATE SET until = excluded.until, capacity = excluded.capacity, \
-     url = excluded.url, keeps = excluded.keeps WHERE NOT member.buried";
+     url = excluded.url, keeps = excluded.keeps, cluster = excluded.cluster WHERE NOT member.buried";
 
 /// Waits for claims under way, which hold the row in share mode, and ends all later ones.
 const LEAVING: &str = "UPDATE member SET until = now() \
@@ -41,6 +44,9 @@ const FORGET: &str = "DELETE FROM member m WHERE (role <> 'executor' AND until <
 const COUNT: &str = "SELECT count(*) FILTER (WHERE role = $1), \
      coalesce(sum(capacity) FILTER (WHERE role = 'executor'), 0)::bigint \
      FROM member WHERE until > now() AND NOT buried";
+
+const CLUSTERS: &str = "SELECT cluster, sum(capacity)::bigint FROM member \
+     WHERE role = 'executor' AND cluster IS NOT NULL AND until > now() AND NOT buried GROUP BY cluster";
 
 const GIVE_BACK: &str = "UPDATE holding SET holder = NULL, until = NULL \
      WHERE role = $1 AND holder = $2 AND ($3 OR slot = ANY ($4))";
@@ -85,7 +91,9 @@ pub(super) async fn attend(mut tx: Tx<'_>, said: Attendance) -> Result<Attended,
         tx.execute(LEAVES, binds![role, said.holder.0]).await?;
     } else {
         let url = optional_text(said.url.as_ref()).map(Cow::into_owned);
-        let values = binds![role, said.holder.0, ttl, i64::from(said.capacity), url, said.keeps];
+        let cluster = said.cluster.as_ref().map(|name| name.as_str().to_owned());
+        let capacity = i64::from(said.capacity);
+        let values = binds![role, said.holder.0, ttl, capacity, url, said.keeps, cluster];
         if tx.execute(LIVES, values).await? == 0 {
             return Err(StoreError::Fenced);
         }
@@ -100,10 +108,21 @@ pub(super) async fn attend(mut tx: Tx<'_>, said: Attendance) -> Result<Attended,
     if said.role.slots() == 0 {
         return Ok(Attended { capacity, ..Attended::default() });
     }
+    // Whoever decides what starts asks for them; nobody else does.
+    let clusters = match said.role {
+        Role::Scheduler => clusters(&mut tx).await?,
+        Role::Controller | Role::Executor => BTreeMap::new(),
+    };
     let share = u32::from(said.role.slots()).div_ceil(living.max(1));
     let leases = distribute(&mut tx, &said, ttl, share).await?;
     let held = u32::try_from(leases.len()).unwrap_or(u32::MAX);
-    Ok(Attended { leases, excess: held.saturating_sub(share), capacity })
+    Ok(Attended { leases, excess: held.saturating_sub(share), capacity, clusters })
+}
+
+async fn clusters(tx: &mut Tx<'_>) -> Result<BTreeMap<ClusterName, u64>, StoreError> {
+    let rows = tx.rows(CLUSTERS, binds![]).await?;
+    let each: Vec<_> = read(&rows, |row| Ok((cluster(get(row, 0)?)?, codec::count(row, 1)?)))?;
+    Ok(each.into_iter().filter_map(|(name, slots)| Some((name?, slots))).collect())
 }
 
 async fn distribute(

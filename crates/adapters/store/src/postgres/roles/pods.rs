@@ -26,8 +26,10 @@ const OPEN: &str = "SELECT a.pod, a.stop, EXISTS (SELECT 1 FROM news n WHERE n.w
      FROM attempt a WHERE a.workflow = $1 AND a.node = $2 AND a.number = $3 \
      AND coalesce(a.ended_at, -1) = -1";
 
-const PROJECT: &str =
-    "SELECT p.uid FROM workflow w JOIN project p ON p.id = w.project WHERE w.id = $1";
+/// The project, and that the attempt is of one of these clusters, or of none that is said.
+const PROJECT: &str = "SELECT p.uid, NOT EXISTS (SELECT 1 FROM attempt a WHERE a.workflow = w.id \
+     AND a.node = $2 AND a.number = $3 AND a.cluster <> ALL ($4)) \
+     FROM workflow w JOIN project p ON p.id = w.project WHERE w.id = $1";
 
 const BIND: &str = "UPDATE attempt SET pod = $4 WHERE workflow = $1 AND node = $2 AND number = $3";
 
@@ -72,9 +74,12 @@ pub(super) async fn begin(
     at: Timestamp,
 ) -> Result<Begin, StoreError> {
     if let Some(project) = asking.project {
-        let rows = tx.rows(PROJECT, binds![key.workflow.0]).await?;
-        let of: Vec<Uuid> = read(&rows, |row| get(row, 0))?;
-        if of != [project.0] {
+        let clusters = asking.clusters.iter().map(|name| name.as_str().to_owned());
+        let clusters: Vec<String> = clusters.collect();
+        let values = binds![key.workflow.0, int(key.node.0)?, int(key.number)?, clusters];
+        let rows = tx.rows(PROJECT, values).await?;
+        let of: Vec<(Uuid, bool)> = read(&rows, |row| Ok((get(row, 0)?, get(row, 1)?)))?;
+        if of != [(project.0, true)] {
             return Ok(Begin::Refused(Refusal::Over));
         }
     }

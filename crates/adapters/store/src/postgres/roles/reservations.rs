@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, TemplateKey};
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::resources::{Bytes, MilliCpu, ResourceList};
 use flowforge_model::shard::{Shard, ShardSet};
@@ -10,12 +11,13 @@ use flowforge_model::time::{Millis, Timestamp};
 use flowforge_model::usage::Measured;
 use flowforge_ports::admission::{LockRequest, Ready, Slot, SlotChanges};
 use flowforge_ports::handover::{Entry, Tidings};
-use flowforge_ports::reservations::{Reserved, Snapshot};
+use flowforge_ports::reservations::{Placed, Reserved, Snapshot};
 use flowforge_ports::store::StoreError;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{TELL, columns, columns_of_news, key};
+use crate::organization::cluster;
 use crate::postgres::bind::{binds, int, long};
 use crate::postgres::codec::{self, get};
 use crate::postgres::commit;
@@ -61,6 +63,9 @@ const OPEN: &str = concat!(
     beside!(),
     "WHERE a.ended_at IS NULL"
 );
+/// Those that schedulers of earlier versions admitted are where the scheduler is.
+const PLACED: &str = "SELECT workflow, node, number, cluster FROM attempt \
+     WHERE ended_at IS NULL AND cluster IS NOT NULL";
 /// What has ended is forgotten later. Tasks are looked at of those only that hold a slot.
 const SLOTS: &str = "SELECT s.workflow, p.uid, EXISTS (SELECT 1 FROM task t \
      WHERE t.workflow = s.workflow AND t.kind = 'suspend' AND t.status = 'RUNNING'), \
@@ -94,9 +99,10 @@ const GATES: &str =
 
 /// Whoever takes an order back locks the gate alone, whoever admits locks it with others, both by an earlier
 /// statement: this one sees what closed it and what was taken back.
-const RESERVE: &str = "INSERT INTO attempt (workflow, node, number, admitted_at) \
-     SELECT o.workflow, o.node, o.number, $4 \
-     FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
+const RESERVE: &str = "INSERT INTO attempt (workflow, node, number, admitted_at, cluster) \
+     SELECT o.workflow, o.node, o.number, $4, u.cluster \
+     FROM unnest($1::uuid[], $2::integer[], $3::integer[], $5::text[]) \
+     AS u (workflow, node, number, cluster) \
      JOIN work_order o USING (workflow, node, number) \
      WHERE NOT (SELECT g.closed FROM gate g WHERE g.workflow = o.workflow) \
      AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.workflow = o.workflow AND a.node = o.node \
@@ -110,8 +116,8 @@ const HOLDERS: &str = "SELECT key, count(*), max(capacity) FROM lock \
      WHERE key = ANY ($1) AND held GROUP BY key";
 
 /// One that nobody claims and that has started is its controller's. What outlives a dead executor is to be claimed also if it is to be stopped: somebody has to do that.
-const UNCLAIMED: &str = "SELECT workflow, node, number FROM attempt \
-     WHERE ended_at IS NULL AND admitted_at < $1 AND ((instance IS NULL AND NOT stop AND started_at IS NULL) \
+const UNCLAIMED: &str = "SELECT workflow, node, number, cluster FROM attempt \
+     WHERE ended_at IS NULL AND admitted_at < $1 AND (cluster IS NULL OR cluster = ANY ($3)) AND ((instance IS NULL AND NOT stop AND started_at IS NULL) \
      OR instance IN (SELECT instance FROM member WHERE role = 'executor' AND buried AND keeps)) \
      ORDER BY admitted_at, workflow, node, number LIMIT $2";
 
@@ -123,6 +129,9 @@ pub(super) async fn lead(tx: &mut Tx<'_>, epoch: u64) -> Result<(), StoreError> 
 pub(super) async fn snapshot(mut tx: Tx<'_>) -> Result<Snapshot, StoreError> {
     let ready = in_order(&tx.rows(READY, binds![]).await?)?;
     let open = in_order(&tx.rows(OPEN, binds![]).await?)?;
+    let placed =
+        read(&tx.rows(PLACED, binds![]).await?, |row| Ok((key(row, 0)?, cluster(get(row, 3)?)?)))?;
+    let clusters = placed.into_iter().filter_map(|(key, name)| Some((key, name?))).collect();
     let slots = read(&tx.rows(SLOTS, binds![]).await?, |row| {
         Ok(Slot {
             workflow: codec::workflow_id(row, 0)?,
@@ -136,7 +145,7 @@ pub(super) async fn snapshot(mut tx: Tx<'_>) -> Result<Snapshot, StoreError> {
     let (holding, waiting) = locks(&tx.rows(LOCKS, binds![]).await?)?;
     let seen =
         read(&tx.rows(SEEN, binds![]).await?, |row| Ok((shard(row, 0)?, codec::count(row, 1)?)))?;
-    Ok(Snapshot { ready, open, slots, gated, holding, waiting, seen })
+    Ok(Snapshot { ready, open, clusters, slots, gated, holding, waiting, seen })
 }
 
 /// By their keys. The database would sort whole rows, and those of a long backlog on its disk.
@@ -268,17 +277,23 @@ pub(super) async fn reserve(
     mut tx: Tx<'_>,
     epoch: u64,
     at: Timestamp,
-    keys: Vec<AttemptKey>,
+    placed: Vec<Placed>,
     slots: SlotChanges,
 ) -> Result<Reserved, StoreError> {
     let mut steps = Vec::new();
     commit::slots(&mut steps, &slots);
     let written = steps.len();
+    // In the order of the other columns.
+    let in_order: BTreeMap<AttemptKey, Option<&ClusterName>> =
+        placed.iter().map(|one| (one.key, one.cluster.as_ref())).collect();
+    let names: Vec<Option<String>> =
+        in_order.values().map(|name| name.map(|name| name.as_str().to_owned())).collect();
+    let keys: Vec<AttemptKey> = placed.iter().map(|one| one.key).collect();
     let gates: BTreeSet<Uuid> = keys.iter().map(|key| key.workflow.0).collect();
     let (workflows, nodes, numbers) = columns(&keys)?;
     tx.send(LEAD, binds![long(epoch)?]).await;
     tx.send(GATES, binds![gates.into_iter().collect::<Vec<_>>()]).await;
-    tx.send(RESERVE, binds![workflows, nodes, numbers, at.0]).await;
+    tx.send(RESERVE, binds![workflows, nodes, numbers, at.0, names]).await;
     for step in steps {
         step.send(&mut tx).await;
     }
@@ -375,7 +390,10 @@ pub(super) async fn record(
 pub(super) async fn unclaimed(
     mut tx: Tx<'_>,
     before: Timestamp,
+    clusters: Vec<String>,
     limit: u32,
-) -> Result<Vec<AttemptKey>, StoreError> {
-    read(&tx.rows(UNCLAIMED, binds![before.0, i64::from(limit)]).await?, |row| key(row, 0))
+) -> Result<Vec<Placed>, StoreError> {
+    let values = binds![before.0, i64::from(limit), clusters];
+    let rows = tx.rows(UNCLAIMED, values).await?;
+    read(&rows, |row| Ok(Placed { key: key(row, 0)?, cluster: cluster(get(row, 3)?)? }))
 }

@@ -28,19 +28,22 @@ fn applied(store: &PostgresStore) -> Vec<bool> {
 fn an_empty_database_goes_up_and_down_and_up() {
     let database = empty();
     let store = connect(&database);
-    assert_eq!(applied(&store), [false; 15]);
+    assert_eq!(applied(&store), [false; 16]);
     assert_eq!(
         now(store.migrate_up()).unwrap(),
-        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
     );
     assert!(now(store.migrate_up()).unwrap().is_empty());
     let full = tables(&database);
-    assert_eq!(now(store.migrate_down(2)).unwrap(), [15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3]);
+    assert_eq!(
+        now(store.migrate_down(2)).unwrap(),
+        [16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3]
+    );
     assert_eq!(
         applied(&store),
         [
             true, true, false, false, false, false, false, false, false, false, false, false,
-            false, false, false
+            false, false, false, false
         ]
     );
     let error = now(PostgresStore::open_migrated(config(&database.name))).unwrap_err();
@@ -49,7 +52,7 @@ fn an_empty_database_goes_up_and_down_and_up() {
     assert_eq!(tables(&database), ["flowforge_schema", "flowforge_schema_pkey"]);
     assert_eq!(
         now(store.migrate_up()).unwrap(),
-        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
     );
     assert_eq!(tables(&database), full);
     Held::begin(&store, 1);
@@ -62,16 +65,19 @@ fn a_filled_database_goes_up_and_down_and_up() {
     let store = connect(&database);
     populate(&store);
     // The newest step takes its own tables only.
-    assert_eq!(now(store.migrate_down(2)).unwrap(), [15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3]);
-    assert_eq!(now(store.migrate_up()).unwrap(), [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+    assert_eq!(
+        now(store.migrate_down(2)).unwrap(),
+        [16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3]
+    );
+    assert_eq!(now(store.migrate_up()).unwrap(), [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
     assert!(now(store.load(workflow(1))).is_ok());
     assert_eq!(
         now(store.migrate_down(0)).unwrap(),
-        [15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
+        [16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]
     );
     assert_eq!(
         now(store.migrate_up()).unwrap(),
-        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]
     );
     assert!(matches!(now(store.load(workflow(1))), Err(StoreError::NotFound)));
     populate(&store);
@@ -88,7 +94,7 @@ fn two_programs_that_migrate_at_once_do_it_once() {
             stores.iter().map(|store| scope.spawn(|| now(store.migrate_up()).unwrap())).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    assert_eq!(done.len(), 15);
+    assert_eq!(done.len(), 16);
 }
 
 #[test]
@@ -149,14 +155,14 @@ fn a_schema_without_marks_is_read_and_gets_them() {
     database.run("ALTER TABLE flowforge_schema DROP COLUMN oldest");
     let error = now(PostgresStore::open_migrated(config(&database.name))).unwrap_err();
     assert!(error.to_string().contains("run `flowforge migrate up`"), "{error}");
-    assert_eq!(now(store.migrate_up()).unwrap(), [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+    assert_eq!(now(store.migrate_up()).unwrap(), [5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
     let marks = database
         .run("SELECT version || ' ' || coalesce(oldest, 0) FROM flowforge_schema ORDER BY 1");
     assert_eq!(
         marks,
         [
-            "1 0", "10 10", "11 10", "12 12", "13 12", "14 12", "15 15", "2 0", "3 0", "4 0",
-            "5 4", "6 4", "7 7", "8 7", "9 7"
+            "1 0", "10 10", "11 10", "12 12", "13 12", "14 12", "15 15", "16 15", "2 0", "3 0",
+            "4 0", "5 4", "6 4", "7 7", "8 7", "9 7"
         ]
     );
 }

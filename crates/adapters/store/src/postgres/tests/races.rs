@@ -208,6 +208,7 @@ fn nothing_is_submitted_to_a_project_that_is_gone() {
             parent: Some(EntityId::DEFAULT_TENANT),
             name: format!("p{round}"),
             quota: None,
+            cluster: None,
         };
         now(one.edit(edit, AT)).unwrap().unwrap();
         std::thread::scope(|scope| {

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flowforge_model::attempt::{AttemptKey, FailureClass, Report};
-use flowforge_model::id::{AttemptId, EntityId, PodUid};
+use flowforge_model::cluster::ClusterName;
+use flowforge_model::id::{AttemptId, PodUid};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::pods::{Asking, Begin, Pods as _};
+use flowforge_ports::store::Store as _;
 use uuid::Uuid;
 
 use super::super::processes::ends_by_itself;
@@ -22,8 +24,11 @@ const GO_ON: u64 = 10;
 const GIVE_UP: u64 = 20;
 
 /// What executors see of a cluster. All of them share it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Cluster(Arc<Mutex<Pods>>);
+#[derive(Clone, Debug)]
+pub(super) struct Cluster {
+    name: ClusterName,
+    pods: Arc<Mutex<Pods>>,
+}
 
 #[derive(Debug, Default)]
 struct Pods {
@@ -51,8 +56,16 @@ enum Stage {
 }
 
 impl Cluster {
+    pub(super) fn new(name: ClusterName) -> Self {
+        Self { name, pods: Arc::default() }
+    }
+
+    pub(super) fn name(&self) -> &ClusterName {
+        &self.name
+    }
+
     fn look(&self) -> MutexGuard<'_, Pods> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the pod of an attempt, or finds that it is there.
@@ -111,7 +124,9 @@ impl Cluster {
             let (uid, key) = (pod.uid, pod.key);
             pod.stage = match pod.stage.clone() {
                 Stage::Created => {
-                    let asking = Asking::alone(uid, EntityId::DEFAULT_PROJECT);
+                    let Ok(run) = block_on(store.rows.load(key.workflow)) else { continue };
+                    let clusters = vec![self.name.clone()];
+                    let asking = Asking { clusters, ..Asking::alone(uid, run.project) };
                     match block_on(store.begin(asking, key, now)) {
                         Ok(Begin::Run(_)) => {
                             begun.push(key);

@@ -1,13 +1,16 @@
 //! The servers of a fleet: the real decisions, one step at a time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flowforge_model::attempt::{AttemptKey, Fact, FactKind, FailureClass, Report};
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::id::{AttemptId, InstanceId};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::leases::{Attendance, Attended, Leases as _, Role};
 use flowforge_ports::pods::Pods as _;
+use flowforge_ports::reservations::Placed;
 use flowforge_ports::runner::FactSink as _;
 use flowforge_ports::store::StoreError;
 use flowforge_svc_controller::{Config, Controller, ControllerError, Message};
@@ -98,13 +101,13 @@ impl Controlling {
 pub(super) struct Scheduling {
     instance: InstanceId,
     leader: Option<(u64, Leader<FaultyStore>)>,
-    capacity: u64,
+    slots: BTreeMap<ClusterName, u64>,
     pub(super) still_until: Timestamp,
 }
 
 impl Scheduling {
     pub(super) fn new(instance: InstanceId) -> Self {
-        Self { instance, leader: None, capacity: 0, still_until: Timestamp(0) }
+        Self { instance, leader: None, slots: BTreeMap::new(), still_until: Timestamp(0) }
     }
 
     /// One look; what is to be sent to executors.
@@ -113,22 +116,25 @@ impl Scheduling {
         store: &Arc<FaultyStore>,
         now: Timestamp,
         dice: &mut Dice,
-    ) -> Result<(Vec<AttemptKey>, Option<String>), Broken> {
+    ) -> Result<(Vec<Placed>, Option<String>), Broken> {
         let mut dispatches = Vec::new();
         if self.still_until > now {
             return Ok((dispatches, None));
         }
         if dice.chance(70)
-            && let Some(Attended { leases, capacity, .. }) =
-                attend(store, (Role::Scheduler, self.instance), Vec::new())
+            && let Some(attended) = attend(store, (Role::Scheduler, self.instance), Vec::new())
         {
-            self.capacity = capacity;
-            let epoch = leases.first().map(|lease| lease.epoch);
+            self.slots = attended.slots(&ClusterName::default());
+            let epoch = attended.leases.first().map(|lease| lease.epoch);
             if self.leader.as_ref().map(|(led, _)| *led) != epoch {
                 self.leader = None;
             }
             if let (None, Some(epoch)) = (&self.leader, epoch) {
-                let leader = block_on(Leader::start(Arc::clone(store), epoch, RETRIES));
+                let leader = block_on(Leader::start(
+                    Arc::clone(store),
+                    epoch,
+                    (ClusterName::default(), RETRIES),
+                ));
                 self.leader = leader.ok().map(|leader| (epoch, leader));
             }
         }
@@ -136,7 +142,7 @@ impl Scheduling {
             return Ok((dispatches, None));
         };
         let mut work = async || {
-            let decided = leader.turn(|| now, self.capacity).await?;
+            let decided = leader.turn(|| now, &self.slots).await?;
             dispatches.extend(decided.dispatches);
             if dice.chance(20) {
                 dispatches.extend(leader.repair(now).await?.dispatches);
@@ -159,6 +165,7 @@ impl Scheduling {
 pub(super) struct Executing {
     pub(super) instance: InstanceId,
     pub(super) slots: u64,
+    place: ClusterName,
     cluster: Option<Cluster>,
     store: Arc<FaultyStore>,
     processes: Processes,
@@ -175,7 +182,7 @@ impl Executing {
         store: &Arc<FaultyStore>,
         instance: InstanceId,
         slots: u64,
-        cluster: Option<Cluster>,
+        (place, cluster): (ClusterName, Option<Cluster>),
     ) -> Self {
         let processes = Processes::default();
         let ledger = Arc::new(Ledger::new(processes.clone()));
@@ -186,6 +193,7 @@ impl Executing {
         Self {
             instance,
             slots,
+            place,
             cluster,
             store,
             processes,
@@ -199,7 +207,13 @@ impl Executing {
 
     /// Another one in its place, that knows nothing of what it did.
     pub(super) fn replace(&mut self, instance: InstanceId) {
-        *self = Self::new(&Arc::clone(&self.store), instance, self.slots, self.cluster.take());
+        let place = (self.place.clone(), self.cluster.take());
+        *self = Self::new(&Arc::clone(&self.store), instance, self.slots, place);
+    }
+
+    /// In which cluster it is.
+    pub(super) fn place(&self) -> &ClusterName {
+        &self.place
     }
 
     /// How many more attempts it may take.
@@ -251,8 +265,9 @@ impl Executing {
         if !self.attended || dice.chance(70) {
             let capacity = u32::try_from(self.slots).unwrap_or(0);
             let said = Attendance::new(Role::Executor, self.instance, TTL);
-            let keeps = self.cluster.is_some();
-            block_on(self.store.attend(Attendance { capacity, keeps, ..said }))?;
+            let (keeps, cluster) = (self.cluster.is_some(), Some(self.place.clone()));
+            let said = Attendance { capacity, keeps, cluster, ..said };
+            block_on(self.store.attend(said))?;
             self.attended = true;
         }
         block_on(self.station.look_for_stops())?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowforge_model::quota::Amounts;
+use flowforge_model::quota::{Amounts, Dimension};
 use flowforge_quota::Place;
 
 use super::super::FairShare;
@@ -10,9 +10,36 @@ use super::super::claims::Claim;
 use super::super::entry::Head;
 use super::super::room::lasting;
 use super::super::shape::Kind;
-use super::super::task::TaskIx;
+use super::super::task::{State, TaskIx};
 
 impl FairShare {
+    /// What is counted in each cluster is what is held there, and a task waits for the cluster of its project.
+    pub(super) fn audit_clusters(&self, faults: &mut Vec<String>) {
+        let mut used = vec![0; self.clusters.used().len()];
+        for (_, task) in self.tasks.iter() {
+            let Some(shape) = self.shapes.get(task.shape) else { continue };
+            match task.state {
+                State::Held { .. } => {
+                    if let Some(used) = used.get_mut(shape.cluster.index()) {
+                        *used += shape.need.get(Dimension::Pods);
+                    }
+                }
+                State::Waiting(..) => {
+                    let of = self.cluster_for(self.tree.entity(task.place), &shape.need);
+                    if of != shape.cluster {
+                        faults.push(format!(
+                            "{:?} waits for {:?}, not {of:?}",
+                            task.key, shape.cluster
+                        ));
+                    }
+                }
+            }
+        }
+        if used != self.clusters.used() {
+            faults.push(format!("clusters count {:?}, not {used:?}", self.clusters.used()));
+        }
+    }
+
     pub(super) fn audit_claims(&self, faults: &mut Vec<String>) {
         let mut covered: BTreeMap<Place, Place> = BTreeMap::new();
         for (front, claim) in self.claims.iter() {
@@ -56,10 +83,13 @@ impl FairShare {
         let kept = self.claims.iter().find(|(_, claim)| claim.path.contains(&at));
         let kept = kept.filter(|(_, claim)| whom != Some(claim.task));
         let passes = |claim: &Claim| self.shapes.span(head.shape) <= claim.passes;
+        let cluster = self.shapes.cluster(head.shape);
         let kept = kept.map_or(Amounts::ZERO, |(_, claim)| {
-            if passes(claim) { lasting(&claim.need) } else { claim.need }
+            let need = if passes(claim) { lasting(&claim.need) } else { claim.need };
+            let elsewhere = at == Place::ROOT && claim.cluster != cluster;
+            if elsewhere { need.with(Dimension::Pods, 0) } else { need }
         });
-        let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
+        let (used, limit) = self.room_at(at, cluster);
         let mut each = need.0.into_iter().zip(kept.0).zip(used.0.into_iter().zip(limit.0));
         self.tree.known(at)
             && each.all(|((need, kept), (used, limit))| need == 0 || used + kept + need <= limit)

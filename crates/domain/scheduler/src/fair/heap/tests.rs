@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Candidate;
+use crate::fair::clusters::ClusterIx;
 use crate::fair::entry::Head;
 use crate::fair::lane::LaneIx;
 use crate::fair::points::Phase;
@@ -23,7 +24,7 @@ proptest! {
         script in prop::collection::vec((0..50u32, prop::option::weighted(0.7, 0..9i64)), 1..400),
     ) {
         let (mut tasks, mut heads) = (Tasks::default(), Vec::new());
-        let shape = Shapes::default().take(&Amounts::ZERO, crate::fair::span::Span::ENDLESS);
+        let shape = Shapes::default().take(&Amounts::ZERO, (crate::fair::span::Span::ENDLESS, ClusterIx::HOME));
         let place = Tree::new([None; 8]).name(EntityId::DEFAULT_PROJECT);
         for node in 0..50 {
             let workflow = WorkflowId(EntityId::DEFAULT_PROJECT.0);

@@ -39,8 +39,11 @@ pub(super) enum Call {
         pods: Option<u64>,
         cpu: Option<u64>,
         slots: Option<u64>,
+        cluster: Option<usize>,
     },
     Drop(u32),
+    /// So many slots at home and in each of two other clusters.
+    Slots([u64; 3]),
     Capacity {
         pods: Option<u64>,
         cpu: Option<u64>,
@@ -82,10 +85,11 @@ pub(super) fn calls() -> impl Strategy<Value = Call> {
         10 => (0..4usize, prop_oneof![0..20_000i64, 0..3_000_000i64])
             .prop_map(|(most, later)| Call::Admit { most, later }),
         4 => (1..12u32, prop::option::of(1..8u32), 1..5u16, prop::option::of(0..6u64),
-              prop::option::of(0..3000u64), prop::option::of(0..3u64))
-            .prop_map(|(at, parent, weight, pods, cpu, slots)| Call::Put {
-                at, parent: parent.filter(|_| at > 4), weight: weight * weight * 20, pods, cpu, slots
+              prop::option::of(0..3000u64), prop::option::of(0..3u64), prop::option::of(0..2usize))
+            .prop_map(|(at, parent, weight, pods, cpu, slots, cluster)| Call::Put {
+                at, parent: parent.filter(|_| at > 4), weight: weight * weight * 20, pods, cpu, slots, cluster
             }),
+        1 => [0..8u64, 0..8u64, 0..4u64].prop_map(Call::Slots),
         1 => (1..12u32).prop_map(Call::Drop),
         1 => (prop::option::of(0..20u64), prop::option::of(0..5000u64), prop::option::of(0..8u64))
             .prop_map(|(pods, cpu, gpu)| Call::Capacity { pods, cpu, gpu }),
@@ -97,6 +101,10 @@ fn outcome(node: u32) -> Option<Outcome> {
     let of = [Outcome::Broken, Outcome::Succeeded, Outcome::Failed].map(Some);
     let [broken, succeeded, failed] = of;
     [broken, succeeded, broken, broken, succeeded, failed, None, broken][(node % 8) as usize]
+}
+
+fn elsewhere(which: usize) -> ClusterName {
+    ClusterName::parse(["east", "west"][which]).unwrap()
 }
 
 pub(super) const START: i64 = 1_700_000_000_000;
@@ -136,8 +144,9 @@ pub(super) fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<Atte
             *now += later;
             return fair.admit(Timestamp(*now), most);
         }
-        Call::Put { at, parent, weight, pods, cpu, slots } => {
+        Call::Put { at, parent, weight, pods, cpu, slots, cluster } => {
             let mut put = entity(at, parent, weight);
+            put.cluster = cluster.map(elsewhere);
             let quota = put.quota.as_mut().unwrap();
             quota.limits[Dimension::Pods as usize] = pods;
             quota.limits[Dimension::CpuRequest as usize] = cpu;
@@ -146,6 +155,11 @@ pub(super) fn play(fair: &mut FairShare, call: &Call, now: &mut i64) -> Vec<Atte
         }
         Call::Drop(at) => {
             let _refused = fair.remove(entity_id(at)).is_err();
+        }
+        Call::Slots([home, east, west]) => {
+            let places = [(elsewhere(0), east), (elsewhere(1), west)];
+            let home = (ClusterName::default(), home);
+            fair.resize_each(&places.into_iter().chain([home]).collect());
         }
         Call::Capacity { pods, cpu, gpu } => {
             let mut capacity = [None; Dimension::COUNT];
@@ -186,7 +200,9 @@ proptest! {
         let mut twin = fair.clone();
         for (at, call) in script.iter().enumerate() {
             let over = |fair: &FairShare, place: Place| {
-                fair.tree().usage(place).0.into_iter().zip(fair.tree().limit(place).0)
+                let (used, limit) = fair.room_but_slots(place);
+                used.0.into_iter().zip(limit.0)
+                    .chain(fair.clusters.each_slots())
                     .map(|(used, limit)| used.saturating_sub(limit)).collect::<Vec<_>>()
             };
             let places: Vec<Place> = (0..fair.tree().places())

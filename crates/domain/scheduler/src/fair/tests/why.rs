@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::machine::{START, calls, fresh, play};
 use super::*;
+use crate::fair::clusters::ClusterIx;
 use crate::fair::entry::Entry;
 use crate::fair::shape::mask;
 use crate::fair::task::TaskIx;
@@ -32,9 +33,12 @@ fn offered(fair: &FairShare, key: AttemptKey) -> Candidate {
     }
 }
 
-fn raise(fair: &mut FairShare, raise: &Raise, by: u64) {
+fn raise(fair: &mut FairShare, of: ClusterIx, raise: &Raise, by: u64) {
     let at = raise.dimension as usize;
     let Some(id) = raise.entity else {
+        if raise.dimension == Dimension::Pods {
+            return fair.raise_slots(of, by);
+        }
         let mut capacity = fair.capacity;
         capacity[at] = capacity[at].map(|most| most + by);
         return fair.capacity(capacity);
@@ -48,7 +52,10 @@ fn raise(fair: &mut FairShare, raise: &Raise, by: u64) {
     quota.limits[at] = quota.limits[at].map(|most| most + by);
     let parent = fair.tree.parent(place).and_then(|above| fair.tree.entity(above));
     let level = fair.tree.level(place).unwrap();
-    fair.upsert(&Entity { id, level, parent, name: String::new(), quota: Some(quota) }).unwrap();
+    let home = fair.clusters.of(Some(id));
+    let cluster = (home != ClusterIx::HOME).then(|| fair.clusters.named(home));
+    fair.upsert(&Entity { id, level, parent, name: String::new(), quota: Some(quota), cluster })
+        .unwrap();
 }
 
 /// Nobody else waits.
@@ -65,32 +72,45 @@ fn alone(fair: &FairShare, key: AttemptKey) -> FairShare {
     alone
 }
 
+/// What runs in a project, those first that give back most of what is short to this one.
+fn largest(fair: &FairShare, key: AttemptKey, why: &Why, at: Place) -> Vec<TaskIx> {
+    let task = fair.task(key).unwrap().1;
+    let cluster = fair.shapes.cluster(task.shape);
+    let dimension = why.short.unwrap().dimension;
+    let top = fair.lacks(Place::ROOT, &why.need, cluster).is_some();
+    let from = if top { Place::ROOT } else { task.place };
+    let uses = |of: &TaskIx| {
+        let shape = fair.shapes.get(fair.tasks.get(*of).unwrap().shape).unwrap();
+        fair.freed(from, shape, cluster).get(dimension)
+    };
+    let mut held = fair.branches.get(at).unwrap().held.clone();
+    held.sort_by_key(|task| std::cmp::Reverse(uses(task)));
+    held.into_vec()
+}
+
 /// QINV-17 for one cure.
 fn helps(fair: &FairShare, key: AttemptKey, why: &Why, cure: &Cure) {
     let mut after = alone(fair, key);
     let place = fair.task(key).unwrap().1.place;
+    let cluster = fair.shapes.cluster(fair.task(key).unwrap().1.shape);
     let closed = fair.lanes.get(fair.task(key).unwrap().1.lane).unwrap().closed();
     match cure {
         Cure::Raise(raises) => {
             for less in raises {
                 let mut short = after.clone();
                 for one in raises {
-                    raise(&mut short, one, one.by - u64::from(one == less));
+                    raise(&mut short, cluster, one, one.by - u64::from(one == less));
                 }
                 assert_eq!(short.admit(short.now, 9), [], "{less:?} by less is enough");
             }
             for one in raises {
-                raise(&mut after, one, one.by);
+                raise(&mut after, cluster, one, one.by);
             }
-            assert_eq!(after.tree.fits(place, &why.need), Ok(()));
+            assert_eq!(after.lacking(place, &why.need, cluster), None);
         }
         Cure::End { project, attempts, workflows } => {
             let at = fair.tree.place(*project).unwrap();
-            let mut held = fair.branches.get(at).unwrap().held.clone();
-            let dimension = why.short.unwrap().dimension;
-            let uses =
-                |of: &TaskIx| fair.shapes.need(fair.tasks.get(*of).unwrap().shape).get(dimension);
-            held.sort_by_key(|task| std::cmp::Reverse(uses(task)));
+            let held = largest(fair, key, why, at);
             for task in held.iter().take(*attempts) {
                 after.release(fair.tasks.key(*task).unwrap());
             }
@@ -98,7 +118,7 @@ fn helps(fair: &FairShare, key: AttemptKey, why: &Why, cure: &Cure) {
             for lane in slots.take(usize::try_from(*workflows).unwrap()) {
                 after.end_workflow(lane.id);
             }
-            assert_eq!(after.tree.fits(place, &why.need), Ok(()));
+            assert_eq!(after.lacking(place, &why.need, cluster), None);
         }
         Cure::EndOwn(attempts) => {
             let own = fair.tasks.iter().filter(|(_, task)| {

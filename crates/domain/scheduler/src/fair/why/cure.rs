@@ -7,6 +7,7 @@ use flowforge_quota::Place;
 
 use super::{RUNNING, Waiter};
 use crate::fair::FairShare;
+use crate::fair::clusters::ClusterIx;
 use crate::fair::lane::Lane;
 use crate::why::{Code, Cure, Holding, Member, Raise};
 
@@ -21,7 +22,7 @@ impl FairShare {
     pub(super) fn cures(&self, waiter: &Waiter, code: Code, holders: &[Holding]) -> Vec<Cure> {
         match code {
             Code::QuotaFull | Code::ParentFull | Code::CapacityFull | Code::ClusterDown
-                if self.tree.never_fits(waiter.task.place, &waiter.need).is_none() =>
+                if self.never_fits(waiter.task.place, &waiter.need, self.of(waiter)).is_none() =>
             {
                 self.room(waiter, holders)
             }
@@ -58,15 +59,20 @@ impl FairShare {
     fn room(&self, waiter: &Waiter, holders: &[Holding]) -> Vec<Cure> {
         let shortages = self.shortages(waiter);
         let mut cures = self.raises(&shortages);
-        cures.extend(self.ends(&shortages, holders));
+        cures.extend(self.ends(&shortages, holders, self.of(waiter)));
         cures
+    }
+
+    /// Where it would run.
+    fn of(&self, waiter: &Waiter) -> ClusterIx {
+        self.shapes.cluster(waiter.task.shape)
     }
 
     /// All that is short, from the project up.
     fn shortages(&self, waiter: &Waiter) -> Vec<Shortage> {
         let mut shortages = Vec::new();
         for at in self.tree.path(waiter.task.place) {
-            let (used, limit) = (self.tree.usage(at), self.tree.limit(at));
+            let (used, limit) = self.room_at(at, self.of(waiter));
             for dimension in Dimension::ALL {
                 let need = waiter.need.get(dimension);
                 let sum = used.get(dimension).saturating_add(need);
@@ -90,7 +96,7 @@ impl FairShare {
     /// How many of whom are to end. All that is short is short at the lowest place where anything is
     /// or above it, so that whoever ends below that place helps everywhere: the largest of the project
     /// that uses most. None if that project alone is not enough.
-    fn ends(&self, shortages: &[Shortage], holders: &[Holding]) -> Option<Cure> {
+    fn ends(&self, shortages: &[Shortage], holders: &[Holding], of: ClusterIx) -> Option<Cure> {
         let lowest = shortages.first()?;
         let largest = holders.first().map(|holding| holding.who);
         let mut at = match largest? {
@@ -113,7 +119,13 @@ impl FairShare {
         }
         left = left.with(Dimension::Workflows, 0);
         let held = self.branches.get(at)?.held.iter().take(RUNNING);
-        let held = held.filter_map(|task| Some(self.shapes.need(self.tasks.get(*task)?.shape)));
+        // Slots of another cluster help nobody here.
+        let top = lowest.at == Place::ROOT || shortages.iter().any(|one| one.at == Place::ROOT);
+        let from = if top { Place::ROOT } else { lowest.at };
+        let held = held.filter_map(|task| {
+            let shape = self.shapes.get(self.tasks.get(*task)?.shape)?;
+            Some(self.freed(from, shape, of))
+        });
         let mut held: Vec<Amounts> = held.collect();
         held.sort_by_key(|need| Reverse(need.get(lowest.dimension)));
         let mut attempts = 0;
