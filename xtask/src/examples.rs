@@ -101,6 +101,7 @@ pub(crate) const ALL: &[Example] = &[
         &[("shop", OK), ("price", OK), ("stock", OK)],
         &[("total", "result", "42")],
     ),
+    example("placement.yaml", OK, &[("where", OK)], &[]),
     example("container-set.yaml", OK, &[("main", OK)], &[("main", "result", "raw clean ")]),
     example("gang.yaml", OK, &[("main", OK)], &[("main", "result", "the squares below 4 make 14")]),
     example(

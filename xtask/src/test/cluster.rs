@@ -21,12 +21,13 @@ use crate::workspace::{build_release, cargo};
 use crate::{chaos, dist};
 
 /// Examples whose tasks need what only pods have, or what pods or servers of their own do in their own way.
-const EXAMPLES: [&str; 8] = [
+const EXAMPLES: [&str; 9] = [
     "outputs.yaml",
     "init-container.yaml",
     "container-set.yaml",
     "sidecar.yaml",
     "daemon.yaml",
+    "placement.yaml",
     "child-workflows.yaml",
     "artifacts.yaml",
     "pipeline.yaml",

@@ -3,7 +3,7 @@
 use flowforge_model::time::Millis;
 
 use crate::ClusterError;
-use crate::placement::{Endpoints, Pull, Sdk};
+use crate::placement::{Endpoints, Grants, Pull, Sdk};
 use crate::verdict::Bounds;
 
 /// What a [`crate::ClusterRunner`] needs to know.
@@ -18,6 +18,8 @@ pub struct ClusterConfig {
     pub endpoints: Endpoints,
     /// As [`crate::Placement::pull`].
     pub pull: Pull,
+    /// As [`crate::Placement::grants`].
+    pub grants: Grants,
     /// As [`crate::Placement::entrypoints`].
     pub entrypoints: Vec<(String, Vec<String>)>,
     /// From the polite signal to the hard one.

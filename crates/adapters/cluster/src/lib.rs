@@ -34,7 +34,7 @@ pub use claims::Claimed;
 pub use collector::{Collector, CollectorConfig, Counts, Tell};
 pub use config::ClusterConfig;
 pub use observed::Observed;
-pub use placement::{Endpoints, Placement, Pull, Sdk, Security};
+pub use placement::{Endpoints, Grants, Placement, Pull, Sdk, Security};
 pub use pod::{INIT, INPUTS, MAIN, build};
 pub use project::{Asked, Limits, Project, Projects};
 pub use runner::{ClusterPorts, ClusterRunner};

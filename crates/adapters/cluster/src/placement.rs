@@ -31,6 +31,8 @@ pub struct Placement {
     pub registries: Vec<String>,
     /// Secrets of the namespace that images are pulled with.
     pub pull_secrets: Vec<String>,
+    /// What documents may ask of pods.
+    pub grants: Grants,
     /// When images are pulled.
     pub pull: Pull,
     /// What images start whose documents name no command: the image as documents write it, with or
@@ -43,6 +45,17 @@ pub struct Placement {
     pub grace: Millis,
     /// The cluster ends what runs this much longer than its deadline, in case nobody else does.
     pub slack: Millis,
+}
+
+/// What documents may ask of pods that others would feel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Keys of taints that pods may tolerate. Empty: all but those of the cluster's own.
+    pub tolerations: Vec<String>,
+    /// Priority classes: who has a higher one may take the place of others.
+    pub priority_classes: Vec<String>,
+    /// Schedulers beside the cluster's.
+    pub schedulers: Vec<String>,
 }
 
 /// The image that holds the runner.

@@ -4,6 +4,7 @@
 //! can hold nothing that is not written here. The command is not in it: the runner inside asks for the
 //! work order, and is told once ([`flowforge_ports::pods`]).
 
+mod asked;
 mod containers;
 mod environment;
 mod image;
@@ -67,11 +68,9 @@ pub fn build(order: &WorkOrder, placement: &Placement, now: Timestamp) -> Result
     volumes.extend(inputs.volume);
     let mut annotations = labels::annotations(order, now);
     annotations.extend(content.annotations);
-    Ok(Pod {
-        metadata: metadata(order, placement, annotations),
-        spec: Some(spec(order, placement, (inputs.container, containers), volumes)),
-        status: None,
-    })
+    let mut spec = spec(order, placement, (inputs.container, containers), volumes);
+    asked::add(order, &placement.grants, &mut spec)?;
+    Ok(Pod { metadata: metadata(order, placement, annotations), spec: Some(spec), status: None })
 }
 
 fn metadata(

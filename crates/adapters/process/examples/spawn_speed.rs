@@ -193,5 +193,7 @@ fn order(workflow: WorkflowId, node: u32, number: u32, mapped: bool) -> WorkOrde
         outputs: if mapped { vec![output] } else { Vec::new() },
         deadline: None,
         daemon: None,
+        pod: None,
+        pod_patches: Vec::new(),
     }
 }

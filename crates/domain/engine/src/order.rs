@@ -13,7 +13,8 @@ use flowforge_model::daemon::{Check, Daemon, Probe};
 use flowforge_model::id::NodeIx;
 use flowforge_model::limits;
 use flowforge_model::plan::{
-    self, Body, Container, ContainerSet, Http, NamedContainer, OutputSource, Plan, Template, Value,
+    self, Body, Container, ContainerSet, Http, NamedContainer, OutputSource, Plan, Template, Tree,
+    Value,
 };
 use flowforge_model::resources::Resources;
 use flowforge_model::status::Reason;
@@ -64,6 +65,32 @@ pub fn work_order(
         outputs: files(template, &view).map_err(fault)?,
         deadline: settings.active_deadline,
         daemon: daemon(template, &view).map_err(fault)?.map(Box::new),
+        pod: pod(template, &view).map_err(fault)?,
+        pod_patches: template
+            .pod_patches
+            .iter()
+            .map(|patch| text(patch, &view))
+            .collect::<Valued<_>>()
+            .map_err(fault)?,
+    })
+}
+
+fn pod(template: &Template, view: &View<'_>) -> Valued<Option<Box<str>>> {
+    let pod = template.pod.as_deref().map(|tree| json(tree, view)).transpose()?;
+    Ok(pod.map(|json| json.to_string().into()))
+}
+
+fn json(tree: &Tree, view: &View<'_>) -> Valued<serde_json::Value> {
+    Ok(match tree {
+        Tree::Text(source) => text(source, view)?.into(),
+        Tree::Number(number) => (*number).into(),
+        Tree::List(items) => {
+            items.iter().map(|item| json(item, view)).collect::<Valued<Vec<_>>>()?.into()
+        }
+        Tree::Map(fields) => {
+            let fields = fields.iter().map(|(key, tree)| Ok((key.to_string(), json(tree, view)?)));
+            serde_json::Value::Object(fields.collect::<Valued<_>>()?)
+        }
     })
 }
 

@@ -109,6 +109,12 @@ pub struct WorkOrder {
     /// It serves others, once it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub daemon: Option<Box<Daemon<String, u16>>>,
+    /// What it asks of its pods beside their containers, as JSON: fields of a pod's `spec`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Box<str>>,
+    /// Changes to that, in order, each the text of a YAML map.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pod_patches: Vec<String>,
 }
 
 fn default_project() -> EntityId {

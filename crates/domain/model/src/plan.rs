@@ -8,6 +8,7 @@ mod child;
 mod containers;
 mod graph;
 mod object;
+mod pod;
 mod retry;
 mod rows;
 
@@ -33,6 +34,7 @@ pub use graph::{
     Sequence, Steps, Task,
 };
 pub use object::Object;
+pub use pod::Tree;
 pub use retry::{Backoff, RetryPolicy, RetryStrategy, Setting};
 pub use rows::Rows;
 
@@ -134,6 +136,13 @@ pub struct Template {
     /// It serves the tasks after it until the template around it ends.
     #[serde(default)]
     pub daemon: Option<Box<Daemon<Text, Text>>>,
+    /// What it asks of its pods beside their containers: a map of those fields of a pod's `spec` that
+    /// documents may say.
+    #[serde(default)]
+    pub pod: Option<Box<Tree>>,
+    /// Changes to that, each the text of a YAML map: the workflow's, then its own.
+    #[serde(default)]
+    pub pod_patches: Vec<Text>,
     /// Settings whose texts are read when a task begins; elsewhere they are as if not given.
     pub late: Vec<(Setting, Text)>,
 }
@@ -370,6 +379,8 @@ impl Template {
             gang: None,
             sidecars: Vec::new(),
             daemon: None,
+            pod: None,
+            pod_patches: Vec::new(),
             late: Vec::new(),
         }
     }

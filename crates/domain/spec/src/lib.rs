@@ -41,6 +41,7 @@ mod object;
 mod outline;
 mod parameters;
 mod places;
+mod pod;
 pub mod problem;
 pub mod quantity;
 mod recursion;

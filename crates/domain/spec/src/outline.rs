@@ -99,6 +99,8 @@ pub(crate) struct ExitUse<'a> {
 #[derive(Debug)]
 pub(crate) struct Doc<'a> {
     pub(crate) report: &'a Report<'a>,
+    /// What the workflow says beside its templates, or the stored template that is read alone.
+    pub(crate) spec: &'a Node,
     pub(crate) dialect: Dialect,
     pub(crate) library: &'a Library<'a>,
     merged: &'a Merged,
@@ -143,6 +145,7 @@ impl<'a> Doc<'a> {
     ) -> Self {
         let mut doc = Self {
             report,
+            spec,
             dialect,
             library,
             merged,

@@ -191,9 +191,10 @@ impl<'a> List<'a> {
         }
     }
 
-    /// Keeps the first by place.
+    /// Keeps the first by place, each once: what all templates share is read for each of them.
     fn shorten(&mut self) {
         self.items.sort_by_key(|item| item.spot.place);
+        self.items.dedup_by(|a, b| a.spot.place == b.spot.place && a.problem == b.problem);
         let more = self.items.len().saturating_sub(REPORTED_ERRORS);
         self.items.truncate(REPORTED_ERRORS);
         self.omitted = self.omitted.saturating_add(more);

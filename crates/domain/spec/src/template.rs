@@ -85,6 +85,8 @@ impl<'a> Doc<'a> {
             gang: self.gang(node, kind),
             sidecars,
             daemon: self.daemon(node, (kind, body_node), &leaf),
+            pod: self.pod(node, kind, &leaf),
+            pod_patches: self.pod_patches(node, kind, &leaf),
             late: self.late_settings(node, &Names { leaf: false, tried: false, ..leaf }),
             // Last: everything else that is wrong is said as well.
             body: body?,

@@ -74,6 +74,8 @@ pub(crate) fn order(number: u32) -> Arc<WorkOrder> {
         outputs: Vec::new(),
         deadline: None,
         daemon: None,
+        pod: None,
+        pod_patches: Vec::new(),
     })
 }
 

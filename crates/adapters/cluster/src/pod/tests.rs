@@ -15,7 +15,7 @@ use flowforge_model::resources::{Bytes, MilliCpu, ResourceList, Resources};
 use flowforge_model::status::Reason;
 
 use super::*;
-use crate::placement::{Endpoints, Pull, Sdk, Security};
+use crate::placement::{Endpoints, Grants, Pull, Sdk, Security};
 
 pub(crate) fn placement() -> Placement {
     Placement {
@@ -36,6 +36,7 @@ pub(crate) fn placement() -> Placement {
         security: Security::Restricted,
         registries: Vec::new(),
         pull_secrets: Vec::new(),
+        grants: Grants::default(),
         pull: Pull::ByTag,
         entrypoints: Vec::new(),
         workflow_claims: BTreeMap::new(),
@@ -66,6 +67,8 @@ pub(crate) fn order(process: Process) -> WorkOrder {
         outputs: Vec::new(),
         deadline: None,
         daemon: None,
+        pod: None,
+        pod_patches: Vec::new(),
     }
 }
 

@@ -147,6 +147,7 @@ impl Desk {
             security: project.security,
             registries: project.registries.clone(),
             pull_secrets: project.pull_secrets.clone(),
+            grants: config.grants.clone(),
             pull: config.pull,
             entrypoints: config.entrypoints.clone(),
             workflow_claims: claims::names(order),

@@ -82,6 +82,8 @@ fn order(request: Request, deadline: Option<Millis>) -> WorkOrder {
         outputs: Vec::new(),
         deadline,
         daemon: None,
+        pod: None,
+        pod_patches: Vec::new(),
     }
 }
 

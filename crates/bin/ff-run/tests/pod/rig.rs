@@ -533,5 +533,7 @@ fn order(key: AttemptKey) -> WorkOrder {
         outputs: Vec::new(),
         deadline: None,
         daemon: None,
+        pod: None,
+        pod_patches: Vec::new(),
     }
 }

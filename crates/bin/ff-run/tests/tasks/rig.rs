@@ -163,6 +163,8 @@ impl Rig {
             outputs: Vec::new(),
             deadline: None,
             daemon: None,
+            pod: None,
+            pod_patches: Vec::new(),
         }
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use flowforge_cluster::{
-    Access, Asked, Cluster, ClusterConfig, ClusterPorts, ClusterRunner, Endpoints, Limits, Project,
-    Projects, Sdk, Security, Stray,
+    Access, Asked, Cluster, ClusterConfig, ClusterPorts, ClusterRunner, Endpoints, Grants, Limits,
+    Project, Projects, Sdk, Security, Stray,
 };
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, InstanceId};
@@ -119,6 +119,11 @@ fn config(settings: &Settings, name: String) -> ClusterConfig {
             api: kubernetes.api_endpoint.clone(),
             redis: String::new(),
             log: kubernetes.api_endpoint.clone(),
+        },
+        grants: Grants {
+            tolerations: kubernetes.tolerations.clone(),
+            priority_classes: kubernetes.priority_classes.clone(),
+            schedulers: kubernetes.schedulers.clone(),
         },
         pull: kubernetes.pull,
         entrypoints: settings.images.clone(),

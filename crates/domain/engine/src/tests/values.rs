@@ -3,7 +3,7 @@
 use flowforge_model::artifact::{Archive, Artifact, Location};
 use flowforge_model::plan::{
     ArtifactRef, ArtifactSource, Input, InputArtifact, Output, OutputArtifact,
-    OutputArtifactSource, OutputSource, Place, PlaceKind, Sequence, Setting,
+    OutputArtifactSource, OutputSource, Place, PlaceKind, Sequence, Setting, Tree,
 };
 use flowforge_model::text::{Reference, Segment, SiblingField};
 
@@ -219,6 +219,34 @@ fn a_gang_is_one_attempt_of_several_processes() {
     world.report(node, report).unwrap();
     assert_eq!(world.run.attempt(node), 1);
     assert!(world.run.state().status.terminal());
+}
+
+#[test]
+fn what_pods_are_to_have_is_json_whose_values_are_data() {
+    let quoted: Box<str> = "a\", \"hostNetwork\": \"".into();
+    let disk = Text::Parts(Box::new([
+        Segment::Literal("x".into()),
+        Segment::Reference(Reference::WorkflowParameter("disk".into())),
+    ]));
+    let map = |fields: Vec<(&str, Tree)>| {
+        Tree::Map(fields.into_iter().map(|(key, tree)| (key.into(), tree)).collect())
+    };
+    let pod = map(vec![
+        ("nodeSelector", map(vec![("disk", Tree::Text(disk.clone()))])),
+        ("tolerations", Tree::List(vec![map(vec![("tolerationSeconds", Tree::Number(30))])])),
+    ]);
+    let mut plan =
+        plan_of(vec![Template { pod: Some(Box::new(pod)), pod_patches: vec![disk], ..leaf() }]);
+    plan.parameters = vec![("disk".into(), quoted.clone())];
+    let world = World::started(plan);
+    let order = work_order(&world.plan, &world.run, NodeIx::ROOT, world.now).unwrap();
+    let pod: serde_json::Value = serde_json::from_str(&order.pod.unwrap()).unwrap();
+    let wanted = serde_json::json!({
+        "nodeSelector": { "disk": format!("x{quoted}") },
+        "tolerations": [{ "tolerationSeconds": 30 }],
+    });
+    assert_eq!(pod, wanted);
+    assert_eq!(order.pod_patches, [format!("x{quoted}")]);
 }
 
 #[test]

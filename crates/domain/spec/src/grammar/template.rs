@@ -1,9 +1,10 @@
 //! Templates: what they take, do and give.
 
 use super::{
-    CONFIG_KEY, CONTAINER, CONTAINER_SET, DAG, Field, HTTP, INIT_CONTAINER, INPUT_ARTIFACT, Kind,
-    MEMOIZE, NO_ACCOUNT, NO_POD, OBJECT, ONE_MACHINE, OUTPUT_ARTIFACT, SCRIPT, SIDECAR, STEP,
-    SYNCHRONIZATION, VOLUME, full, kind, no_effect, refused,
+    AFFINITY, CONFIG_KEY, CONTAINER, CONTAINER_SET, DAG, Field, HOST_ALIASES, HTTP, INIT_CONTAINER,
+    INPUT_ARTIFACT, Kind, MEMOIZE, NO_ACCOUNT, NO_POD, NODE_SELECTOR, OBJECT, ONE_MACHINE,
+    OUTPUT_ARTIFACT, POD_PATCH, PRIORITY_CLASS, SCHEDULER, SCRIPT, SIDECAR, STEP, SYNCHRONIZATION,
+    TOLERATIONS, VOLUME, full, kind, no_effect, refused,
 };
 
 pub(crate) static TEMPLATE: Kind = kind(
@@ -55,18 +56,18 @@ pub(crate) static GANG: Kind = kind("a gang", &[full("replicas")]);
 /// What a template says of its pod.
 const TEMPLATE_POD: &[Field] = &[
     no_effect("metadata", NO_POD),
-    no_effect("nodeSelector", ONE_MACHINE),
-    no_effect("affinity", ONE_MACHINE),
-    no_effect("tolerations", ONE_MACHINE),
-    no_effect("schedulerName", ONE_MACHINE),
-    no_effect("priorityClassName", NO_POD),
+    NODE_SELECTOR,
+    AFFINITY,
+    TOLERATIONS,
+    SCHEDULER,
+    PRIORITY_CLASS,
     no_effect("priority", NO_POD),
     no_effect("serviceAccountName", NO_ACCOUNT),
     no_effect("automountServiceAccountToken", NO_ACCOUNT),
     no_effect("executor", NO_ACCOUNT),
-    no_effect("hostAliases", "names are resolved as the machine of the server does"),
+    HOST_ALIASES,
     no_effect("securityContext", NO_ACCOUNT),
-    no_effect("podSpecPatch", NO_POD),
+    POD_PATCH,
     no_effect("podResources", NO_POD),
     refused("resourceClaims", "there is no Kubernetes to claim devices from"),
 ];

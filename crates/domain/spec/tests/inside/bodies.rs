@@ -34,6 +34,37 @@ fn an_image_is_pulled_when_its_container_says() {
 }
 
 #[test]
+fn what_pods_are_to_have_is_kept_with_its_tags() {
+    let template = template(
+        "container: {image: i}\nnodeSelector: {disk: '{{workflow.name}}'}\ntolerations: [{key: gpu, operator: Exists, tolerationSeconds: 30}]\naffinity: {nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, preference: {matchExpressions: [{key: zone, operator: In, values: [a]}]}}]}}\npodSpecPatch: 'dnsPolicy: {{workflow.name}}'",
+    );
+    let pod = format!("{:?}", template.pod.expect("a pod"));
+    for part in ["nodeSelector", "Reference(Workflow(Name))", "Number(30)", "Number(1)", "values"] {
+        assert!(pod.contains(part), "{part}: {pod}");
+    }
+    assert_eq!(template.pod_patches.len(), 1);
+    let rows = [
+        ("tolerations: [{keys: gpu}]", "unknown_field"),
+        ("tolerations: {key: gpu}", "wrong_type"),
+        ("nodeSelector: {disk: '{{inputs.parameters.none}}'}", "unknown_parameter"),
+        (
+            "affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: h, namespaces: [a]}]}}",
+            "unsupported",
+        ),
+        ("schedulerName: [a]", "wrong_type"),
+        ("nodeSelector: [a]", "wrong_type"),
+        ("nodeSelector: {disk: [a]}", "wrong_type"),
+    ];
+    for (field, code) in rows {
+        assert_eq!(
+            codes(&manifest(&format!("container: {{image: i}}\n{field}"))),
+            [code],
+            "{field}"
+        );
+    }
+}
+
+#[test]
 fn a_set_that_cannot_run_is_refused() {
     let rows = [
         (

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::pod::tests::placement;
-use crate::{Bounds, Endpoints, Pull, Security};
+use crate::{Bounds, Endpoints, Grants, Pull, Security};
 
 #[test]
 fn what_is_in_a_namespace() {
@@ -22,6 +22,7 @@ fn what_is_in_a_namespace() {
         name: "east".to_owned(),
         sdk: placement().sdk,
         endpoints: Endpoints::default(),
+        grants: Grants::default(),
         pull: Pull::ByTag,
         entrypoints: Vec::new(),
         grace: placement().grace,

@@ -141,6 +141,46 @@ fn program() -> impl Strategy<Value = Program> {
     (some(), main, some()).prop_map(|(init, main, sidecars)| Program { init, main, sidecars })
 }
 
+/// Fields of a pod, some of which nobody may ask for, with values that some of them take.
+fn wishes() -> impl Strategy<Value = Option<Box<str>>> {
+    let fields = [
+        "nodeSelector",
+        "tolerations",
+        "affinity",
+        "schedulerName",
+        "priorityClassName",
+        "hostAliases",
+        "imagePullSecrets",
+        "dnsPolicy",
+        "dnsConfig",
+        "hostNetwork",
+        "serviceAccountName",
+        "nodeName",
+        "securityContext",
+        "volumes",
+        "containers",
+    ];
+    let values = [
+        serde_json::json!({"disk": "ssd"}),
+        serde_json::json!([{"key": "team", "operator": "Exists"}]),
+        serde_json::json!([{"operator": "Exists"}]),
+        serde_json::json!([{"key": "node.kubernetes.io/unreachable", "operator": "Exists"}]),
+        serde_json::json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            [{"topologyKey": "zone", "namespaceSelector": {}}]}}),
+        serde_json::json!({"nodeAffinity": {}}),
+        serde_json::json!([{"name": "pull"}]),
+        serde_json::json!([{"ip": "10.0.0.1", "hostnames": ["a"]}]),
+        serde_json::json!("ClusterFirst"),
+        serde_json::json!("ClusterFirstWithHostNet"),
+        serde_json::json!("system-node-critical"),
+        serde_json::json!(true),
+    ];
+    let field = prop::sample::select(fields.to_vec()).prop_map(str::to_owned);
+    let value = prop::sample::select(values.to_vec());
+    let all = prop::collection::btree_map(field, value, 0..3);
+    prop::option::of(all.prop_map(|all| serde_json::json!(all).to_string().into()))
+}
+
 prop_compose! {
     fn orders()(
         program in program(),
@@ -149,8 +189,12 @@ prop_compose! {
         numbers in any::<(u64, u64, u32, u32)>(),
         deadline in prop::option::of(any::<u64>()),
         inputs in prop::collection::vec((paths(), any::<bool>()), 0..3),
+        pod in wishes(),
+        patch in wishes(),
     ) -> WorkOrder {
         let mut order = order(process());
+        order.pod = pod;
+        order.pod_patches = patch.into_iter().map(String::from).collect();
         order.work = Work::Run(Box::new(program));
         (order.workflow_name, order.task_name) = names;
         let volume = |(at, source)| Asked { name: format!("v{at}"), source };
@@ -189,7 +233,8 @@ fn legal_name(name: &str) -> bool {
 /// The fields that a pod's text may have, by their names; an addition is an argument.
 const FIELDS: &str = "activeDeadlineSeconds automountServiceAccountToken containers \
     enableServiceLinks initContainers restartPolicy securityContext serviceAccountName \
-    terminationGracePeriodSeconds volumes";
+    terminationGracePeriodSeconds volumes \
+    affinity dnsConfig dnsPolicy hostAliases imagePullSecrets nodeSelector priorityClassName schedulerName tolerations";
 /// And those of a volume.
 const SOURCES: &str = "name emptyDir persistentVolumeClaim downwardAPI secret projected";
 
@@ -267,6 +312,13 @@ proptest! {
         let spec = pod.spec.clone().unwrap_or_default();
         let text = serde_json::to_value(&spec).expect("text");
         prop_assert!(only(&text, FIELDS), "{text}");
+        prop_assert!(text["priorityClassName"].is_null() && text["schedulerName"].is_null());
+        for toleration in spec.tolerations.iter().flatten() {
+            let key = toleration.key.clone().unwrap_or_default();
+            prop_assert!(!key.is_empty() && !key.contains("node.kubernetes.io/"), "{key}");
+        }
+        prop_assert!(!text.to_string().contains("namespaceSelector"), "{text}");
+        prop_assert!(text["dnsPolicy"] != "ClusterFirstWithHostNet");
         prop_assert_eq!(&text["automountServiceAccountToken"], false);
         prop_assert_eq!(&text["restartPolicy"], "Never");
         let user = &text["securityContext"];

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::*;
 use crate::pod::tests::{order, placement};
 use crate::project::{Asked, Project};
-use crate::{Access, Endpoints, Pull, Sdk, Security};
+use crate::{Access, Endpoints, Grants, Pull, Sdk, Security};
 
 pub(super) struct Real {
     pub(super) cluster: Cluster,
@@ -66,6 +66,7 @@ impl Real {
                 command: vec!["test".to_owned(), "-d".to_owned()],
             },
             endpoints: Endpoints::default(),
+            grants: Grants::default(),
             pull: Pull::IfNotPresent,
             entrypoints: Vec::new(),
             grace: placement().grace.min(Millis(2000)),

@@ -39,6 +39,12 @@ pub(crate) struct KubernetesSettings {
     pub(crate) registries: Vec<String>,
     /// Secrets of the namespaces that images are pulled with.
     pub(crate) pull_secrets: Vec<String>,
+    /// Keys of taints that pods may tolerate; empty: all but the cluster's own.
+    pub(crate) tolerations: Vec<String>,
+    /// Priority classes that pods may have.
+    pub(crate) priority_classes: Vec<String>,
+    /// Schedulers that pods may name beside the cluster's.
+    pub(crate) schedulers: Vec<String>,
     pub(crate) pull: Pull,
     /// Networks that tasks must not reach.
     pub(crate) forbidden: Vec<String>,
@@ -129,6 +135,24 @@ pub(super) const SETTINGS: &[Setting] = &[
         secret: false,
         set: |s, v| list(v).map(|secrets| s.kubernetes.pull_secrets = secrets),
         get: |s| s.kubernetes.pull_secrets.join(", "),
+    },
+    Setting {
+        path: "kubernetes.tolerations",
+        secret: false,
+        set: |s, v| list(v).map(|keys| s.kubernetes.tolerations = keys),
+        get: |s| s.kubernetes.tolerations.join(", "),
+    },
+    Setting {
+        path: "kubernetes.priority_classes",
+        secret: false,
+        set: |s, v| list(v).map(|classes| s.kubernetes.priority_classes = classes),
+        get: |s| s.kubernetes.priority_classes.join(", "),
+    },
+    Setting {
+        path: "kubernetes.schedulers",
+        secret: false,
+        set: |s, v| list(v).map(|schedulers| s.kubernetes.schedulers = schedulers),
+        get: |s| s.kubernetes.schedulers.join(", "),
     },
     Setting {
         path: "kubernetes.pull_policy",

@@ -1,0 +1,158 @@
+//! What a document asks of its pods beside their containers, as far as the settings grant it.
+
+use std::collections::BTreeMap;
+
+use flowforge_model::attempt::{Failure, WorkOrder};
+use k8s_openapi::api::core::v1::{
+    Affinity, HostAlias, LocalObjectReference, PodAffinityTerm, PodDNSConfig, PodSpec, Toleration,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::placement::Grants;
+use crate::refusal::not_possible;
+
+/// Taints by which a cluster says what its nodes are for or what is wrong with them. Who tolerates those runs beside
+/// the cluster's own servers, or stays on a node that is lost.
+const CLUSTERS_OWN: [&str; 3] =
+    ["node-role.kubernetes.io/", "node.kubernetes.io/", "node.cloudprovider.kubernetes.io/"];
+/// The scheduler that every cluster has.
+const SCHEDULER: &str = "default-scheduler";
+/// With another network than the pod's there is a fourth.
+const DNS_POLICIES: [&str; 3] = ["ClusterFirst", "Default", "None"];
+
+/// The fields that may be asked for. What is not in here is asked for in vain.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Asked {
+    node_selector: Option<BTreeMap<String, String>>,
+    affinity: Option<Affinity>,
+    tolerations: Vec<Toleration>,
+    scheduler_name: Option<String>,
+    priority_class_name: Option<String>,
+    host_aliases: Option<Vec<HostAlias>>,
+    image_pull_secrets: Vec<LocalObjectReference>,
+    dns_policy: Option<String>,
+    dns_config: Option<PodDNSConfig>,
+}
+
+/// Adds what an order asks for to its pod.
+pub(super) fn add(order: &WorkOrder, grants: &Grants, spec: &mut PodSpec) -> Result<(), Failure> {
+    if order.pod.is_none() && order.pod_patches.is_empty() {
+        return Ok(());
+    }
+    let wrong = |why: String| not_possible(format!("what is asked of its pod: {why}"));
+    let mut asked = Value::Object(Map::new());
+    if let Some(pod) = &order.pod {
+        asked = serde_json::from_str(pod).map_err(|error| wrong(error.to_string()))?;
+    }
+    for patch in order.pod_patches.iter().filter(|patch| !patch.trim().is_empty()) {
+        let patch = flowforge_spec::manifest(patch);
+        let patch = patch.map_err(|why| wrong(format!("podSpecPatch: {why}")))?;
+        if !patch.is_object() {
+            return Err(wrong("podSpecPatch is no map".to_owned()));
+        }
+        merge(&mut asked, patch);
+    }
+    let asked: Asked = serde_json::from_value(asked).map_err(|error| wrong(error.to_string()))?;
+    for toleration in &asked.tolerations {
+        tolerable(toleration, grants)?;
+    }
+    let classes = &grants.priority_classes;
+    granted("priorityClassName", asked.priority_class_name.as_deref(), classes)?;
+    let other = asked.scheduler_name.as_deref().filter(|name| *name != SCHEDULER);
+    granted("schedulerName", other, &grants.schedulers)?;
+    asked.affinity.as_ref().map_or(Ok(()), at_home)?;
+    if let Some(policy) = asked.dns_policy.as_deref().filter(|one| !DNS_POLICIES.contains(one)) {
+        let known = DNS_POLICIES.join(", ");
+        return Err(not_possible(format!("dnsPolicy {policy:?} is not one of {known}")));
+    }
+    spec.node_selector = asked.node_selector;
+    spec.affinity = asked.affinity;
+    spec.tolerations = (!asked.tolerations.is_empty()).then_some(asked.tolerations);
+    spec.scheduler_name = asked.scheduler_name;
+    spec.priority_class_name = asked.priority_class_name;
+    spec.host_aliases = asked.host_aliases;
+    spec.dns_policy = asked.dns_policy;
+    spec.dns_config = asked.dns_config;
+    if !asked.image_pull_secrets.is_empty() {
+        spec.image_pull_secrets.get_or_insert_default().extend(asked.image_pull_secrets);
+    }
+    Ok(())
+}
+
+/// As RFC 7386 says: maps are merged, `null` takes away, all else takes the place of what was.
+fn merge(into: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *into = patch;
+        return;
+    };
+    if !into.is_object() {
+        *into = Value::Object(Map::new());
+    }
+    let Value::Object(fields) = into else { return };
+    for (key, value) in patch {
+        if value.is_null() {
+            fields.remove(&key);
+        } else {
+            merge(fields.entry(key).or_insert(Value::Null), value);
+        }
+    }
+}
+
+fn tolerable(toleration: &Toleration, grants: &Grants) -> Result<(), Failure> {
+    let key = toleration.key.as_deref().unwrap_or_default();
+    if key.is_empty() {
+        let message = "a toleration without a key tolerates everything: name the taint";
+        return Err(not_possible(message));
+    }
+    if CLUSTERS_OWN.iter().any(|own| key.starts_with(own)) {
+        return Err(not_possible(format!(
+            "tasks do not tolerate {key}, a taint of the cluster's own"
+        )));
+    }
+    if grants.tolerations.is_empty() {
+        return Ok(());
+    }
+    granted("tolerations", Some(key), &grants.tolerations)
+}
+
+/// What others would feel is for those to grant who run the cluster.
+fn granted(what: &str, asked: Option<&str>, granted: &[String]) -> Result<(), Failure> {
+    let Some(asked) = asked.filter(|asked| !granted.iter().any(|one| one == asked)) else {
+        return Ok(());
+    };
+    let setting = match what {
+        "priorityClassName" => "kubernetes.priority_classes",
+        "schedulerName" => "kubernetes.schedulers",
+        _ => "kubernetes.tolerations",
+    };
+    let all = if granted.is_empty() { "none".to_owned() } else { granted.join(", ") };
+    Err(not_possible(format!(
+        "{what} {asked:?} is not granted: {setting} of the executor has {all}"
+    )))
+}
+
+/// Rules look at no other namespace.
+fn at_home(affinity: &Affinity) -> Result<(), Failure> {
+    let near = affinity.pod_affinity.iter().flat_map(|near| {
+        let preferred = near.preferred_during_scheduling_ignored_during_execution.iter().flatten();
+        let required = near.required_during_scheduling_ignored_during_execution.iter().flatten();
+        required.chain(preferred.map(|one| &one.pod_affinity_term))
+    });
+    let far = affinity.pod_anti_affinity.iter().flat_map(|far| {
+        let preferred = far.preferred_during_scheduling_ignored_during_execution.iter().flatten();
+        let required = far.required_during_scheduling_ignored_during_execution.iter().flatten();
+        required.chain(preferred.map(|one| &one.pod_affinity_term))
+    });
+    let elsewhere = |term: &PodAffinityTerm| {
+        term.namespace_selector.is_some() || term.namespaces.iter().flatten().next().is_some()
+    };
+    if near.chain(far).any(elsewhere) {
+        return Err(not_possible("affinity looks at pods of the project's own namespace only"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! What is granted, and what is not.
+
+use serde_json::json;
+
+use super::*;
+use crate::pod::tests::{order, process};
+
+/// What is added to a pod, or why nothing is.
+fn added(asked: &Value, grants: &Grants) -> Value {
+    patched(asked, &[], grants)
+}
+
+fn patched(asked: &Value, patches: &[&str], grants: &Grants) -> Value {
+    let mut order = order(process());
+    order.pod = Some(asked.to_string().into());
+    order.pod_patches = patches.iter().map(|patch| (*patch).to_owned()).collect();
+    let pulled = LocalObjectReference { name: "ours".to_owned() };
+    let mut spec = PodSpec { image_pull_secrets: Some(vec![pulled]), ..PodSpec::default() };
+    match add(&order, grants, &mut spec) {
+        Ok(()) => serde_json::to_value(&spec).expect("a pod"),
+        Err(failure) => failure.message.into(),
+    }
+}
+
+fn refused(asked: &Value) -> String {
+    added(asked, &Grants::default()).as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn what_a_document_asks_for_is_in_the_pod() {
+    let term = json!({ "key": "zone", "operator": "In", "values": ["a"] });
+    let asked = json!({
+        "nodeSelector": { "disk": "ssd" },
+        "tolerations": [{ "key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule" }],
+        "affinity": {
+            "nodeAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": [
+                { "weight": 3, "preference": { "matchExpressions": [term] } },
+            ] },
+            "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [
+                { "topologyKey": "host", "labelSelector": { "matchLabels": { "a": "b" } } },
+            ] },
+        },
+        "schedulerName": "default-scheduler",
+        "hostAliases": [{ "ip": "10.0.0.1", "hostnames": ["db"] }],
+        "dnsPolicy": "None",
+        "dnsConfig": { "nameservers": ["10.0.0.2"] },
+    });
+    let pod = added(&asked, &Grants::default());
+    for (field, value) in asked.as_object().unwrap() {
+        assert_eq!(&pod[field], value, "{field}");
+    }
+    let pod = added(&json!({ "imagePullSecrets": [{ "name": "theirs" }] }), &Grants::default());
+    assert_eq!(pod["imagePullSecrets"], json!([{ "name": "ours" }, { "name": "theirs" }]));
+}
+
+#[test]
+fn what_others_would_feel_has_to_be_granted() {
+    let asked = json!({ "priorityClassName": "urgent", "schedulerName": "volcano" });
+    let message = "priorityClassName \"urgent\" is not granted: kubernetes.priority_classes of the executor has none";
+    assert_eq!(refused(&asked), message);
+    let urgent = ["urgent".to_owned(), "later".to_owned()];
+    let grants = Grants { priority_classes: urgent.to_vec(), ..Grants::default() };
+    let message =
+        "schedulerName \"volcano\" is not granted: kubernetes.schedulers of the executor has none";
+    assert_eq!(added(&asked, &grants), message);
+    let grants = Grants { schedulers: vec!["volcano".to_owned()], ..grants };
+    let pod = added(&asked, &grants);
+    assert_eq!(
+        (&pod["priorityClassName"], &pod["schedulerName"]),
+        (&json!("urgent"), &json!("volcano"))
+    );
+}
+
+#[test]
+fn taints_are_tolerated_by_name_and_the_clusters_own_are_not() {
+    let of = |key: &str| json!({ "tolerations": [{ "key": key, "operator": "Exists" }] });
+    let all = json!({ "tolerations": [{ "operator": "Exists" }] });
+    assert!(refused(&all).contains("without a key"), "{}", refused(&all));
+    for own in ["node-role.kubernetes.io/control-plane", "node.kubernetes.io/unreachable"] {
+        assert!(refused(&of(own)).contains("of the cluster's own"), "{own}");
+    }
+    assert_eq!(refused(&of("team")), "");
+    let grants = Grants { tolerations: vec!["gpu".to_owned()], ..Grants::default() };
+    let message =
+        "tolerations \"team\" is not granted: kubernetes.tolerations of the executor has gpu";
+    assert_eq!(added(&of("team"), &grants), message);
+    assert!(added(&of("gpu"), &grants).is_object());
+}
+
+#[test]
+fn nothing_else_is_taken() {
+    for (field, value) in [
+        ("hostNetwork", json!(true)),
+        ("nodeName", json!("a")),
+        ("serviceAccountName", json!("admin")),
+        ("volumes", json!([])),
+    ] {
+        let said = refused(&json!({ field: value }));
+        assert!(said.contains("unknown field"), "{said}");
+    }
+    assert!(refused(&json!({ "dnsPolicy": "ClusterFirstWithHostNet" })).contains("is not one of"));
+    let far = json!([{ "topologyKey": "host", "namespaces": ["kube-system"] }]);
+    for side in ["podAffinity", "podAntiAffinity"] {
+        let rule = json!({ side: { "requiredDuringSchedulingIgnoredDuringExecution": far } });
+        assert!(refused(&json!({ "affinity": rule })).contains("own namespace"), "{side}");
+    }
+}
+
+#[test]
+fn patches_change_what_is_asked_for_and_are_judged_like_it() {
+    let asked = json!({ "nodeSelector": { "disk": "ssd", "zone": "a" }, "dnsPolicy": "Default" });
+    let patches = [
+        "{\"nodeSelector\": {\"zone\": \"b\"}}",
+        "dnsPolicy: null\ntolerations:\n- {key: team, operator: Exists}",
+    ];
+    let pod = patched(&asked, &patches, &Grants::default());
+    assert_eq!(pod["nodeSelector"], json!({ "disk": "ssd", "zone": "b" }));
+    assert_eq!((&pod["dnsPolicy"], &pod["tolerations"][0]["key"]), (&Value::Null, &json!("team")));
+    for (patch, why) in [
+        ("hostNetwork: true", "unknown field `hostNetwork`"),
+        (
+            "containers: [{name: main, securityContext: {privileged: true}}]",
+            "unknown field `containers`",
+        ),
+        ("[]", "is no map"),
+        ("tolerations: [{operator: Exists}]", "without a key"),
+        ("priorityClassName: system-node-critical", "is not granted"),
+        ("a: [", "podSpecPatch"),
+    ] {
+        let said = patched(&asked, &[patch], &Grants::default());
+        assert!(said.as_str().is_some_and(|said| said.contains(why)), "{patch}: {said}");
+    }
+}
