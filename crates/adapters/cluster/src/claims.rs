@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
+use kube::core::PartialObjectMeta;
 use tokio::time::timeout;
 
 use crate::ClusterError;
@@ -128,8 +129,9 @@ impl Cluster {
     pub async fn claims(&self, name: &str) -> Result<Vec<Claimed>, ClusterError> {
         let api: &Api<PersistentVolumeClaim> = &Api::all(self.client.clone());
         let page = |how| async move { api.list_metadata(&how).await };
-        let (all, _) = left::all(&labels::selector(name), page).await.map_err(failed)?;
-        Ok(all.into_iter().filter_map(|claim| claimed(claim.metadata)).collect())
+        let keep = |claim: PartialObjectMeta<PersistentVolumeClaim>| claimed(claim.metadata);
+        let (all, _) = left::all(&labels::selector(name), page, keep).await.map_err(failed)?;
+        Ok(all)
     }
 
     /// Deletes a claim, and with it what is in it; one that is gone already is no error. It stays while

@@ -16,11 +16,13 @@ const PAGE: u32 = 500;
 
 const SILENCE: &str = "no answer in time";
 
-/// All of them, as they are now and not as some cache has them, and the version of that.
-pub(crate) async fn all<K, F>(
+/// What `keep` leaves of all of them, as they are now and not as some cache has them, and the version of that. No
+/// more than a page of them is there whole.
+pub(crate) async fn all<K, T, F>(
     selector: &str,
     page: impl Fn(ListParams) -> F,
-) -> Result<(Vec<K>, String), String>
+    keep: impl Fn(K) -> Option<T>,
+) -> Result<(Vec<T>, String), String>
 where
     K: Clone,
     F: Future<Output = kube::Result<ObjectList<K>>>,
@@ -30,7 +32,7 @@ where
     loop {
         let page = timeout(PATIENCE, page(how.clone())).await;
         let page = page.map_err(|_| SILENCE.to_owned())?.map_err(|error| told(&error))?;
-        all.extend(page.items);
+        all.extend(page.items.into_iter().filter_map(&keep));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => how = how.continue_token(&token),
             None => return Ok((all, page.metadata.resource_version.unwrap_or_default())),

@@ -4,6 +4,7 @@ use flowforge_model::attempt::AttemptKey;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ObjectMeta;
+use kube::core::PartialObjectMeta;
 
 use crate::access::Cluster;
 use crate::{ClusterError, labels, left};
@@ -26,8 +27,9 @@ impl Cluster {
     pub async fn pods(&self, name: &str) -> Result<Vec<Stray>, ClusterError> {
         let api: &Api<Pod> = &Api::all(self.client.clone());
         let page = |how| async move { api.list_metadata(&how).await };
-        let (all, _) = left::all(&labels::selector(name), page).await.map_err(failed)?;
-        Ok(all.into_iter().filter_map(|pod| stray(pod.metadata)).collect())
+        let keep = |pod: PartialObjectMeta<Pod>| stray(pod.metadata);
+        let (all, _) = left::all(&labels::selector(name), page, keep).await.map_err(failed)?;
+        Ok(all)
     }
 
     /// Deletes a pod; one that is gone already is no error.

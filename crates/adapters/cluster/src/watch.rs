@@ -63,7 +63,8 @@ async fn session(
     selector: &str,
     news: &mpsc::Sender<News>,
 ) -> Result<(), String> {
-    let (pods, version) = left::all(selector, |how| async move { api.list(&how).await }).await?;
+    let page = |how| async move { api.list(&how).await };
+    let (pods, version) = left::all(selector, page, Some).await?;
     if news.send(News::All(pods)).await.is_err() {
         return Ok(());
     }
