@@ -620,8 +620,17 @@ fn a_cluster_that_is_down_degrades_its_own_tasks_only() {
     assert!(std::fs::read_to_string(ran("all")).unwrap().contains("/all/"));
 
     drop(east);
-    // Nobody lives there as soon as its lease is over: until then it may be admitted.
-    place.wait("SELECT count(*) FROM member WHERE cluster = 'east' AND NOT buried", "0");
+    // Until its lease is over, and the leader has looked who lives, it may be admitted: a leader lives for two seconds
+    // from when it has looked.
+    let nobody_in_east = || {
+        place.wait("SELECT count(*) FROM member WHERE cluster = 'east' AND NOT buried", "0");
+        place.wait(
+            "SELECT count(*) FROM member WHERE role = 'scheduler' AND until > \
+             (SELECT max(until) FROM member WHERE cluster = 'east') + interval '2 seconds'",
+            "1",
+        );
+    };
+    nobody_in_east();
     let waits = api.submit_to("in-east", "true");
     let path = format!("/api/v1/workflows/{waits}/why");
     api.wait(&path, |_, body| body["groups"][0]["code"] == "CLUSTER_DOWN");
@@ -638,12 +647,15 @@ fn a_cluster_that_is_down_degrades_its_own_tasks_only() {
 
     let back = executor("east", "east-again");
     api.succeeded(&waits);
-    // A project that goes elsewhere takes along what starts from now on.
+    drop(back);
+    nobody_in_east();
+    let waits = api.submit_to("in-east", "true");
+    let path = format!("/api/v1/workflows/{waits}/why");
+    api.wait(&path, |_, body| body["groups"][0]["code"] == "CLUSTER_DOWN");
+    // A project that goes elsewhere takes along what waits.
     let (status, body) = api.request("PATCH", "/api/v1/projects/in-east", r#"{"cluster": "west"}"#);
     assert_eq!((status, &body["cluster"]), (200, &"west".into()), "{body}");
-    back.stop();
-    let id = api.submit_to("in-east", "true");
-    api.succeeded(&id);
+    api.succeeded(&waits);
     let (status, body) = api.request("PATCH", "/api/v1/projects/in-east", r#"{"cluster": null}"#);
     assert_eq!((status, body.get("cluster")), (200, None), "{body}");
     let (status, body) =
