@@ -579,6 +579,20 @@ fn what_waits_is_explained_by_the_scheduler_that_leads() {
     api.stop();
 }
 
+/// Waits until nothing more is admitted for a cluster: its leases are over, and the leader has looked since who lives. A
+/// leader lives for two seconds from when it has looked.
+fn nobody_lives(place: &Place, cluster: &str) {
+    let of = format!("FROM member WHERE cluster = '{cluster}'");
+    place.wait(&format!("SELECT count(*) {of} AND NOT buried"), "0");
+    place.wait(
+        &format!(
+            "SELECT count(*) FROM member WHERE role = 'scheduler' \
+             AND until > (SELECT max(until) {of}) + interval '2 seconds'"
+        ),
+        "1",
+    );
+}
+
 /// Executors of two clusters beside one that says nothing. One of them is killed: what is to run there says so,
 /// and what runs elsewhere goes on. It comes back.
 #[test]
@@ -620,17 +634,7 @@ fn a_cluster_that_is_down_degrades_its_own_tasks_only() {
     assert!(std::fs::read_to_string(ran("all")).unwrap().contains("/all/"));
 
     drop(east);
-    // Until its lease is over, and the leader has looked who lives, it may be admitted: a leader lives for two seconds
-    // from when it has looked.
-    let nobody_in_east = || {
-        place.wait("SELECT count(*) FROM member WHERE cluster = 'east' AND NOT buried", "0");
-        place.wait(
-            "SELECT count(*) FROM member WHERE role = 'scheduler' AND until > \
-             (SELECT max(until) FROM member WHERE cluster = 'east') + interval '2 seconds'",
-            "1",
-        );
-    };
-    nobody_in_east();
+    nobody_lives(&place, "east");
     let waits = api.submit_to("in-east", "true");
     let path = format!("/api/v1/workflows/{waits}/why");
     api.wait(&path, |_, body| body["groups"][0]["code"] == "CLUSTER_DOWN");
@@ -648,7 +652,7 @@ fn a_cluster_that_is_down_degrades_its_own_tasks_only() {
     let back = executor("east", "east-again");
     api.succeeded(&waits);
     drop(back);
-    nobody_in_east();
+    nobody_lives(&place, "east");
     let waits = api.submit_to("in-east", "true");
     let path = format!("/api/v1/workflows/{waits}/why");
     api.wait(&path, |_, body| body["groups"][0]["code"] == "CLUSTER_DOWN");
