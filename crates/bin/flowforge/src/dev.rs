@@ -268,10 +268,9 @@ fn logs(data: &DataDir, hub: Hub) -> anyhow::Result<Arc<Logs>> {
 
 /// Makes empty schedulers.
 fn admission(settings: &Settings) -> impl Fn() -> LocalAdmission + use<> {
-    let (concurrency, retries, every) =
-        (settings.concurrency, settings.retries, settings.usage.every);
+    let (concurrency, rules, every) = (settings.concurrency, settings.rules, settings.usage.every);
     let home = settings.cluster.clone();
-    move || LocalAdmission::new(concurrency, retries).at_home(home.clone()).measuring(every)
+    move || LocalAdmission::new(concurrency, rules).at_home(home.clone()).measuring(every)
 }
 
 /// Starts the controller on a thread of its own: its turns wait for the disk.

@@ -7,7 +7,7 @@ use flowforge_model::plan::{Body, Needs, Plan};
 use flowforge_model::quota::Entity;
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChanges};
-use flowforge_svc_scheduler::{LocalAdmission, Retries, RetryBreaker, RetryBudget};
+use flowforge_svc_scheduler::{LocalAdmission, Precedence, RetryBreaker, RetryBudget, Rules};
 
 /// A bug made on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +84,9 @@ pub fn misread(plant: Option<Plant>, mut plan: Plan) -> Plan {
     plan
 }
 
-/// What tenants may retry in simulations: so little that retries wait.
-pub(crate) const RETRIES: Retries = Retries {
+/// What simulations go by. Tenants may retry so little that retries wait.
+pub(crate) const RULES: Rules = Rules {
+    precedence: Precedence::Share,
     budget: RetryBudget { per_second: 5, percent: 20, burst: 2 },
     breaker: RetryBreaker { failures: 2, pause: Millis(1000) },
 };
@@ -102,7 +103,7 @@ impl Doorman {
     /// Admits at most `slots` attempts at a time.
     #[must_use]
     pub fn new(slots: u32, plant: Option<Plant>) -> Self {
-        Self { inner: LocalAdmission::new(slots, RETRIES), plant, held: Vec::new() }
+        Self { inner: LocalAdmission::new(slots, RULES), plant, held: Vec::new() }
     }
 }
 

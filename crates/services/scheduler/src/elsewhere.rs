@@ -102,7 +102,7 @@ mod tests {
     use flowforge_model::quota::Level;
     use flowforge_model::resources::Bytes;
 
-    use crate::{LocalAdmission, Retries};
+    use crate::{LocalAdmission, Rules};
 
     /// The root gives its template's lock back and keeps that of its workflow.
     #[test]
@@ -118,7 +118,7 @@ mod tests {
             locks: locks.iter().map(|name| ((*name).to_owned(), 1)).collect(),
             called: false,
         };
-        let mut here = LocalAdmission::new(1, Retries::default());
+        let mut here = LocalAdmission::new(1, Rules::default());
         let entity = |id, level, parent| Entity {
             id,
             level,

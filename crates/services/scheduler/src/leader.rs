@@ -18,7 +18,7 @@ use flowforge_ports::reservations::{Placed, Reservations, Snapshot};
 use flowforge_ports::store::StoreError;
 
 use crate::elsewhere::play;
-use crate::{LocalAdmission, Retries};
+use crate::{LocalAdmission, Rules};
 
 /// Entries read at a time.
 const ENTRIES: u32 = 2048;
@@ -67,19 +67,19 @@ impl Decided {
 }
 
 impl<S: Reservations + Organizations> Leader<S> {
-    /// Reads everything that is open, ready or waits, for the leader of this epoch, which holds
-    /// back retries as this says. Projects that name no cluster run in `home`.
+    /// Reads everything that is open, ready or waits, for the leader of this epoch, which goes by these
+    /// rules. Projects that name no cluster run in `home`.
     ///
     /// # Errors
     /// The store's.
     pub async fn start(
         store: Arc<S>,
         epoch: u64,
-        (home, retries): (ClusterName, Retries),
+        (home, rules): (ClusterName, Rules),
     ) -> Result<Self, StoreError> {
         let Snapshot { ready, open, clusters, slots, gated, holding, waiting, seen } =
             store.snapshot().await?;
-        let mut admission = LocalAdmission::new(0, retries).at_home(home.clone());
+        let mut admission = LocalAdmission::new(0, rules).at_home(home.clone());
         // Before anything is decided: without quotas too much would fit.
         let (version, entities) = store.hierarchy().await?;
         admission.share_among(&entities);

@@ -16,9 +16,9 @@ mod service;
 
 pub use desk::{Desk, Questions, desk};
 pub use elsewhere::Elsewhere;
-pub use flowforge_scheduler::{RetryBreaker, RetryBudget};
+pub use flowforge_scheduler::{Precedence, RetryBreaker, RetryBudget};
 pub use leader::{Decided, Leader};
-pub use local::{LocalAdmission, Retries};
+pub use local::{LocalAdmission, Rules};
 pub use route::Route;
 pub use serve::Serve;
 pub use service::ExplainService;

@@ -12,12 +12,15 @@ use flowforge_ports::admission::{Admission, LockRequest, Ready, Slot, SlotChange
 use flowforge_ports::explain::{Answer, Question};
 use flowforge_ports::usage::USAGE_ROWS;
 use flowforge_scheduler::{
-    Candidate, FairShare, LockClaim, LockTable, Meter, RetryBreaker, RetryBudget, Settings,
+    Candidate, FairShare, LockClaim, LockTable, Meter, Precedence, RetryBreaker, RetryBudget,
+    Settings,
 };
 
-/// What holds retries back.
+/// What admission goes by, as the settings say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Retries {
+pub struct Rules {
+    /// Who goes first when children of an entity compete.
+    pub precedence: Precedence,
     /// How many each tenant may make.
     pub budget: RetryBudget,
     /// When those of a template wait.
@@ -49,11 +52,11 @@ pub struct LocalAdmission {
 }
 
 impl LocalAdmission {
-    /// Runs at most `concurrency` attempts at a time, and holds back retries as this says.
+    /// Runs at most `concurrency` attempts at a time, by these rules.
     #[must_use]
-    pub fn new(concurrency: u32, retries: Retries) -> Self {
-        let Retries { budget: retries, breaker } = retries;
-        let settings = Settings { retries, breaker, ..Settings::default() };
+    pub fn new(concurrency: u32, rules: Rules) -> Self {
+        let Rules { precedence, budget: retries, breaker } = rules;
+        let settings = Settings { precedence, retries, breaker, ..Settings::default() };
         Self {
             fair: FairShare::new(concurrency, settings),
             locks: LockTable::default(),

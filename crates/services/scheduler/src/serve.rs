@@ -18,7 +18,7 @@ use flowforge_ports::reservations::{Placed, Reservations};
 use flowforge_ports::store::StoreError;
 use tokio::time::Instant;
 
-use crate::{Decided, Leader, Questions, Retries};
+use crate::{Decided, Leader, Questions, Rules};
 
 /// How often calls are read although nobody said that there are any.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -48,8 +48,8 @@ pub struct Serve<S, Q, C> {
     pub ttl: Millis,
     /// What is asked here, answered between turns while it leads.
     pub questions: Questions,
-    /// What holds retries back.
-    pub retries: Retries,
+    /// What it goes by.
+    pub rules: Rules,
     /// How long the intervals are for which it is written down what was used; none: it is not.
     pub usage_every: Option<Millis>,
     /// Where others may ask, as `http://HOST:PORT`.
@@ -139,7 +139,7 @@ where
         }
         *term = None;
         let Some(epoch) = epoch else { return };
-        let with = (self.cluster.clone(), self.retries);
+        let with = (self.cluster.clone(), self.rules);
         match Leader::start(Arc::clone(&self.store), epoch, with).await {
             Ok(leader) => {
                 tracing::info!(epoch, "leads");

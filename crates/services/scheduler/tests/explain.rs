@@ -19,7 +19,7 @@ use flowforge_ports::leases::{Attendance, Leases as _, Role};
 use flowforge_ports::queue::ClusterName;
 use flowforge_queue::LocalQueue;
 use flowforge_store::MemoryStore;
-use flowforge_svc_scheduler::{Desk, ExplainService, Retries, Route, Serve, desk};
+use flowforge_svc_scheduler::{Desk, ExplainService, Route, Rules, Serve, desk};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ async fn scheduler(store: &Arc<MemoryStore>) -> (Desk, String) {
         instance: InstanceId(Uuid::from_u128(1)),
         ttl: Millis(60_000),
         questions,
-        retries: Retries::default(),
+        rules: Rules::default(),
         usage_every: None,
         url: Some(url.clone()),
     };

@@ -11,7 +11,7 @@ use flowforge_model::quota::{Dimension, Entity, Level, Quota};
 use flowforge_model::resources::{Bytes, ResourceList};
 use flowforge_model::time::Timestamp;
 use flowforge_ports::admission::{Admission as _, LockRequest, Ready, Slot};
-use flowforge_svc_scheduler::{LocalAdmission, Retries};
+use flowforge_svc_scheduler::{LocalAdmission, Rules};
 
 fn workflow(number: u8) -> WorkflowId {
     format!("01890a5d-ac96-774b-bcce-b302099a80{number:02x}").parse().unwrap()
@@ -61,7 +61,7 @@ fn admission(most: u64) -> LocalAdmission {
         let name = "default".to_owned();
         Entity { id, level, parent, name, quota, cluster: None }
     };
-    let mut admission = LocalAdmission::new(9, Retries::default());
+    let mut admission = LocalAdmission::new(9, Rules::default());
     admission.share_among(&[
         entity(EntityId::DEFAULT_TENANT, Level::Tenant, None, None),
         entity(

@@ -19,7 +19,7 @@ use flowforge_ports::leases::{Attendance, Leases as _, Role};
 use flowforge_ports::store::StoreError;
 use flowforge_ports::usage::{USAGE_ROWS, UsageHistory as _};
 use flowforge_store::MemoryStore;
-use flowforge_svc_scheduler::{Leader, LocalAdmission, Retries};
+use flowforge_svc_scheduler::{Leader, LocalAdmission, Rules};
 use uuid::Uuid;
 
 const EVERY: Option<Millis> = Some(Millis(60_000));
@@ -38,7 +38,7 @@ async fn lead(store: &MemoryStore, number: u128, ttl: u64) -> u64 {
 
 async fn leader(store: &Arc<MemoryStore>, epoch: u64) -> Leader<MemoryStore> {
     let leader =
-        Leader::start(Arc::clone(store), epoch, (ClusterName::default(), Retries::default()))
+        Leader::start(Arc::clone(store), epoch, (ClusterName::default(), Rules::default()))
             .await
             .unwrap();
     leader.measuring(EVERY)
@@ -90,7 +90,7 @@ fn running(number: usize) -> Ready {
 
 #[test]
 fn many_entities_are_told_a_part_at_a_time_and_those_of_before_are_given_up() {
-    let mut admission = LocalAdmission::new(1, Retries::default()).measuring(EVERY);
+    let mut admission = LocalAdmission::new(1, Rules::default()).measuring(EVERY);
     for number in 0..=USAGE_ROWS {
         admission.adopt(running(number));
     }

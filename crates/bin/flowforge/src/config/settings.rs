@@ -11,7 +11,7 @@ use flowforge_model::plan::RetryPolicy;
 use flowforge_model::time::Millis;
 use flowforge_ports::queue::ClusterName;
 use flowforge_store::Retention;
-use flowforge_svc_scheduler::Retries;
+use flowforge_svc_scheduler::{Precedence, Rules};
 use tracing_subscriber::filter::LevelFilter;
 
 pub(crate) use self::kubernetes::{KubernetesSettings, Runs};
@@ -58,8 +58,8 @@ pub(crate) struct Settings {
     pub(crate) http_allow: Allow,
     pub(crate) retry_limit: u32,
     pub(crate) retry_policy: RetryPolicy,
-    /// What holds retries back.
-    pub(crate) retries: Retries,
+    /// Who goes first, and what holds retries back.
+    pub(crate) rules: Rules,
     /// How long workflows are kept that say nothing themselves, and whose tenants do not.
     pub(crate) retention: Retention,
     /// What is kept of who used what.
@@ -170,6 +170,12 @@ const CONCURRENCY: u32 = 10_000;
 /// Tasks are processes of this user, who reaches all of it anyway. The private network, and where
 /// clouds give out credentials, must be named.
 const HTTP_ALLOW: &str = "loopback, public";
+/// Who goes first when children of an entity compete.
+const PRECEDENCES: &[(&str, Precedence)] = &[
+    ("share", Precedence::Share),
+    ("share-with-boost", Precedence::ShareWithBoost),
+    ("strict", Precedence::Priority),
+];
 /// Retries of a tenant, in a second or at once: more than anybody starts.
 const RETRIES: u32 = 1_000_000;
 /// A terabyte: more is a mistake.
@@ -201,7 +207,7 @@ impl Default for Settings {
             http_allow: Allow::parse(HTTP_ALLOW).unwrap_or_default(),
             retry_limit: 3,
             retry_policy: RetryPolicy::OnTransient,
-            retries: Retries::default(),
+            rules: Rules::default(),
             retention: Retention::default(),
             usage: UsageSettings {
                 every: Some(Millis::from_secs(5 * 60)),
@@ -400,6 +406,12 @@ const SETTINGS: &[Setting] = &[
         get: |s| s.logs.spool_mib.to_string(),
     },
     Setting {
+        path: "scheduler.precedence",
+        secret: false,
+        set: |s, v| word(v, PRECEDENCES).map(|one| s.rules.precedence = one),
+        get: |s| name(&s.rules.precedence, PRECEDENCES),
+    },
+    Setting {
         path: "scheduler.listen",
         secret: false,
         set: |s, v| address(v).map(|listen| s.scheduler.listen = listen),
@@ -438,32 +450,32 @@ const SETTINGS: &[Setting] = &[
     Setting {
         path: "retry.per_second",
         secret: false,
-        set: |s, v| number(v, 1, RETRIES).map(|n| s.retries.budget.per_second = n),
-        get: |s| s.retries.budget.per_second.to_string(),
+        set: |s, v| number(v, 1, RETRIES).map(|n| s.rules.budget.per_second = n),
+        get: |s| s.rules.budget.per_second.to_string(),
     },
     Setting {
         path: "retry.percent",
         secret: false,
-        set: |s, v| number(v, 0, 100).map(|n| s.retries.budget.percent = n),
-        get: |s| s.retries.budget.percent.to_string(),
+        set: |s, v| number(v, 0, 100).map(|n| s.rules.budget.percent = n),
+        get: |s| s.rules.budget.percent.to_string(),
     },
     Setting {
         path: "retry.burst",
         secret: false,
-        set: |s, v| number(v, 1, RETRIES).map(|n| s.retries.budget.burst = n),
-        get: |s| s.retries.budget.burst.to_string(),
+        set: |s, v| number(v, 1, RETRIES).map(|n| s.rules.budget.burst = n),
+        get: |s| s.rules.budget.burst.to_string(),
     },
     Setting {
         path: "retry.breaker_failures",
         secret: false,
-        set: |s, v| number(v, 0, RETRIES).map(|n| s.retries.breaker.failures = n),
-        get: |s| s.retries.breaker.failures.to_string(),
+        set: |s, v| number(v, 0, RETRIES).map(|n| s.rules.breaker.failures = n),
+        get: |s| s.rules.breaker.failures.to_string(),
     },
     Setting {
         path: "retry.breaker_pause",
         secret: false,
-        set: |s, v| pause(v).map(|pause| s.retries.breaker.pause = pause),
-        get: |s| show_span(Some(s.retries.breaker.pause)),
+        set: |s, v| pause(v).map(|pause| s.rules.breaker.pause = pause),
+        get: |s| show_span(Some(s.rules.breaker.pause)),
     },
     Setting {
         path: "retention.completed",

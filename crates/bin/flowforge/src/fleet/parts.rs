@@ -248,7 +248,7 @@ fn scheduler<Q: Shared>(
         instance: parts.seat(Role::Scheduler),
         ttl: ground.settings.lease,
         questions,
-        retries: ground.settings.retries,
+        rules: ground.settings.rules,
         usage_every: ground.settings.usage.every,
         url,
     };

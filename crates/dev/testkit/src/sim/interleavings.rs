@@ -26,7 +26,7 @@ use uuid::Uuid;
 use super::processes::Processes;
 use super::store::FaultyStore;
 use super::world::block_on;
-use crate::plants::RETRIES;
+use crate::plants::RULES;
 
 const TTL: Millis = Millis(3000);
 const TWO_STEPS: &str = r#"{"version": "1.0", "entrypoint": "main", "templates": {
@@ -102,7 +102,7 @@ impl World {
         let holder = InstanceId(Uuid::from_u128(name));
         let said = Attendance::new(Role::Scheduler, holder, TTL);
         let led = block_on(self.store.rows.attend(said)).unwrap();
-        block_on(Leader::start(Arc::clone(&self.store), led.leases[0].epoch, (home(), RETRIES)))
+        block_on(Leader::start(Arc::clone(&self.store), led.leases[0].epoch, (home(), RULES)))
             .unwrap()
     }
 

@@ -57,7 +57,7 @@ mod tests {
     use flowforge_ports::admission::{Admission as _, Ready};
     use flowforge_ports::explain::{Answer, Question};
 
-    use crate::{LocalAdmission, Retries};
+    use crate::{LocalAdmission, Rules};
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -108,7 +108,7 @@ mod tests {
 
         use crate::elsewhere::play;
 
-        let mut here = LocalAdmission::new(100, Retries::default());
+        let mut here = LocalAdmission::new(100, Rules::default());
         here.share_among(&entities(7));
         let id: WorkflowId = "01890a5d-ac96-774b-bcce-b302099a8001".parse().unwrap();
         let template = Some(TemplateKey::of("fetch"));
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_simulated_admission_is_what_then_happens() {
-        let mut admission = LocalAdmission::new(10, Retries::default());
+        let mut admission = LocalAdmission::new(10, Rules::default());
         admission.share_among(&entities(4));
         let id = |number: u8| -> WorkflowId {
             format!("01890a5d-ac96-774b-bcce-b302099a80{number:02x}").parse().unwrap()
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn too_much_and_what_cannot_be_is_refused() {
-        let admission = LocalAdmission::new(10, Retries::default());
+        let admission = LocalAdmission::new(10, Rules::default());
         let many =
             Simulation { groups: vec![group(SIMULATED, 0), group(1, 0)], ..Simulation::default() };
         assert_eq!(asked(&admission, many), Err("too much is asked".to_owned()));

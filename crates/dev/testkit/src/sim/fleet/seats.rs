@@ -24,7 +24,7 @@ use super::TTL;
 use super::cluster::Cluster;
 use crate::checker::Broken;
 use crate::dice::Dice;
-use crate::plants::RETRIES;
+use crate::plants::RULES;
 
 /// Says that a server lives; none if there was no answer.
 fn attend(
@@ -133,7 +133,7 @@ impl Scheduling {
                 let leader = block_on(Leader::start(
                     Arc::clone(store),
                     epoch,
-                    (ClusterName::default(), RETRIES),
+                    (ClusterName::default(), RULES),
                 ));
                 self.leader = leader.ok().map(|leader| (epoch, leader));
             }
