@@ -31,6 +31,7 @@ use crate::backoff::Backoff;
 use crate::book::{Place, PodRef};
 use crate::config::is_label;
 use crate::labels;
+use crate::left::SILENCE;
 use crate::observed::Observed;
 use crate::verdict::Bounds;
 use crate::watch::{News, watch};
@@ -255,6 +256,6 @@ async fn pod(cluster: &Cluster, pod: &PodRef) -> Result<Option<Observed>, String
                 Err(told(&error))
             }
         },
-        Err(_) => Err("no answer in time".to_owned()),
+        Err(_) => Err(SILENCE.to_owned()),
     }
 }

@@ -35,7 +35,7 @@ impl Cluster {
             .map_err(|error| failed(told(&error)))?;
         match tokio::time::timeout(PATIENCE, self.client.request_text(request)).await {
             Ok(answer) => answer.map_err(|error| failed(told(&error))),
-            Err(_) => Err(failed("no answer in time".to_owned())),
+            Err(_) => Err(failed(crate::left::SILENCE.to_owned())),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::access::{Cluster, PATIENCE, told};
 /// Objects of one page of a list.
 const PAGE: u32 = 500;
 
-const SILENCE: &str = "no answer in time";
+pub(crate) const SILENCE: &str = "no answer in time";
 
 /// What `keep` leaves of all of them, as they are now and not as some cache has them, and the version of that. No
 /// more than a page of them is there whole.

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::access::{Cluster, PATIENCE, told};
 use crate::answer::Answer;
 use crate::config::ClusterConfig;
+use crate::left::SILENCE;
 use crate::namespaces::{self, SERVICE_ACCOUNT};
 use crate::observed::Observed;
 use crate::placement::Security;
@@ -104,8 +105,6 @@ impl Cluster {
         }
     }
 }
-
-const SILENCE: &str = "no answer in time";
 
 struct Probe {
     api: Api<Observed>,

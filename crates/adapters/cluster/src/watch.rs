@@ -70,7 +70,7 @@ async fn session(
     }
     let how = WatchParams::default().labels(selector).timeout(SESSION);
     let events = timeout(PATIENCE, api.watch(&how, &version)).await;
-    let events = events.map_err(|_| "no answer in time".to_owned())?;
+    let events = events.map_err(|_| left::SILENCE.to_owned())?;
     let mut events = std::pin::pin!(events.map_err(|error| told(&error))?);
     loop {
         let event = timeout(SILENCE, events.next()).await;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use flowforge_model::attempt::{Failure, WorkOrder};
 use k8s_openapi::api::core::v1::{
     Affinity, HostAlias, LocalObjectReference, PodAffinityTerm, PodDNSConfig, PodSpec, Toleration,
+    WeightedPodAffinityTerm,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -59,9 +60,13 @@ pub(super) fn add(order: &WorkOrder, grants: &Grants, spec: &mut PodSpec) -> Res
         tolerable(toleration, grants)?;
     }
     let classes = &grants.priority_classes;
-    granted("priorityClassName", asked.priority_class_name.as_deref(), classes)?;
+    granted(
+        ("priorityClassName", "kubernetes.priority_classes"),
+        asked.priority_class_name.as_deref(),
+        classes,
+    )?;
     let other = asked.scheduler_name.as_deref().filter(|name| *name != SCHEDULER);
-    granted("schedulerName", other, &grants.schedulers)?;
+    granted(("schedulerName", "kubernetes.schedulers"), other, &grants.schedulers)?;
     asked.affinity.as_ref().map_or(Ok(()), at_home)?;
     if let Some(policy) = asked.dns_policy.as_deref().filter(|one| !DNS_POLICIES.contains(one)) {
         let known = DNS_POLICIES.join(", ");
@@ -114,18 +119,17 @@ fn tolerable(toleration: &Toleration, grants: &Grants) -> Result<(), Failure> {
     if grants.tolerations.is_empty() {
         return Ok(());
     }
-    granted("tolerations", Some(key), &grants.tolerations)
+    granted(("tolerations", "kubernetes.tolerations"), Some(key), &grants.tolerations)
 }
 
 /// What others would feel is for those to grant who run the cluster.
-fn granted(what: &str, asked: Option<&str>, granted: &[String]) -> Result<(), Failure> {
+fn granted(
+    (what, setting): (&str, &str),
+    asked: Option<&str>,
+    granted: &[String],
+) -> Result<(), Failure> {
     let Some(asked) = asked.filter(|asked| !granted.iter().any(|one| one == asked)) else {
         return Ok(());
-    };
-    let setting = match what {
-        "priorityClassName" => "kubernetes.priority_classes",
-        "schedulerName" => "kubernetes.schedulers",
-        _ => "kubernetes.tolerations",
     };
     let all = if granted.is_empty() { "none".to_owned() } else { granted.join(", ") };
     Err(not_possible(format!(
@@ -136,14 +140,16 @@ fn granted(what: &str, asked: Option<&str>, granted: &[String]) -> Result<(), Fa
 /// Rules look at no other namespace.
 fn at_home(affinity: &Affinity) -> Result<(), Failure> {
     let near = affinity.pod_affinity.iter().flat_map(|near| {
-        let preferred = near.preferred_during_scheduling_ignored_during_execution.iter().flatten();
-        let required = near.required_during_scheduling_ignored_during_execution.iter().flatten();
-        required.chain(preferred.map(|one| &one.pod_affinity_term))
+        terms(
+            &near.required_during_scheduling_ignored_during_execution,
+            &near.preferred_during_scheduling_ignored_during_execution,
+        )
     });
     let far = affinity.pod_anti_affinity.iter().flat_map(|far| {
-        let preferred = far.preferred_during_scheduling_ignored_during_execution.iter().flatten();
-        let required = far.required_during_scheduling_ignored_during_execution.iter().flatten();
-        required.chain(preferred.map(|one| &one.pod_affinity_term))
+        terms(
+            &far.required_during_scheduling_ignored_during_execution,
+            &far.preferred_during_scheduling_ignored_during_execution,
+        )
     });
     let elsewhere = |term: &PodAffinityTerm| {
         term.namespace_selector.is_some() || term.namespaces.iter().flatten().next().is_some()
@@ -152,6 +158,14 @@ fn at_home(affinity: &Affinity) -> Result<(), Failure> {
         return Err(not_possible("affinity looks at pods of the project's own namespace only"));
     }
     Ok(())
+}
+
+fn terms<'a>(
+    required: &'a Option<Vec<PodAffinityTerm>>,
+    preferred: &'a Option<Vec<WeightedPodAffinityTerm>>,
+) -> impl Iterator<Item = &'a PodAffinityTerm> {
+    let preferred = preferred.iter().flatten().map(|one| &one.pod_affinity_term);
+    required.iter().flatten().chain(preferred)
 }
 
 #[cfg(test)]
