@@ -12,12 +12,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use serde::{Deserialize, Deserializer};
 
-use crate::labels::ATTEMPT_KEY;
+use crate::labels::{ATTEMPT, ATTEMPT_KEY, MEMBER};
 
 /// What is seen of a pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Observed {
-    /// Its name, place, version, labels and times, and the annotation that names its attempt.
+    /// Its name, place, version and times, and the labels and the annotation that say what it is for.
     #[serde(default, deserialize_with = "metadata")]
     pub metadata: ObjectMeta,
     /// What became of it.
@@ -33,10 +33,31 @@ struct Metadata {
     namespace: Option<String>,
     uid: Option<String>,
     resource_version: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
+    labels: Option<Labels>,
     annotations: Option<Annotations>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
+}
+
+/// Those that are read: documents may add any number of others.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Labels {
+    #[serde(rename = "flowforge.io/attempt-id")]
+    attempt: Option<String>,
+    #[serde(rename = "flowforge.io/member")]
+    member: Option<String>,
+}
+
+impl Labels {
+    fn of(all: &mut BTreeMap<String, String>) -> Self {
+        Self { attempt: all.remove(ATTEMPT), member: all.remove(MEMBER) }
+    }
+
+    fn into_map(self) -> BTreeMap<String, String> {
+        let all = [(ATTEMPT, self.attempt), (MEMBER, self.member)];
+        all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
 }
 
 /// Those that are read: others may hold whole files.
@@ -60,7 +81,7 @@ fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> 
         namespace: read.namespace,
         uid: read.uid,
         resource_version: read.resource_version,
-        labels: read.labels,
+        labels: read.labels.map(Labels::into_map),
         annotations: read.annotations.and_then(Annotations::into_map),
         creation_timestamp: read.creation_timestamp,
         deletion_timestamp: read.deletion_timestamp,
@@ -72,7 +93,8 @@ impl From<Pod> for Observed {
     fn from(pod: Pod) -> Self {
         let attempt = pod.metadata.annotations.and_then(|mut all| all.remove(ATTEMPT_KEY));
         let annotations = Annotations { attempt }.into_map();
-        let metadata = ObjectMeta { managed_fields: None, annotations, ..pod.metadata };
+        let labels = pod.metadata.labels.map(|mut all| Labels::of(&mut all).into_map());
+        let metadata = ObjectMeta { managed_fields: None, annotations, labels, ..pod.metadata };
         Self { metadata, status: pod.status }
     }
 }
@@ -118,7 +140,8 @@ mod tests {
             "kind": "Pod",
             "apiVersion": "v1",
             "metadata": {
-                "name": "ff-a", "namespace": "p", "uid": "u", "resourceVersion": "7", "labels": {"a": "b"},
+                "name": "ff-a", "namespace": "p", "uid": "u", "resourceVersion": "7",
+                "labels": {"a": "b", ATTEMPT: "x", MEMBER: "1"},
                 "annotations": {"large": "x", ATTEMPT_KEY: "of it"}, "creationTimestamp": "2023-11-14T22:13:00Z",
                 "deletionTimestamp": "2023-11-14T22:14:00Z", "managedFields": [{"manager": "kubelet"}],
             },
@@ -130,6 +153,8 @@ mod tests {
         assert_eq!(seen, Observed::from(pod));
         let kept = [(ATTEMPT_KEY.to_owned(), "of it".to_owned())];
         assert_eq!(seen.metadata.annotations, Some(kept.into()));
+        let kept = [(ATTEMPT, "x"), (MEMBER, "1")].map(|(name, value)| (name.into(), value.into()));
+        assert_eq!(seen.metadata.labels, Some(kept.into()));
         assert!(seen.metadata.deletion_timestamp.is_some() && seen.status.is_some());
         assert_eq!(serde_json::from_str::<Observed>("{}").unwrap(), Observed::default());
     }
