@@ -30,7 +30,7 @@ use clap::{Args, Subcommand};
 
 use place::Place;
 
-pub(crate) use config::NODE;
+pub(crate) use config::{DOOR, NODE, PULLER, SECOND};
 pub(crate) use kubectl::Kubectl;
 pub(crate) use probe::lack;
 pub(crate) use rights::{COLLECTOR, EXECUTOR};

@@ -1,26 +1,29 @@
 //! `cargo xtask sim`: the simulator, which is a program of flowforge-testkit. With `--quota` the fair
-//! scheduler alone, which is an example of its crate and needs nothing else to be built.
+//! scheduler alone, which is an example of its crate.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Context;
 
-use crate::workspace::cargo;
+use crate::workspace::{PROGRAMS, cargo, succeed, target};
 
 /// Builds it in release form (seeds are many) and runs it.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
-    let mut command = cargo();
-    command.args(["run", "--quiet", "--release", "-p"]);
-    let arguments = match arguments.split_first() {
+    let mut build = cargo();
+    // With the programs: what it shares with them is then built once for both.
+    build.args(["build", "--quiet", "--release"]).args(PROGRAMS);
+    let (program, arguments) = match arguments.split_first() {
         Some((first, rest)) if first == "--quota" => {
-            command.args(["flowforge-scheduler", "--example", "quota_sim", "--"]);
-            rest
+            build.args(["-p", "flowforge-scheduler", "--example", "quota_sim"]);
+            ("examples/quota_sim", rest)
         }
         _ => {
-            command.args(["flowforge-testkit", "--bin", "flowforge-sim", "--"]);
-            arguments
+            build.args(["-p", "flowforge-testkit", "--bin", "flowforge-sim"]);
+            ("flowforge-sim", arguments)
         }
     };
-    let status = command.args(arguments).status().context("start the simulator")?;
+    succeed(&mut build)?;
+    let mut simulator = Command::new(target()?.join("release").join(program));
+    let status = simulator.args(arguments).status().context("start the simulator")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

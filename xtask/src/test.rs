@@ -3,20 +3,21 @@
 pub(crate) mod cluster;
 mod logs;
 pub(crate) mod postgres;
+mod programs;
 mod redis;
 mod s3;
 mod tally;
 
-use std::io::{BufRead, BufReader, IsTerminal, Write};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
 use crate::chaos::fleet::{Campaign, Extent, Harm, Until};
-use crate::workspace::{Metadata, cargo, describe, on_ci, which};
+use crate::workspace::{cargo, on_ci, which};
 use crate::{chaos, conformance, demo, examples, sim};
 
+use programs::Programs;
 pub(crate) use tally::Tally;
 
 /// One tier: a kind of tests that need the same things.
@@ -175,52 +176,19 @@ fn report(results: &[(&str, Outcome, Duration)]) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Crates that do nothing but decide.
+const DOMAIN: &str = "crates/domain";
+
 fn pure() -> anyhow::Result<Tally> {
-    cargo_test(|manifest| manifest.contains("/crates/domain/"))
+    Programs::build()?.within(DOMAIN).run(&[], &[])
 }
 
+/// What examples in comments say, too, of which cargo makes programs as it runs them.
 fn services() -> anyhow::Result<Tally> {
-    cargo_test(|manifest| !manifest.contains("/crates/domain/"))
-}
-
-/// Every test of the packages whose manifest is `wanted`, in one cargo call.
-fn cargo_test(wanted: impl Fn(&str) -> bool) -> anyhow::Result<Tally> {
-    let metadata = Metadata::load()?;
-    let mut command = cargo();
-    command.args(["test", "--no-fail-fast"]);
-    for member in metadata.members() {
-        if wanted(&member.manifest_path.to_string_lossy()) {
-            command.args(["--package", &member.name]);
-        }
-    }
-    if std::io::stdout().is_terminal() {
-        command.args(["--color", "always"]);
-    }
-    run_tests(command)
-}
-
-/// Runs tests, shows what they say, and counts them.
-fn run_tests(mut command: Command) -> anyhow::Result<Tally> {
-    let line = describe(&command);
-    let mut child =
-        command.stdout(Stdio::piped()).spawn().with_context(|| format!("start {line}"))?;
-    let mut tally = Tally::default();
-    let output = child.stdout.take().context("read cargo's output")?;
-    let mut screen = std::io::stdout().lock();
-    for bytes in BufReader::new(output).split(b'\n') {
-        let bytes = bytes.context("read cargo's output")?;
-        let text = String::from_utf8_lossy(&bytes);
-        tally.read(&text);
-        // Sixty lines "running 0 tests ... ok. 0 passed" would bury the others.
-        if !tally::empty(&text) {
-            writeln!(screen, "{text}").context("write to standard output")?;
-        }
-    }
-    drop(screen);
-    let status = child.wait().with_context(|| format!("wait for {line}"))?;
-    if !status.success() && tally.failed == 0 {
-        bail!("{line}: {status}");
-    }
+    let mut tally = Programs::build()?.outside(DOMAIN).run(&[], &[])?;
+    let mut examples = cargo();
+    examples.args(["test", "--workspace", "--doc", "--no-fail-fast"]);
+    tally.add(&programs::run(examples)?);
     Ok(tally)
 }
 

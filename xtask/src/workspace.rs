@@ -78,18 +78,12 @@ pub(crate) fn need(program: &str, package: &str) -> anyhow::Result<()> {
     succeed(&mut install).with_context(|| format!("install {package}, which has `{program}`"))
 }
 
-/// Builds the two binaries in release form, with cargo's own progress, and returns their folder.
+/// What users run, as cargo is told.
+pub(crate) const PROGRAMS: [&str; 6] = ["-p", "flowforge", "-p", "ffctl", "-p", "ff-run"];
+
+/// Builds the programs in release form, with cargo's own progress, and returns their folder.
 pub(crate) fn build_release() -> anyhow::Result<PathBuf> {
-    succeed(cargo().args([
-        "build",
-        "--release",
-        "-p",
-        "flowforge",
-        "-p",
-        "ffctl",
-        "-p",
-        "ff-run",
-    ]))?;
+    succeed(cargo().args(["build", "--release"]).args(PROGRAMS))?;
     Ok(target()?.join("release"))
 }
 

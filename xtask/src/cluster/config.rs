@@ -15,6 +15,8 @@ use crate::workspace::{output, succeed};
 
 /// The real node.
 pub(crate) const NODE: &str = "node1";
+/// What pods name who are to be put onto nodes under a name of their own.
+pub(crate) const SECOND: &str = "second";
 /// Its address, on the loopback device: the kubelet refuses 127.0.0.0/8.
 pub(super) const NODE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 250, 0, 1);
 /// Only processes of this machine reach the database, no pod.
@@ -23,6 +25,9 @@ pub(super) const ETCD_PEERS: SocketAddr = loopback(23800);
 pub(super) const SERVICE_RANGE: &str = "10.96.0.0/24";
 /// Where images are pulled from.
 pub(super) const REGISTRY: SocketAddr = on_node(5000);
+/// Where the same are pulled from by those who say who they are: this name, with this password.
+pub(crate) const DOOR: SocketAddr = on_node(5001);
+pub(crate) const PULLER: (&str, &str) = ("puller", "for-tests-only");
 /// Where it is said whether names can be asked for.
 pub(super) const NAMES_READY: SocketAddr = on_node(8181);
 /// What names of the cluster end with.
@@ -49,17 +54,21 @@ const fn on_node(port: u16) -> SocketAddr {
 pub(super) fn write(place: &Place) -> anyhow::Result<()> {
     put(&place.join("config/containerd.toml"), &containerd(place))?;
     put(&place.join("config/kubelet.json"), &kubelet(place).to_string())?;
+    put(&place.join("config/scheduler.json"), &scheduler(place).to_string())?;
     let network = place.join("config/network");
     fs::create_dir_all(&network).context("make the network's folder")?;
     put(&network.join("10-bridge.conflist"), &pods_network(place).to_string())?;
     put(&place.join("config/kwok.yaml"), simulated::STAGES)?;
     put(&place.join("config/Corefile"), &names(place))?;
-    // It reads a port only so.
-    let (ip, port) = (REGISTRY.ip(), REGISTRY.port());
-    let registry = place.join("config/registries").join(format!("{ip}_{port}_"));
-    fs::create_dir_all(&registry).context("make the registry's folder")?;
-    let plain = format!("[host.\"http://{REGISTRY}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
-    put(&registry.join("hosts.toml"), &plain)?;
+    for address in [REGISTRY, DOOR] {
+        // It reads a port only so.
+        let (ip, port) = (address.ip(), address.port());
+        let registry = place.join("config/registries").join(format!("{ip}_{port}_"));
+        fs::create_dir_all(&registry).context("make the registry's folder")?;
+        let plain =
+            format!("[host.\"http://{address}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
+        put(&registry.join("hosts.toml"), &plain)?;
+    }
     let tokens = place.join("config/tokens.csv");
     if !tokens.is_file() {
         let row = format!("{},flowforge-test,flowforge-test,system:masters\n", token()?);
@@ -110,6 +119,17 @@ fn token() -> anyhow::Result<String> {
     let mut source = File::open("/dev/urandom").context("open /dev/urandom")?;
     source.read_exact(&mut bytes).context("read /dev/urandom")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Under two names. Its default of 50 requests a second would hide everything else.
+fn scheduler(place: &Place) -> Value {
+    json!({
+        "apiVersion": "kubescheduler.config.k8s.io/v1",
+        "kind": "KubeSchedulerConfiguration",
+        "clientConnection": {"kubeconfig": place.text("kubeconfig"), "qps": 2000, "burst": 4000},
+        "leaderElection": {"leaderElect": false},
+        "profiles": [{"schedulerName": "default-scheduler"}, {"schedulerName": SECOND}],
+    })
 }
 
 /// `restrict_oom_score_adj`: without the capability `CAP_SYS_RESOURCE` no process may have a score

@@ -1,8 +1,9 @@
 //! Speaking to the cluster: kubectl of its version, which also knows how to wait for something.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Output, Stdio};
+use std::process::{Child, Command, ExitCode, Output, Stdio};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -65,6 +66,20 @@ impl Kubectl {
         self.read(&all).map(drop)
     }
 
+    /// Gathers what it prints, which does not end by itself: of a watch.
+    pub(crate) fn follow(&self, arguments: &[&str]) -> anyhow::Result<Followed> {
+        let mut command = self.command(arguments);
+        let line = describe(&command);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = child.with_context(|| format!("start {line}"))?;
+        let mut output = child.stdout.take().context("read what kubectl prints")?;
+        let said = thread::spawn(move || {
+            let mut said = String::new();
+            output.read_to_string(&mut said).map(|_| said)
+        });
+        Ok(Followed { child, said: Some(said) })
+    }
+
     /// Whether the API server is ready; otherwise why not.
     pub(super) fn ready(&self) -> Result<(), String> {
         if !self.kubeconfig.is_file() {
@@ -72,6 +87,28 @@ impl Kubectl {
         }
         let asked = self.read(&["get", "--raw=/readyz", "--request-timeout=2s"]);
         asked.map(drop).map_err(|error| format!("{error:#}"))
+    }
+}
+
+/// Dropping it ends it.
+pub(crate) struct Followed {
+    child: Child,
+    said: Option<JoinHandle<std::io::Result<String>>>,
+}
+
+impl Followed {
+    /// What it has printed until now.
+    pub(crate) fn end(mut self) -> anyhow::Result<String> {
+        self.child.kill().context("end kubectl")?;
+        let said = self.said.take().and_then(|said| said.join().ok()).context("read kubectl")?;
+        said.context("read what kubectl printed")
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) const NODE: &[Needed] = &[
     ("/sbin/ip", "iproute2"),
     ("/usr/bin/cc", "gcc"),
     ("/usr/include/signal.h", "libc6-dev"),
+    ("/usr/bin/python3", "python3"),
 ];
 pub(super) const PYTHON: &[Needed] = &[("/usr/sbin/debootstrap", "debootstrap")];
 

@@ -12,10 +12,12 @@ use anyhow::ensure;
 
 use super::build::{self, COREDNS, CRANE, ETCD, KUBERNETES, KWOK, Module};
 use super::config::{
-    ETCD_CLIENTS, ETCD_PEERS, NAMES_READY, NODE, NODE_ADDRESS, REGISTRY, SERVICE_RANGE,
+    DOOR, ETCD_CLIENTS, ETCD_PEERS, NAMES_READY, NODE, NODE_ADDRESS, PULLER, REGISTRY,
+    SERVICE_RANGE,
 };
 use super::kubectl::Kubectl;
 use super::place::Place;
+use crate::workspace::root;
 
 /// How long one question may take.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -63,7 +65,7 @@ pub(super) const BUILT: [(Module, &str); 9] = [
     (CRANE, IMAGES),
 ];
 /// The parts in the order in which they start; the others need those in front.
-pub(super) const NAMES: [&str; 10] = [
+pub(super) const NAMES: [&str; 11] = [
     "etcd",
     "containerd",
     IMAGES,
@@ -73,10 +75,13 @@ pub(super) const NAMES: [&str; 10] = [
     KUBELET,
     "kube-proxy",
     "coredns",
+    PRIVATE,
     SIMULATOR,
 ];
 /// The registry, which also fills itself.
 pub(super) const IMAGES: &str = "crane";
+/// Lets those into it who say who they are.
+const PRIVATE: &str = "door";
 pub(super) const API_SERVER: &str = "kube-apiserver";
 pub(super) const KUBELET: &str = "kubelet";
 pub(super) const SIMULATOR: &str = "kwok";
@@ -135,7 +140,8 @@ impl Ready {
 fn part(place: &Place, name: &'static str, built: Option<PathBuf>) -> Part {
     Part {
         name,
-        program: built.unwrap_or_else(|| PathBuf::from(name)),
+        program: built
+            .unwrap_or_else(|| PathBuf::from(if name == PRIVATE { "python3" } else { name })),
         arguments: arguments(place, name),
         ready: ready(place, name),
     }
@@ -147,6 +153,7 @@ fn ready(place: &Place, name: &str) -> Ready {
         "etcd" => Ready::Answers(ETCD_CLIENTS, "/health"),
         "containerd" => Ready::Socket(place.containerd()),
         IMAGES => Ready::Answers(REGISTRY, "/v2/"),
+        PRIVATE => Ready::Answers(DOOR, "/healthz"),
         "kube-apiserver" => Ready::Says,
         "kube-controller-manager" => Ready::Listens(at(10257)),
         "kube-scheduler" => Ready::Listens(at(10259)),
@@ -168,6 +175,7 @@ fn arguments(place: &Place, name: &str) -> Vec<String> {
             vec![format!("--address={REGISTRY}"), file("disk", "registry")],
             &["registry", "serve"],
         ),
+        PRIVATE => (door(), &[]),
         "kube-apiserver" => (api_server(place), SERVER),
         "kube-controller-manager" => (
             vec![
@@ -178,7 +186,10 @@ fn arguments(place: &Place, name: &str) -> Vec<String> {
             ],
             CONTROLLERS,
         ),
-        "kube-scheduler" => (vec![kubeconfig, format!("--bind-address={address}")], SCHEDULER),
+        "kube-scheduler" => (
+            vec![file("config", "config/scheduler.json"), format!("--bind-address={address}")],
+            &[],
+        ),
         "kubelet" => (
             vec![
                 kubeconfig,
@@ -226,6 +237,13 @@ fn etcd(place: &Place) -> Vec<String> {
     all
 }
 
+fn door() -> Vec<String> {
+    let script = root().join("test/cluster/door.py").display().to_string();
+    let (name, password) = PULLER;
+    let more = [name, password].map(str::to_owned);
+    [script, DOOR.to_string(), REGISTRY.to_string()].into_iter().chain(more).collect()
+}
+
 fn api_server(place: &Place) -> Vec<String> {
     let file = |flag: &str, name: &str| format!("--{flag}={}", place.text(name));
     let address = std::net::IpAddr::from(NODE_ADDRESS);
@@ -260,8 +278,6 @@ const CONTROLLERS: &[&str] = &[
     "--kube-api-qps=500",
     "--kube-api-burst=1000",
 ];
-const SCHEDULER: &[&str] =
-    &["--leader-elect=false", "--kube-api-qps=2000", "--kube-api-burst=4000"];
 /// The kernel's limits on connections stay as they are.
 const PROXY: &[&str] = &[
     "--proxy-mode=iptables",

@@ -4,7 +4,9 @@
 
 mod collect;
 pub(crate) mod fleet;
+mod granted;
 mod harm;
+mod kills;
 mod network;
 mod objects;
 mod pulls;
@@ -14,10 +16,10 @@ mod strike;
 use anyhow::{Context, ensure};
 
 use self::fleet::Fleet;
-use super::{Lack, Tally, postgres, run_tests};
+use super::{Lack, Programs, Tally, postgres};
 use crate::cluster::{self, Held};
 use crate::examples::{self, ALL, Workflow};
-use crate::workspace::{build_release, cargo};
+use crate::workspace::build_release;
 use crate::{chaos, dist};
 
 /// Examples whose tasks need what only pods have, or what pods or servers of their own do in their own way.
@@ -52,6 +54,7 @@ pub(super) fn run() -> anyhow::Result<Tally> {
     let numbers = fleet.collect(&cluster)?;
     let submitted = submit(&fleet);
     let kubectl = cluster.kubectl()?;
+    let private = cluster.is_here().then(|| granted::submit(&fleet, &kubectl));
     let harmed = harm::submit(&fleet)
         .and_then(|id| harm::delete(&fleet, &kubectl, (&id, harm::DELETED)).map(|()| id));
     for (name, workflow) in submitted {
@@ -62,9 +65,15 @@ pub(super) fn run() -> anyhow::Result<Tally> {
     };
     if cluster.is_here() {
         count("images that are pulled", pulls::judge(&fleet, &cluster));
+        count("what is asked of pods and granted", granted::judge(&fleet, &cluster));
+    }
+    if let Some(private) = private {
+        let pulled = private.and_then(|pulls| granted::judge_pulls(&fleet, &pulls));
+        count("images of a registry that asks who wants them", pulled);
     }
     count("objects that tasks ask for, and their names", objects::judge(&fleet, &kubectl));
     count("pods that are harmed", harmed.and_then(|id| harm::judge(&fleet, &id)));
+    count("an executor that is killed again and again", kills::judge(&mut fleet, &kubectl));
     if cluster.is_here() {
         let told = network::judge(&release, &cluster);
         count("a network that heeds no policies is found out", told);
@@ -83,12 +92,10 @@ pub(super) fn run() -> anyhow::Result<Tally> {
 
 /// The tests of the adapter that need a cluster.
 fn adapter(cluster: &Held) -> anyhow::Result<Tally> {
-    let mut command = cargo();
-    command
-        .args(["test", "--no-fail-fast", "--package", "flowforge-cluster", "--lib"])
-        .args(["--", "--ignored", THREADS])
-        .env(cluster::ELSEWHERE, cluster.kubeconfig());
-    let tally = run_tests(command)?;
+    let programs = Programs::build()?.within("crates/adapters/cluster").libraries();
+    let kubeconfig = cluster.kubeconfig();
+    let there = (cluster::ELSEWHERE, kubeconfig.as_os_str());
+    let tally = programs.run(&["--ignored", THREADS], &[there])?;
     ensure!(tally.passed + tally.failed > 0, "no test of a cluster ran");
     Ok(tally)
 }

@@ -4,6 +4,7 @@
 //! becomes of it: a shell between the two waits for the end of its standard input, which the kernel
 //! closes even for a program that was killed. `FLOWFORGE_TEST_POSTGRES` names another server.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -11,10 +12,13 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
-use super::{Tally, run_tests};
+use super::{Programs, Tally};
 use crate::usage;
-use crate::workspace::{cargo, output, which};
+use crate::workspace::{output, which};
 
+/// The crates with tests of it.
+const STORE: &str = "crates/adapters/store";
+const PROGRAM: &str = "crates/bin/flowforge";
 /// Where the URL of a server is.
 const VARIABLE: &str = "FLOWFORGE_TEST_POSTGRES";
 
@@ -65,17 +69,11 @@ pub(super) fn run() -> anyhow::Result<Tally> {
         Some(_) => None,
         None => Some(Server::start()?),
     };
-    let store: &[&str] = &["flowforge-store", "--lib", "--", "--ignored", "postgres"];
-    let program: &[&str] = &["flowforge", "--test", "postgres", "--", "--ignored"];
-    let mut tally = Tally::default();
-    for arguments in [store, program] {
-        let mut command = cargo();
-        command.args(["test", "--no-fail-fast", "--package"]).args(arguments);
-        if let Some(server) = &server {
-            command.env(VARIABLE, server.url());
-        }
-        tally.add(&run_tests(command)?);
-    }
+    let url = server.as_ref().map(Server::url);
+    let there: Vec<_> = url.iter().map(|url| (VARIABLE, OsStr::new(url))).collect();
+    let all = Programs::build()?;
+    let mut tally = all.within(STORE).libraries().run(&["--ignored", "postgres"], &there)?;
+    tally.add(&all.within(PROGRAM).named("postgres").run(&["--ignored"], &there)?);
     ensure!(tally.passed + tally.failed > 0, "no test on PostgreSQL ran");
     Ok(tally)
 }

@@ -9,8 +9,8 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Tally, run_tests};
-use crate::workspace::{cargo, which};
+use super::{Programs, Tally};
+use crate::workspace::which;
 
 const SERVER: &str = "redis-server";
 
@@ -23,13 +23,12 @@ pub(super) fn run() -> anyhow::Result<Tally> {
     let server = which(SERVER).with_context(|| format!("find {SERVER}"))?;
     let base = std::env::temp_dir().join(format!("flowforge-redis-{}", std::process::id()));
     fs::create_dir_all(&base).with_context(|| format!("make {}", base.display()))?;
-    let mut command = cargo();
-    command
-        .args(["test", "--no-fail-fast", "--package", "flowforge-queue"])
-        .args(["--", "--ignored"])
-        .env("FLOWFORGE_TEST_REDIS", server)
-        .env("FLOWFORGE_TEST_REDIS_DIR", &base);
-    let tally = run_tests(command);
+    let programs = Programs::build()?.within("crates/adapters/queue");
+    let servers = [
+        ("FLOWFORGE_TEST_REDIS", server.as_os_str()),
+        ("FLOWFORGE_TEST_REDIS_DIR", base.as_os_str()),
+    ];
+    let tally = programs.run(&["--ignored"], &servers);
     let left = stop_all(&base)?;
     fs::remove_dir_all(&base).with_context(|| format!("remove {}", base.display()))?;
     let tally = tally?;

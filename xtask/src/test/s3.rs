@@ -8,8 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-use super::{Tally, run_tests};
-use crate::workspace::{cargo, root, succeed, which};
+use super::{Programs, Tally};
+use crate::workspace::{root, succeed, which};
 
 /// The module with the server's program.
 const MODULE: &str = "github.com/versity/versitygw";
@@ -20,12 +20,9 @@ pub(super) fn missing() -> Option<String> {
 
 pub(super) fn run() -> anyhow::Result<Tally> {
     let server = built()?;
-    let mut command = cargo();
-    command
-        .args(["test", "--no-fail-fast", "--package", "flowforge-artifacts"])
-        .args(["--", "--ignored", "tests::s3"])
-        .env("FLOWFORGE_TEST_S3", server);
-    let tally = run_tests(command)?;
+    let programs = Programs::build()?.within("crates/adapters/artifacts");
+    let server = ("FLOWFORGE_TEST_S3", server.as_os_str());
+    let tally = programs.run(&["--ignored", "tests::s3"], &[server])?;
     ensure!(tally.passed + tally.failed > 0, "no test of a bucket ran");
     Ok(tally)
 }

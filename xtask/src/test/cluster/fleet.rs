@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
+use super::granted;
 use crate::client::Client;
 use crate::cluster::{self, COLLECTOR as COLLECTOR_ACCOUNT, EXECUTOR as EXECUTOR_ACCOUNT, Held};
 use crate::examples::Workflow;
@@ -18,6 +19,8 @@ use crate::workspace::{output, root};
 
 /// The project that every installation has.
 const DEFAULT_PROJECT: &str = "00000000-0000-7000-8000-000000000002";
+/// The namespace of its pods.
+pub(super) const NAMESPACE: &str = "flowforge-00000000-0000-7000-8000-000000000002";
 /// Longer than anything here takes on a machine that is busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// What all of them are, from the first to start to the last.
@@ -87,7 +90,8 @@ impl Fleet {
             .env("FLOWFORGE_KUBERNETES_PULL_POLICY", "if-not-present")
             // So long that a registry can come back, and no longer.
             .env("FLOWFORGE_KUBERNETES_PULL_TIMEOUT", "45s")
-            .env("FLOWFORGE_KUBERNETES_NODE_TIMEOUT", "10s");
+            .env("FLOWFORGE_KUBERNETES_NODE_TIMEOUT", "10s")
+            .envs(granted::GRANTS);
         self.members.push(Role::start(command, role, home)?);
         Ok(())
     }
@@ -180,6 +184,10 @@ impl Fleet {
         let said = self.ffctl(&[&["submit", file, "--output", "json"], more].concat())?;
         let workflow: Workflow = serde_json::from_str(&said).context("read what ffctl printed")?;
         Ok(workflow.id)
+    }
+
+    pub(super) fn cancel(&self, id: &str) -> anyhow::Result<()> {
+        self.ffctl(&["cancel", id]).map(drop)
     }
 
     /// A workflow as it is when it has ended.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 
-use super::fleet::{Fleet, PATIENCE};
+use super::fleet::{Fleet, NAMESPACE, PATIENCE};
 use super::harm::ends;
 use crate::cluster::Kubectl;
 use crate::roles::GLANCE;
@@ -13,8 +13,6 @@ use crate::roles::GLANCE;
 const DOCUMENT: &str = "xtask/src/test/cluster/objects.yaml";
 /// What asks for a service, and finds it by its name.
 const NAMES: &str = "xtask/src/test/cluster/names.yaml";
-/// The namespace of the project that every installation has.
-const NAMESPACE: &str = "flowforge-00000000-0000-7000-8000-000000000002";
 
 /// Twice: nobody has bound anything to the project's account at first.
 pub(super) fn judge(fleet: &Fleet, kubectl: &Kubectl) -> anyhow::Result<()> {
