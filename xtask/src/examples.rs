@@ -102,6 +102,7 @@ pub(crate) const ALL: &[Example] = &[
         &[("total", "result", "42")],
     ),
     example("placement.yaml", OK, &[("where", OK)], &[]),
+    example("identity.yaml", OK, &[("main", OK)], &[("main", "result", "made by another user")]),
     example("container-set.yaml", OK, &[("main", OK)], &[("main", "result", "raw clean ")]),
     example("gang.yaml", OK, &[("main", OK)], &[("main", "result", "the squares below 4 make 14")]),
     example(

@@ -23,13 +23,14 @@ use crate::workspace::build_release;
 use crate::{chaos, dist};
 
 /// Examples whose tasks need what only pods have, or what pods or servers of their own do in their own way.
-const EXAMPLES: [&str; 9] = [
+const EXAMPLES: [&str; 10] = [
     "outputs.yaml",
     "init-container.yaml",
     "container-set.yaml",
     "sidecar.yaml",
     "daemon.yaml",
     "placement.yaml",
+    "identity.yaml",
     "child-workflows.yaml",
     "artifacts.yaml",
     "pipeline.yaml",

@@ -1,9 +1,10 @@
 //! How a cluster is used.
 
+use flowforge_model::labels::is_label_value;
 use flowforge_model::time::Millis;
 
 use crate::ClusterError;
-use crate::placement::{Endpoints, Grants, Pull, Sdk};
+use crate::placement::{Endpoints, Pull, Sdk};
 use crate::verdict::Bounds;
 
 /// What a [`crate::ClusterRunner`] needs to know.
@@ -18,8 +19,6 @@ pub struct ClusterConfig {
     pub endpoints: Endpoints,
     /// As [`crate::Placement::pull`].
     pub pull: Pull,
-    /// As [`crate::Placement::grants`].
-    pub grants: Grants,
     /// As [`crate::Placement::entrypoints`].
     pub entrypoints: Vec<(String, Vec<String>)>,
     /// From the polite signal to the hard one.
@@ -37,11 +36,7 @@ pub struct ClusterConfig {
 
 /// Whether a text may be a label's value, and is not empty.
 pub(crate) fn is_label(text: &str) -> bool {
-    let end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    text.len() <= 63
-        && end(text.chars().next())
-        && end(text.chars().last())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    !text.is_empty() && is_label_value(text)
 }
 
 /// The name of a cluster that [`is_label`] refuses.

@@ -17,7 +17,7 @@ use crate::config::ClusterConfig;
 use crate::left::SILENCE;
 use crate::namespaces::{self, SERVICE_ACCOUNT};
 use crate::observed::Observed;
-use crate::placement::Security;
+use crate::placement::{Grants, Security};
 use crate::pod::security;
 use crate::project::{Limits, Project};
 use crate::{ClusterError, labels};
@@ -59,7 +59,7 @@ impl Cluster {
                 tenant: place,
                 names: ("doctor".to_owned(), name.to_owned()),
                 security: Security::Restricted,
-                registries: Vec::new(),
+                grants: Grants::default(),
                 pull_secrets: Vec::new(),
                 redis: false,
                 limits: Limits::default(),

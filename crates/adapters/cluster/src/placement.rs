@@ -26,9 +26,6 @@ pub struct Placement {
     pub endpoints: Endpoints,
     /// How strict the pod is with what runs in it.
     pub security: Security,
-    /// Registries, or paths below them, that images may come from: `registry.example:5000/team`,
-    /// `docker.io/library`. Empty: all.
-    pub registries: Vec<String>,
     /// Secrets of the namespace that images are pulled with.
     pub pull_secrets: Vec<String>,
     /// What documents may ask of pods.
@@ -47,15 +44,22 @@ pub struct Placement {
     pub slack: Millis,
 }
 
-/// What documents may ask of pods that others would feel.
+/// What the documents of a project may ask of pods that others would feel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
-    /// Keys of taints that pods may tolerate. Empty: all but those of the cluster's own.
-    pub tolerations: Vec<String>,
+    /// Registries, or paths below them, that images may come from: `registry.example:5000/team`,
+    /// `docker.io/library`. None: all.
+    pub registries: Option<Vec<String>>,
+    /// Keys of taints that pods may tolerate. None: all but those of the cluster's own.
+    pub tolerations: Option<Vec<String>>,
     /// Priority classes: who has a higher one may take the place of others.
     pub priority_classes: Vec<String>,
     /// Schedulers beside the cluster's.
     pub schedulers: Vec<String>,
+    /// Accounts of the namespace whose rights pods may have.
+    pub service_accounts: Vec<String>,
+    /// Runtime classes: what stands between a container and its node.
+    pub runtime_classes: Vec<String>,
 }
 
 /// The image that holds the runner.

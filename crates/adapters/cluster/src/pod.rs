@@ -4,19 +4,19 @@
 //! can hold nothing that is not written here. The command is not in it: the runner inside asks for the
 //! work order, and is told once ([`flowforge_ports::pods`]).
 
+mod account;
 mod asked;
 mod containers;
 mod environment;
 mod image;
 mod inputs;
 mod labels;
+mod metadata;
 mod mounts;
 mod probe;
 mod resources;
 pub(crate) mod security;
 mod volumes;
-
-use std::collections::BTreeMap;
 
 use flowforge_model::attempt::{Failure, Process, Work, WorkOrder};
 use flowforge_model::time::{Millis, Timestamp};
@@ -66,23 +66,21 @@ pub fn build(order: &WorkOrder, placement: &Placement, now: Timestamp) -> Result
     let mut volumes = content.volumes;
     volumes.extend([volumes::sdk(), volumes::token()]);
     volumes.extend(inputs.volume);
-    let mut annotations = labels::annotations(order, now);
-    annotations.extend(content.annotations);
+    let mut metadata = metadata::asked(order)?;
+    metadata.annotations.extend(labels::annotations(order, now));
+    metadata.annotations.extend(content.annotations);
+    metadata.labels.extend(labels::labels(order, placement));
     let mut spec = spec(order, placement, (inputs.container, containers), volumes);
-    asked::add(order, &placement.grants, &mut spec)?;
-    Ok(Pod { metadata: metadata(order, placement, annotations), spec: Some(spec), status: None })
+    asked::add(order, placement, &mut spec)?;
+    Ok(Pod { metadata: named(order, placement, metadata), spec: Some(spec), status: None })
 }
 
-fn metadata(
-    order: &WorkOrder,
-    placement: &Placement,
-    annotations: BTreeMap<String, String>,
-) -> ObjectMeta {
+fn named(order: &WorkOrder, placement: &Placement, metadata: metadata::Asked) -> ObjectMeta {
     ObjectMeta {
         name: Some(order.pod_name(placement.member)),
         namespace: Some(placement.namespace.clone()),
-        labels: Some(labels::labels(order, placement)),
-        annotations: Some(annotations),
+        labels: Some(metadata.labels),
+        annotations: Some(metadata.annotations),
         ..ObjectMeta::default()
     }
 }

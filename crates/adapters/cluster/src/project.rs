@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use flowforge_model::id::EntityId;
 
-use crate::placement::Security;
+use crate::placement::{Grants, Security};
 
 /// A project as its namespace and its pods show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub struct Project {
     pub names: (String, String),
     /// What its pods may.
     pub security: Security,
-    /// As [`crate::Placement::registries`].
-    pub registries: Vec<String>,
+    /// As [`crate::Placement::grants`].
+    pub grants: Grants,
     /// As [`crate::Placement::pull_secrets`].
     pub pull_secrets: Vec<String>,
     /// Its pods may speak to Redis.

@@ -195,5 +195,6 @@ fn order(workflow: WorkflowId, node: u32, number: u32, mapped: bool) -> WorkOrde
         daemon: None,
         pod: None,
         pod_patches: Vec::new(),
+        pod_metadata: None,
     }
 }

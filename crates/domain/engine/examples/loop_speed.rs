@@ -38,6 +38,7 @@ fn plan(tasks: Vec<Task>) -> Plan {
         resources: Resources::default(),
         variables: false,
         pull: None,
+        security: None,
     };
     let leaf = Template::new("leaf", Body::Container(container));
     let count = u32::try_from(tasks.len()).expect("few enough");

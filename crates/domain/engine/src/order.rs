@@ -65,25 +65,28 @@ pub fn work_order(
         outputs: files(template, &view).map_err(fault)?,
         deadline: settings.active_deadline,
         daemon: daemon(template, &view).map_err(fault)?.map(Box::new),
-        pod: pod(template, &view).map_err(fault)?,
+        pod: tree(template.pod.as_deref(), &view).map_err(fault)?,
         pod_patches: template
             .pod_patches
             .iter()
             .map(|patch| text(patch, &view))
             .collect::<Valued<_>>()
             .map_err(fault)?,
+        pod_metadata: tree(template.pod_metadata.as_deref(), &view).map_err(fault)?,
     })
 }
 
-fn pod(template: &Template, view: &View<'_>) -> Valued<Option<Box<str>>> {
-    let pod = template.pod.as_deref().map(|tree| json(tree, view)).transpose()?;
-    Ok(pod.map(|json| json.to_string().into()))
+/// A tree as the text of JSON.
+fn tree(tree: Option<&Tree>, view: &View<'_>) -> Valued<Option<Box<str>>> {
+    let json = tree.map(|tree| json(tree, view)).transpose()?;
+    Ok(json.map(|json| json.to_string().into()))
 }
 
 fn json(tree: &Tree, view: &View<'_>) -> Valued<serde_json::Value> {
     Ok(match tree {
         Tree::Text(source) => text(source, view)?.into(),
         Tree::Number(number) => (*number).into(),
+        Tree::Flag(flag) => (*flag).into(),
         Tree::List(items) => {
             items.iter().map(|item| json(item, view)).collect::<Valued<Vec<_>>>()?.into()
         }
@@ -207,6 +210,7 @@ fn process(
         variables: container.variables,
         resources: None,
         pull: container.pull,
+        security: container.security.clone(),
     })
 }
 

@@ -49,6 +49,7 @@ fn leaf() -> Template {
         resources: Resources::default(),
         variables: false,
         pull: None,
+        security: None,
     };
     Template::new("leaf", Body::Container(container))
 }

@@ -14,6 +14,7 @@ use crate::id::{AttemptId, EntityId, NodeIx, TaskId, WorkflowId};
 use crate::object::Action;
 use crate::plan::PullPolicy;
 use crate::resources::Resources;
+use crate::security::ContainerSecurity;
 use crate::status::Reason;
 use crate::time::{Millis, Timestamp};
 
@@ -115,6 +116,9 @@ pub struct WorkOrder {
     /// Changes to that, in order, each the text of a YAML map.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pod_patches: Vec<String>,
+    /// Labels and annotations of its pods, as JSON: a map with these two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_metadata: Option<Box<str>>,
 }
 
 fn default_project() -> EntityId {
@@ -216,6 +220,9 @@ pub struct Process {
     /// When the image is pulled, if the document says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull: Option<PullPolicy>,
+    /// Who runs in its container, and what that may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security: Option<Box<ContainerSecurity>>,
 }
 
 /// A volume of an attempt.

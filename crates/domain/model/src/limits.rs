@@ -45,6 +45,9 @@ pub const EXPRESSION_DEPTH: usize = 32;
 pub const EXPRESSION_STEPS: u64 = 100_000;
 /// Bytes one evaluation may allocate for its values.
 pub const EXPRESSION_MEMORY: usize = 4 * 1024 * 1024;
+/// Bytes of the labels and annotations that a document gives a pod. Kubernetes keeps 256 KiB of annotations, of
+/// which fixed files take 192.
+pub const POD_METADATA_BYTES: usize = 32 * 1024;
 /// Members of one gang. Each has a thread, a directory and open files where it is a local process, and a pod
 /// that waits for all others where it is one.
 pub const GANG_MEMBERS: u32 = 256;

@@ -143,6 +143,9 @@ pub struct Template {
     /// Changes to that, each the text of a YAML map: the workflow's, then its own.
     #[serde(default)]
     pub pod_patches: Vec<Text>,
+    /// Its pods' labels and annotations: a map with these two, each a map of strings.
+    #[serde(default)]
+    pub pod_metadata: Option<Box<Tree>>,
     /// Settings whose texts are read when a task begins; elsewhere they are as if not given.
     pub late: Vec<(Setting, Text)>,
 }
@@ -381,6 +384,7 @@ impl Template {
             daemon: None,
             pod: None,
             pod_patches: Vec::new(),
+            pod_metadata: None,
             late: Vec::new(),
         }
     }

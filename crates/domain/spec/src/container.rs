@@ -59,6 +59,7 @@ impl<'a> Doc<'a> {
             resources: self.resources(node.field("resources")),
             variables: self.dialect == Dialect::Argo,
             pull: node.field("imagePullPolicy").and_then(|node| self.pull(node)),
+            security: self.security(node),
         })
     }
 

@@ -1,6 +1,7 @@
 //! What a template asks of its pods beside their containers.
 
 use flowforge_model::plan::Tree;
+use flowforge_model::security::LARGEST_ID;
 use flowforge_model::text::Text;
 
 use crate::grammar::{self, Field, Holds, Kind, Support};
@@ -9,7 +10,7 @@ use crate::outline::{BodyKind, Doc};
 use crate::references::Names;
 
 /// Fields of a template, those of the workflow that stand in for them, and what pods call them.
-const FIELDS: [(Option<Field>, Field, &str); 9] = [
+const FIELDS: [(Option<Field>, Field, &str); 12] = [
     (Some(grammar::NODE_SELECTOR), grammar::NODE_SELECTOR, "nodeSelector"),
     (Some(grammar::AFFINITY), grammar::AFFINITY, "affinity"),
     (Some(grammar::TOLERATIONS), grammar::TOLERATIONS, "tolerations"),
@@ -19,16 +20,24 @@ const FIELDS: [(Option<Field>, Field, &str); 9] = [
     (None, grammar::PULL_SECRETS, "imagePullSecrets"),
     (None, grammar::DNS_POLICY, "dnsPolicy"),
     (None, grammar::DNS_CONFIG, "dnsConfig"),
+    (Some(grammar::POD_SECURITY), grammar::POD_SECURITY, "securityContext"),
+    (Some(grammar::SERVICE_ACCOUNT), grammar::SERVICE_ACCOUNT, "serviceAccountName"),
+    (Some(grammar::AUTOMOUNT), grammar::AUTOMOUNT, "automountServiceAccountToken"),
 ];
 /// The fields of a pod that hold whole numbers.
 const NUMBERS: [&str; 2] = ["tolerationSeconds", "weight"];
+/// Those that hold ids of users or groups, and the one that holds a list of them.
+const IDS: [&str; 3] = ["runAsUser", "runAsGroup", "fsGroup"];
+const LISTS_OF_IDS: [&str; 1] = ["supplementalGroups"];
+/// Those that are true or false.
+const FLAGS: [&str; 2] = ["runAsNonRoot", "automountServiceAccountToken"];
 /// Those that hold lists of strings.
 const LISTS: [&str; 6] =
     ["values", "matchLabelKeys", "mismatchLabelKeys", "hostnames", "nameservers", "searches"];
 /// Those that hold strings by names that documents choose. All others are strings.
 const MAPS: [&str; 2] = ["nodeSelector", "matchLabels"];
 
-fn has_pod(kind: BodyKind) -> bool {
+pub(crate) fn has_pod(kind: BodyKind) -> bool {
     matches!(kind, BodyKind::Container | BodyKind::Script | BodyKind::ContainerSet)
 }
 
@@ -48,7 +57,12 @@ impl<'a> Doc<'a> {
         for (own, shared, name) in FIELDS {
             let of = |field: Field, node: &'a Node| Some((node.field(field.key)?, field));
             let found = own.and_then(|own| of(own, template)).or_else(|| of(shared, self.spec));
-            let tree = found.and_then(|(node, field)| self.held(node, &field, names));
+            let tree = found.and_then(|(node, field)| {
+                if field.key == grammar::POD_SECURITY.key {
+                    self.check_seccomp(node);
+                }
+                self.held(node, &field, names)
+            });
             fields.extend(tree.map(|tree| (name.into(), tree)));
         }
         (!fields.is_empty()).then(|| Box::new(Tree::Map(fields)))
@@ -80,6 +94,16 @@ impl<'a> Doc<'a> {
     fn plain(&self, node: &'a Node, key: &str, names: &Names<'_, 'a>) -> Option<Tree> {
         if NUMBERS.contains(&key) {
             return self.whole(node, 0, i64::from(u32::MAX)).map(Tree::Number);
+        }
+        let id = |node| self.whole(node, 0, LARGEST_ID).map(Tree::Number);
+        if IDS.contains(&key) {
+            return id(node);
+        }
+        if LISTS_OF_IDS.contains(&key) {
+            return Some(Tree::List(self.report.list(node, key)?.iter().filter_map(id).collect()));
+        }
+        if FLAGS.contains(&key) {
+            return self.report.boolean(node).map(Tree::Flag);
         }
         let text = |node: &'a Node| self.text(node, names).map(Tree::Text);
         if LISTS.contains(&key) {

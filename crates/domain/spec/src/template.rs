@@ -52,11 +52,7 @@ impl<'a> Doc<'a> {
         });
         self.refuse_by_kind(node, kind);
         self.idle_probe(node, kind, body_node);
-        if let (Some(Body::Child(_)), Some(field)) = (&body, node.field("activeDeadlineSeconds")) {
-            let message = "a template that starts a workflow has no activeDeadlineSeconds";
-            let hint = "write timeout, or activeDeadlineSeconds into the workflow that it starts";
-            self.report.error("unsupported", field, message, hint);
-        }
+        self.refuse_deadline_of_child(node, body.as_ref());
         let (init, sidecars) = self.around(node, body.as_ref(), &leaf);
         let template = Template {
             name: outline.full.clone(),
@@ -87,6 +83,7 @@ impl<'a> Doc<'a> {
             daemon: self.daemon(node, (kind, body_node), &leaf),
             pod: self.pod(node, kind, &leaf),
             pod_patches: self.pod_patches(node, kind, &leaf),
+            pod_metadata: self.pod_metadata(node, kind, &leaf),
             late: self.late_settings(node, &Names { leaf: false, tried: false, ..leaf }),
             // Last: everything else that is wrong is said as well.
             body: body?,
@@ -99,6 +96,14 @@ impl<'a> Doc<'a> {
     pub(crate) fn fail_fast(&self, node: &'a Node, default: bool) -> bool {
         let given = node.field("failFast").and_then(|field| self.report.boolean(field));
         given.unwrap_or(default)
+    }
+
+    fn refuse_deadline_of_child(&self, node: &'a Node, body: Option<&Body>) {
+        if let (Some(Body::Child(_)), Some(field)) = (body, node.field("activeDeadlineSeconds")) {
+            let message = "a template that starts a workflow has no activeDeadlineSeconds";
+            let hint = "write timeout, or activeDeadlineSeconds into the workflow that it starts";
+            self.report.error("unsupported", field, message, hint);
+        }
     }
 
     /// Fields that only make sense with some bodies.

@@ -152,7 +152,7 @@ fn what_only_a_pod_has_is_accepted_by_name() {
     let compiled = ok(&source);
     assert_eq!(compiled.plan.service_account.as_deref(), Some("bot"));
     let lines: Vec<(&str, u32)> = compiled.warnings.iter().map(|w| (w.code, w.line)).collect();
-    assert_eq!(lines, [("no_effect", 5), ("no_effect", 6), ("no_effect", 7)]);
+    assert_eq!(lines, [("no_effect", 6), ("no_effect", 7)]);
 }
 
 #[test]

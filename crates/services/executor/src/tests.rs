@@ -76,6 +76,7 @@ pub(crate) fn order(number: u32) -> Arc<WorkOrder> {
         daemon: None,
         pod: None,
         pod_patches: Vec::new(),
+        pod_metadata: None,
     })
 }
 

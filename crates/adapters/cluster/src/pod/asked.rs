@@ -10,7 +10,8 @@ use k8s_openapi::api::core::v1::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::placement::Grants;
+use super::{account, security};
+use crate::placement::{Grants, Placement};
 use crate::refusal::not_possible;
 
 /// Taints by which a cluster says what its nodes are for or what is wrong with them. Who tolerates those runs beside
@@ -35,10 +36,18 @@ struct Asked {
     image_pull_secrets: Vec<LocalObjectReference>,
     dns_policy: Option<String>,
     dns_config: Option<PodDNSConfig>,
+    security_context: Option<security::Asked>,
+    service_account_name: Option<String>,
+    automount_service_account_token: Option<bool>,
+    runtime_class_name: Option<String>,
 }
 
 /// Adds what an order asks for to its pod.
-pub(super) fn add(order: &WorkOrder, grants: &Grants, spec: &mut PodSpec) -> Result<(), Failure> {
+pub(super) fn add(
+    order: &WorkOrder,
+    placement: &Placement,
+    spec: &mut PodSpec,
+) -> Result<(), Failure> {
     if order.pod.is_none() && order.pod_patches.is_empty() {
         return Ok(());
     }
@@ -56,21 +65,11 @@ pub(super) fn add(order: &WorkOrder, grants: &Grants, spec: &mut PodSpec) -> Res
         merge(&mut asked, patch);
     }
     let asked: Asked = serde_json::from_value(asked).map_err(|error| wrong(error.to_string()))?;
-    for toleration in &asked.tolerations {
-        tolerable(toleration, grants)?;
-    }
-    let classes = &grants.priority_classes;
-    granted(
-        ("priorityClassName", "kubernetes.priority_classes"),
-        asked.priority_class_name.as_deref(),
-        classes,
-    )?;
-    let other = asked.scheduler_name.as_deref().filter(|name| *name != SCHEDULER);
-    granted(("schedulerName", "kubernetes.schedulers"), other, &grants.schedulers)?;
-    asked.affinity.as_ref().map_or(Ok(()), at_home)?;
-    if let Some(policy) = asked.dns_policy.as_deref().filter(|one| !DNS_POLICIES.contains(one)) {
-        let known = DNS_POLICIES.join(", ");
-        return Err(not_possible(format!("dnsPolicy {policy:?} is not one of {known}")));
+    judge(&asked, &placement.grants)?;
+    let account = (asked.service_account_name.as_deref(), asked.automount_service_account_token);
+    account::add(account, &placement.grants, spec)?;
+    if let Some(context) = asked.security_context {
+        spec.security_context = Some(security::asked(context, placement.security)?);
     }
     spec.node_selector = asked.node_selector;
     spec.affinity = asked.affinity;
@@ -80,8 +79,39 @@ pub(super) fn add(order: &WorkOrder, grants: &Grants, spec: &mut PodSpec) -> Res
     spec.host_aliases = asked.host_aliases;
     spec.dns_policy = asked.dns_policy;
     spec.dns_config = asked.dns_config;
+    spec.runtime_class_name = asked.runtime_class_name;
     if !asked.image_pull_secrets.is_empty() {
         spec.image_pull_secrets.get_or_insert_default().extend(asked.image_pull_secrets);
+    }
+    Ok(())
+}
+
+/// Whether it may be had.
+fn judge(asked: &Asked, grants: &Grants) -> Result<(), Failure> {
+    for toleration in &asked.tolerations {
+        tolerable(toleration, grants)?;
+    }
+    let scheduler = asked.scheduler_name.as_deref().filter(|name| *name != SCHEDULER);
+    let (priority, runtime) = (&asked.priority_class_name, &asked.runtime_class_name);
+    for (setting, asked, all) in [
+        (
+            ("priorityClassName", "kubernetes.priority_classes"),
+            priority.as_deref(),
+            &grants.priority_classes,
+        ),
+        (("schedulerName", "kubernetes.schedulers"), scheduler, &grants.schedulers),
+        (
+            ("runtimeClassName", "kubernetes.runtime_classes"),
+            runtime.as_deref(),
+            &grants.runtime_classes,
+        ),
+    ] {
+        granted(setting, asked, all)?;
+    }
+    asked.affinity.as_ref().map_or(Ok(()), at_home)?;
+    if let Some(policy) = asked.dns_policy.as_deref().filter(|one| !DNS_POLICIES.contains(one)) {
+        let known = DNS_POLICIES.join(", ");
+        return Err(not_possible(format!("dnsPolicy {policy:?} is not one of {known}")));
     }
     Ok(())
 }
@@ -116,14 +146,12 @@ fn tolerable(toleration: &Toleration, grants: &Grants) -> Result<(), Failure> {
             "tasks do not tolerate {key}, a taint of the cluster's own"
         )));
     }
-    if grants.tolerations.is_empty() {
-        return Ok(());
-    }
-    granted(("tolerations", "kubernetes.tolerations"), Some(key), &grants.tolerations)
+    let Some(all) = &grants.tolerations else { return Ok(()) };
+    granted(("tolerations", "kubernetes.tolerations"), Some(key), all)
 }
 
 /// What others would feel is for those to grant who run the cluster.
-fn granted(
+pub(super) fn granted(
     (what, setting): (&str, &str),
     asked: Option<&str>,
     granted: &[String],
@@ -131,10 +159,14 @@ fn granted(
     let Some(asked) = asked.filter(|asked| !granted.iter().any(|one| one == asked)) else {
         return Ok(());
     };
-    let all = if granted.is_empty() { "none".to_owned() } else { granted.join(", ") };
+    let all = listed(granted);
     Err(not_possible(format!(
-        "{what} {asked:?} is not granted: {setting} of the executor has {all}"
+        "{what} {asked:?} is not granted: {setting} of the executor has {all} for this project"
     )))
+}
+
+pub(super) fn listed(granted: &[String]) -> String {
+    if granted.is_empty() { "none".to_owned() } else { granted.join(", ") }
 }
 
 /// Rules look at no other namespace.

@@ -97,7 +97,7 @@ impl Builder<'_> {
 
     fn container(&self, process: &Process, inputs: &[VolumeMount]) -> Result<Container, Failure> {
         let Self { order, placement, volumes, .. } = *self;
-        image::check(&process.image, &placement.registries)?;
+        image::check(&process.image, placement.grants.registries.as_deref())?;
         let mut mounts = mounts::build(process, volumes)?;
         mounts.extend_from_slice(inputs);
         mounts.extend([mount(SDK, SDK_PATH), token_mount()]);
@@ -109,7 +109,7 @@ impl Builder<'_> {
             env: Some(environment::build(order, process, placement)?),
             env_from: environment::secrets(process)?,
             resources: Some(resources::of(order.resources)),
-            security_context: security::container(placement.security),
+            security_context: security::users(process, placement.security)?,
             volume_mounts: Some(mounts),
             ..Container::default()
         })

@@ -11,7 +11,7 @@ const LONGEST: usize = 512;
 const DEFAULT_REGISTRY: &str = "docker.io";
 
 /// Whether the image has a name that a cluster understands, and comes from where it may.
-pub(super) fn check(image: &str, registries: &[String]) -> Result<(), Failure> {
+pub(super) fn check(image: &str, registries: Option<&[String]>) -> Result<(), Failure> {
     let shown: String = image.chars().take(80).collect();
     let invalid = |why: String| error(Reason::ImageInvalid, format!("the image {shown:?}: {why}"));
     if image.is_empty() {
@@ -34,11 +34,16 @@ pub(super) fn check(image: &str, registries: &[String]) -> Result<(), Failure> {
     if !plain {
         return Err(invalid("a part of its path is empty, . or ..".to_owned()));
     }
-    if registries.is_empty() || registries.iter().any(below) {
-        Ok(())
-    } else {
-        let from = registries.join(", ");
-        Err(invalid(format!("this project takes images from {from} only")))
+    match registries {
+        Some([]) => {
+            let why = "kubernetes.registries of the executor has none for this project";
+            Err(invalid(why.to_owned()))
+        }
+        Some(all) if !all.iter().any(below) => {
+            let from = all.join(", ");
+            Err(invalid(format!("this project takes images from {from} only")))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -87,7 +92,7 @@ mod tests {
     #[test]
     fn an_image_comes_from_where_it_may() {
         let allowed = ["registry.example:5000/team".to_owned(), "docker.io/library/".to_owned()];
-        let told = |image: &str| check(image, &allowed).is_ok();
+        let told = |image: &str| check(image, Some(&allowed)).is_ok();
         for image in [
             "registry.example:5000/team/app",
             "registry.example:5000/team/app:1@sha256:00",
@@ -115,7 +120,7 @@ mod tests {
     #[test]
     fn what_is_no_name_is_refused_everywhere() {
         for image in ["", "http://x/y", "a b", "a\nb", "/a", "a//b", "$(x)", &"a".repeat(5000)] {
-            let refused = check(image, &[]).expect_err(image);
+            let refused = check(image, None).expect_err(image);
             assert_eq!(refused.reason, Reason::ImageInvalid);
             assert!(refused.message.len() < 250);
         }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use flowforge_model::artifact::StageIn;
-use flowforge_model::attempt::{Failure, WorkOrder};
+use flowforge_model::attempt::{Failure, Process, WorkOrder};
 use k8s_openapi::api::core::v1::{Container, EmptyDirVolumeSource, Volume, VolumeMount};
 
 use super::{INPUTS, SDK, SDK_TARGET, environment, mount, mounts, resources, security, volumes};
@@ -63,7 +63,7 @@ pub(super) fn build(
     into.sort_by(|a, b| a.mount_path.cmp(&b.mount_path));
     into.dedup_by(|a, b| a.mount_path == b.mount_path);
     Ok(Inputs {
-        container: Some(container(order, placement, into)),
+        container: Some(container((order, process), placement, into)),
         volume: Some(Volume {
             name: INPUTS.to_owned(),
             empty_dir: Some(EmptyDirVolumeSource::default()),
@@ -75,7 +75,11 @@ pub(super) fn build(
 
 /// It asks for what the main container asks for, which it precedes: so it adds nothing to what the pod takes.
 /// It is who the task is, so that the task may change what it gets and volumes let it in.
-fn container(order: &WorkOrder, placement: &Placement, mounts: Vec<VolumeMount>) -> Container {
+fn container(
+    (order, process): (&WorkOrder, &Process),
+    placement: &Placement,
+    mounts: Vec<VolumeMount>,
+) -> Container {
     Container {
         name: INPUTS.to_owned(),
         image: Some(placement.sdk.image.clone()),
@@ -83,7 +87,7 @@ fn container(order: &WorkOrder, placement: &Placement, mounts: Vec<VolumeMount>)
         command: Some(vec![format!("{SDK_TARGET}/ff-run"), "fetch".to_owned()]),
         env: Some(environment::runners(order, placement)),
         resources: Some(resources::without_devices(order.resources)),
-        security_context: security::container(placement.security),
+        security_context: Some(security::fetching(process, placement.security)),
         volume_mounts: Some(mounts),
         ..Container::default()
     }

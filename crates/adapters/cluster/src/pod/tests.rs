@@ -2,6 +2,8 @@
 
 mod policy;
 
+use std::collections::BTreeMap;
+
 use flowforge_model::artifact::{
     Archive, Artifact, Given, Location, SecretKey, SecretVariables, StageIn,
 };
@@ -34,7 +36,6 @@ pub(crate) fn placement() -> Placement {
             log: "http://log:8081".to_owned(),
         },
         security: Security::Restricted,
-        registries: Vec::new(),
         pull_secrets: Vec::new(),
         grants: Grants::default(),
         pull: Pull::ByTag,
@@ -69,6 +70,7 @@ pub(crate) fn order(process: Process) -> WorkOrder {
         daemon: None,
         pod: None,
         pod_patches: Vec::new(),
+        pod_metadata: None,
     }
 }
 
@@ -81,7 +83,7 @@ pub(crate) fn process() -> Process {
     }
 }
 
-fn input(path: &str) -> StageIn {
+pub(crate) fn input(path: &str) -> StageIn {
     let location = Location::Repository { key: "k".to_owned() };
     StageIn {
         name: "a".to_owned(),

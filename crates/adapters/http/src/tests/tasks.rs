@@ -84,6 +84,7 @@ fn order(request: Request, deadline: Option<Millis>) -> WorkOrder {
         daemon: None,
         pod: None,
         pod_patches: Vec::new(),
+        pod_metadata: None,
     }
 }
 

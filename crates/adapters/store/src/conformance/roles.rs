@@ -182,12 +182,9 @@ fn ready(key: AttemptKey) -> Ready {
 }
 
 fn order(key: AttemptKey) -> WorkOrder {
-    let process = Process {
-        name: "main".to_owned(),
-        image: "busybox".to_owned(),
-        command: vec!["x".to_owned(), "ü\n\"{{".to_owned()],
-        ..Process::default()
-    };
+    let command = vec!["x".to_owned(), "ü\n\"{{".to_owned()];
+    let (name, image) = ("main".to_owned(), "busybox".to_owned());
+    let process = Process { name, image, command, ..Process::default() };
     WorkOrder {
         key,
         attempt: key.id(),
@@ -206,6 +203,7 @@ fn order(key: AttemptKey) -> WorkOrder {
         daemon: None,
         pod: None,
         pod_patches: Vec::new(),
+        pod_metadata: None,
     }
 }
 

@@ -116,6 +116,18 @@ fn only_the_attempts_own_pod_is_believed() {
 }
 
 #[test]
+fn of_which_account_a_pod_is_does_not_matter() {
+    let mut rig = Rig::new();
+    let key = rig.attempt(sh("true"));
+    let uid = uid();
+    let mut claims = claims(key, uid);
+    claims["sub"] = "system:serviceaccount:team:robot".into();
+    claims["kubernetes.io"]["serviceaccount"] = json!({"name": "robot", "uid": "1"});
+    let done = rig.pod_with(key, uid, &signed(&claims, 0, "k0")).start().wait();
+    assert_eq!((done.code, &*done.message), (Some(0), "reported"), "{done:?}");
+}
+
+#[test]
 fn a_new_key_of_a_cluster_is_found() {
     let mut rig = Rig::new();
     let keys = [rig.attempt(sh("true")), rig.attempt(sh("true"))];

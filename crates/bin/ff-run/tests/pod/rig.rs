@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -250,6 +252,17 @@ impl Rig {
         self.path("kept").join(key)
     }
 
+    /// Lets everybody write where pods do, as volumes of pods do.
+    pub(crate) fn open_up(&self) {
+        let to = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        to(self.dir.path(), 0o755);
+        for entry in std::fs::read_dir(self.dir.path()).unwrap().map(Result::unwrap) {
+            to(&entry.path(), 0o777);
+        }
+    }
+
     /// A pod of an attempt in two containers: one fetches, then the other runs.
     pub(crate) fn pod_with_inputs(&self, key: AttemptKey) -> (Pod, Pod) {
         let main = self.pod(key);
@@ -316,7 +329,11 @@ impl Rig {
         let mut command = Command::new("sh");
         let attempt = format!("{}/{}/{}", key.workflow, key.node.0, key.number);
         command
-            .args(["-c", "exec \"$0\" \"${MODE:-pod}\"", env!("CARGO_BIN_EXE_ff-run")])
+            .args([
+                "-c",
+                "umask ${MASK:-022}; exec \"$0\" \"${MODE:-pod}\"",
+                env!("CARGO_BIN_EXE_ff-run"),
+            ])
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("FLOWFORGE_API_ENDPOINT", format!("http://{}", self.address))
@@ -451,6 +468,14 @@ impl Pod {
         self
     }
 
+    /// Its processes are of this user, where the test is one of root.
+    pub(crate) fn of(mut self, user: u32) -> Self {
+        if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+            self.command.uid(user).gid(user);
+        }
+        self
+    }
+
     /// What is in it is beside a task.
     pub(crate) fn sidecar(self) -> Self {
         self.env("MODE", "sidecar")
@@ -535,5 +560,6 @@ fn order(key: AttemptKey) -> WorkOrder {
         daemon: None,
         pod: None,
         pod_patches: Vec::new(),
+        pod_metadata: None,
     }
 }

@@ -57,6 +57,25 @@ fn failed(report: &Report) -> (FailureClass, Reason, &str) {
 }
 
 #[test]
+fn containers_of_different_users_find_each_other() {
+    let mut rig = Rig::new();
+    let members =
+        [("a", "echo a", &[][..]), ("b", "echo b", &[0]), ("main", "echo c; exit 3", &[1])];
+    let key = set(&mut rig, &members, 0);
+    let pods = rig.containers(key, &["a", "b", "main"]);
+    rig.open_up();
+    let users = [2001, 0, 2002];
+    let pods = pods.into_iter().zip(users).map(|(pod, user)| pod.of(user).env("MASK", "077"));
+    let done = all(pods.collect());
+    assert_eq!(
+        ends(&done),
+        [(Some(0), "done"), (Some(0), "done"), (Some(3), "reported")],
+        "{done:?}"
+    );
+    assert_eq!(failed(&rig.report(key)).1, Reason::ExitCode);
+}
+
+#[test]
 fn containers_run_one_before_the_other_and_the_last_tells_the_end() {
     let mut rig = Rig::new();
     let key = rig.attempt_of(|order| {

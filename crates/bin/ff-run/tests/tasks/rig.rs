@@ -165,6 +165,7 @@ impl Rig {
             daemon: None,
             pod: None,
             pod_patches: Vec::new(),
+            pod_metadata: None,
         }
     }
 

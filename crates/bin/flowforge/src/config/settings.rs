@@ -1,5 +1,6 @@
 //! Every setting: its path, its type and its range.
 
+mod grants;
 mod kubernetes;
 mod values;
 

@@ -73,7 +73,8 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
          \x20 baseline_projects: \"\"  # default\n\
          \x20 registries: \"\"  # default\n  pull_secrets: \"\"  # default\n\
          \x20 tolerations: \"\"  # default\n  priority_classes: \"\"  # default\n\
-         \x20 schedulers: \"\"  # default\n\
+         \x20 schedulers: \"\"  # default\n  service_accounts: \"\"  # default\n\
+         \x20 runtime_classes: \"\"  # default\n\
          \x20 pull_policy: by-tag  # default\n  forbidden: \"\"  # default\n\
          \x20 gang_bind_timeout: 300s  # default\n  pull_timeout: 300s  # default\n\
          \x20 node_timeout: 60s  # default\n"
@@ -99,7 +100,7 @@ fn json_is_read_as_well() {
 fn every_mistake_names_its_key_and_its_source() {
     let known = "known are server.bind, server.http_port, server.metrics_listen, database.url, database.url_file, database.password_file, queue.addresses, queue.cluster, queue.password_file, queue.prefix, role.cluster, role.lease_seconds, executor.concurrency, \
                  executor.ff_run, executor.images, executor.secrets_dir, artifacts.repository, artifacts.directory, artifacts.endpoint, artifacts.bucket, artifacts.region, artifacts.insecure, artifacts.access_key_file, artifacts.secret_key_file, logs.endpoint, logs.listen, logs.token_file, logs.spool_mib, scheduler.precedence, scheduler.listen, scheduler.url, scheduler.token_file, http.allow, retry.default_limit, retry.default_policy, retry.per_second, retry.percent, retry.burst, retry.breaker_failures, retry.breaker_pause, retention.completed, retention.succeeded, retention.failed, retention.archive, usage.every, usage.kept, logging.level, logging.format, \
-                 auth.token, kubernetes.tasks, kubernetes.kubeconfig, kubernetes.sdk_image, kubernetes.listen, kubernetes.api_endpoint, kubernetes.pod_security, kubernetes.baseline_projects, kubernetes.registries, kubernetes.pull_secrets, kubernetes.tolerations, kubernetes.priority_classes, kubernetes.schedulers, kubernetes.pull_policy, kubernetes.forbidden, kubernetes.gang_bind_timeout, kubernetes.pull_timeout, kubernetes.node_timeout";
+                 auth.token, kubernetes.tasks, kubernetes.kubeconfig, kubernetes.sdk_image, kubernetes.listen, kubernetes.api_endpoint, kubernetes.pod_security, kubernetes.baseline_projects, kubernetes.registries, kubernetes.pull_secrets, kubernetes.tolerations, kubernetes.priority_classes, kubernetes.schedulers, kubernetes.service_accounts, kubernetes.runtime_classes, kubernetes.pull_policy, kubernetes.forbidden, kubernetes.gang_bind_timeout, kubernetes.pull_timeout, kubernetes.node_timeout";
     let cases = [
         ("sever:\n  http_port: 1\n", format!("flowforge.yaml:2: unknown key sever.http_port; {known}")),
         ("server:\n  http_port: 70000\n", "flowforge.yaml:2: server.http_port: \"70000\" is not a port (0 to 65535)".to_owned()),
@@ -113,6 +114,7 @@ fn every_mistake_names_its_key_and_its_source() {
         ("logs: {spool_mib: 0}", "flowforge.yaml:1: logs.spool_mib: \"0\" is not a whole number from 1 to 1048576".to_owned()),
         ("http: {allow: 'public, 10.0.0.0/99'}", "flowforge.yaml:1: http.allow: \"public, 10.0.0.0/99\" is not a list of hosts: \"10.0.0.0/99\" is not loopback, private, public, a name, an address or a net".to_owned()),
         ("kubernetes: {baseline_projects: main}", "flowforge.yaml:1: kubernetes.baseline_projects: \"main\" is not a list of ids of projects, as `ffctl project list` shows them: \"main\" is none".to_owned()),
+        ("kubernetes: {service_accounts: 'robot@acme'}", "flowforge.yaml:1: kubernetes.service_accounts: \"robot@acme\" is not a list of what is granted, each to all or, with @ID behind it, to what is below a tenant, department, group or project of this id: \"robot@acme\" is none".to_owned()),
         ("auth: {token: hunter2}", "flowforge.yaml:1: auth.token: the value is not at least 16 printable ASCII characters without spaces".to_owned()),
         ("retry: {breaker_pause: 11m}", "flowforge.yaml:1: retry.breaker_pause: \"11m\" is not a span from 1s to 10m, such as 30s".to_owned()),
         ("retention: {failed: 1y}", "flowforge.yaml:1: retention.failed: \"1y\" is not a span such as 30d, 12h or 90m, or empty for ever".to_owned()),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use flowforge_cluster::{
-    Access, Asked, Cluster, ClusterConfig, ClusterPorts, ClusterRunner, Endpoints, Grants, Limits,
-    Project, Projects, Sdk, Security, Stray,
+    Access, Asked, Cluster, ClusterConfig, ClusterPorts, ClusterRunner, Endpoints, Limits, Project,
+    Projects, Sdk, Security, Stray,
 };
 use flowforge_model::attempt::AttemptKey;
 use flowforge_model::id::{EntityId, InstanceId};
@@ -48,6 +48,8 @@ impl Projects for Owners {
                 self.store.organization().await.map_err(|error| error.to_string())?;
             let Some(project) = organization.node(id) else { return Ok(None) };
             let tenant = organization.node(project.tenant);
+            let above = organization.above(project).map(|node| node.id);
+            let ids: Vec<EntityId> = std::iter::once(id).chain(above).collect();
             let quota = organization.quota_of(project).map(|named| &named.quota);
             let limit = |dimension| quota.and_then(|quota| quota.limit(dimension));
             let baseline = self.settings.baseline || self.settings.baseline_projects.contains(&id);
@@ -59,7 +61,7 @@ impl Projects for Owners {
                     project.name.clone(),
                 ),
                 security,
-                registries: self.settings.registries.clone(),
+                grants: self.settings.grants(&ids),
                 pull_secrets: self.settings.pull_secrets.clone(),
                 redis: false,
                 limits: Limits {
@@ -119,11 +121,6 @@ fn config(settings: &Settings, name: String) -> ClusterConfig {
             api: kubernetes.api_endpoint.clone(),
             redis: String::new(),
             log: kubernetes.api_endpoint.clone(),
-        },
-        grants: Grants {
-            tolerations: kubernetes.tolerations.clone(),
-            priority_classes: kubernetes.priority_classes.clone(),
-            schedulers: kubernetes.schedulers.clone(),
         },
         pull: kubernetes.pull,
         entrypoints: settings.images.clone(),

@@ -234,9 +234,15 @@ fn what_pods_are_to_have_is_json_whose_values_are_data() {
     let pod = map(vec![
         ("nodeSelector", map(vec![("disk", Tree::Text(disk.clone()))])),
         ("tolerations", Tree::List(vec![map(vec![("tolerationSeconds", Tree::Number(30))])])),
+        ("automountServiceAccountToken", Tree::Flag(false)),
     ]);
-    let mut plan =
-        plan_of(vec![Template { pod: Some(Box::new(pod)), pod_patches: vec![disk], ..leaf() }]);
+    let labels = map(vec![("labels", map(vec![("disk", Tree::Text(disk.clone()))]))]);
+    let mut plan = plan_of(vec![Template {
+        pod: Some(Box::new(pod)),
+        pod_patches: vec![disk],
+        pod_metadata: Some(Box::new(labels)),
+        ..leaf()
+    }]);
     plan.parameters = vec![("disk".into(), quoted.clone())];
     let world = World::started(plan);
     let order = work_order(&world.plan, &world.run, NodeIx::ROOT, world.now).unwrap();
@@ -244,8 +250,11 @@ fn what_pods_are_to_have_is_json_whose_values_are_data() {
     let wanted = serde_json::json!({
         "nodeSelector": { "disk": format!("x{quoted}") },
         "tolerations": [{ "tolerationSeconds": 30 }],
+        "automountServiceAccountToken": false,
     });
     assert_eq!(pod, wanted);
+    let metadata: serde_json::Value = serde_json::from_str(&order.pod_metadata.unwrap()).unwrap();
+    assert_eq!(metadata, serde_json::json!({ "labels": { "disk": format!("x{quoted}") } }));
     assert_eq!(order.pod_patches, [format!("x{quoted}")]);
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::{SecretKey, SecretVariables};
 use crate::claim::ClaimTemplate;
 use crate::resources::Resources;
+use crate::security::ContainerSecurity;
 use crate::text::Text;
 use crate::time::Millis;
 
@@ -126,6 +127,9 @@ pub struct Container {
     pub variables: bool,
     /// When the image is pulled, if the document says so.
     pub pull: Option<PullPolicy>,
+    /// Who runs in it, and what it may.
+    #[serde(default)]
+    pub security: Option<Box<ContainerSecurity>>,
 }
 
 /// When an image is pulled.

@@ -11,6 +11,8 @@ pub enum Tree {
     Text(Text),
     /// A whole number.
     Number(i64),
+    /// `true` or `false`.
+    Flag(bool),
     /// A list.
     List(Vec<Tree>),
     /// A map, in the order of the document.

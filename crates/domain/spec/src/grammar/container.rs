@@ -1,6 +1,6 @@
 //! What leaves run: containers, sets of them, requests.
 
-use super::{Field, Kind, MOUNT, emulated, full, kind, no_effect, refused};
+use super::{CONTAINER_SECURITY, Field, Kind, MOUNT, emulated, full, kind, no_effect, refused};
 
 /// Why other probes than that of a daemon change nothing.
 const NO_PROBE: &str = "a process counts as ready once it runs";
@@ -29,7 +29,7 @@ const SHARED: &[Field] = &[
     no_effect("lifecycle", "nothing runs beside a local process"),
     no_effect("terminationMessagePath", PLAIN_PROCESS),
     no_effect("terminationMessagePolicy", PLAIN_PROCESS),
-    no_effect("securityContext", PLAIN_PROCESS),
+    CONTAINER_SECURITY,
     no_effect("stdin", PLAIN_PROCESS),
     no_effect("stdinOnce", PLAIN_PROCESS),
     no_effect("tty", PLAIN_PROCESS),

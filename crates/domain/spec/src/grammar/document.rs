@@ -1,10 +1,11 @@
 //! Documents as a whole: what stands around the templates.
 
 use super::{
-    AFFINITY, ARGUMENT_ARTIFACT, CLAIM_TEMPLATE, DNS_CONFIG, DNS_POLICY, Field, GIVEN_FROM, HOOK,
-    HOST_ALIASES, Kind, NO_ACCOUNT, NO_POD, NODE_SELECTOR, ONE_MACHINE, POD_PATCH,
-    POD_PRIORITY_CLASS, PULL_SECRETS, RETRY, SCHEDULER, SYNCHRONIZATION, TEMPLATE, TOLERATIONS,
-    VOLUME, emulated, full, kind, no_effect, refused,
+    AFFINITY, ARGUMENT_ARTIFACT, AUTOMOUNT, CLAIM_TEMPLATE, DNS_CONFIG, DNS_POLICY, Field,
+    GIVEN_FROM, HOOK, HOST_ALIASES, Kind, NO_ACCOUNT, NO_POD, NODE_SELECTOR, ONE_MACHINE,
+    POD_METADATA, POD_PATCH, POD_PRIORITY_CLASS, POD_SECURITY, PULL_SECRETS, RETRY, SCHEDULER,
+    SERVICE_ACCOUNT, SYNCHRONIZATION, TEMPLATE, TOLERATIONS, VOLUME, emulated, full, kind,
+    no_effect, refused,
 };
 
 pub(crate) static NATIVE: Kind = kind(
@@ -158,8 +159,8 @@ pub(crate) static SPEC: Kind = kind(
 
 /// What a workflow says of its pods.
 const SPEC_POD: &[Field] = &[
-    no_effect("serviceAccountName", NO_ACCOUNT),
-    no_effect("automountServiceAccountToken", NO_ACCOUNT),
+    SERVICE_ACCOUNT,
+    AUTOMOUNT,
     no_effect("executor", NO_ACCOUNT),
     NODE_SELECTOR,
     AFFINITY,
@@ -173,10 +174,10 @@ const SPEC_POD: &[Field] = &[
     no_effect("podGC", NO_POD),
     POD_PRIORITY_CLASS,
     no_effect("podPriority", NO_POD),
-    no_effect("securityContext", NO_ACCOUNT),
+    POD_SECURITY,
     POD_PATCH,
     no_effect("podDisruptionBudget", NO_POD),
-    no_effect("podMetadata", NO_POD),
+    POD_METADATA,
     no_effect("podResources", NO_POD),
     refused("resourceClaims", "there is no Kubernetes to claim devices from"),
 ];

@@ -4,6 +4,14 @@ use super::{Field, Kind, emulated, full, kind, refused};
 
 /// What becomes of it.
 const IN_PODS: &str = "in pods, as far as the settings of executors grant it; local processes run on the machine of the server";
+/// What becomes of accounts.
+const AS_GRANTED: &str = "in pods, accounts that kubernetes.service_accounts grants; local processes run as the user of the server";
+/// What becomes of users and rights.
+const AS_PROJECT: &str = "in pods, as far as the standard of the project allows; local processes run as the user of the server";
+/// What becomes of labels.
+const ON_PODS: &str = "pods have them; a local process has none";
+/// Why what concerns nodes is refused.
+const NODES_OWN: &str = "what pods get of their node is the same for all of a project";
 /// Why a rule looks at the pods of the project only.
 const OWN_NAMESPACE: &str = "rules look at pods of the project's own namespace";
 
@@ -21,6 +29,63 @@ pub(crate) const POD_PATCH: Field =
 pub(crate) const PRIORITY_CLASS: Field = emulated("priorityClassName", IN_PODS);
 /// Of a workflow.
 pub(crate) const POD_PRIORITY_CLASS: Field = emulated("podPriorityClassName", IN_PODS);
+
+pub(crate) const SERVICE_ACCOUNT: Field = emulated("serviceAccountName", AS_GRANTED);
+pub(crate) const AUTOMOUNT: Field = emulated("automountServiceAccountToken", AS_GRANTED);
+pub(crate) const POD_SECURITY: Field = emulated("securityContext", AS_PROJECT).map(&POD_CONTEXT);
+pub(crate) const CONTAINER_SECURITY: Field =
+    emulated("securityContext", AS_PROJECT).map(&CONTAINER_CONTEXT);
+/// Of a workflow.
+pub(crate) const POD_METADATA: Field = emulated("podMetadata", ON_PODS).map(&LABELS_OF_PODS);
+/// Of a template.
+pub(crate) const TEMPLATE_METADATA: Field = emulated("metadata", ON_PODS).map(&LABELS_OF_PODS);
+
+pub(crate) static LABELS_OF_PODS: Kind =
+    kind("metadata of pods", &[full("labels"), full("annotations")]);
+
+static POD_CONTEXT: Kind = kind(
+    "securityContext of a pod",
+    &[
+        full("runAsUser"),
+        full("runAsGroup"),
+        full("runAsNonRoot"),
+        full("fsGroup"),
+        full("fsGroupChangePolicy"),
+        full("supplementalGroups"),
+        full("seccompProfile").map(&SECCOMP),
+        refused("supplementalGroupsPolicy", NODES_OWN),
+        refused("seLinuxOptions", NODES_OWN),
+        refused("seLinuxChangePolicy", NODES_OWN),
+        refused("appArmorProfile", NODES_OWN),
+        refused("windowsOptions", NODES_OWN),
+        refused("sysctls", NODES_OWN),
+    ],
+);
+
+pub(crate) static CONTAINER_CONTEXT: Kind = kind(
+    "securityContext of a container",
+    &[
+        full("runAsUser"),
+        full("runAsGroup"),
+        full("runAsNonRoot"),
+        full("allowPrivilegeEscalation"),
+        full("readOnlyRootFilesystem"),
+        full("capabilities").map(&CAPABILITIES),
+        full("seccompProfile").map(&SECCOMP),
+        emulated("privileged", "false and nothing else"),
+        refused("procMount", NODES_OWN),
+        refused("seLinuxOptions", NODES_OWN),
+        refused("appArmorProfile", NODES_OWN),
+        refused("windowsOptions", NODES_OWN),
+    ],
+);
+
+pub(crate) static CAPABILITIES: Kind = kind("capabilities", &[full("add"), full("drop")]);
+
+pub(crate) static SECCOMP: Kind = kind(
+    "a seccomp profile",
+    &[emulated("type", "RuntimeDefault and nothing else"), refused("localhostProfile", NODES_OWN)],
+);
 
 static TOLERATION: Kind = kind(
     "a toleration",

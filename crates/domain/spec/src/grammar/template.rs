@@ -1,10 +1,11 @@
 //! Templates: what they take, do and give.
 
 use super::{
-    AFFINITY, CONFIG_KEY, CONTAINER, CONTAINER_SET, DAG, Field, HOST_ALIASES, HTTP, INIT_CONTAINER,
-    INPUT_ARTIFACT, Kind, MEMOIZE, NO_ACCOUNT, NO_POD, NODE_SELECTOR, OBJECT, ONE_MACHINE,
-    OUTPUT_ARTIFACT, POD_PATCH, PRIORITY_CLASS, SCHEDULER, SCRIPT, SIDECAR, STEP, SYNCHRONIZATION,
-    TOLERATIONS, VOLUME, full, kind, no_effect, refused,
+    AFFINITY, AUTOMOUNT, CONFIG_KEY, CONTAINER, CONTAINER_SET, DAG, Field, HOST_ALIASES, HTTP,
+    INIT_CONTAINER, INPUT_ARTIFACT, Kind, MEMOIZE, NO_ACCOUNT, NO_POD, NODE_SELECTOR, OBJECT,
+    ONE_MACHINE, OUTPUT_ARTIFACT, POD_PATCH, POD_SECURITY, PRIORITY_CLASS, SCHEDULER, SCRIPT,
+    SERVICE_ACCOUNT, SIDECAR, STEP, SYNCHRONIZATION, TEMPLATE_METADATA, TOLERATIONS, VOLUME, full,
+    kind, no_effect, refused,
 };
 
 pub(crate) static TEMPLATE: Kind = kind(
@@ -55,18 +56,18 @@ pub(crate) static GANG: Kind = kind("a gang", &[full("replicas")]);
 
 /// What a template says of its pod.
 const TEMPLATE_POD: &[Field] = &[
-    no_effect("metadata", NO_POD),
+    TEMPLATE_METADATA,
     NODE_SELECTOR,
     AFFINITY,
     TOLERATIONS,
     SCHEDULER,
     PRIORITY_CLASS,
     no_effect("priority", NO_POD),
-    no_effect("serviceAccountName", NO_ACCOUNT),
-    no_effect("automountServiceAccountToken", NO_ACCOUNT),
+    SERVICE_ACCOUNT,
+    AUTOMOUNT,
     no_effect("executor", NO_ACCOUNT),
     HOST_ALIASES,
-    no_effect("securityContext", NO_ACCOUNT),
+    POD_SECURITY,
     POD_PATCH,
     no_effect("podResources", NO_POD),
     refused("resourceClaims", "there is no Kubernetes to claim devices from"),

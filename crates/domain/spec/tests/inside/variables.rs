@@ -57,13 +57,13 @@ fn a_whole_secret_may_be_variables() {
 #[test]
 fn what_only_a_pod_has_is_named_in_a_warning() {
     let source = manifest(
-        "container: {image: i, ports: [{containerPort: 80}], securityContext: {}}\nmetrics: {prometheus: []}",
+        "container: {image: i, ports: [{containerPort: 80}], tty: true}\nmetrics: {prometheus: []}",
     );
     assert_eq!(
         warnings(&source),
         [
             "no_effect 7:27 ports of a container has no effect: local processes have the network of the machine",
-            "no_effect 7:57 securityContext of a container has no effect: a local process is started plainly, by the user of the server",
+            "no_effect 7:57 tty of a container has no effect: a local process is started plainly, by the user of the server",
             "no_effect 8:5 metrics of a template has no effect: metrics of documents are not collected",
         ]
     );

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::pod::tests::{order, process};
+use crate::pod::tests::{order, placement, process};
 
 /// What is added to a pod, or why nothing is.
 fn added(asked: &Value, grants: &Grants) -> Value {
@@ -16,7 +16,8 @@ fn patched(asked: &Value, patches: &[&str], grants: &Grants) -> Value {
     order.pod_patches = patches.iter().map(|patch| (*patch).to_owned()).collect();
     let pulled = LocalObjectReference { name: "ours".to_owned() };
     let mut spec = PodSpec { image_pull_secrets: Some(vec![pulled]), ..PodSpec::default() };
-    match add(&order, grants, &mut spec) {
+    let placement = Placement { grants: grants.clone(), ..placement() };
+    match add(&order, &placement, &mut spec) {
         Ok(()) => serde_json::to_value(&spec).expect("a pod"),
         Err(failure) => failure.message.into(),
     }
@@ -56,18 +57,53 @@ fn what_a_document_asks_for_is_in_the_pod() {
 #[test]
 fn what_others_would_feel_has_to_be_granted() {
     let asked = json!({ "priorityClassName": "urgent", "schedulerName": "volcano" });
-    let message = "priorityClassName \"urgent\" is not granted: kubernetes.priority_classes of the executor has none";
+    let message = "priorityClassName \"urgent\" is not granted: kubernetes.priority_classes of the executor has none for this project";
     assert_eq!(refused(&asked), message);
     let urgent = ["urgent".to_owned(), "later".to_owned()];
     let grants = Grants { priority_classes: urgent.to_vec(), ..Grants::default() };
-    let message =
-        "schedulerName \"volcano\" is not granted: kubernetes.schedulers of the executor has none";
+    let message = "schedulerName \"volcano\" is not granted: kubernetes.schedulers of the executor has none for this project";
     assert_eq!(added(&asked, &grants), message);
     let grants = Grants { schedulers: vec!["volcano".to_owned()], ..grants };
     let pod = added(&asked, &grants);
     assert_eq!(
         (&pod["priorityClassName"], &pod["schedulerName"]),
         (&json!("urgent"), &json!("volcano"))
+    );
+}
+
+#[test]
+fn what_is_granted_to_nobody_here_is_had_by_nobody() {
+    let asked = json!({ "tolerations": [{ "key": "team", "operator": "Exists" }] });
+    let grants = Grants { tolerations: Some(Vec::new()), ..Grants::default() };
+    let said = added(&asked, &grants);
+    assert!(
+        said.as_str().is_some_and(|said| said.ends_with("has none for this project")),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_runtime_is_asked_for_in_a_patch_and_has_to_be_granted() {
+    let of = |grants: &Grants| patched(&json!({}), &["runtimeClassName: gvisor"], grants);
+    let message = "runtimeClassName \"gvisor\" is not granted: kubernetes.runtime_classes of the executor has none for this project";
+    assert_eq!(of(&Grants::default()), message);
+    let granted = Grants { runtime_classes: vec!["gvisor".to_owned()], ..Grants::default() };
+    assert_eq!(of(&granted)["runtimeClassName"], "gvisor");
+}
+
+#[test]
+fn a_patch_of_users_is_judged_like_what_it_changes() {
+    let asked = json!({ "securityContext": { "runAsUser": 2000, "fsGroup": 3 } });
+    let of = |patch: &str| patched(&asked, &[patch], &Grants::default());
+    let context = &of("securityContext: {runAsUser: 2001}")["securityContext"];
+    assert_eq!((&context["runAsUser"], &context["fsGroup"]), (&json!(2001), &json!(3)));
+    assert_eq!(of("securityContext: null")["securityContext"], Value::Null, "ours stays");
+    let said = of("securityContext: {runAsUser: 0}");
+    assert!(said.as_str().is_some_and(|said| said.contains("runAsUser 0")), "{said}");
+    let said = of("serviceAccountName: admin");
+    assert!(
+        said.as_str().is_some_and(|said| said.contains("kubernetes.service_accounts")),
+        "{said}"
     );
 }
 
@@ -80,9 +116,8 @@ fn taints_are_tolerated_by_name_and_the_clusters_own_are_not() {
         assert!(refused(&of(own)).contains("of the cluster's own"), "{own}");
     }
     assert_eq!(refused(&of("team")), "");
-    let grants = Grants { tolerations: vec!["gpu".to_owned()], ..Grants::default() };
-    let message =
-        "tolerations \"team\" is not granted: kubernetes.tolerations of the executor has gpu";
+    let grants = Grants { tolerations: Some(vec!["gpu".to_owned()]), ..Grants::default() };
+    let message = "tolerations \"team\" is not granted: kubernetes.tolerations of the executor has gpu for this project";
     assert_eq!(added(&of("team"), &grants), message);
     assert!(added(&of("gpu"), &grants).is_object());
 }
@@ -92,7 +127,9 @@ fn nothing_else_is_taken() {
     for (field, value) in [
         ("hostNetwork", json!(true)),
         ("nodeName", json!("a")),
-        ("serviceAccountName", json!("admin")),
+        ("hostPID", json!(true)),
+        ("hostIPC", json!(true)),
+        ("metadata", json!({})),
         ("volumes", json!([])),
     ] {
         let said = refused(&json!({ field: value }));

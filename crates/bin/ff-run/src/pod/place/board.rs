@@ -80,7 +80,7 @@ impl Board {
     /// A container begins. What is returned has to be held until it ends; nothing if it began before.
     pub(super) fn begin(&self, name: &str) -> io::Result<Option<File>> {
         let new = self.of(name, "new");
-        let file = File::create_new(&new)?;
+        let file = readable(&new)?;
         file.lock()?;
         if !self.link(&new, &self.of(name, "begun"))? {
             return Ok(None);
@@ -164,7 +164,7 @@ impl Board {
     /// Writes a file that is not there yet. False if it is.
     fn publish(&self, name: &str, text: &[u8], path: &Path) -> io::Result<bool> {
         let new = self.of(name, "new");
-        File::create_new(&new)?.write_all(text)?;
+        readable(&new)?.write_all(text)?;
         self.link(&new, path)
     }
 
@@ -177,6 +177,13 @@ impl Board {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A new file that the containers of other users can read, too, whatever is made otherwise.
+fn readable(path: &Path) -> io::Result<File> {
+    let file = File::create_new(path)?;
+    file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    Ok(file)
 }
 
 fn read(path: &Path) -> io::Result<Option<End>> {

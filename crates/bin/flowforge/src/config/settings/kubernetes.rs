@@ -7,6 +7,7 @@ use flowforge_model::id::EntityId;
 use flowforge_model::time::Millis;
 
 use super::Setting;
+use super::grants::Granted;
 use super::values::{address, file, list, name, pause, server, show_span, word};
 
 /// What runs tasks.
@@ -36,15 +37,19 @@ pub(crate) struct KubernetesSettings {
     /// Those of these projects may, whatever holds for others.
     pub(crate) baseline_projects: Vec<EntityId>,
     /// Registries that images may come from; empty: all.
-    pub(crate) registries: Vec<String>,
+    pub(crate) registries: Granted,
     /// Secrets of the namespaces that images are pulled with.
     pub(crate) pull_secrets: Vec<String>,
     /// Keys of taints that pods may tolerate; empty: all but the cluster's own.
-    pub(crate) tolerations: Vec<String>,
+    pub(crate) tolerations: Granted,
     /// Priority classes that pods may have.
-    pub(crate) priority_classes: Vec<String>,
+    pub(crate) priority_classes: Granted,
     /// Schedulers that pods may name beside the cluster's.
-    pub(crate) schedulers: Vec<String>,
+    pub(crate) schedulers: Granted,
+    /// Accounts of their namespaces whose rights pods may have.
+    pub(crate) service_accounts: Granted,
+    /// Runtime classes that pods may have.
+    pub(crate) runtime_classes: Granted,
     pub(crate) pull: Pull,
     /// Networks that tasks must not reach.
     pub(crate) forbidden: Vec<String>,
@@ -127,8 +132,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         path: "kubernetes.registries",
         secret: false,
-        set: |s, v| list(v).map(|registries| s.kubernetes.registries = registries),
-        get: |s| s.kubernetes.registries.join(", "),
+        set: |s, v| v.parse().map(|granted| s.kubernetes.registries = granted),
+        get: |s| s.kubernetes.registries.to_string(),
     },
     Setting {
         path: "kubernetes.pull_secrets",
@@ -139,20 +144,32 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         path: "kubernetes.tolerations",
         secret: false,
-        set: |s, v| list(v).map(|keys| s.kubernetes.tolerations = keys),
-        get: |s| s.kubernetes.tolerations.join(", "),
+        set: |s, v| v.parse().map(|granted| s.kubernetes.tolerations = granted),
+        get: |s| s.kubernetes.tolerations.to_string(),
     },
     Setting {
         path: "kubernetes.priority_classes",
         secret: false,
-        set: |s, v| list(v).map(|classes| s.kubernetes.priority_classes = classes),
-        get: |s| s.kubernetes.priority_classes.join(", "),
+        set: |s, v| v.parse().map(|granted| s.kubernetes.priority_classes = granted),
+        get: |s| s.kubernetes.priority_classes.to_string(),
     },
     Setting {
         path: "kubernetes.schedulers",
         secret: false,
-        set: |s, v| list(v).map(|schedulers| s.kubernetes.schedulers = schedulers),
-        get: |s| s.kubernetes.schedulers.join(", "),
+        set: |s, v| v.parse().map(|granted| s.kubernetes.schedulers = granted),
+        get: |s| s.kubernetes.schedulers.to_string(),
+    },
+    Setting {
+        path: "kubernetes.service_accounts",
+        secret: false,
+        set: |s, v| v.parse().map(|granted| s.kubernetes.service_accounts = granted),
+        get: |s| s.kubernetes.service_accounts.to_string(),
+    },
+    Setting {
+        path: "kubernetes.runtime_classes",
+        secret: false,
+        set: |s, v| v.parse().map(|granted| s.kubernetes.runtime_classes = granted),
+        get: |s| s.kubernetes.runtime_classes.to_string(),
     },
     Setting {
         path: "kubernetes.pull_policy",
