@@ -20,7 +20,8 @@ pub struct Why {
     /// Where it is to run.
     pub cluster: ClusterName,
     /// The lowest level at which there is too little, and of what; of
-    /// [`Code::ExceedsQuotaForever`] the lowest whose limit is less than the need.
+    /// [`Code::ExceedsQuotaForever`] the lowest whose limit is less than the need; of [`Code::Running`] that its
+    /// cluster has no slots at all any more.
     pub short: Option<Blocked>,
     /// Who holds most of what there is too little of: at most [`Why::HOLDERS`], the largest first.
     pub holders: Vec<Holding>,

@@ -350,7 +350,7 @@ impl FairShare {
         Some(self.blocked(need, lack, of))
     }
 
-    fn blocked(&self, need: &Amounts, dimension: Dimension, of: ClusterIx) -> Blocked {
+    pub(super) fn blocked(&self, need: &Amounts, dimension: Dimension, of: ClusterIx) -> Blocked {
         let (used, limit) = self.room_at(Place::ROOT, of);
         Blocked {
             entity: None,

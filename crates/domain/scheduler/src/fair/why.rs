@@ -56,7 +56,8 @@ impl FairShare {
         let waiter = Waiter { at, task, need, now: self.now.max(now), next: self.pick() };
         let (code, short) = self.code(&waiter);
         let waits = !matches!(code, Code::Running);
-        let holders = short.as_ref().filter(|_| code != Code::NoSuchQueue).and_then(|short| {
+        let counts = waits && code != Code::NoSuchQueue;
+        let holders = short.as_ref().filter(|_| counts).and_then(|short| {
             let at = short.entity.map_or(Some(Place::ROOT), |id| self.tree.place(id))?;
             Some(self.holders(at, short.dimension))
         });
@@ -124,10 +125,11 @@ impl FairShare {
 
     pub(super) fn code(&self, waiter: &Waiter) -> (Code, Option<Blocked>) {
         let Waiter { at, task, need, .. } = waiter;
-        if matches!(task.state, State::Held { .. }) {
-            return (Code::Running, None);
-        }
         let of = self.shapes.cluster(task.shape);
+        if matches!(task.state, State::Held { .. }) {
+            let down = need.get(Dimension::Pods) > 0 && self.clusters.slots(of).1 == 0;
+            return (Code::Running, down.then(|| self.blocked(need, Dimension::Pods, of)));
+        }
         let room = self.lacking(task.place, need, of);
         if let Some(at) = self.tree.path(task.place).find(|place| !self.tree.known(*place)) {
             return (Code::NoSuchQueue, self.lacking(at, need, of));

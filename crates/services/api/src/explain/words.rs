@@ -12,7 +12,8 @@ use crate::organization::field;
 pub(super) fn sentence(code: &str, why: &QueueWhy) -> String {
     let mut text = reason(code, why);
     let pods = why.need.iter().find(|one| one.dimension == Dimension::Pods.as_str());
-    if let (Some(pods), Some(_)) = (pods.filter(|pods| pods.amount > 1), &why.short) {
+    let gang = pods.filter(|pods| pods.amount > 1 && code != "RUNNING");
+    if let (Some(pods), Some(_)) = (gang, &why.short) {
         text.push_str(&format!(" It is a gang of {}: all start together, or none.", pods.amount));
     }
     text
@@ -55,6 +56,7 @@ fn reason(code: &str, why: &QueueWhy) -> String {
         {
             slots(why.cluster.as_deref().unwrap_or_default(), short)
         }
+        ("RUNNING", short, _) => admitted(why, short.as_ref()),
         (_, Some(short), _) => full(short),
         ("BEHIND_FAIR_SHARE", _, Some(rival)) => behind(rival),
         ("BEHIND_FAIR_SHARE", ..) => {
@@ -68,9 +70,23 @@ fn reason(code: &str, why: &QueueWhy) -> String {
             "There is room, and it is kept for a larger task that has waited for long.".to_owned()
         }
         ("PAUSED", ..) => "Its workflow is paused: `resume` lets it go on.".to_owned(),
-        ("RUNNING", ..) => "It was admitted, and is about to start.".to_owned(),
         ("NEXT", ..) => "Nothing holds it back: it is the next to start.".to_owned(),
         _ => "It waits for the scheduler.".to_owned(),
+    }
+}
+
+/// It is in the queue as far as rows say, and not as far as the scheduler knows.
+fn admitted(why: &QueueWhy, down: Option<&Short>) -> String {
+    let pods = why.need.iter().any(|one| one.dimension == Dimension::Pods.as_str());
+    match why.cluster.as_deref().filter(|_| pods) {
+        None => "It was admitted, and is about to start.".to_owned(),
+        Some(name) if down.is_none() => {
+            format!("It was admitted for cluster {name}, and is about to start there.")
+        }
+        Some(name) => format!(
+            "It was admitted for cluster {name}, and no executor there takes work any more. If none has claimed it, \
+             it soon waits again for the cluster of its project; else it waits for an executor of cluster {name}."
+        ),
     }
 }
 
@@ -219,47 +235,73 @@ fn bytes(number: u64) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_gang_is_named_where_there_is_too_little_for_it() {
-        let short = Short {
+    fn short(limit: u64) -> Short {
+        Short {
             at: Place { id: None, level: "installation".to_owned(), path: String::new() },
             dimension: "pods".to_owned(),
             unit: "count".to_owned(),
             need: 8,
             used: 3,
-            limit: 10,
+            limit,
+        }
+    }
+
+    /// What is said of an attempt that needs so many pods.
+    fn said(code: &str, pods: u64, (cluster, short): (Option<&str>, Option<Short>)) -> String {
+        let of = |dimension: &str, amount| flowforge_wire::Amount {
+            dimension: dimension.to_owned(),
+            unit: "count".to_owned(),
+            amount,
         };
-        let said = |pods, short: Option<&Short>| {
-            let of = |dimension: &str, amount| flowforge_wire::Amount {
-                dimension: dimension.to_owned(),
-                unit: "count".to_owned(),
-                amount,
-            };
-            let why = QueueWhy {
-                cluster: None,
-                short: short.cloned(),
-                holders: Vec::new(),
-                need: vec![of("gpu", 2), of("pods", pods)],
-                ranks: Vec::new(),
-                rival: None,
-                priority: flowforge_wire::Priority {
-                    total: 0.0,
-                    base: 0.0,
-                    weight: 0.0,
-                    waiting: 0.0,
-                    penalty: 0.0,
-                },
-                cures: Vec::new(),
-                retry_budget: None,
-                circuit: None,
-            };
-            sentence("CAPACITY_FULL", &why)
+        let why = QueueWhy {
+            cluster: cluster.map(str::to_owned),
+            short,
+            holders: Vec::new(),
+            need: vec![of("gpu", 2), of("pods", pods)]
+                .into_iter()
+                .filter(|of| of.amount > 0)
+                .collect(),
+            ranks: Vec::new(),
+            rival: None,
+            priority: flowforge_wire::Priority {
+                total: 0.0,
+                base: 0.0,
+                weight: 0.0,
+                waiting: 0.0,
+                penalty: 0.0,
+            },
+            cures: Vec::new(),
+            retry_budget: None,
+            circuit: None,
         };
+        sentence(code, &why)
+    }
+
+    #[test]
+    fn a_gang_is_named_where_there_is_too_little_for_it() {
+        let said = |pods, short| said("CAPACITY_FULL", pods, (None, short));
         let full = "The installation has no room for it: of pods 3 of 10 are used, and it needs 8.";
         let gang = " It is a gang of 8: all start together, or none.";
-        assert_eq!(said(8, Some(&short)), format!("{full}{gang}"));
-        assert_eq!(said(1, Some(&short)), full);
+        assert_eq!(said(8, Some(short(10))), format!("{full}{gang}"));
+        assert_eq!(said(1, Some(short(10))), full);
         assert_eq!(said(8, None), "It waits for the scheduler.");
+    }
+
+    #[test]
+    fn what_was_admitted_names_its_cluster_and_that_nobody_is_there() {
+        let said = |pods, cluster, short| said("RUNNING", pods, (cluster, short));
+        assert_eq!(
+            said(1, Some("east"), None),
+            "It was admitted for cluster east, and is about to start there."
+        );
+        assert_eq!(
+            said(8, Some("east"), Some(short(0))),
+            "It was admitted for cluster east, and no executor there takes work any more. If none has claimed it, it \
+             soon waits again for the cluster of its project; else it waits for an executor of cluster east."
+        );
+        let nowhere = "It was admitted, and is about to start.";
+        assert_eq!(said(0, Some("east"), None), nowhere, "it starts a workflow");
+        assert_eq!(said(1, None, None), nowhere, "a scheduler of before");
     }
 
     #[test]

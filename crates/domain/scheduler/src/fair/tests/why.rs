@@ -220,6 +220,10 @@ fn explained(fair: &FairShare) {
         assert_eq!(why.code == Code::Running, matches!(task.state, State::Held { .. }));
         assert_eq!(why.code == Code::Next, fair.pick() == Some(at), "{why:?}");
         if why.code == Code::Running {
+            let down =
+                |short: &crate::Blocked| short.dimension == Dimension::Pods && short.limit == 0;
+            assert!(why.short.as_ref().is_none_or(down), "{why:?}");
+            assert!(why.cures.is_empty() && why.holders.is_empty(), "{why:?}");
             continue;
         }
         for cure in &why.cures {
