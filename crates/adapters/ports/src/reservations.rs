@@ -1,7 +1,7 @@
 //! The scheduler's part of the database, when it is a server of its own.
 //!
 //! A reservation is an open attempt row. The scheduler alone makes them: it takes a runnable row away
-//! and inserts an attempt in one transaction. What it knows, it knows from a snapshot and the calls
+//! and inserts an attempt in one transaction, and it alone undoes that for one that nobody has claimed. What it knows, it knows from a snapshot and the calls
 //! that controllers committed since ([`crate::handover::Call`]); it never writes workflows or tasks.
 
 use std::collections::BTreeMap;
@@ -148,6 +148,19 @@ pub trait Reservations: Send + Sync + 'static {
         clusters: &[ClusterName],
         limit: u32,
     ) -> impl Future<Output = Result<Vec<Placed>, StoreError>> + Send;
+
+    /// Takes back reservations that nobody has claimed, or wants stopped, of other clusters than these: their attempts
+    /// wait again as they did before they were admitted, and may be admitted for another cluster. At most `limit`, by
+    /// key. Returns them; what somebody claims, stops or ends at the same moment is theirs.
+    ///
+    /// # Errors
+    /// `Fenced`: another scheduler leads; nothing was written. `Unavailable`: unknown.
+    fn give_back(
+        &self,
+        epoch: u64,
+        spared: &[ClusterName],
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<AttemptKey>, StoreError>> + Send;
 
     /// Reports the open attempts of executors as lost that have not attended for their time to live,
     /// and forgets those executors: they can claim and report no more. Returns them.

@@ -29,9 +29,9 @@ pub enum StoreError {
     /// The idempotency key was used with another request.
     #[error("the idempotency key was used with another request")]
     KeyReused,
-    /// Attempts of these workflows were admitted that the commit takes off the queue. Nothing was
-    /// written: read these workflows again, the others are as the commit assumes.
-    #[error("attempts were admitted in the meantime")]
+    /// Attempts of these workflows were admitted that the commit takes off the queue, or are in the queue again
+    /// that it stops. Nothing was written: read these workflows again, the others are as the commit assumes.
+    #[error("attempts were admitted, or taken back, in the meantime")]
     Overtaken(Vec<WorkflowId>),
     /// No such row.
     #[error("not found")]

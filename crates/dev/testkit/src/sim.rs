@@ -40,6 +40,8 @@ pub struct Summary {
     pub hooks: u64,
     /// Tasks whose outputs were remembered.
     pub memos: u64,
+    /// Reservations that nobody claimed in a cluster that went, and that were taken back; of a fleet in two clusters.
+    pub given_back: u64,
 }
 
 impl Summary {
@@ -56,6 +58,7 @@ impl Summary {
         self.lock_waits += other.lock_waits;
         self.hooks += other.hooks;
         self.memos += other.memos;
+        self.given_back += other.given_back;
     }
 
     /// The hard states a campaign must have reached; the first that it did not.

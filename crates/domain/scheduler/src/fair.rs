@@ -46,10 +46,11 @@ use budget::Rations;
 pub use budget::{Rationed, RetryBudget};
 use claims::Claims;
 use climb::Touched;
+pub use clusters::ClusterUse;
 use clusters::{ClusterIx, Clusters};
 use contention::Cooling;
 pub use entry::Precedence;
-use lane::{Lane, Lanes, Slot};
+use lane::{Lane, LaneIx, Lanes, Slot};
 use metrics::Tally;
 use points::FULL_WAIT;
 use queue::{QueueIx, Queues};
@@ -338,17 +339,29 @@ impl FairShare {
     /// The attempt was admitted, and that came to nothing: it waits as before, and a slot that its
     /// workflow took for it, and that nothing else uses, is given back.
     pub fn roll_back(&mut self, key: AttemptKey) {
-        let Some((at, task)) = self.task(key) else { return };
-        let State::Held { took_slot, .. } = task.state else { return };
-        self.tally.undo();
-        self.unhold(&task);
-        // Its project may be somewhere else by now.
-        let task = self.relocate(at, task);
-        self.enqueue(at, &task);
-        if took_slot {
-            self.give_back(task.lane);
+        if let Some((lane, true)) = self.wait_again(key) {
+            self.give_back(lane);
         }
         self.finish();
+    }
+
+    /// The attempt was admitted a while ago, and nobody has begun it: it waits as before. Its workflow keeps
+    /// its slot: others may have come to use it since, or locks.
+    pub fn take_back(&mut self, key: AttemptKey) {
+        self.wait_again(key);
+        self.finish();
+    }
+
+    /// What holds something waits, for the cluster that its project is in now. Its workflow, and whether it took the
+    /// slot of that.
+    fn wait_again(&mut self, key: AttemptKey) -> Option<(LaneIx, bool)> {
+        let (at, task) = self.task(key)?;
+        let State::Held { took_slot, .. } = task.state else { return None };
+        self.tally.undo();
+        self.unhold(&task);
+        let task = self.relocate(at, task);
+        self.enqueue(at, &task);
+        Some((task.lane, took_slot))
     }
 
     /// Holds back all attempts of a workflow, or lets them go.

@@ -19,7 +19,9 @@ use flowforge_model::id::{EntityId, WorkflowId};
 use flowforge_model::quota::Amounts;
 use flowforge_model::time::{Millis, Timestamp};
 
-pub use fair::{FairShare, Precedence, Rationed, RetryBreaker, RetryBudget, Settings, Tripped};
+pub use fair::{
+    ClusterUse, FairShare, Precedence, Rationed, RetryBreaker, RetryBudget, Settings, Tripped,
+};
 pub use flowforge_quota::Blocked;
 pub use locks::{Holder, LockClaim, LockTable};
 pub use meter::Meter;

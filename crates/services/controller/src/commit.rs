@@ -178,9 +178,12 @@ impl<S: Store, A: Admission> Controller<S, A> {
     ) -> Result<(), ControllerError> {
         while !empty(&commit) {
             let this = Written::of(&commit);
-            // Only what is taken off the queue can have been admitted: others are not copied.
+            // Only what is taken off the queue can have been admitted, and what is to stop taken back: others are
+            // not copied.
             let withdraws = commit.runs.iter().any(|run| !run.unrunnable.is_empty());
-            let copy = (withdraws && commit.handover.is_some()).then(|| commit.clone());
+            let handover = commit.handover.as_deref();
+            let may = handover.is_some_and(|handover| withdraws || !handover.stops.is_empty());
+            let copy = may.then(|| commit.clone());
             match (self.store.commit(commit).await, copy) {
                 (Ok(committed), _) => {
                     written.add(this, committed);

@@ -28,8 +28,10 @@ const SEND_AGAIN: Millis = Millis(5_000);
 /// hundreds of chains move in lockstep, and of scheduler, executor and controller one works at a time:
 /// 3,000 tasks/s then, 4,100 with 250 (500 chains of 20, `cargo xtask bench postgres`).
 const ADMITTED: usize = 250;
-/// Attempts sent again in one look.
+/// Attempts sent again in one look, and taken back.
 const RESENT: u32 = 1024;
+/// What nobody claimed in a cluster in which nobody has lived for this long waits again, if nothing else is said.
+const AWAY: Millis = Millis(10_000);
 
 /// Decides what starts, for all controllers of a database.
 #[derive(Debug)]
@@ -38,6 +40,11 @@ pub struct Leader<S> {
     epoch: u64,
     /// Clusters in which somebody lives.
     living: Vec<ClusterName>,
+    /// When somebody was last seen to live in each.
+    seen_living: BTreeMap<ClusterName, Timestamp>,
+    /// When it first saw who lives.
+    began: Option<Timestamp>,
+    away: Millis,
     admission: LocalAdmission,
     /// How far the calls of each shard were taken.
     seen: BTreeMap<Shard, u64>,
@@ -103,8 +110,24 @@ impl<S: Reservations + Organizations> Leader<S> {
             admission.want_locks(request);
         }
         let seen = seen.into_iter().collect();
-        let living = Vec::new();
-        Ok(Self { store, epoch, living, admission, seen, litter: true, version })
+        Ok(Self {
+            store,
+            epoch,
+            living: Vec::new(),
+            seen_living: BTreeMap::new(),
+            began: None,
+            away: AWAY,
+            admission,
+            seen,
+            litter: true,
+            version,
+        })
+    }
+
+    /// The same, which takes back what nobody claimed in a cluster in which nobody has lived for this long.
+    #[must_use]
+    pub fn patient_for(self, away: Millis) -> Self {
+        Self { away, ..self }
     }
 
     /// The same, which measures what is used in intervals of this length, if there is one.
@@ -150,11 +173,23 @@ impl<S: Reservations + Organizations> Leader<S> {
         let now = now();
         self.grant(now, &mut decided).await?;
         self.admission.resize_each(slots);
+        self.see(now, slots);
+        self.admit(now, &mut decided).await?;
+        Ok(decided)
+    }
+
+    /// Takes note of who lives where.
+    fn see(&mut self, now: Timestamp, slots: &BTreeMap<ClusterName, u64>) {
+        self.began.get_or_insert(now);
         if !self.living.iter().eq(slots.keys()) {
             self.living = slots.keys().cloned().collect();
         }
-        self.admit(now, &mut decided).await?;
-        Ok(decided)
+        for name in &self.living {
+            match self.seen_living.get_mut(name) {
+                Some(at) => *at = now,
+                None => drop(self.seen_living.insert(name.clone(), now)),
+            }
+        }
     }
 
     /// Gives free locks away. Whoever does not wait any more lets go, and others may have a turn.
@@ -241,8 +276,35 @@ impl<S: Reservations + Organizations> Leader<S> {
         crate::explain::answer(self.admission.fair(), question, now)
     }
 
+    /// Takes back what was admitted for clusters in which nobody has lived for long and that nobody there has claimed: it
+    /// waits for the cluster that its project is in, and is admitted again when somebody lives there.
+    async fn take_back(&mut self, now: Timestamp, decided: &mut Decided) -> Result<(), StoreError> {
+        let away = |since: Timestamp| now.since(since) >= self.away;
+        if !self.began.is_some_and(away) {
+            return Ok(());
+        }
+        let spared = self.seen_living.iter().filter(|(_, at)| !away(**at));
+        let spared: Vec<ClusterName> = spared.map(|(name, _)| name.clone()).collect();
+        let mut clusters = self.admission.fair().clusters();
+        if !clusters.any(|one| one.used > 0 && !spared.contains(&one.name)) {
+            return Ok(());
+        }
+        drop(clusters);
+        let given = self.store.give_back(self.epoch, &spared, RESENT).await?;
+        if !given.is_empty() {
+            let attempts = given.len();
+            tracing::info!(attempts, "nobody lives where these were admitted for: they wait again");
+            decided.again = true;
+        }
+        for key in given {
+            self.admission.take_back(key);
+        }
+        Ok(())
+    }
+
     /// What need not be done in every turn: forgets calls that were taken, writes down what was used,
-    /// reports what dead executors ran as lost, and sends again what nobody claimed where somebody lives.
+    /// reports what dead executors ran as lost, takes back what nobody claimed where nobody lives any more, and sends
+    /// again what nobody claimed where somebody lives.
     ///
     /// # Errors
     /// The store's; this leader is spent then.
@@ -252,6 +314,7 @@ impl<S: Reservations + Organizations> Leader<S> {
             let seen: Vec<_> = self.seen.iter().map(|(shard, seq)| (*shard, *seq)).collect();
             self.store.forget_calls(self.epoch, &seen).await?;
         }
+        self.take_back(now, &mut decided).await?;
         self.write_slots(now).await?;
         if let Some((version, entities)) = self.store.other_hierarchy(self.version).await? {
             self.admission.share_among(&entities);

@@ -129,6 +129,12 @@ impl LocalAdmission {
         self.let_go(key.workflow);
     }
 
+    /// The attempt was admitted, and nobody has claimed it since: it waits as before.
+    pub(crate) fn take_back(&mut self, key: AttemptKey) {
+        self.fair.take_back(key);
+        self.let_go(key.workflow);
+    }
+
     /// Gives back the slot of a workflow that keeps none while nothing of it runs.
     fn let_go(&mut self, workflow: WorkflowId) {
         let paused = self.paused.contains(&workflow);

@@ -44,7 +44,8 @@ pub struct Serve<S, Q, C> {
     pub clock: C,
     /// Its name; a new one at every start.
     pub instance: InstanceId,
-    /// Another one leads this long after it was last heard of.
+    /// Another one leads this long after it was last heard of. For as long nobody has lived in a cluster when what
+    /// was admitted for it and not claimed waits again.
     pub ttl: Millis,
     /// What is asked here, answered between turns while it leads.
     pub questions: Questions,
@@ -143,7 +144,7 @@ where
         match Leader::start(Arc::clone(&self.store), epoch, with).await {
             Ok(leader) => {
                 tracing::info!(epoch, "leads");
-                let leader = leader.measuring(self.usage_every);
+                let leader = leader.measuring(self.usage_every).patient_for(self.ttl);
                 *term = Some(Term { epoch, leader, repair_at: Instant::now() });
             }
             Err(error) => tracing::warn!(%error, "cannot lead"),
@@ -157,10 +158,11 @@ where
         slots: &BTreeMap<ClusterName, u64>,
     ) -> Result<bool, StoreError> {
         let decided = term.leader.turn(|| self.clock.now(), slots).await?;
-        let again = decided.again;
+        let mut again = decided.again;
         self.hand_out(term.epoch, decided).await;
         if Instant::now() >= term.repair_at {
             let repaired = term.leader.repair(self.clock.now()).await?;
+            again |= repaired.again;
             self.hand_out(term.epoch, repaired).await;
             term.repair_at = Instant::now() + REPAIR;
         }

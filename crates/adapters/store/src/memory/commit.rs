@@ -91,7 +91,8 @@ struct Turn<'r> {
 }
 
 impl Turn<'_> {
-    /// All that is written is leased, and nothing that is taken off the queue was admitted.
+    /// All that is written is leased, nothing that is taken off the queue was admitted, and nothing that is to stop was
+    /// taken back.
     fn leased(&self, commit: &Commit) -> Result<(), StoreError> {
         let handover = commit.handover.as_deref();
         let slots = handover.into_iter().flat_map(|handover| &handover.leases);
@@ -105,9 +106,18 @@ impl Turn<'_> {
             let attempt = kept.and_then(|kept| kept.attempts.get(&(key.node, key.number)));
             attempt.is_some_and(|(_, view)| view.finished_at.is_none())
         };
+        let waits = |key: &&AttemptKey| {
+            let kept = self.rows.workflows.get(&key.workflow);
+            kept.is_some_and(|kept| kept.runnable.contains(&(key.node, key.number)))
+        };
+        let flaw = self.rows.roles.flaw();
         let taken = commit.runs.iter().flat_map(|run| &run.unrunnable).filter(open);
-        let overtaken: BTreeSet<WorkflowId> = taken.map(|key| key.workflow).collect();
-        if overtaken.is_empty() || self.rows.roles.flaw() == Some(Flaw::NotOvertaken) {
+        let taken = taken.filter(|_| flaw != Some(Flaw::NotOvertaken));
+        let stopped = handover.into_iter().flat_map(|handover| &handover.stops).filter(waits);
+        let stopped = stopped.filter(|_| flaw != Some(Flaw::StopsNothing));
+        let overtaken: BTreeSet<WorkflowId> =
+            taken.chain(stopped).map(|key| key.workflow).collect();
+        if overtaken.is_empty() {
             return Ok(());
         }
         Err(StoreError::Overtaken(overtaken.into_iter().collect()))

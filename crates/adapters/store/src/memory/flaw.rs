@@ -21,11 +21,17 @@ pub enum Flaw {
     EndUntold,
     /// An attempt may be claimed in another cluster.
     AnyCluster,
+    /// What executors have claimed is taken back from clusters that went, too.
+    GivenBackClaimed,
+    /// What is taken back from clusters that went is forgotten.
+    NotPutBack,
+    /// A stop of what was taken back in the meantime is taken, and stops nothing.
+    StopsNothing,
 }
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::NoFence,
         Self::NotOvertaken,
         Self::ClaimedTwice,
@@ -35,5 +41,8 @@ impl Flaw {
         Self::AnyPod,
         Self::EndUntold,
         Self::AnyCluster,
+        Self::GivenBackClaimed,
+        Self::NotPutBack,
+        Self::StopsNothing,
     ];
 }

@@ -166,7 +166,11 @@ impl Rows {
                 Call::Offer(ready) => {
                     self.roles.ready.insert(ready.key, *ready);
                 }
-                Call::Withdraw(key) | Call::Release(Released { key, .. }) => {
+                Call::Withdraw(key) => self.forget_attempt(*key),
+                Call::Release(Released { key, .. }) => {
+                    if let Some(kept) = self.workflows.get_mut(&key.workflow) {
+                        kept.runnable.remove(&(key.node, key.number));
+                    }
                     self.forget_attempt(*key);
                 }
                 Call::Gate { .. }

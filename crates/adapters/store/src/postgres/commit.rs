@@ -76,7 +76,7 @@ pub(super) enum Expect {
     Locks,
     /// The number of the outbox row.
     Outbox,
-    /// No row: each is a workflow whose attempt the scheduler has admitted.
+    /// No row: each is a workflow whose attempt the scheduler has admitted, or taken back.
     NotOvertaken,
 }
 

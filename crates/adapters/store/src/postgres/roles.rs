@@ -112,6 +112,10 @@ fn columns(keys: &[AttemptKey]) -> Result<Columns, StoreError> {
     Ok(columns)
 }
 
+fn names(clusters: &[ClusterName]) -> Vec<String> {
+    clusters.iter().map(|name| name.as_str().to_owned()).collect()
+}
+
 /// An attempt key from three columns.
 fn key(row: &Row, at: usize) -> Result<AttemptKey, StoreError> {
     Ok(AttemptKey {
@@ -195,11 +199,21 @@ impl Reservations for PostgresStore {
         clusters: &[ClusterName],
         limit: u32,
     ) -> Result<Vec<Placed>, StoreError> {
-        let clusters: Vec<String> = clusters.iter().map(|name| name.as_str().to_owned()).collect();
+        let clusters = names(clusters);
         self.read(Mode::Fresh, move |tx| {
             Box::pin(reservations::unclaimed(tx, before, clusters, limit))
         })
         .await
+    }
+
+    async fn give_back(
+        &self,
+        epoch: u64,
+        spared: &[ClusterName],
+        limit: u32,
+    ) -> Result<Vec<AttemptKey>, StoreError> {
+        let spared = names(spared);
+        self.write(move |tx| Box::pin(reservations::give_back(tx, epoch, spared, limit))).await
     }
 
     async fn bury(&self, epoch: u64, at: Timestamp) -> Result<Vec<InstanceId>, StoreError> {

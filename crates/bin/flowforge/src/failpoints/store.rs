@@ -122,6 +122,15 @@ impl<S: Reservations> Reservations for FaultyStore<S> {
         self.around("unclaimed", self.inner.unclaimed(before, clusters, limit)).await
     }
 
+    async fn give_back(
+        &self,
+        epoch: u64,
+        spared: &[ClusterName],
+        limit: u32,
+    ) -> Result<Vec<AttemptKey>, StoreError> {
+        self.around("give_back", self.inner.give_back(epoch, spared, limit)).await
+    }
+
     async fn bury(&self, epoch: u64, at: Timestamp) -> Result<Vec<InstanceId>, StoreError> {
         self.around("bury", self.inner.bury(epoch, at)).await
     }

@@ -58,6 +58,8 @@ pub(super) struct Fleet {
     /// Where executors make pods, if they have no processes of their own.
     clusters: Vec<Cluster>,
     places: Places,
+    /// From dice of their own: other things happen as they did without them.
+    nights: Dice,
     /// Attempts on their way to an executor of a cluster.
     sent: Vec<Placed>,
     /// Of a hundred servers that are looked at, so many die or stand still.
@@ -84,6 +86,8 @@ enum Deed {
     Ask(usize, Command),
     /// A project goes to another cluster.
     Move,
+    /// All executors of this cluster die or stand still for so long.
+    Darken(usize, Millis),
 }
 
 /// Lives through the world of `seed` with many servers, on a store with a flaw made on purpose if
@@ -124,6 +128,7 @@ impl Fleet {
             executors: Vec::new(),
             clusters,
             places,
+            nights: Dice::new(seed ^ 0x6e69_6768_7473),
             sent: Vec::new(),
             danger: dice.one_of([0, 1, 3]),
             lose_percent: dice.one_of([0, 10, 40]),
@@ -181,6 +186,13 @@ impl Fleet {
                 self.script.push((at, Deed::Move));
             }
         }
+        // For longer than anybody waits for them, as a rule: what nobody claimed there is taken back.
+        for _ in 0..self.nights.below(3) {
+            let which = self.nights.below(self.places.names().len() as u64);
+            let long = Millis(TTL.0 + self.nights.below(5 * TTL.0));
+            let deed = Deed::Darken(usize::try_from(which).unwrap_or(0), long);
+            self.script.push((self.now.plus(Millis(self.nights.below(25_000))), deed));
+        }
         self.script.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     }
 
@@ -215,7 +227,7 @@ impl Fleet {
             for cluster in self.clusters.clone() {
                 self.pods(&cluster)?;
             }
-            self.places.look(&self.store.rows)?;
+            self.summary.given_back += self.places.look(&self.store.rows)?;
             let runs = self.users.look(&mut self.summary)?;
             self.allowed.check(&self.users, &runs)?;
             if self.script.is_empty() && !self.storm && self.is_over()? {
@@ -400,12 +412,31 @@ impl Fleet {
         match deed {
             Deed::Submit(seed) => self.submit(seed),
             Deed::Ask(which, command) => self.ask(which, &command),
+            Deed::Darken(which, long) => {
+                self.darken(which, long);
+                Ok(())
+            }
             Deed::Move => {
                 if let Some(name) = self.places.swap(&self.store.rows, self.now) {
                     self.note(&format!("the second project goes to cluster {name}"));
                 }
                 Ok(())
             }
+        }
+    }
+
+    fn darken(&mut self, which: usize, long: Millis) {
+        let Some(name) = self.places.names().get(which).cloned() else { return };
+        self.note(&format!("nobody lives in cluster {name} for {} ms", long.0));
+        for n in 0..self.executors.len() {
+            if *self.executors[n].place() != name {
+                continue;
+            }
+            if self.nights.chance(50) {
+                let instance = self.instance();
+                self.executors[n].replace(instance);
+            }
+            self.executors[n].still_until = self.now.plus(long);
         }
     }
 

@@ -1,6 +1,8 @@
 //! Orders of events that chance rarely makes, one by one: the real servers of a fleet over the store
 //! in memory, each step taken when the test says so.
 
+mod taken_back;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;

@@ -214,6 +214,15 @@ impl Reservations for FaultyStore {
         self.rows.unclaimed(before, clusters, limit).await
     }
 
+    async fn give_back(
+        &self,
+        epoch: u64,
+        spared: &[ClusterName],
+        limit: u32,
+    ) -> Result<Vec<AttemptKey>, StoreError> {
+        self.faulty(self.rows.give_back(epoch, spared, limit)).await
+    }
+
     async fn bury(&self, epoch: u64, at: Timestamp) -> Result<Vec<InstanceId>, StoreError> {
         self.faulty(self.rows.bury(epoch, at)).await
     }

@@ -164,7 +164,28 @@ impl Clusters {
     }
 }
 
+/// A cluster that was named, by a project or by those who live there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterUse {
+    /// Its name.
+    pub name: ClusterName,
+    /// Slots that are held: also by what was admitted before those who lived there went.
+    pub used: u64,
+    /// Slots of those who live there.
+    pub most: u64,
+}
+
 impl FairShare {
+    /// All clusters that were named since it began, the one of projects that name none first.
+    pub fn clusters(&self) -> impl Iterator<Item = ClusterUse> {
+        let one = |Cluster { name, most, used }: &Cluster| ClusterUse {
+            name: name.clone(),
+            used: *used,
+            most: *most,
+        };
+        self.clusters.all.iter().map(one)
+    }
+
     /// The cluster of projects that name none is called so from now on: `default` until it is said.
     pub fn call_home(&mut self, name: ClusterName) {
         self.clusters.call_home(name);

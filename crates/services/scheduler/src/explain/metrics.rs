@@ -21,7 +21,7 @@ pub(super) fn metrics(fair: &FairShare, now: Timestamp) -> Vec<Family> {
         one(("admissions_total", FamilyKind::Counter), "Tasks that were admitted.", admitted),
         one(
             ("admissions_undone_total", FamilyKind::Counter),
-            "Admissions that came to nothing: the task was taken back, or its workflow paused.",
+            "Admissions that came to nothing: the task was taken back, its workflow paused, or its cluster had gone.",
             undone,
         ),
         family(

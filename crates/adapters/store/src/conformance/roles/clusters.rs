@@ -15,6 +15,9 @@ shared_cases! {
     what_outlives_its_executor_stays_in_its_cluster
     what_nobody_claimed_is_found_by_cluster
     an_attempt_without_a_cluster_is_for_whoever_is_sent_it
+    what_nobody_claimed_where_nobody_lives_waits_again
+    what_is_somebody_elses_is_not_taken_back
+    a_stop_of_what_was_taken_back_is_refused_whole
     a_pod_begins_in_its_cluster_only
 }
 
@@ -133,6 +136,89 @@ fn an_attempt_without_a_cluster_is_for_whoever_is_sent_it(store: &impl Shared) {
     assert_eq!(now(store.snapshot()).unwrap().clusters, [(new, name("west"))].into());
     assert_eq!(claim(store, 7, &[old, new]), [old]);
     assert_eq!(claim(store, 8, &[old, new]), [new], "an executor of before is sent its own only");
+}
+
+fn give_back<S: Shared>(fleet: &Fleet<'_, S>, spared: &[&str], limit: u32) -> Vec<AttemptKey> {
+    let spared: Vec<ClusterName> = spared.iter().map(|one| name(one)).collect();
+    now(fleet.store.give_back(fleet.epoch, &spared, limit)).unwrap()
+}
+
+/// As it was before it was admitted, and for whatever cluster it is admitted next.
+fn what_nobody_claimed_where_nobody_lives_waits_again(store: &impl Shared) {
+    let mut fleet = Fleet::begin(store);
+    now(store.attend(lives(7, Some("east"), LONG))).unwrap();
+    now(store.attend(lives(8, Some("west"), LONG))).unwrap();
+    let before = [0, 1].map(|node| fleet.offer_after(node, node));
+    let keys = before.map(|ready| ready.key);
+    for key in keys {
+        let placed = Placed { key, cluster: Some(name("east")) };
+        now(store.reserve(fleet.epoch, AT, &[placed], &SlotChanges::new())).unwrap();
+    }
+    assert_eq!(give_back(&fleet, &["east", "west"], 9), [], "somebody lives there");
+    assert_eq!(give_back(&fleet, &["west"], 1), [keys[0]]);
+    assert_eq!(give_back(&fleet, &["west"], 9), [keys[1]]);
+    assert_eq!(give_back(&fleet, &["west"], 9), [], "once");
+    let snapshot = now(store.snapshot()).unwrap();
+    assert_eq!((snapshot.ready, snapshot.open), (before.to_vec(), vec![]));
+    assert_eq!(snapshot.clusters, [].into());
+    let run = now(store.load(fleet.id)).unwrap();
+    assert_eq!((run.runnable, run.open), (keys.to_vec(), vec![]));
+    assert_eq!(unclaimed(store, Timestamp(AT.0 + 1)), []);
+    assert_eq!(claim(store, 7, &keys), [], "whoever was sent it comes too late");
+    let placed = Placed { key: keys[0], cluster: Some(name("west")) };
+    let again = now(store.reserve(fleet.epoch, AT, &[placed], &SlotChanges::new())).unwrap();
+    assert_eq!(again.admitted, [keys[0]]);
+    assert_eq!(claim(store, 7, &keys), [], "it is for another cluster now");
+    assert_eq!(claim(store, 8, &keys), [keys[0]]);
+    // And what waits again may be taken off the queue.
+    let mut commit = fleet.commit();
+    commit.runs[0].unrunnable = vec![keys[1]];
+    commit.handover.as_deref_mut().unwrap().calls.push(Call::Withdraw(keys[1]));
+    fleet.write(commit).unwrap();
+    assert_eq!(now(store.snapshot()).unwrap().ready, []);
+}
+
+fn what_is_somebody_elses_is_not_taken_back(store: &impl Shared) {
+    let mut fleet = Fleet::begin(store);
+    now(store.attend(lives(7, Some("east"), LONG))).unwrap();
+    let claimed = admitted(&mut fleet, 0, Some("east"));
+    assert_eq!(claim(store, 7, &[claimed]), [claimed]);
+    let stopped = admitted(&mut fleet, 1, Some("east"));
+    let _of_before = admitted(&mut fleet, 2, None);
+    let ended = admitted(&mut fleet, 3, Some("east"));
+    let mut commit = fleet.commit();
+    commit.runs[0].ended.push((ended, report(None)));
+    let handover = commit.handover.as_deref_mut().unwrap();
+    handover.stops = vec![stopped];
+    handover.calls.push(Call::Release(Released { key: ended, outcome: None }));
+    fleet.write(commit).unwrap();
+    assert_eq!(give_back(&fleet, &[], 9), []);
+    let open = now(store.load(fleet.id)).unwrap().open;
+    assert_eq!(open.len(), 3, "{open:?}");
+    now(store.attend(lives(7, Some("east"), NONE))).unwrap();
+    assert_eq!(now(store.bury(fleet.epoch, AT)).unwrap(), [server(7)]);
+    assert_eq!(give_back(&fleet, &[], 9), [], "it is lost, or outlives its executor");
+}
+
+/// Whoever wants to stop it believes that it is open: it is in the queue, or open again by now, and is stopped neither
+/// here nor there.
+fn a_stop_of_what_was_taken_back_is_refused_whole(store: &impl Shared) {
+    let mut fleet = Fleet::begin(store);
+    let (one, other) =
+        (admitted(&mut fleet, 0, Some("east")), admitted(&mut fleet, 1, Some("west")));
+    assert_eq!(give_back(&fleet, &["west"], 9), [one]);
+    let mut commit = fleet.commit();
+    commit.handover.as_deref_mut().unwrap().stops = vec![other, one];
+    match fleet.write(commit.clone()) {
+        Err(StoreError::Overtaken(ids)) => assert_eq!(ids, [fleet.id]),
+        done => panic!("{done:?}"),
+    }
+    assert_eq!(fleet.news(), [], "nothing of it is written");
+    let placed = Placed { key: one, cluster: Some(name("west")) };
+    now(store.reserve(fleet.epoch, AT, &[placed], &SlotChanges::new())).unwrap();
+    fleet.write(commit).unwrap();
+    assert_eq!(fleet.news().len(), 2, "it is open again");
+    assert_eq!(give_back(&fleet, &[], 9), []);
 }
 
 fn a_pod_begins_in_its_cluster_only(store: &impl Podded) {

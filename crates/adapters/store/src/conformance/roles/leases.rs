@@ -69,6 +69,7 @@ fn one_scheduler_leads(store: &impl Shared) {
     fenced(now(store.calls(fleet.epoch, &[], 9)).map(|_| ()));
     fenced(now(store.forget_calls(fleet.epoch, &[])));
     fenced(now(store.grant(fleet.epoch, &[(fleet.id, NodeIx(0))])).map(|_| ()));
+    fenced(now(store.give_back(fleet.epoch, &[], 9)).map(|_| ()));
     fenced(now(store.bury(fleet.epoch, AT)).map(|_| ()));
     fenced(now(store.record(fleet.epoch, &[])));
     assert_eq!(now(store.calls(next, &[], 9)).unwrap(), []);

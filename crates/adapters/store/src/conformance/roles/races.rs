@@ -14,6 +14,8 @@ impl<T: Shared + Pods + Witness + Sync> Raced for T {}
 shared_cases! {
     what_is_taken_back_while_it_is_admitted_is_one_of_both
     of_two_ends_that_are_told_at_once_one_counts
+    what_is_taken_back_while_it_is_claimed_is_one_of_both
+    what_is_taken_back_while_it_is_stopped_is_one_of_both
 }
 
 /// Often enough that both come first now and then.
@@ -79,5 +81,55 @@ fn of_two_ends_that_are_told_at_once_one_counts(store: &impl Raced) {
         commit.handover.as_deref_mut().unwrap().news_done =
             news.iter().map(|news| news.id).collect();
         fleet.write(commit).unwrap();
+    }
+}
+
+fn what_is_taken_back_while_it_is_claimed_is_one_of_both(store: &impl Raced) {
+    let mut fleet = Fleet::begin(store);
+    attend(store, Role::Executor, 7, LONG);
+    for node in 0..TIMES {
+        let key = fleet.offer(node).key;
+        fleet.reserve(&[key]);
+        let epoch = fleet.epoch;
+        let give_back = || now(store.give_back(epoch, &[], 9)).unwrap();
+        let (given, claimed) = at_once(give_back, || claim(store, 7, &[key]));
+        assert_eq!(given.len() + claimed.len(), 1, "{given:?} {claimed:?}");
+        let run = now(store.load(fleet.id)).unwrap();
+        assert_eq!(run.runnable, given);
+        let mut commit = fleet.commit();
+        commit.runs[0].unrunnable.extend(&given);
+        commit.runs[0].ended.extend(claimed.iter().map(|key| (*key, report(None))));
+        let over = |key: &AttemptKey| Call::Release(Released { key: *key, outcome: None });
+        let handover = commit.handover.as_deref_mut().unwrap();
+        handover.calls.extend(claimed.iter().map(over));
+        fleet.write(commit).unwrap();
+    }
+}
+
+fn what_is_taken_back_while_it_is_stopped_is_one_of_both(store: &impl Raced) {
+    let mut fleet = Fleet::begin(store);
+    for node in 0..TIMES {
+        let key = fleet.offer(node).key;
+        fleet.reserve(&[key]);
+        let mut commit = fleet.commit();
+        commit.handover.as_deref_mut().unwrap().stops = vec![key];
+        let epoch = fleet.epoch;
+        let give_back = || now(store.give_back(epoch, &[], 9)).unwrap();
+        let (given, stopped) = at_once(give_back, || fleet.write(commit));
+        let told = fleet
+            .news()
+            .iter()
+            .filter(|news| matches!(news, Tidings::Fact(fact) if fact.key == key))
+            .count();
+        match stopped {
+            Ok(()) => assert_eq!((given, told), (vec![], 1)),
+            Err(StoreError::Overtaken(ids)) => {
+                assert_eq!((given, ids, told), (vec![key], vec![fleet.id], 0));
+                let mut commit = fleet.commit();
+                commit.runs[0].unrunnable = vec![key];
+                fleet.write(commit).unwrap();
+            }
+            Err(error) => panic!("{error:?}"),
+        }
     }
 }

@@ -246,6 +246,40 @@ impl Reservations for MemoryStore {
             .collect())
     }
 
+    async fn give_back(
+        &self,
+        epoch: u64,
+        spared: &[ClusterName],
+        limit: u32,
+    ) -> Result<Vec<AttemptKey>, StoreError> {
+        let mut guard = self.rows();
+        let rows = &mut *guard;
+        rows.roles.leads(epoch)?;
+        let flaw = rows.roles.flaw;
+        let mut given = Vec::new();
+        for (id, kept) in &rows.workflows {
+            let open = kept.attempts.iter().filter(|(_, (_, view))| view.finished_at.is_none());
+            for ((node, number), (claimed, _)) in open {
+                let key = AttemptKey { workflow: *id, node: *node, number: *number };
+                let free = claimed.is_none() || flaw == Some(Flaw::GivenBackClaimed);
+                let there = rows.roles.is_in(key, spared);
+                if free && !there && !rows.roles.stops.contains(&key) {
+                    given.push(key);
+                }
+            }
+        }
+        given.truncate(page(limit));
+        for key in &given {
+            rows.roles.placed.remove(key);
+            let Some(kept) = rows.workflows.get_mut(&key.workflow) else { continue };
+            kept.attempts.remove(&(key.node, key.number));
+            if flaw != Some(Flaw::NotPutBack) {
+                kept.runnable.insert((key.node, key.number));
+            }
+        }
+        Ok(given)
+    }
+
     async fn bury(&self, epoch: u64, at: Timestamp) -> Result<Vec<InstanceId>, StoreError> {
         let mut guard = self.rows();
         let rows = &mut *guard;

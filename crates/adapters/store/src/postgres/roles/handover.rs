@@ -50,6 +50,13 @@ const STOP: &str = "WITH asked AS (UPDATE attempt a SET stop = TRUE \
      AS u (workflow, node, number, finished, body) USING (workflow, node, number) \
      WHERE asked.instance IS NULL";
 
+/// Of what is to stop, what is not open any more although it is not over: the scheduler has taken its reservation back.
+/// It may have made another one since the statement before looked: that one is not stopped either.
+const GIVEN_BACK: &str = "SELECT DISTINCT o.workflow FROM work_order o \
+     JOIN unnest($1::uuid[], $2::integer[], $3::integer[]) AS u (workflow, node, number) \
+     USING (workflow, node, number) LEFT JOIN attempt a USING (workflow, node, number) \
+     WHERE NOT coalesce(a.stop OR a.ended_at IS NOT NULL, FALSE)";
+
 const CALL: &str = "WITH next AS (UPDATE call_log l SET last = l.last + 1 \
      WHERE l.shard = ANY ($1) RETURNING l.shard, l.last) \
      INSERT INTO call (shard, seq, body) SELECT n.shard, n.last, u.body FROM next n \
@@ -86,8 +93,11 @@ pub(in crate::postgres) fn steps<'a>(
         let mut keys = handover.stops.clone();
         keys.sort_unstable();
         keys.dedup();
+        let (workflows, nodes, numbers) = columns(&keys)?;
         let news: Vec<_> = keys.into_iter().map(stopped).collect();
         steps.push(Step::new(STOP, columns_of_news(&news)?));
+        let step = Step::new(GIVEN_BACK, binds![workflows, nodes, numbers]);
+        steps.push(step.expect(Expect::NotOvertaken));
     }
     if !handover.news_done.is_empty() {
         let done = handover.news_done.clone();

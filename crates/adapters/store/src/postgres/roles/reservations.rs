@@ -121,6 +121,14 @@ const UNCLAIMED: &str = "SELECT workflow, node, number, cluster FROM attempt \
      OR instance IN (SELECT instance FROM member WHERE role = 'executor' AND buried AND keeps)) \
      ORDER BY admitted_at, workflow, node, number LIMIT $2";
 
+/// What is not open is runnable while it has its order. In the order of keys, and nobody is waited for: whoever has a row
+/// locked claims it, stops it or ends it.
+const GIVE_BACK: &str = "DELETE FROM attempt a USING (SELECT workflow, node, number FROM attempt \
+     WHERE ended_at IS NULL AND instance IS NULL AND NOT stop AND cluster IS NOT NULL AND cluster <> ALL ($1) \
+     ORDER BY workflow, node, number LIMIT $2 FOR UPDATE SKIP LOCKED) AS u \
+     WHERE a.workflow = u.workflow AND a.node = u.node AND a.number = u.number \
+     RETURNING a.workflow, a.node, a.number";
+
 /// Refuses everybody but the scheduler of this epoch.
 pub(super) async fn lead(tx: &mut Tx<'_>, epoch: u64) -> Result<(), StoreError> {
     tx.rows(LEAD, binds![long(epoch)?]).await.map(drop)
@@ -396,4 +404,17 @@ pub(super) async fn unclaimed(
     let values = binds![before.0, i64::from(limit), clusters];
     let rows = tx.rows(UNCLAIMED, values).await?;
     read(&rows, |row| Ok(Placed { key: key(row, 0)?, cluster: cluster(get(row, 3)?)? }))
+}
+
+pub(super) async fn give_back(
+    mut tx: Tx<'_>,
+    epoch: u64,
+    spared: Vec<String>,
+    limit: u32,
+) -> Result<Vec<AttemptKey>, StoreError> {
+    lead(&mut tx, epoch).await?;
+    let rows = tx.rows(GIVE_BACK, binds![spared, i64::from(limit)]).await?;
+    let mut keys = read(&rows, |row| key(row, 0))?;
+    keys.sort_unstable();
+    Ok(keys)
 }

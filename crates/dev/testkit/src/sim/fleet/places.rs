@@ -85,19 +85,24 @@ impl Places {
         name
     }
 
-    /// What is open stays in the cluster that it was admitted for.
-    pub(super) fn look(&mut self, rows: &MemoryStore) -> Result<(), Broken> {
+    /// What is open stays in the cluster that it was admitted for, until its reservation is taken back. How many were.
+    pub(super) fn look(&mut self, rows: &MemoryStore) -> Result<u64, Broken> {
         if !self.several() {
-            return Ok(());
+            return Ok(0);
         }
         let snapshot = block_on(rows.snapshot()).map_err(|error| error.to_string())?;
+        let before = self.placed.len();
+        for ready in &snapshot.ready {
+            self.placed.remove(&ready.key);
+        }
+        let given_back = before - self.placed.len();
         for (key, cluster) in snapshot.clusters {
             let before = self.placed.entry(key).or_insert_with(|| cluster.clone());
             if *before != cluster {
                 return Err(format!("{key:?} was in {before}, and is in {cluster}"));
             }
         }
-        Ok(())
+        Ok(u64::try_from(given_back).unwrap_or(u64::MAX))
     }
 
     /// An attempt that begins somewhere was admitted for that.

@@ -135,7 +135,7 @@ impl Scheduling {
                     epoch,
                     (ClusterName::default(), RULES),
                 ));
-                self.leader = leader.ok().map(|leader| (epoch, leader));
+                self.leader = leader.ok().map(|leader| (epoch, leader.patient_for(TTL)));
             }
         }
         let Some((_, leader)) = &mut self.leader else {

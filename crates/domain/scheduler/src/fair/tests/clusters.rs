@@ -99,6 +99,38 @@ fn a_project_that_moves_takes_along_what_waits() {
     sound(&fair);
 }
 
+/// What nobody began in a cluster that went waits with its place and its age, and is admitted again where its project is
+/// by then, or nowhere.
+#[test]
+fn what_nobody_began_waits_again_where_its_project_is() {
+    let mut fair = two();
+    let in_cluster =
+        |cluster| Entity { cluster, ..limit(entity(6, Some(1), 100), Dimension::Workflows, 1) };
+    fair.upsert(&in_cluster(Some(west()))).unwrap();
+    fair.resize_each(&slots(2, 1));
+    fair.offer(candidate(1, 0, 6));
+    assert_eq!(fair.admit(at(0), 9), [key(1, 0)]);
+    assert_eq!(fair.why(key(1, 0), at(0)).unwrap().short, None);
+    fair.resize_each(&only_home(2));
+    let why = fair.why(key(1, 0), at(0)).unwrap();
+    assert_eq!((why.code, &why.cluster), (Code::Running, &west()));
+    assert_eq!(why.short.unwrap().limit, 0, "nobody is there");
+    fair.take_back(key(1, 0));
+    sound(&fair);
+    assert_eq!(fair.clusters.used(), [0, 0]);
+    assert_eq!(fair.admit(at(1), 9), [], "nobody lives there");
+    assert_eq!(fair.why(key(1, 0), at(1)).unwrap().code, Code::ClusterDown);
+    fair.offer(candidate(2, 0, 6));
+    fair.offer(candidate(1, 1, 6));
+    fair.upsert(&in_cluster(None)).unwrap();
+    assert_eq!(fair.admit(at(2), 9), [key(1, 0), key(1, 1)], "its workflow has kept its slot");
+    fair.take_back(key(1, 0));
+    fair.take_back(key(1, 0));
+    fair.take_back(key(2, 0));
+    assert_eq!((fair.held(), fair.waiting()), (1, 2));
+    sound(&fair);
+}
+
 #[test]
 fn what_is_found_running_holds_slots_where_it_runs() {
     let mut fair = two();
