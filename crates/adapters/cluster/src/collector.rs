@@ -18,7 +18,7 @@ use flowforge_model::id::{AttemptId, WorkflowId};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::clock::Clock;
 use flowforge_ports::store::StoreError;
-use flowforge_ports::witness::Witness;
+use flowforge_ports::witness::{Awaited, Witness};
 use futures_util::{StreamExt as _, stream};
 use kube::Api;
 use tokio::sync::mpsc;
@@ -177,7 +177,7 @@ impl<W: Witness> Collector<W> {
         for key in keys.iter().filter(|key| !open.contains(&key.id())) {
             self.lookout.over(key.id());
         }
-        let unread = self.read(&open, now).await;
+        let unread = self.read(&awaited, now).await;
         let read = awaited.iter().filter(|one| !unread.contains(&one.order.attempt));
         let ends: Vec<_> = read.filter_map(|one| self.lookout.judge(one, now)).collect();
         if ends.is_empty() {
@@ -186,9 +186,12 @@ impl<W: Witness> Collector<W> {
         let said: Vec<_> = ends.iter().map(|(end, _)| end.clone()).collect();
         let kept = self.witness.testify(&said).await?;
         for (end, since) in ends {
-            self.lookout.over(end.key.id());
             if kept.contains(&end.key) {
+                self.lookout.over(end.key.id());
                 self.kept(end.key, &end.report, now.since(since));
+            } else {
+                // Somebody was first, or a pod has begun of which this one does not know yet.
+                self.lookout.later(end.key.id(), Some(now.plus(self.config.grace)));
             }
         }
         Ok(())
@@ -196,25 +199,39 @@ impl<W: Witness> Collector<W> {
 
     /// Reads pods once more before anything is said of them: what was heard may be old. Those that cannot be read
     /// are asked about later.
-    async fn read(&mut self, open: &BTreeSet<AttemptId>, now: Timestamp) -> BTreeSet<AttemptId> {
-        let pods: Vec<_> = open.iter().flat_map(|id| self.lookout.pods(*id)).collect();
+    async fn read(&mut self, awaited: &[Awaited], now: Timestamp) -> BTreeSet<AttemptId> {
+        let seen = awaited.iter().flat_map(|one| self.lookout.pods(one.order.attempt));
+        let seen =
+            seen.map(|(place, pod)| (place, pod.namespace.clone(), pod.name.clone(), Some(pod)));
+        let unseen = awaited.iter().flat_map(|one| {
+            let namespace = one.order.project.namespace();
+            let unseen = self.lookout.unseen(&one.order).into_iter();
+            unseen.map(move |(place, name)| (place, namespace.clone(), name, None))
+        });
+        let wanted: Vec<(Place, String, String, Option<PodRef>)> = seen.chain(unseen).collect();
         let cluster = self.cluster.clone();
-        let reads = pods.into_iter().map(move |(place, name)| {
+        let reads = wanted.into_iter().map(move |(place, namespace, name, known)| {
             let cluster = cluster.clone();
             async move {
-                let found = pod(&cluster, &name).await;
-                (place, name, found)
+                let found = pod(&cluster, &namespace, &name).await;
+                (place, name, known, found)
             }
         });
-        let read: Vec<(Place, PodRef, Result<Option<Observed>, String>)> =
-            stream::iter(reads).buffer_unordered(READS).collect().await;
+        let read: Vec<_> = stream::iter(reads).buffer_unordered(READS).collect().await;
         let mut unread = BTreeSet::new();
-        for (place, name, found) in read {
-            match found {
+        for (place, name, known, found) in read {
+            let another = |found: &Observed| {
+                known.as_ref().is_some_and(|known| found.metadata.uid.as_ref() != Some(&known.uid))
+            };
+            match found.map(|found| found.filter(|found| !another(found))) {
                 Ok(Some(pod)) => self.lookout.read(place, pod, now),
-                Ok(None) => self.lookout.vanished(place, &name, now),
+                Ok(None) => {
+                    if let Some(known) = &known {
+                        self.lookout.vanished(place, known, now);
+                    }
+                }
                 Err(why) => {
-                    tracing::warn!(why, name = name.name, "a pod cannot be read");
+                    tracing::warn!(why, name, "a pod cannot be read");
                     unread.insert(place.attempt);
                 }
             }
@@ -243,13 +260,11 @@ impl<W> fmt::Debug for Collector<W> {
     }
 }
 
-/// This pod, if it is there.
-async fn pod(cluster: &Cluster, pod: &PodRef) -> Result<Option<Observed>, String> {
-    let api: Api<Observed> = Api::namespaced(cluster.client.clone(), &pod.namespace);
-    match timeout(PATIENCE, api.get(&pod.name)).await {
-        Ok(Ok(found)) => {
-            Ok(Some(found).filter(|found| found.metadata.uid.as_ref() == Some(&pod.uid)))
-        }
+/// What has this name, if something has.
+async fn pod(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Observed>, String> {
+    let api: Api<Observed> = Api::namespaced(cluster.client.clone(), namespace);
+    match timeout(PATIENCE, api.get(name)).await {
+        Ok(Ok(found)) => Ok(Some(found)),
         Ok(Err(error)) => match answer::read(&error) {
             Answer::Missing | Answer::NoNamespace => Ok(None),
             Answer::Exists | Answer::Another | Answer::Again(_) | Answer::Never(_) => {

@@ -13,6 +13,12 @@ pub(crate) fn error(reason: Reason, message: impl Into<String>) -> Failure {
     Failure { class: FailureClass::Error, reason, message: message.into() }
 }
 
+/// It is stopped, and has no pod.
+pub(crate) fn unmade() -> Failure {
+    let message = "stopped before its pod was made".to_owned();
+    Failure { class: FailureClass::Stopped, reason: Reason::Stopped, message }
+}
+
 /// The attempt vanished: it is repeated at no cost to the user.
 pub(crate) fn lost(reason: Reason, message: impl Into<String>) -> Failure {
     Failure { class: FailureClass::Lost, reason, message: message.into() }

@@ -3,10 +3,10 @@
 //! How an attempt has ended is asked of a book that is opened for this one look, as an executor keeps it: there are
 //! no rules of its own here, only the patience to let those who have the attempt go first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Report};
+use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Report, WorkOrder};
 use flowforge_model::id::{AttemptId, PodUid};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_ports::witness::{Awaited, Testimony};
@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::ContainerStatus;
 use crate::book::{Ask, Book, Place, PodRef, pod_ref};
 use crate::labels;
 use crate::observed::Observed;
+use crate::refusal::unmade;
 use crate::verdict::Bounds;
 
 /// Pods of one name that are remembered: an executor that takes over may make a pod again that was deleted.
@@ -156,6 +157,18 @@ impl Lookout {
             .collect()
     }
 
+    /// Members of a gang that were never seen while others have ended, and the names that their pods would have.
+    pub(super) fn unseen(&self, order: &WorkOrder) -> Vec<(Place, String)> {
+        let attempt = order.attempt;
+        let sight = self.sights.get(&attempt);
+        let Some(sight) = sight.filter(|sight| sight.slots.values().any(Slot::has_ended)) else {
+            return Vec::new();
+        };
+        let members = (0..order.gang().unwrap_or(0)).map(Some);
+        let unseen = members.filter(|member| !sight.slots.contains_key(member));
+        unseen.map(|member| (Place { attempt, member }, order.pod_name(member))).collect()
+    }
+
     /// Nobody waits for its end. It is forgotten with its last pod.
     pub(super) fn over(&mut self, id: AttemptId) {
         if let Some(sight) = self.sights.get_mut(&id) {
@@ -189,11 +202,13 @@ impl Lookout {
         }
         let ours = sight.ours(awaited);
         let (end, next) = ask(self.bounds, awaited, &ours, (since, now));
-        let Some(report) = end else {
+        let Some(End { report, unbegun }) = end else {
             self.later(id, next.map(|at| at.max(now.plus(PAUSE))));
             return None;
         };
-        let seen = ours.iter().filter_map(|(_, slot)| slot.name.uid.parse().ok());
+        // If one of the others asks to begin before this is written down, it is not written down.
+        let seen = ours.iter().filter(|(place, _)| !unbegun.contains(place));
+        let seen = seen.filter_map(|(_, slot)| slot.name.uid.parse().ok());
         let pods = seen.chain(sight.earlier.iter().copied()).collect();
         Some((Testimony { key: sight.key, pods, report }, since))
     }
@@ -264,6 +279,19 @@ impl Slot {
             || ended.next().is_some()
     }
 
+    fn has_ended(&self) -> bool {
+        let phase = self.pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        self.gone || self.ended_at().is_some() || matches!(phase, Some("Failed" | "Succeeded"))
+    }
+
+    /// None of what it is there for has begun.
+    fn is_unbegun(&self) -> bool {
+        let phase = self.pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        let mut states = self.containers().filter_map(|one| one.state.as_ref());
+        phase == Some("Pending")
+            && !states.any(|state| state.running.is_some() || state.terminated.is_some())
+    }
+
     /// When the last of its containers did, in milliseconds by the clock of its node.
     fn ended_at(&self) -> Option<i64> {
         let ended = |one: &ContainerStatus| {
@@ -274,6 +302,13 @@ impl Slot {
     }
 }
 
+/// How an attempt has ended.
+struct End {
+    report: Report,
+    /// Pods that have not begun, and never will once the end is told.
+    unbegun: BTreeSet<Place>,
+}
+
 /// What an executor would say by now that has seen the pods become what they are at `since`: the end, or when to
 /// look again.
 fn ask(
@@ -281,11 +316,10 @@ fn ask(
     awaited: &Awaited,
     pods: &[(Place, &Slot)],
     (since, now): (Timestamp, Timestamp),
-) -> (Option<Report>, Option<Timestamp>) {
+) -> (Option<End>, Option<Timestamp>) {
     let order = Arc::new(awaited.order.clone());
     let mut book = Book::new(bounds);
-    // What else it asks for is an executor's to do.
-    let mut asks = book.start(&order, since);
+    let mut asks = VecDeque::from(book.start(&order, since));
     if awaited.stop {
         asks.extend(book.stop(order.attempt));
     }
@@ -299,11 +333,24 @@ fn ask(
         }
     }
     asks.extend(book.tick(now));
-    let end = asks.into_iter().find_map(|ask| match ask {
-        Ask::Tell(Fact { kind: FactKind::Finished(report), .. }) => Some(*report),
-        Ask::Tell(_) | Ask::Make(..) | Ask::GiveUp(_) | Ask::Delete(..) | Ask::Read(..) => None,
-    });
-    (end, book.next())
+    let gang = order.gang().is_some() && !pods.is_empty();
+    let waits = |place| pods.iter().any(|(at, slot)| *at == place && slot.is_unbegun());
+    let (mut end, mut unbegun) = (None, BTreeSet::new());
+    while let Some(ask) = asks.pop_front() {
+        match ask {
+            Ask::Tell(Fact { kind: FactKind::Finished(report), .. }) => end = Some(*report),
+            // What is left of a gang that ends is an executor's to delete. What has not begun needs nobody for that:
+            // once the end is told it is refused.
+            Ask::GiveUp(place) if gang => asks.extend(book.not_made(place, unmade(), now)),
+            Ask::Delete(place, pod) if gang && waits(place) => {
+                asks.extend(book.vanished(place, Some(&pod.uid), None, now));
+                unbegun.insert(place);
+            }
+            // What else the book asks for is an executor's to do.
+            Ask::Tell(_) | Ask::Make(..) | Ask::GiveUp(_) | Ask::Delete(..) | Ask::Read(..) => {}
+        }
+    }
+    (end.map(|report| End { report, unbegun }), book.next())
 }
 
 #[cfg(test)]

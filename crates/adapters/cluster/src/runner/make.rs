@@ -1,6 +1,6 @@
 //! From a work order to the pod that has its attempt's name.
 
-use flowforge_model::attempt::{Failure, FailureClass, WorkOrder};
+use flowforge_model::attempt::{Failure, WorkOrder};
 use flowforge_model::status::Reason;
 use flowforge_model::time::Millis;
 use k8s_openapi::api::core::v1::Pod;
@@ -19,7 +19,7 @@ use crate::observed::Observed;
 use crate::pace::Kind;
 use crate::placement::{Endpoints, Placement};
 use crate::project::Project;
-use crate::refusal::{error, not_possible};
+use crate::refusal::{error, not_possible, unmade};
 
 /// The cluster ends a pod by itself this long after its deadline and all its bounds.
 const SLACK: Millis = Millis::from_secs(300);
@@ -69,8 +69,7 @@ impl Desk {
                 return Ok(pod);
             }
         }
-        let message = "stopped before its pod was made".to_owned();
-        Err(Failure { class: FailureClass::Stopped, reason: Reason::Stopped, message })
+        Err(unmade())
     }
 
     async fn try_once(

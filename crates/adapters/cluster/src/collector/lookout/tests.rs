@@ -167,25 +167,66 @@ fn pods_of_others_are_not_ours() {
     assert_eq!(story.after(45), "", "nobody knows which attempt it is");
 }
 
+fn gang(size: u32) -> Story {
+    let mut gang = order(process());
+    let main = Main::Gang { process: process(), size };
+    gang.work = Work::Run(Box::new(Program { init: Vec::new(), main, sidecars: Vec::new() }));
+    Story::of(gang)
+}
+
+fn member(story: &mut Story, index: u32, status: &Value) {
+    let pod = story.pod((u128::from(index) + 1, Some(index)), status);
+    story.lookout.seen(pod, story.now);
+}
+
 #[test]
 fn a_gang_ends_with_its_last_member_as_the_first_that_failed() {
-    let mut gang = order(process());
-    let main = Main::Gang { process: process(), size: 3 };
-    gang.work = Work::Run(Box::new(Program { init: Vec::new(), main, sidecars: Vec::new() }));
-    let mut story = Story::of(gang);
-    let member = |story: &mut Story, index: u32, status: &Value| {
-        let pod = story.pod((u128::from(index) + 1, Some(index)), status);
-        story.lookout.seen(pod, story.now);
-    };
+    let mut story = gang(3);
     member(&mut story, 0, &ended(143, "Error", "2023-11-14T22:13:20Z"));
     member(&mut story, 1, &ended(3, "Error", "2023-11-14T22:13:15Z"));
-    assert_eq!(story.after(45), "asks", "one of them was never seen");
     member(&mut story, 2, &running());
-    assert_eq!(story.after(45), "asks");
+    assert_eq!(story.after(45), "asks", "it is an executor's to delete what runs");
     member(&mut story, 2, &ended(143, "Error", "2023-11-14T22:13:30Z"));
     assert_eq!(story.after(45), "exit_code [2, 1, 3]");
     let awaited = Awaited { order: story.order.clone(), stop: false };
     let (end, since) = story.lookout.judge(&awaited, story.now).unwrap();
     assert_eq!(end.report.exit_code, Some(3));
     assert_eq!(since.plus(GRACE), story.now);
+}
+
+/// Members that have not begun, or have no pod, are waited for by nobody: once the end is told they never begin.
+#[test]
+fn a_gang_whose_member_failed_ends_with_the_last_that_has_begun() {
+    let no_node = json!({ "phase": "Pending", "conditions": [{ "type": "PodScheduled",
+        "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available" }] });
+    let mut story = gang(4);
+    member(&mut story, 0, &running());
+    member(&mut story, 1, &ended(3, "Error", AT));
+    member(&mut story, 2, &no_node);
+    let names = |story: &Story| -> Vec<_> {
+        let unseen = story.lookout.unseen(&story.order).into_iter();
+        unseen.map(|(place, name)| (place.member, name)).collect()
+    };
+    let last = (Some(3), story.order.pod_name(Some(3)));
+    assert_eq!(names(&story), [last], "it may have been made unseen");
+    assert_eq!(story.after(45), "asks", "the first may run, or wait for the others");
+    member(&mut story, 0, &ended(143, "Error", "2023-11-14T22:13:30Z"));
+    assert_eq!(story.after(45), "exit_code [2, 1]", "those that have not begun are not named");
+}
+
+#[test]
+fn a_gang_none_of_whose_members_failed_is_waited_for() {
+    let mut story = gang(2);
+    member(&mut story, 0, &json!({ "phase": "Pending" }));
+    assert_eq!(story.after(45), "asks", "the other may yet be made");
+    assert_eq!(story.lookout.unseen(&story.order), []);
+    let mut story = gang(2);
+    story.stop = true;
+    member(&mut story, 0, &json!({ "phase": "Pending" }));
+    assert_eq!(story.after(45), "stopped []", "neither begins any more");
+    // What has simply not begun is deleted by an executor, as ever.
+    let mut alone = Story::new();
+    alone.stop = true;
+    alone.seen(1, &json!({ "phase": "Pending" }));
+    assert_eq!(alone.after(45), "asks");
 }

@@ -224,6 +224,31 @@ async fn what_happens_to_pods_has_the_reason_that_executors_give() {
     assert!(!rows.asked.contains(&runs.key), "what simply runs is nobody's business");
 }
 
+/// Its executor died while it made the pods of a gang. One has ended, and the other is neither there nor made by anybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gang_that_was_never_whole_ends_with_what_there_is_of_it() {
+    let fake = Fake::new();
+    let real = Real::at(fake.kubeconfig.path()).await;
+    let told = real.runner(Bounds::default());
+    let gang = real.gang("sleep 1", 2);
+    told.runner.start(Arc::clone(&gang));
+    let begun = Rows::default();
+    begun.until("what begins", |_| fake.made_and_ran(gang.attempt) == (2, 2)).await;
+    told.die().await;
+    let delete = async |member| {
+        let name = gang.pod_name(Some(member));
+        real.pods().delete(&name, &DeleteParams::default()).await.expect("a delete");
+        real.name_gone(&name).await;
+    };
+    delete(1).await;
+    let rows = Rows::of(std::slice::from_ref(&gang));
+    let collector = Running::watching(&real, &rows, GRACE).await;
+    delete(0).await;
+    rows.until("the end", |rows| !rows.ends.is_empty()).await;
+    collector.end().await;
+    assert!(rows.lock().ends[&gang.key].starts_with("Lost pod_deleted"), "{:?}", rows.lock().ends);
+}
+
 /// Everything is in order: it has nothing to say.
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_an_executor_that_lives_a_collector_writes_nothing() {
