@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::quota::{Amounts, Dimension, Level};
 use flowforge_model::time::Millis;
 
@@ -12,6 +13,9 @@ use crate::why::Code;
 pub struct Metrics {
     /// Attempts that wait, by what holds them back and the level at which there is too little.
     pub pending: BTreeMap<(Code, Option<Where>), u64>,
+    /// Attempts with pods that wait, by the cluster that they are for and what holds them back; those left out that
+    /// wait for a circuit or a budget.
+    pub pending_in: BTreeMap<(ClusterName, Code), u64>,
     /// Attempts that hold something.
     pub running: u64,
     /// Attempts admitted since it began.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::quota::{Amounts, Dimension, Level};
 use flowforge_model::time::{Millis, Timestamp};
 use flowforge_quota::Place;
@@ -11,6 +12,9 @@ use super::points::real;
 use super::why::Waiter;
 use crate::metrics::{Metrics, Pools, Size, Waits, Where};
 use crate::why::Code;
+
+type Pending = BTreeMap<(Code, Option<Where>), u64>;
+type PendingIn = BTreeMap<(ClusterName, Code), u64>;
 
 /// What is counted as it happens.
 #[derive(Clone, Debug, Default)]
@@ -43,8 +47,10 @@ impl FairShare {
     #[must_use]
     pub fn metrics(&self, now: Timestamp) -> Metrics {
         let Tally { admitted, undone, waits } = self.tally;
+        let (pending, pending_in) = self.pending(self.now.max(now));
         Metrics {
-            pending: self.pending(self.now.max(now)),
+            pending,
+            pending_in,
             running: u64::try_from(self.held).unwrap_or(u64::MAX),
             admitted,
             undone,
@@ -54,12 +60,12 @@ impl FairShare {
         }
     }
 
-    fn pending(&self, now: Timestamp) -> BTreeMap<(Code, Option<Where>), u64> {
-        let mut pending: BTreeMap<_, u64> = BTreeMap::new();
-        let mut add = |key, count: usize| {
-            let sum = pending.entry(key).or_default();
+    fn pending(&self, now: Timestamp) -> (Pending, PendingIn) {
+        let (mut pending, mut pending_in) = (Pending::new(), PendingIn::new());
+        let plus = |sum: &mut u64, count: usize| {
             *sum = sum.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
         };
+        let mut add = |key, count| plus(pending.entry(key).or_default(), count);
         let next = self.pick();
         for (_, queue) in self.queues.iter() {
             let Some((at, task)) = queue.first().and_then(|at| Some((at, *self.tasks.get(at)?)))
@@ -73,17 +79,24 @@ impl FairShare {
                 (Some(_), None) => Where::Unknown,
                 (Some(_), Some(level)) => Where::Level(level),
             });
-            if code == Code::Next {
-                add((code, at), 1);
-                add((Code::BehindPriority, None), queue.len().saturating_sub(1));
-            } else {
-                add((code, at), queue.len());
+            let first = if code == Code::Next { 1 } else { queue.len() };
+            let parts = [
+                (code, at, first),
+                (Code::BehindPriority, None, queue.len().saturating_sub(first)),
+            ];
+            let pods = need.get(Dimension::Pods) > 0;
+            let cluster = self.clusters.named(self.shapes.cluster(task.shape));
+            for (code, at, count) in parts.into_iter().filter(|(_, _, count)| *count > 0) {
+                add((code, at), count);
+                if pods {
+                    plus(pending_in.entry((cluster.clone(), code)).or_default(), count);
+                }
             }
         }
         add((Code::CircuitOpen, Some(Where::Level(Level::Project))), self.breaker.len());
         add((Code::RetryBudget, Some(Where::Level(Level::Tenant))), self.rations.len());
         pending.retain(|_, count| *count > 0);
-        pending
+        (pending, pending_in)
     }
 
     fn pools(&self) -> BTreeMap<(Where, Dimension), Pools> {

@@ -1,12 +1,19 @@
 //! What the scheduler measures of itself, as samples.
 
+use std::collections::BTreeMap;
+
+use flowforge_model::cluster::ClusterName;
 use flowforge_model::time::Timestamp;
 use flowforge_ports::explain::{Family, FamilyKind, Sample};
-use flowforge_scheduler::{FairShare, Metrics, Size, Waits, Where};
+use flowforge_scheduler::{ClusterUse, Code, FairShare, Metrics, Size, Waits, Where};
+
+/// Clusters that are named in labels, as many as projects may name; what others have is counted together.
+const CLUSTERS: usize = 64;
 
 /// How it goes.
 pub(super) fn metrics(fair: &FairShare, now: Timestamp) -> Vec<Family> {
-    let Metrics { pending, running, admitted, undone, waits, drift, pools } = fair.metrics(now);
+    let Metrics { pending, pending_in, running, admitted, undone, waits, drift, pools } =
+        fair.metrics(now);
     let drift = u64::try_from(drift).unwrap_or(u64::MAX);
     let mut families = vec![
         family(
@@ -35,6 +42,7 @@ pub(super) fn metrics(fair: &FairShare, now: Timestamp) -> Vec<Family> {
             drift,
         ),
     ];
+    families.extend(clusters(fair, pending_in));
     let pool = |name, help, value: fn(&flowforge_scheduler::Pools) -> f64| {
         let each = pools.iter().map(move |((at, dimension), pool)| {
             let labels = [("level", at.as_str()), ("dimension", dimension.as_str())];
@@ -60,6 +68,45 @@ pub(super) fn metrics(fair: &FairShare, now: Timestamp) -> Vec<Family> {
         ),
     ]);
     families
+}
+
+/// Slots of each cluster, and who waits for them.
+fn clusters(fair: &FairShare, pending: BTreeMap<(ClusterName, Code), u64>) -> [Family; 3] {
+    let all: Vec<ClusterUse> = fair.clusters().collect();
+    let named = |name: &ClusterName| {
+        let known = all.iter().take(CLUSTERS).any(|one| one.name == *name);
+        if known { name.to_string() } else { "other".to_owned() }
+    };
+    let slots = |of: fn(&ClusterUse) -> u64| {
+        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        for one in &all {
+            *sums.entry(named(&one.name)).or_default() += of(one);
+        }
+        sums.into_iter().map(|(name, sum)| sample("", &[("cluster", &name)], number(sum)))
+    };
+    let mut waiting: BTreeMap<(String, Code), u64> = BTreeMap::new();
+    for ((name, code), count) in pending {
+        *waiting.entry((named(&name), code)).or_default() += count;
+    }
+    [
+        family(
+            ("cluster_slots", FamilyKind::Gauge),
+            "What the executors that live in a cluster run at a time; 0: none lives, or takes work.",
+            slots(|one| one.most),
+        ),
+        family(
+            ("cluster_slots_used", FamilyKind::Gauge),
+            "What was admitted for a cluster, and has not ended.",
+            slots(|one| one.used),
+        ),
+        family(
+            ("cluster_pending_tasks", FamilyKind::Gauge),
+            "Tasks with pods that wait, by the cluster that they are for and what holds them back.",
+            waiting.iter().map(|((name, code), count)| {
+                sample("", &[("cluster", name), ("reason", code.as_str())], number(*count))
+            }),
+        ),
+    ]
 }
 
 fn family(
@@ -139,6 +186,19 @@ mod tests {
         let labels = [("reason", "NO_SUCH_QUEUE"), ("level", "unknown")];
         assert_eq!(find("pending_tasks").samples, [sample("", &labels, 1.0)]);
         assert_eq!(find("drift").samples, [sample("", &[], 0.0)]);
+        let here = ("cluster", "default");
+        let waits = sample("", &[here, ("reason", "NO_SUCH_QUEUE")], 1.0);
+        assert_eq!(find("cluster_pending_tasks").samples, [waits]);
+        assert_eq!(find("cluster_slots").samples, [sample("", &[here], 2.0)]);
+        assert_eq!(find("cluster_slots_used").samples, [sample("", &[here], 0.0)]);
+        for index in 0..70 {
+            let name = ClusterName::parse(&format!("c{index}")).unwrap();
+            fair.resize_each(&BTreeMap::from([(name, 3)]));
+        }
+        let [slots, ..] = clusters(&fair, BTreeMap::new());
+        assert_eq!(slots.samples.len(), CLUSTERS + 1, "labels are bounded");
+        let last = slots.samples.iter().find(|one| one.labels[0].1 == "other").unwrap();
+        assert_eq!(last.value, 3.0, "the last one alone lives");
 
         let mut waits = Waits { total: 1500, ..Waits::default() };
         waits.counts[0] = 1;
