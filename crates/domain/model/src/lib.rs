@@ -21,6 +21,7 @@ pub mod limits;
 pub mod object;
 pub mod plan;
 pub mod printf;
+pub mod quantity;
 pub mod quota;
 pub mod resources;
 pub mod security;

@@ -44,7 +44,6 @@ mod places;
 mod pod;
 mod pod_metadata;
 pub mod problem;
-pub mod quantity;
 mod recursion;
 mod reference_page;
 mod references;
@@ -82,7 +81,6 @@ pub use library::DocumentKind;
 pub use manifest::manifest;
 pub use problem::{Problem, Problems};
 pub use reference_page::reference_page;
-pub use resources::{Given, settled};
 pub use split::{Part, split};
 
 /// What a submission adds to its document.

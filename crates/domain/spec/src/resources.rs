@@ -1,53 +1,28 @@
 //! What a task asks of a machine.
 
-use flowforge_model::resources::{Bytes, MilliCpu, ResourceList, Resources};
+use flowforge_model::quantity::Quantity;
+use flowforge_model::resources::{Given, Resource, Resources};
 
 use crate::located::{Node, quote};
 use crate::names::Dialect;
 use crate::outline::Doc;
-use crate::quantity::Quantity;
-
-const GPU: &str = "nvidia.com/gpu";
-
-/// One side as it was written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Given {
-    /// Thousandths of a core.
-    pub cpu: Option<MilliCpu>,
-    /// Bytes.
-    pub memory: Option<Bytes>,
-    /// Whole devices.
-    pub gpu: Option<u32>,
-}
-
-/// Requests and limits from what was given of either: a limit alone is the request too, a request
-/// above the default limit raises that limit. What was given on both sides stays, also if a request
-/// is above its limit.
-#[must_use]
-pub fn settled(requests: Given, limits: Given) -> Resources {
-    let defaults = Resources::default();
-    let cpu = settle((requests.cpu, limits.cpu), (defaults.requests.cpu, defaults.limits.cpu));
-    let memory = settle(
-        (requests.memory, limits.memory),
-        (defaults.requests.memory, defaults.limits.memory),
-    );
-    let gpu = requests.gpu.or(limits.gpu).unwrap_or(0);
-    Resources {
-        requests: ResourceList { cpu: cpu.0, memory: memory.0, gpu },
-        limits: ResourceList { cpu: cpu.1, memory: memory.1, gpu },
-    }
-}
+use crate::report::Spot;
 
 impl<'a> Doc<'a> {
     /// Requests and limits. As in Kubernetes a limit alone is the request too; a request above
     /// the default limit raises that limit. The short form sets both.
     pub(crate) fn resources(&self, node: Option<&'a Node>) -> Resources {
-        let defaults = Resources::default();
-        let Some(node) = node else { return defaults };
+        let Some(node) = node else { return Resources::default() };
+        let [requests, limits] = self.sides(node);
+        self.settle(node, [requests, limits], "")
+    }
+
+    /// Requests and limits as they were written.
+    pub(crate) fn sides(&self, node: &'a Node) -> [Given; 2] {
         let Some(entries) = node.entries() else {
             let message = format!("expected resources (a map), found {}", node.describe());
             self.report.error("wrong_type", node, message, "");
-            return defaults;
+            return [Given::default(); 2];
         };
         let long = |key: &str| key == "requests" || key == "limits";
         let sides = entries.iter().filter(|e| long(&e.key)).count();
@@ -63,34 +38,32 @@ impl<'a> Doc<'a> {
                 }
             }
         }
-        let (requests, limits) = if sides == 0 {
-            let both = self.given(node);
-            (both, both)
-        } else {
-            let side = |key| node.field(key).map_or(Given::default(), |n| self.given(n));
-            (side("requests"), side("limits"))
-        };
-        self.settle(node, requests, limits)
+        if sides == 0 {
+            return [self.given(node); 2];
+        }
+        ["requests", "limits"]
+            .map(|key| node.field(key).map_or(Given::default(), |node| self.given(node)))
     }
 
-    /// Fills in what was not given and compares the sides.
-    fn settle(&self, node: &'a Node, requests: Given, limits: Given) -> Resources {
-        let Resources { requests: asked, limits: most } = settled(requests, limits);
-        let gpu = asked.gpu;
-        let over = [("cpu", asked.cpu > most.cpu), ("memory", asked.memory > most.memory)];
-        for (what, over) in over {
-            if over {
-                let message = format!("{what} requests more than its limit");
-                let hint = "raise the limit or lower the request";
-                self.report.error("request_over_limit", node, message, hint);
-            }
-        }
-        if limits.gpu.is_some_and(|limit| limit != gpu) {
-            let message = format!("{GPU} is requested and limited differently");
-            let hint = "devices are not shared: give both the same number";
+    /// Fills in what was not given and compares the sides. `whose` stands before what is said of them.
+    pub(crate) fn settle(
+        &self,
+        node: &'a Node,
+        [requests, limits]: [Given; 2],
+        whose: &str,
+    ) -> Resources {
+        for resource in Resources::contradictions(requests, limits) {
+            let what = resource.name();
+            let (message, hint) = if resource == Resource::Gpu {
+                let message = format!("{whose}{what} is requested and limited differently");
+                (message, "devices are not shared: give both the same number")
+            } else {
+                let message = format!("{whose}{what} requests more than its limit");
+                (message, "raise the limit or lower the request")
+            };
             self.report.error("request_over_limit", node, message, hint);
         }
-        Resources { requests: asked, limits: most }
+        Resources::settled(requests, limits)
     }
 
     fn given(&self, node: &'a Node) -> Given {
@@ -101,79 +74,87 @@ impl<'a> Doc<'a> {
             return out;
         };
         for entry in entries {
-            let key = &*entry.key;
-            match key {
-                "cpu" => out.cpu = self.quantity(&entry.node).map(Quantity::milli_cpu),
-                "memory" => out.memory = self.memory(&entry.node),
-                GPU => out.gpu = self.devices(&entry.node),
-                "ephemeral-storage" if self.dialect == Dialect::Argo => {
-                    let message = "ephemeral-storage is not limited for local processes";
-                    self.report.warning("no_effect", entry, message, "");
-                }
-                "ephemeral-storage" | "claims" => self.refuse_resource(entry, key),
-                _ if key.contains('/') || key.starts_with("hugepages-") => {
-                    self.refuse_resource(entry, key);
-                }
-                _ => {
-                    let message = format!("there is no resource {}", quote(key));
-                    let known = ["cpu", "memory", GPU].into_iter();
-                    let mut hint = self.report.did_you_mean(key, known);
-                    if hint.is_empty() {
-                        hint = format!("resources are cpu, memory and {GPU}");
-                    }
-                    self.report.error("unknown_field", entry, message, hint);
-                }
+            if let Some(resource) = self.resource(entry, &entry.key)
+                && let Some(text) = self.report.string(&entry.node)
+                && let Some(amount) = self.amount(&entry.node, (text, ""), resource)
+            {
+                // That it is one was found out.
+                let _ = out.set(resource, amount);
             }
         }
         out
     }
 
-    fn refuse_resource(&self, entry: &'a crate::located::Entry, key: &str) {
-        let message = format!("the resource {} is not supported", quote(key));
-        self.report.error("unsupported", entry, message, "remove it");
+    /// The resource that a key names; reports what is none that a task can ask for.
+    pub(crate) fn resource(&self, spot: impl Into<Spot<'a>>, key: &str) -> Option<Resource> {
+        let found = Resource::ALL.into_iter().find(|resource| resource.name() == key);
+        if found.is_some() {
+            return found;
+        }
+        let storage = key == "ephemeral-storage";
+        if storage && self.dialect == Dialect::Argo {
+            let message = "ephemeral-storage is not limited for local processes";
+            self.report.warning("no_effect", spot, message, "");
+        } else if storage || key == "claims" || key.contains('/') || key.starts_with("hugepages-") {
+            let message = format!("the resource {} is not supported", quote(key));
+            self.report.error("unsupported", spot, message, "remove it");
+        } else {
+            let message = format!("there is no resource {}", quote(key));
+            let known = Resource::ALL.map(Resource::name);
+            let mut hint = self.report.did_you_mean(key, known.into_iter());
+            if hint.is_empty() {
+                hint = format!("resources are cpu, memory and {}", Resource::Gpu.name());
+            }
+            self.report.error("unknown_field", spot, message, hint);
+        }
+        None
+    }
+
+    /// The amount in a text at a node; `whose` stands before what is said of it.
+    pub(crate) fn amount(
+        &self,
+        node: &'a Node,
+        (text, whose): (&str, &str),
+        resource: Resource,
+    ) -> Option<Quantity> {
+        let quantity = self.quantity_of(node, (text, whose))?;
+        match resource {
+            Resource::Cpu => {}
+            Resource::Memory => {
+                let bytes = quantity.bytes().0;
+                if bytes > 0 && text.ends_with('m') {
+                    let message =
+                        format!("{whose}m means thousandths of a byte: this is {bytes} bytes");
+                    let hint = "write Mi for mebibytes";
+                    self.report.warning("small_memory", node, message, hint);
+                }
+            }
+            Resource::Gpu => {
+                if Given::default().set(resource, quantity).is_none() {
+                    let message = format!("{whose}{} is no number of devices", quote(text));
+                    self.report.error("bad_quantity", node, message, "write a whole number");
+                    return None;
+                }
+            }
+        }
+        Some(quantity)
     }
 
     pub(crate) fn quantity(&self, node: &'a Node) -> Option<Quantity> {
-        self.report.string(node)?;
-        let text = &*self.settled(node)?;
+        let text = self.report.string(node)?;
+        self.quantity_of(node, (text, ""))
+    }
+
+    fn quantity_of(&self, node: &'a Node, (text, whose): (&str, &str)) -> Option<Quantity> {
+        let text = &*self.settled_of(node, text)?;
         match Quantity::parse(text) {
             Ok(quantity) => Some(quantity),
             Err(cause) => {
-                let message = format!("{} is no quantity: {cause}", quote(text));
+                let message = format!("{whose}{} is no quantity: {cause}", quote(text));
                 let hint = "write it like 500m, 0.5, 2 (cpu) or 256Mi, 1Gi (memory)";
                 self.report.error("bad_quantity", node, message, hint);
                 None
             }
         }
-    }
-
-    fn memory(&self, node: &'a Node) -> Option<Bytes> {
-        let bytes = self.quantity(node)?.bytes();
-        if bytes.0 > 0 && node.text().is_some_and(|text| text.ends_with('m')) {
-            let message = format!("m means thousandths of a byte: this is {} bytes", bytes.0);
-            let hint = "write Mi for mebibytes";
-            self.report.warning("small_memory", node, message, hint);
-        }
-        Some(bytes)
-    }
-
-    fn devices(&self, node: &'a Node) -> Option<u32> {
-        let quantity = self.quantity(node)?;
-        let devices = quantity.whole().and_then(|n| u32::try_from(n).ok());
-        if devices.is_none() {
-            let message = format!("{} is no number of devices", node.describe());
-            self.report.error("bad_quantity", node, message, "write a whole number");
-        }
-        devices
-    }
-}
-
-/// Request and limit from what was given of either.
-fn settle<T: Copy + Ord>(given: (Option<T>, Option<T>), defaults: (T, T)) -> (T, T) {
-    match given {
-        (None, None) => defaults,
-        (Some(request), None) => (request, defaults.1.max(request)),
-        (None, Some(limit)) => (limit, limit),
-        (Some(request), Some(limit)) => (request, limit),
     }
 }

@@ -79,7 +79,11 @@ impl<'a> Doc<'a> {
     /// A scalar with the parameters of the workflow put in; none if it was reported, or if nobody
     /// can know it yet.
     pub(crate) fn settled(&self, node: &'a Node) -> Option<Cow<'a, str>> {
-        let text = node.text().unwrap_or("");
+        self.settled_of(node, node.text().unwrap_or(""))
+    }
+
+    /// The same of a text that stands at a node.
+    pub(crate) fn settled_of<'t>(&self, node: &'a Node, text: &'t str) -> Option<Cow<'t, str>> {
         if !text.contains("{{") {
             return Some(Cow::Borrowed(text));
         }

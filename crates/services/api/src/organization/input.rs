@@ -1,9 +1,9 @@
 //! Limits as clients write them. Everything that is wrong is said at once.
 
 use flowforge_model::limits::REPORTED_ERRORS;
+use flowforge_model::quantity::Quantity;
 use flowforge_model::quota::{Amounts, Dimension, Quota, Weight};
 use flowforge_organization::unit;
-use flowforge_spec::quantity::Quantity;
 use flowforge_wire::Finding;
 
 use super::show::{counts, field};

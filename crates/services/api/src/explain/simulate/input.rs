@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use flowforge_model::id::{EntityId, QuotaId};
 use flowforge_model::limits::GANG_MEMBERS;
+use flowforge_model::quantity::Quantity;
 use flowforge_model::quota::{Amounts, Entity, Level};
-use flowforge_model::resources::Resources;
+use flowforge_model::resources::{Given, Resources};
 use flowforge_organization::{Edit, Organization, decide};
 use flowforge_ports::explain::{CHANGED, GROUPS, Group, SIMULATED, Simulation};
-use flowforge_spec::quantity::Quantity;
-use flowforge_spec::{Given, settled};
 use uuid::Uuid;
 
 use crate::Shared;
@@ -112,14 +111,11 @@ fn resources(inside: &mut Fields<'_>) -> Resources {
         }
     }
     let [requests, limits] = sides;
-    let resources = settled(requests, limits);
-    let (asked, most) = (resources.requests, resources.limits);
-    let devices = requests.gpu.zip(limits.gpu).is_some_and(|(asked, most)| asked != most);
-    if asked.cpu > most.cpu || asked.memory > most.memory || devices {
+    if Resources::contradictions(requests, limits).next().is_some() {
         let pointer = inside.pointer("requests");
         inside.missing(&pointer, "more is requested than the limit allows");
     }
-    resources
+    Resources::settled(requests, limits)
 }
 
 fn quantity(given: &mut Fields<'_>, name: &'static str) -> Option<Quantity> {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use flowforge_model::resources::{Bytes, MilliCpu};
+use crate::resources::{Bytes, MilliCpu};
 
 /// A quantity in units of 10⁻⁹. Never negative, at most `i64::MAX` whole units, as in Kubernetes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Quantity {
     nano: i128,
 }
