@@ -59,6 +59,7 @@ pub(crate) const ALL: &[Example] = &[
         &[("two-a", "result", "after one")],
     ),
     example("retry.yaml", OK, &[("main", OK)], &[]),
+    example("more-memory.yaml", OK, &[("sort", OK)], &[("sort", "result", "sorted")]),
     example(
         "retry-cap.yaml",
         FAILED,

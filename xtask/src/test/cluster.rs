@@ -23,8 +23,9 @@ use crate::workspace::build_release;
 use crate::{chaos, dist};
 
 /// Examples whose tasks need what only pods have, or what pods or servers of their own do in their own way.
-const EXAMPLES: [&str; 10] = [
+const EXAMPLES: [&str; 11] = [
     "outputs.yaml",
+    "more-memory.yaml",
     "init-container.yaml",
     "container-set.yaml",
     "sidecar.yaml",

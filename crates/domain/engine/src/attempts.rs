@@ -12,7 +12,7 @@ use crate::flow::{Step, cut};
 use crate::node::is_error;
 use crate::retry::backoff;
 use crate::scope::{Retried, View};
-use crate::settings::settings_of;
+use crate::settings::{settings_of, with_amounts};
 use crate::{Result, StepError};
 
 impl Step<'_> {
@@ -234,6 +234,9 @@ impl Step<'_> {
             return Err(StepError::Stale("not waiting for a retry"));
         }
         if node.kind == NodeKind::Leaf {
+            if let Err(fault) = with_amounts(self.plan, self.run, ix)? {
+                return self.fail(ix, fault);
+            }
             return self.queue_attempt(ix);
         }
         self.change(ix, TaskChange::Ready)?;

@@ -8,7 +8,7 @@ use flowforge_model::status::{Reason, TaskChange, TaskStatus};
 use crate::Result;
 use crate::flow::Step;
 use crate::node::Node;
-use crate::settings::settings_of;
+use crate::settings::{settings_of, with_amounts};
 
 impl Step<'_> {
     pub(crate) fn do_begin(&mut self, ix: NodeIx) -> Result {
@@ -47,6 +47,9 @@ impl Step<'_> {
 
     fn begin_leaf(&mut self, ix: NodeIx) -> Result {
         if let Err(fault) = settings_of(self.plan, self.run, ix, self.now)? {
+            return self.fail(ix, fault);
+        }
+        if let Err(fault) = with_amounts(self.plan, self.run, ix)? {
             return self.fail(ix, fault);
         }
         // Whoever waited for locks has its timer already.

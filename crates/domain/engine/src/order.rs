@@ -25,7 +25,7 @@ use crate::StepError;
 use crate::artifacts::{stage_in, stage_out};
 use crate::run::Run;
 use crate::scope::View;
-use crate::settings::settings_of;
+use crate::settings::{settings_of, with_amounts};
 use crate::values::{Fault, Valued, inputs_of};
 
 /// What an executor needs for the current attempt of a leaf.
@@ -44,7 +44,8 @@ pub fn work_order(
         Box::new(Failure { class: FailureClass::Error, reason, message })
     };
     let bug = |bug: StepError| fault(Fault::new(Reason::Error, bug.to_string()));
-    let template = run.template(plan, node).map_err(bug)?;
+    let template = with_amounts(plan, run, node).map_err(bug)?.map_err(fault)?;
+    let template = &*template;
     let inputs = inputs_of(plan, run, node).map_err(bug)?.map_err(fault)?;
     let settings = settings_of(plan, run, node, now).map_err(bug)?.map_err(fault)?;
     let view = View::new(plan, run, node, &inputs, now);

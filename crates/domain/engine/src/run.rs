@@ -12,6 +12,7 @@ use flowforge_model::time::{Millis, Timestamp};
 use serde_json::Value;
 
 use crate::node::Node;
+use crate::settings::with_amounts;
 use crate::{Result, StepError};
 
 /// What is known of a workflow besides its plan, and never changes.
@@ -115,10 +116,16 @@ impl Run {
         self.nodes.get(node.index()).is_some_and(|node| node.failures > 0)
     }
 
-    /// What each pod of a leaf asks for and may use at a time.
+    /// What each pod of a leaf asks for and may use at a time, in its current attempt.
     #[must_use]
     pub fn resources(&self, plan: &Plan, node: NodeIx) -> Resources {
-        self.template_of(plan, node).map_or(Resources::NONE, Template::resources)
+        match with_amounts(plan, self, node) {
+            Ok(Ok(template)) => template.resources(),
+            // Nothing will run: the attempt ends when its order is made.
+            Ok(Err(_)) | Err(_) => {
+                self.template_of(plan, node).map_or(Resources::NONE, Template::resources)
+            }
+        }
     }
 
     /// Pods of one attempt of a leaf.

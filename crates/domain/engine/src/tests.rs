@@ -15,23 +15,23 @@ mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowforge_model::attempt::{Failure, FailureClass, Report};
+use flowforge_model::attempt::{Failure, FailureClass, Main, Process, Report, Work, WorkOrder};
 use flowforge_model::event::{
     Command, Effect, Event, NodeKind, Outputs, Record, TaskRow, Timer, WorkflowState,
 };
 use flowforge_model::id::{EntityId, NodeIx, WorkflowId};
 use flowforge_model::plan::{
     Body, Call, Container, Dag, Dependency, DependencyKind, Needs, Output, OutputSource, Plan,
-    Repeat, RetryPolicy, RetryStrategy, Rows, Steps, Task, Template, TemplateIx,
+    Repeat, RetryPolicy, RetryStrategy, Rows, Setting, Steps, Task, Template, TemplateIx,
 };
-use flowforge_model::resources::Resources;
+use flowforge_model::resources::{Resource, Resources, Side};
 use flowforge_model::status::{Reason, TaskStatus, WorkflowStatus};
-use flowforge_model::text::Text;
+use flowforge_model::text::{Segment, Text};
 use flowforge_model::time::Timestamp;
 
 use crate::{
     Changes, Context, LockRequest, Run, StepError, kept_locks, lock_requests, memo, step,
-    task_write,
+    task_write, work_order,
 };
 
 /// Template 0 of every test plan: a leaf.
@@ -130,6 +130,24 @@ fn retry(limit: u32) -> RetryStrategy {
     }
 }
 
+/// What the processes of an order ask for together.
+fn asked_by(order: &WorkOrder) -> Option<Resources> {
+    let Work::Run(program) = &order.work else { return None };
+    let own = |process: &Process| process.resources.as_deref().copied().unwrap_or(order.resources);
+    let main = match &program.main {
+        Main::One(process) | Main::Gang { process, .. } => vec![process],
+        Main::Set { members, .. } => members.iter().map(|member| &member.process).collect(),
+    };
+    let together = main.into_iter().chain(&program.sidecars).map(own).sum();
+    Some(program.init.iter().map(own).fold(together, Resources::max))
+}
+
+/// An amount of the container of a leaf, read for each attempt: a number that an expression gives, and a suffix.
+fn amount(side: Side, resource: Resource, expression: &str, suffix: &str) -> (Setting, Text) {
+    let parts = [Segment::Expression(expression.into()), Segment::Literal(suffix.into())];
+    (Setting::Resource { container: 0, side, resource }, Text::Parts(parts.into()))
+}
+
 /// A run with its rows and everything it asked for.
 struct World {
     plan: Plan,
@@ -148,6 +166,8 @@ struct World {
     /// Questions for remembered outputs, and what is remembered by key.
     asked: Vec<NodeIx>,
     memory: BTreeMap<String, Outputs>,
+    /// What the live attempts were to ask for when they were offered.
+    needs: BTreeMap<NodeIx, Resources>,
     /// Attempts ever offered.
     offered: BTreeSet<(NodeIx, u32)>,
     story: Vec<String>,
@@ -181,6 +201,7 @@ impl World {
             taken: BTreeSet::new(),
             asked: Vec::new(),
             memory: BTreeMap::new(),
+            needs: BTreeMap::new(),
             offered: BTreeSet::new(),
             story: Vec::new(),
         }
@@ -284,6 +305,7 @@ impl World {
                 Effect::Runnable { node, number } => {
                     assert!(self.offered.insert((node, number)), "{node:?} attempt {number} twice");
                     assert!(self.live.insert(node, number).is_none(), "two live attempts");
+                    self.needs.insert(node, self.run.resources(&self.plan, node));
                 }
                 Effect::Stop { node, number } => {
                     assert_eq!(self.live.get(&node), Some(&number), "stop of what does not run");
@@ -331,7 +353,26 @@ impl World {
         }
     }
 
+    /// What is reserved for an attempt does not change until it ends, and is what its order asks for.
+    fn check_needs(&self) {
+        for &node in self.live.keys() {
+            let need = self.run.resources(&self.plan, node);
+            assert_eq!(
+                Some(&need),
+                self.needs.get(&node),
+                "of {node:?} something else is reserved"
+            );
+            let order = work_order(&self.plan, &self.run, node, self.now);
+            let asked = order.ok().and_then(|order| asked_by(&order));
+            assert!(
+                asked.is_none_or(|asked| asked == need),
+                "{node:?} gets {asked:?}, not {need:?}"
+            );
+        }
+    }
+
     fn check(&self, before: &Run) {
+        self.check_needs();
         let rows: Vec<TaskRow> = self.rows.values().cloned().collect();
         let restored =
             Run::restore(&self.plan, self.run.context().clone(), self.state.clone(), rows);

@@ -38,6 +38,9 @@ pub use pod::Tree;
 pub use retry::{Backoff, RetryPolicy, RetryStrategy, Setting};
 pub use rows::Rows;
 
+/// What the container of a template that has one is called.
+pub const MAIN: &str = "main";
+
 /// Index into [`Plan::templates`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -245,13 +248,32 @@ impl Template {
     }
 
     /// What one pod of a leaf asks for and may use at a time: its containers and sidecars together, or one that
-    /// runs before them if that asks for more, as clusters count it; nothing for anything else.
+    /// runs before them if that asks for more, as clusters count it; nothing for anything else. An amount that is
+    /// late counts as 0.
     #[must_use]
     pub fn resources(&self) -> Resources {
         let init = self.init.iter().map(|init| init.container.resources);
         let beside = self.sidecars.iter().map(|sidecar| sidecar.container.resources);
         let together = std::iter::once(self.body.resources()).chain(beside).sum();
         init.fold(together, Resources::max)
+    }
+
+    /// Its containers with their names: those of its body, those before them, those beside them.
+    pub fn containers_mut(&mut self) -> Vec<(&str, &mut Container)> {
+        let mut all: Vec<(&str, &mut Container)> = match &mut self.body {
+            Body::Container(container) | Body::Script(container, _) => vec![(MAIN, container)],
+            Body::ContainerSet(set) => {
+                set.members.iter_mut().map(NamedContainer::named_mut).collect()
+            }
+            Body::Dag(_)
+            | Body::Steps(_)
+            | Body::Suspend(_)
+            | Body::Http(_)
+            | Body::Object(_)
+            | Body::Child(_) => Vec::new(),
+        };
+        all.extend(self.init.iter_mut().chain(&mut self.sidecars).map(NamedContainer::named_mut));
+        all
     }
 }
 

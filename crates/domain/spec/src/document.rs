@@ -96,6 +96,7 @@ impl<'a> Source<'a> {
         let report = doc.report;
         let parameters = doc.workflow_parameters(spec, &options.parameters);
         doc.values = parameters.iter().cloned().collect();
+        doc.patch = doc.read_patch(spec, doc.templates.len());
         let volumes = doc.read_workflow_volumes(spec);
         let artifacts = doc.workflow_artifacts(spec);
         doc.given_artifacts = artifacts.iter().map(|(name, _)| name.clone()).collect();

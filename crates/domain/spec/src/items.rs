@@ -14,33 +14,41 @@ pub(crate) fn item_text<'a>(doc: &Doc<'a>, node: &'a Node, names: &Names<'_, 'a>
     if matches!(node.value, Value::Plain(_) | Value::Quoted(_)) {
         return doc.text(node, names);
     }
+    let string = |node: &'a Node, text: &str, out: &mut Out<'_>| {
+        json_text(doc, (node, text), names, out);
+    };
+    Some(json_of(node, &string))
+}
+
+/// A tree as JSON, whose strings `string` writes.
+pub(crate) fn json_of<'n>(node: &'n Node, string: &dyn Fn(&'n Node, &str, &mut Out<'_>)) -> Text {
     let mut parts = Vec::new();
     let mut literal = String::new();
-    json(doc, node, names, &mut (&mut parts, &mut literal));
+    json(node, string, &mut (&mut parts, &mut literal));
     if parts.is_empty() {
-        return Some(Text::plain(&literal));
+        return Text::plain(&literal);
     }
     if !literal.is_empty() {
         parts.push(Segment::Literal(literal.into()));
     }
-    Some(Text::Parts(parts.into()))
+    Text::Parts(parts.into())
 }
 
 /// Finished segments, and the literal that is being written.
-type Out<'o> = (&'o mut Vec<Segment>, &'o mut String);
+pub(crate) type Out<'o> = (&'o mut Vec<Segment>, &'o mut String);
 
-fn json<'a>(doc: &Doc<'a>, node: &'a Node, names: &Names<'_, 'a>, out: &mut Out<'_>) {
+fn json<'n>(node: &'n Node, string: &dyn Fn(&'n Node, &str, &mut Out<'_>), out: &mut Out<'_>) {
     match &node.value {
         Value::Plain(text) if is_json_word(text) => out.1.push_str(text),
         Value::Plain(_) if node.is_null() => out.1.push_str("null"),
-        Value::Plain(text) | Value::Quoted(text) => string(doc, node, text, names, out),
+        Value::Plain(text) | Value::Quoted(text) => string(node, text, out),
         Value::List(items) => {
             out.1.push('[');
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
                     out.1.push(',');
                 }
-                json(doc, item, names, out);
+                json(item, string, out);
             }
             out.1.push(']');
         }
@@ -52,14 +60,20 @@ fn json<'a>(doc: &Doc<'a>, node: &'a Node, names: &Names<'_, 'a>, out: &mut Out<
                 }
                 out.1.push_str(&json_string(&entry.key));
                 out.1.push(':');
-                json(doc, &entry.node, names, out);
+                json(&entry.node, string, out);
             }
             out.1.push('}');
         }
     }
 }
 
-fn string<'a>(doc: &Doc<'a>, node: &'a Node, text: &str, names: &Names<'_, 'a>, out: &mut Out<'_>) {
+/// A string that stands at a node. Its value cannot break out of it.
+pub(crate) fn json_text<'a>(
+    doc: &Doc<'a>,
+    (node, text): (&'a Node, &str),
+    names: &Names<'_, 'a>,
+    out: &mut Out<'_>,
+) {
     if !text.contains("{{") {
         out.1.push_str(&json_string(text));
         return;

@@ -43,6 +43,7 @@ mod parameters;
 mod places;
 mod pod;
 mod pod_metadata;
+mod pod_patch;
 pub mod problem;
 mod recursion;
 mod reference_page;

@@ -13,6 +13,7 @@ use crate::library::{DocumentKind, Library};
 use crate::located::{Entry, Node, Place, Value, quote};
 use crate::merge::Merged;
 use crate::names::{Dialect, is_parameter_name};
+use crate::pod_patch::Patch;
 use crate::report::Report;
 use crate::scope::{OWN, Scope, ScopeIx};
 
@@ -131,6 +132,8 @@ pub(crate) struct Doc<'a> {
     /// (parameters, volumes) cannot be looked up.
     pub(crate) alone: bool,
     pub(crate) exit_uses: RefCell<Vec<ExitUse<'a>>>,
+    /// `podSpecPatch` of the workflow.
+    pub(crate) patch: Option<Patch<'a>>,
     /// What came with the document.
     pub(crate) config_maps: ConfigMaps<'a>,
 }
@@ -163,6 +166,7 @@ impl<'a> Doc<'a> {
             volume_names: BTreeSet::new(),
             alone: false,
             exit_uses: RefCell::default(),
+            patch: None,
             config_maps: ConfigMaps::default(),
         };
         for sheet in &library.sheets {

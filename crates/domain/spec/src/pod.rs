@@ -2,7 +2,6 @@
 
 use flowforge_model::plan::Tree;
 use flowforge_model::security::LARGEST_ID;
-use flowforge_model::text::Text;
 
 use crate::grammar::{self, Field, Holds, Kind, Support};
 use crate::located::Node;
@@ -66,18 +65,6 @@ impl<'a> Doc<'a> {
             fields.extend(tree.map(|tree| (name.into(), tree)));
         }
         (!fields.is_empty()).then(|| Box::new(Tree::Map(fields)))
-    }
-
-    /// Changes to that, which are read when the task begins: values may be anywhere in them.
-    pub(crate) fn pod_patches(
-        &self,
-        template: &'a Node,
-        kind: BodyKind,
-        names: &Names<'_, 'a>,
-    ) -> Vec<Text> {
-        let both = [self.spec, template].into_iter().filter(|_| has_pod(kind));
-        let both = both.filter_map(|node| node.field(grammar::POD_PATCH.key));
-        both.filter_map(|node| self.text(node, names)).collect()
     }
 
     fn held(&self, node: &'a Node, field: &Field, names: &Names<'_, 'a>) -> Option<Tree> {

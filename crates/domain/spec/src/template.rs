@@ -54,7 +54,7 @@ impl<'a> Doc<'a> {
         self.idle_probe(node, kind, body_node);
         self.refuse_deadline_of_child(node, body.as_ref());
         let (init, sidecars) = self.around(node, body.as_ref(), &leaf);
-        let template = Template {
+        let mut template = Template {
             name: outline.full.clone(),
             inputs,
             artifacts_in: self.input_artifacts(node, kind, &leaf),
@@ -82,12 +82,13 @@ impl<'a> Doc<'a> {
             sidecars,
             daemon: self.daemon(node, (kind, body_node), &leaf),
             pod: self.pod(node, kind, &leaf),
-            pod_patches: self.pod_patches(node, kind, &leaf),
+            pod_patches: Vec::new(),
             pod_metadata: self.pod_metadata(node, kind, &leaf),
             late: self.late_settings(node, &Names { leaf: false, tried: false, ..leaf }),
             // Last: everything else that is wrong is said as well.
             body: body?,
         };
+        self.patch_pods((node, kind, body_node), &leaf, &mut template);
         Some(template)
     }
 

@@ -297,3 +297,24 @@ fn defaults_cannot_multiply_without_end() {
     );
     assert_eq!(refused(&manifest("Workflow", "w", &spec)), ["too_large"]);
 }
+
+/// So is a patch of the workflow, which is laid over every template, and what is wrong with it.
+#[test]
+fn patches_cannot_multiply_without_end() {
+    let with = |patch: &str| {
+        let templates: String = (0..16_000)
+            .map(|at| format!("  - {{name: t{at}, container: {{image: i}}}}\n"))
+            .collect();
+        let spec =
+            format!("  entrypoint: t0\n  podSpecPatch: '{patch}'\n  templates:\n{templates}");
+        refused(&manifest("Workflow", "w", &spec))
+    };
+    let amount = "resources: {limits: {memory: lots}}";
+    let many: String = (0..9).map(|at| format!("{{name: c{at}, {amount}}},")).collect();
+    assert_eq!(with(&format!("containers: [{many}]")), ["unknown_container"]);
+    assert_eq!(with(&format!("containers: [{{name: main, {amount}}}]")), ["bad_quantity"]);
+    let strange: String = (0..60).map(|at| format!("k{at}: 1,")).collect();
+    let codes = with(&format!("containers: [{{name: main, {strange}}}]"));
+    assert_eq!(codes, ["unsupported"; 60]);
+    assert_eq!(with(&format!("nodeSelector: {{disk: {}}}", "x".repeat(600))), ["too_large"]);
+}

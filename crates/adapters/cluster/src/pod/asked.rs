@@ -20,6 +20,11 @@ const CLUSTERS_OWN: [&str; 3] =
     ["node-role.kubernetes.io/", "node.kubernetes.io/", "node.cloudprovider.kubernetes.io/"];
 /// The scheduler that every cluster has.
 const SCHEDULER: &str = "default-scheduler";
+/// What patches say of these is taken out of them when a document is read.
+const CONTAINERS: [&str; 2] = ["containers", "initContainers"];
+/// Why some of it is still there.
+const AS_A_WHOLE: &str = "which were not known when the workflow was submitted: write the patch into the document, with tags \
+                          only in the values of requests and limits";
 /// With another network than the pod's there is a fourth.
 const DNS_POLICIES: [&str; 3] = ["ClusterFirst", "Default", "None"];
 
@@ -61,6 +66,9 @@ pub(super) fn add(
         let patch = patch.map_err(|why| wrong(format!("podSpecPatch: {why}")))?;
         if !patch.is_object() {
             return Err(wrong("podSpecPatch is no map".to_owned()));
+        }
+        if let Some(list) = CONTAINERS.into_iter().find(|list| patch.get(list).is_some()) {
+            return Err(wrong(format!("podSpecPatch changes {list}, {AS_A_WHOLE}")));
         }
         merge(&mut asked, patch);
     }

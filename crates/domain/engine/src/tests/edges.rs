@@ -71,7 +71,7 @@ fn a_task_that_printed_nothing_has_an_empty_result() {
     let body = Body::Dag(dag_of(vec![task("quiet", LEAF, Vec::new()), takes]));
     let mut world = World::started(plan_of(vec![inner, Template::new("main", body)]));
     world.exit("quiet", 0);
-    let order = crate::work_order(&world.plan, &world.run, world.node("takes"), world.now);
+    let order = work_order(&world.plan, &world.run, world.node("takes"), world.now);
     assert!(order.is_ok(), "{order:?}");
 }
 

@@ -68,6 +68,8 @@ fn bare_plans() -> impl Strategy<Value = Plan> {
                 let (factor_milli, cap, max_duration) = (2000, None, None);
                 retry.backoff = Some(Backoff { duration, factor_milli, cap, max_duration });
             }
+            let grows = "(asInt(retries) + asInt(lastRetry.exitCode) + 1) * 64";
+            plan.templates[0].late.push(amount(Side::Limits, Resource::Memory, grows, "Mi"));
             plan.templates[0].timeout = timeout;
             plan.active_deadline = deadline;
             plan.max_retries = most;

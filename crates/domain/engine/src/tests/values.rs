@@ -5,9 +5,9 @@ use flowforge_model::plan::{
     ArtifactRef, ArtifactSource, Input, InputArtifact, Output, OutputArtifact,
     OutputArtifactSource, OutputSource, Place, PlaceKind, Sequence, Setting, Tree,
 };
-use flowforge_model::text::{Reference, Segment, SiblingField};
-
-use crate::work_order;
+use flowforge_model::resources::{Bytes, MilliCpu};
+use flowforge_model::text::{Reference, SiblingField};
+use flowforge_model::time::Millis;
 
 use super::*;
 
@@ -329,6 +329,77 @@ fn the_limit_of_a_task_may_be_its_input() {
         world.run.state().message.as_deref(),
         Some("task a failed: retryStrategy.limit is \"many\", not a whole number from 0 to 10000")
     );
+}
+
+/// What it asks for may be its input, and more after each failure; what was written for its container stays.
+#[test]
+fn a_task_may_ask_for_more_each_time() {
+    let mut plan = plan("a");
+    let leaf = &mut plan.templates[0];
+    leaf.retry = Some(retry(2));
+    leaf.late = vec![
+        (
+            Setting::Resource { container: 0, side: Side::Requests, resource: Resource::Cpu },
+            Text::plain("50m"),
+        ),
+        amount(Side::Limits, Resource::Memory, "(asInt(retries) + 1) * 64", "Mi"),
+    ];
+    let mut world = World::started(plan);
+    let a = world.node("a");
+    for (tries, bytes) in [(0, 64 << 20), (1, 128 << 20), (2, 192 << 20)] {
+        let Resources { requests, limits } = world.run.resources(&world.plan, a);
+        assert_eq!((requests.memory, limits.memory), (Bytes(bytes), Bytes(bytes)), "{tries}");
+        assert_eq!((requests.cpu, limits.cpu), (MilliCpu(50), MilliCpu(1000)));
+        // One that was lost is no try.
+        world.class(a, FailureClass::Lost, Reason::Lost).unwrap();
+        assert_eq!(world.run.resources(&world.plan, a).limits.memory, Bytes(bytes));
+        world.exit("a", i32::from(tries < 2));
+    }
+    assert_eq!(world.workflow(), WorkflowStatus::Succeeded);
+}
+
+#[test]
+fn what_is_no_amount_fails_the_task_by_name() {
+    let late = |expression: &str, suffix: &str| {
+        vec![
+            amount(Side::Limits, Resource::Memory, expression, suffix),
+            amount(Side::Requests, Resource::Memory, "64", "Mi"),
+        ]
+    };
+    let rows = [
+        (
+            "'lots'",
+            "",
+            0,
+            "podSpecPatch: container main: resources.limits.memory is \"lots\", not a quantity like 256Mi",
+        ),
+        (
+            "128 - asInt(retries) * 100",
+            "Mi",
+            1,
+            "podSpecPatch: container main: resources.requests.memory is 67108864, more than resources.limits.memory, which is 29360128",
+        ),
+        (
+            "0 - asInt(retries)",
+            "Mi",
+            0,
+            "podSpecPatch: container main: resources.requests.memory is 67108864, more than resources.limits.memory, which is 0",
+        ),
+        ("64 + asInt('x')", "Mi", 0, "asInt"),
+    ];
+    for (expression, suffix, tries, message) in rows {
+        let mut plan = plan("a");
+        plan.templates[0].retry = Some(retry(5));
+        plan.templates[0].timeout = Some(Millis(1000));
+        plan.templates[0].late = late(expression, suffix);
+        let mut world = World::started(plan);
+        world.run_out(|_| 1);
+        let a = world.node("a");
+        assert_eq!((world.status("a"), world.run.attempt(a)), (TaskStatus::Failed, tries));
+        let said = world.message(a).unwrap();
+        assert!(said.contains(message), "{said}");
+        assert!(world.timers.is_empty(), "{expression}: {:?}", world.timers);
+    }
 }
 
 /// As in Argo: what a task left is there for who goes on in spite of its failure.

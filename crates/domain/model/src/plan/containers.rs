@@ -71,6 +71,12 @@ pub struct NamedContainer {
     pub container: Container,
 }
 
+impl NamedContainer {
+    pub(super) fn named_mut(&mut self) -> (&str, &mut Container) {
+        (&self.name, &mut self.container)
+    }
+}
+
 /// A small graph of containers that run as one attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ContainerSet {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::resources::{Resource, Side};
 use crate::time::Millis;
 
 /// How often a task is tried.
@@ -87,6 +88,16 @@ pub enum Setting {
     BackoffCap,
     /// `retryStrategy.backoff.maxDuration`
     BackoffMaxDuration,
+    /// What `podSpecPatch` makes of an amount in the `resources` of a container. Who has one has all that
+    /// were given for its container, for they are settled together.
+    Resource {
+        /// Its place among those of [`Template::containers_mut`](super::Template::containers_mut).
+        container: u32,
+        /// In which list.
+        side: Side,
+        /// Of what.
+        resource: Resource,
+    },
 }
 
 impl Setting {
@@ -101,6 +112,16 @@ impl Setting {
             Self::BackoffFactor => "retryStrategy.backoff.factor",
             Self::BackoffCap => "retryStrategy.backoff.cap",
             Self::BackoffMaxDuration => "retryStrategy.backoff.maxDuration",
+            Self::Resource { side: Side::Requests, resource, .. } => match resource {
+                Resource::Cpu => "resources.requests.cpu",
+                Resource::Memory => "resources.requests.memory",
+                Resource::Gpu => "resources.requests.nvidia.com/gpu",
+            },
+            Self::Resource { side: Side::Limits, resource, .. } => match resource {
+                Resource::Cpu => "resources.limits.cpu",
+                Resource::Memory => "resources.limits.memory",
+                Resource::Gpu => "resources.limits.nvidia.com/gpu",
+            },
         }
     }
 }

@@ -23,8 +23,10 @@ pub(crate) const HOST_ALIASES: Field = emulated("hostAliases", IN_PODS).list(&HO
 pub(crate) const PULL_SECRETS: Field = emulated("imagePullSecrets", IN_PODS).list(&PULL_SECRET);
 pub(crate) const DNS_POLICY: Field = emulated("dnsPolicy", IN_PODS);
 pub(crate) const DNS_CONFIG: Field = emulated("dnsConfig", IN_PODS).map(&DNS);
-pub(crate) const POD_PATCH: Field =
-    emulated("podSpecPatch", "in pods, of the fields beside containers that a document may say");
+pub(crate) const POD_PATCH: Field = emulated(
+    "podSpecPatch",
+    "resources of containers, and in pods the fields beside containers that a document may say",
+);
 /// Of a template.
 pub(crate) const PRIORITY_CLASS: Field = emulated("priorityClassName", IN_PODS);
 /// Of a workflow.

@@ -7,6 +7,7 @@ mod children;
 mod daemons;
 mod locks;
 mod objects;
+mod patches;
 mod pods;
 mod variables;
 mod volumes;

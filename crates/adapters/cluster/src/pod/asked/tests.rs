@@ -157,7 +157,7 @@ fn patches_change_what_is_asked_for_and_are_judged_like_it() {
         ("hostNetwork: true", "unknown field `hostNetwork`"),
         (
             "containers: [{name: main, securityContext: {privileged: true}}]",
-            "unknown field `containers`",
+            "podSpecPatch changes containers, which were not known",
         ),
         ("[]", "is no map"),
         ("tolerations: [{operator: Exists}]", "without a key"),
