@@ -368,6 +368,30 @@ fn a_gang_is_counted_ended_and_begun_as_one() {
     assert!(body.contains("storage 101 is more than the 100 that the quota of tenant"), "{body}");
 }
 
+/// What is known of an amount is more than there is; what is not known is nothing.
+#[test]
+fn what_a_patch_makes_too_large_is_refused_as_far_as_it_is_known() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let quota = r#"{"memory_limit":"1Gi"}"#;
+    let (status, body) = server.request("PUT", "/api/v1/tenants/default/quota", quota);
+    assert!(matches!(status, 200..300), "{body}");
+    for (memory, known) in [("2Gi", true), ("{{=asInt(retries) + 2}}Gi", false)] {
+        let limits = serde_json::json!({ "limits": { "memory": memory } });
+        let patch = serde_json::json!({ "containers": [{ "name": "main", "resources": limits }] });
+        let document = serde_json::json!({
+            "version": "1.0", "entrypoint": "main",
+            "templates": { "main": {
+                "podSpecPatch": patch.to_string(),
+                "container": { "image": "none", "command": ["true"] },
+            } },
+        });
+        let (status, body) = server.request("POST", "/api/v1/workflows", &document.to_string());
+        assert_eq!(status == 422, known, "{body}");
+        assert_eq!(body.contains("template `main` can never start"), known, "{body}");
+    }
+}
+
 /// Places at which a server can be made to die are for tests: what is built without asking for them,
 /// as a release is, does not even hold the name of the variable.
 #[test]

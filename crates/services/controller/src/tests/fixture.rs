@@ -9,7 +9,7 @@ use flowforge_model::attempt::{AttemptKey, Fact, FactKind, Outcome, Report, Work
 use flowforge_model::event::Command;
 use flowforge_model::id::{EntityId, InstanceId, NodeIx, WorkflowId};
 use flowforge_model::quota::Entity;
-use flowforge_model::resources::Bytes;
+use flowforge_model::resources::{Bytes, Resources};
 use flowforge_model::status::WorkflowStatus;
 use flowforge_model::time::Timestamp;
 use flowforge_model::usage::Measured;
@@ -24,7 +24,7 @@ use super::flaky::Flaky;
 pub(crate) struct Slots {
     pub(crate) free: usize,
     waiting: Vec<Ready>,
-    held: BTreeSet<AttemptKey>,
+    held: BTreeMap<AttemptKey, Ready>,
     closed: BTreeSet<WorkflowId>,
     lock_queue: Vec<LockRequest>,
     locked: Vec<LockRequest>,
@@ -37,7 +37,7 @@ impl Slots {
         Self {
             free,
             waiting: Vec::new(),
-            held: BTreeSet::new(),
+            held: BTreeMap::new(),
             closed: BTreeSet::new(),
             lock_queue: Vec::new(),
             locked: Vec::new(),
@@ -49,7 +49,7 @@ impl Slots {
 impl Admission for Slots {
     fn offer(&mut self, ready: Ready) {
         let known = self.waiting.iter().any(|other| other.key == ready.key);
-        if !known && !self.held.contains(&ready.key) {
+        if !known && !self.held.contains_key(&ready.key) {
             self.waiting.push(ready);
         }
     }
@@ -57,12 +57,12 @@ impl Admission for Slots {
         self.waiting.retain(|ready| ready.key != key);
     }
     fn release(&mut self, key: AttemptKey, _outcome: Option<Outcome>) {
-        if self.held.remove(&key) {
+        if self.held.remove(&key).is_some() {
             self.free += 1;
         }
     }
     fn adopt(&mut self, ready: Ready) {
-        if self.held.insert(ready.key) {
+        if self.held.insert(ready.key, ready).is_none() {
             self.free = self.free.saturating_sub(1);
         }
     }
@@ -97,8 +97,8 @@ impl Admission for Slots {
         self.waiting = stay;
         for ready in go {
             self.free -= 1;
-            self.held.insert(ready.key);
             admitted.push(ready.key);
+            self.held.insert(ready.key, ready);
         }
         admitted
     }
@@ -319,6 +319,13 @@ impl World {
             let fact = self.end_attempt(key, report);
             self.turn(vec![fact]).await.unwrap();
         }
+    }
+
+    /// What is reserved for an open attempt.
+    pub(crate) fn reserved(&self, key: AttemptKey) -> Resources {
+        let Ready { requests, limits, .. } =
+            &self.controller.as_ref().unwrap().admission.held[&key];
+        Resources { requests: *requests, limits: *limits }
     }
 
     /// How many attempts all commits so far wanted to admit.

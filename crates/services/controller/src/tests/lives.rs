@@ -188,6 +188,42 @@ async fn a_retry_waits_for_its_timer_even_across_a_crash() {
 }
 
 #[tokio::test]
+async fn what_is_reserved_for_each_try_is_what_its_order_asks_for() {
+    let mut world = World::new(1).await;
+    let patch = r#"{"containers":[{"name":"main","resources":{"limits":{"memory":"{{=asInt(retries) + 1}}Mi"}}}]}"#;
+    let document = dag(&[("a", &[])]).replace(
+        "command: [\"true\"]}",
+        &format!(
+            "command: [\"true\"]}}\n    retryStrategy: {{limit: 1}}\n    podSpecPatch: '{patch}'"
+        ),
+    );
+    let id = world.submit(1, &document).await;
+    let mut mebibytes = Vec::new();
+    for end in ["fails", "dies", "succeeds"] {
+        let (key, order) = world.running.first_key_value().unwrap();
+        let reserved = world.reserved(*key);
+        assert_eq!(reserved, order.resources);
+        assert_eq!(reserved.requests.memory, reserved.limits.memory);
+        mebibytes.push(reserved.limits.memory.0 >> 20);
+        match end {
+            "fails" => {
+                let message = "exit code 137".to_owned();
+                let failed =
+                    Report::failed(world.now, FailureClass::User, Reason::ExitCode, message);
+                let fact = world.end("a", failed);
+                world.turn(vec![fact]).await.unwrap();
+            }
+            // What dies with its server is repeated, and that is no retry.
+            "dies" => world.crash().await,
+            _ => world.finish().await,
+        }
+    }
+    assert_eq!(mebibytes, [1, 2, 2]);
+    assert_eq!(world.status(id).await, WorkflowStatus::Succeeded);
+    world.at_rest(id).await;
+}
+
+#[tokio::test]
 async fn a_workflow_is_deleted_when_its_time_to_live_ends() {
     let mut world = World::new(1).await;
     let document = format!("{}ttlStrategy: {{secondsAfterCompletion: 60}}\n", dag(&[("a", &[])]));
