@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use serde::{Deserialize, Deserializer};
@@ -20,8 +20,8 @@ pub struct Observed {
     /// Its name, place, version and times, and the labels and the annotation that say what it is for.
     #[serde(default, deserialize_with = "metadata")]
     pub metadata: ObjectMeta,
-    /// What became of it.
-    #[serde(default)]
+    /// What became of it, without what nobody asks for of its containers.
+    #[serde(default, deserialize_with = "status")]
     pub status: Option<PodStatus>,
 }
 
@@ -89,13 +89,49 @@ fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectMeta, D::Error> 
     })
 }
 
+fn status<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PodStatus>, D::Error> {
+    Option::<PodStatus>::deserialize(from).map(|status| status.map(kept))
+}
+
+/// Lists are read with room for four, of which most pods have one container: most of what is kept of a pod would be
+/// room for others.
+fn kept(status: PodStatus) -> PodStatus {
+    PodStatus {
+        conditions: fitting(status.conditions),
+        container_statuses: containers(status.container_statuses),
+        init_container_statuses: containers(status.init_container_statuses),
+        ephemeral_container_statuses: None,
+        host_ip: None,
+        host_ips: None,
+        pod_ips: None,
+        ..status
+    }
+}
+
+fn containers(all: Option<Vec<ContainerStatus>>) -> Option<Vec<ContainerStatus>> {
+    let kept = |one: ContainerStatus| ContainerStatus {
+        name: one.name,
+        ready: one.ready,
+        restart_count: one.restart_count,
+        started: one.started,
+        state: one.state,
+        last_state: one.last_state,
+        ..ContainerStatus::default()
+    };
+    fitting(all.map(|all| all.into_iter().map(kept).collect()))
+}
+
+fn fitting<T>(all: Option<Vec<T>>) -> Option<Vec<T>> {
+    all.map(|all| all.into_boxed_slice().into_vec())
+}
+
 impl From<Pod> for Observed {
     fn from(pod: Pod) -> Self {
         let attempt = pod.metadata.annotations.and_then(|mut all| all.remove(ATTEMPT_KEY));
         let annotations = Annotations { attempt }.into_map();
         let labels = pod.metadata.labels.map(|mut all| Labels::of(&mut all).into_map());
         let metadata = ObjectMeta { managed_fields: None, annotations, labels, ..pod.metadata };
-        Self { metadata, status: pod.status }
+        Self { metadata, status: pod.status.map(kept) }
     }
 }
 
@@ -146,7 +182,13 @@ mod tests {
                 "deletionTimestamp": "2023-11-14T22:14:00Z", "managedFields": [{"manager": "kubelet"}],
             },
             "spec": {"containers": [{"name": "main"}]},
-            "status": {"phase": "Running"},
+            "status": {
+                "phase": "Running", "podIP": "10.0.0.1", "hostIPs": [{"ip": "10.0.0.2"}],
+                "containerStatuses": [{
+                    "name": "main", "ready": true, "restartCount": 0, "image": "busybox", "imageID": "sha256:1",
+                    "state": {"running": {}}, "volumeMounts": [{"name": "a", "mountPath": "/a"}],
+                }],
+            },
         });
         let seen: Observed = serde_json::from_value(sent.clone()).unwrap();
         let pod: Pod = serde_json::from_value(sent).unwrap();
@@ -155,7 +197,12 @@ mod tests {
         assert_eq!(seen.metadata.annotations, Some(kept.into()));
         let kept = [(ATTEMPT, "x"), (MEMBER, "1")].map(|(name, value)| (name.into(), value.into()));
         assert_eq!(seen.metadata.labels, Some(kept.into()));
-        assert!(seen.metadata.deletion_timestamp.is_some() && seen.status.is_some());
+        assert!(seen.metadata.deletion_timestamp.is_some());
+        let status = seen.status.unwrap();
+        assert_eq!((status.pod_ip.as_deref(), &status.host_ips), (Some("10.0.0.1"), &None));
+        let [main] = &status.container_statuses.as_deref().unwrap() else { panic!("{status:?}") };
+        assert_eq!((&*main.name, &*main.image, &main.volume_mounts), ("main", "", &None));
+        assert!(main.state.as_ref().is_some_and(|state| state.running.is_some()));
         assert_eq!(serde_json::from_str::<Observed>("{}").unwrap(), Observed::default());
     }
 }

@@ -2,11 +2,12 @@
 
 use flowforge_model::attempt::AttemptKey;
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
-use kube::api::ObjectMeta;
-use kube::core::PartialObjectMeta;
+use kube::Resource;
+use kube::api::{ListParams, ObjectMeta};
+use kube::core::Request;
 
 use crate::access::Cluster;
+use crate::observed::Observed;
 use crate::{ClusterError, labels, left};
 
 /// A pod and the attempt that it says it is for.
@@ -25,9 +26,11 @@ impl Cluster {
     /// # Errors
     /// `Request`.
     pub async fn pods(&self, name: &str) -> Result<Vec<Stray>, ClusterError> {
-        let api: &Api<Pod> = &Api::all(self.client.clone());
-        let page = |how| async move { api.list_metadata(&how).await };
-        let keep = |pod: PartialObjectMeta<Pod>| stray(pod.metadata);
+        let page = |how: ListParams| async move {
+            let all = Request::new(Pod::url_path(&(), None)).list_metadata(&how);
+            self.client.request(all.map_err(kube::Error::BuildRequest)?).await
+        };
+        let keep = |pod: Observed| stray(pod.metadata);
         let (all, _) = left::all(&labels::selector(name), page, keep).await.map_err(failed)?;
         Ok(all)
     }
