@@ -60,6 +60,8 @@ pub struct Grants {
     pub service_accounts: Vec<String>,
     /// Runtime classes: what stands between a container and its node.
     pub runtime_classes: Vec<String>,
+    /// Labels of the nodes that pods go to, whatever is asked for: a document chooses among those.
+    pub nodes: BTreeMap<String, String>,
 }
 
 /// The image that holds the runner.

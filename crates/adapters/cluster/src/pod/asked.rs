@@ -53,9 +53,6 @@ pub(super) fn add(
     placement: &Placement,
     spec: &mut PodSpec,
 ) -> Result<(), Failure> {
-    if order.pod.is_none() && order.pod_patches.is_empty() {
-        return Ok(());
-    }
     let wrong = |why: String| not_possible(format!("what is asked of its pod: {why}"));
     let mut asked = Value::Object(Map::new());
     if let Some(pod) = &order.pod {
@@ -79,7 +76,7 @@ pub(super) fn add(
     if let Some(context) = asked.security_context {
         spec.security_context = Some(security::asked(context, placement.security)?);
     }
-    spec.node_selector = asked.node_selector;
+    spec.node_selector = confined(asked.node_selector, &placement.grants)?;
     spec.affinity = asked.affinity;
     spec.tolerations = (!asked.tolerations.is_empty()).then_some(asked.tolerations);
     spec.scheduler_name = asked.scheduler_name;
@@ -122,6 +119,24 @@ fn judge(asked: &Asked, grants: &Grants) -> Result<(), Failure> {
         return Err(not_possible(format!("dnsPolicy {policy:?} is not one of {known}")));
     }
     Ok(())
+}
+
+/// A project's pods go to its nodes: what a document says chooses among those.
+fn confined(
+    asked: Option<BTreeMap<String, String>>,
+    grants: &Grants,
+) -> Result<Option<BTreeMap<String, String>>, Failure> {
+    let mut all = asked.unwrap_or_default();
+    for (label, value) in &grants.nodes {
+        let found = all.entry(label.clone()).or_insert_with(|| value.clone());
+        if found != value {
+            return Err(not_possible(format!(
+                "nodeSelector {label}: {found:?} is not granted: kubernetes.node_selector of the executor has \
+                 {value} for this project"
+            )));
+        }
+    }
+    Ok((!all.is_empty()).then_some(all))
 }
 
 /// As RFC 7386 says: maps are merged, `null` takes away, all else takes the place of what was.

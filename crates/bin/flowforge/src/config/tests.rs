@@ -74,7 +74,7 @@ fn a_flag_beats_the_environment_which_beats_the_file() {
          \x20 registries: \"\"  # default\n  pull_secrets: \"\"  # default\n\
          \x20 tolerations: \"\"  # default\n  priority_classes: \"\"  # default\n\
          \x20 schedulers: \"\"  # default\n  service_accounts: \"\"  # default\n\
-         \x20 runtime_classes: \"\"  # default\n\
+         \x20 runtime_classes: \"\"  # default\n  node_selector: \"\"  # default\n\
          \x20 pull_policy: by-tag  # default\n  forbidden: \"\"  # default\n\
          \x20 gang_bind_timeout: 300s  # default\n  pull_timeout: 300s  # default\n\
          \x20 node_timeout: 60s  # default\n"
@@ -100,7 +100,7 @@ fn json_is_read_as_well() {
 fn every_mistake_names_its_key_and_its_source() {
     let known = "known are server.bind, server.http_port, server.metrics_listen, database.url, database.url_file, database.password_file, queue.addresses, queue.cluster, queue.password_file, queue.prefix, role.cluster, role.lease_seconds, executor.concurrency, \
                  executor.ff_run, executor.images, executor.secrets_dir, artifacts.repository, artifacts.directory, artifacts.endpoint, artifacts.bucket, artifacts.region, artifacts.insecure, artifacts.access_key_file, artifacts.secret_key_file, logs.endpoint, logs.listen, logs.token_file, logs.spool_mib, scheduler.precedence, scheduler.listen, scheduler.url, scheduler.token_file, http.allow, retry.default_limit, retry.default_policy, retry.per_second, retry.percent, retry.burst, retry.breaker_failures, retry.breaker_pause, retention.completed, retention.succeeded, retention.failed, retention.archive, usage.every, usage.kept, logging.level, logging.format, \
-                 auth.token, kubernetes.tasks, kubernetes.kubeconfig, kubernetes.sdk_image, kubernetes.listen, kubernetes.api_endpoint, kubernetes.pod_security, kubernetes.baseline_projects, kubernetes.registries, kubernetes.pull_secrets, kubernetes.tolerations, kubernetes.priority_classes, kubernetes.schedulers, kubernetes.service_accounts, kubernetes.runtime_classes, kubernetes.pull_policy, kubernetes.forbidden, kubernetes.gang_bind_timeout, kubernetes.pull_timeout, kubernetes.node_timeout";
+                 auth.token, kubernetes.tasks, kubernetes.kubeconfig, kubernetes.sdk_image, kubernetes.listen, kubernetes.api_endpoint, kubernetes.pod_security, kubernetes.baseline_projects, kubernetes.registries, kubernetes.pull_secrets, kubernetes.tolerations, kubernetes.priority_classes, kubernetes.schedulers, kubernetes.service_accounts, kubernetes.runtime_classes, kubernetes.node_selector, kubernetes.pull_policy, kubernetes.forbidden, kubernetes.gang_bind_timeout, kubernetes.pull_timeout, kubernetes.node_timeout";
     let cases = [
         ("sever:\n  http_port: 1\n", format!("flowforge.yaml:2: unknown key sever.http_port; {known}")),
         ("server:\n  http_port: 70000\n", "flowforge.yaml:2: server.http_port: \"70000\" is not a port (0 to 65535)".to_owned()),

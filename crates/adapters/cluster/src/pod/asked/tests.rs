@@ -83,6 +83,20 @@ fn what_is_granted_to_nobody_here_is_had_by_nobody() {
 }
 
 #[test]
+fn pods_of_a_project_go_to_its_nodes() {
+    let nodes = [("pool", "acme")].map(|(label, value)| (label.to_owned(), value.to_owned()));
+    let grants = Grants { nodes: nodes.into(), ..Grants::default() };
+    assert_eq!(patched(&json!({}), &[], &grants)["nodeSelector"], json!({ "pool": "acme" }));
+    let asked = json!({ "nodeSelector": { "disk": "ssd", "pool": "acme" } });
+    assert_eq!(added(&asked, &grants)["nodeSelector"], asked["nodeSelector"]);
+    let message = "nodeSelector pool: \"other\" is not granted: kubernetes.node_selector of the executor has acme for this project";
+    for patch in ["nodeSelector: {pool: other}", "nodeSelector: {pool: other, disk: null}"] {
+        assert_eq!(patched(&asked, &[patch], &grants), message);
+    }
+    assert_eq!(patched(&asked, &["nodeSelector: null"], &grants)["nodeSelector"]["pool"], "acme");
+}
+
+#[test]
 fn a_runtime_is_asked_for_in_a_patch_and_has_to_be_granted() {
     let of = |grants: &Grants| patched(&json!({}), &["runtimeClassName: gvisor"], grants);
     let message = "runtimeClassName \"gvisor\" is not granted: kubernetes.runtime_classes of the executor has none for this project";

@@ -483,6 +483,7 @@ proptest! {
         placement.security = if baseline { Security::Baseline } else { Security::Restricted };
         placement.grants.service_accounts = vec!["robot".to_owned()];
         placement.grants.runtime_classes = vec!["gvisor".to_owned()];
+        placement.grants.nodes = [("pool".to_owned(), "acme".to_owned())].into();
         placement.grants.registries = Some(vec!["docker.io/library".to_owned()]);
         placement.entrypoints = vec![("busybox".to_owned(), vec!["sh".to_owned()])];
         // A refusal is fine: what is built is looked at.
@@ -500,6 +501,7 @@ proptest! {
         }
         prop_assert!(!text.to_string().contains("namespaceSelector"), "{text}");
         prop_assert!(text["dnsPolicy"] != "ClusterFirstWithHostNet");
+        prop_assert_eq!(&text["nodeSelector"]["pool"], "acme");
         let runtime = &text["runtimeClassName"];
         prop_assert!(runtime.is_null() || runtime == "gvisor", "{runtime}");
         prop_assert_eq!(&text["restartPolicy"], "Never");

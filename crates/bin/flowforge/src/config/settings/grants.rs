@@ -1,10 +1,13 @@
 //! What documents may ask for: of everybody, or of those below one tenant, department, group or project.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use flowforge_cluster::Grants;
 use flowforge_model::id::EntityId;
+use flowforge_model::labels::is_label_value;
 
 use super::kubernetes::KubernetesSettings;
 use super::values::list;
@@ -35,6 +38,50 @@ impl Granted {
     }
 }
 
+/// Labels of the nodes that pods go to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Nodes(Granted);
+
+impl Nodes {
+    /// Those for one of these ids, the nearest first. Of one label the value counts that is said nearest.
+    fn to(&self, ids: &[EntityId]) -> BTreeMap<String, String> {
+        let far = |grant: &Grant| match grant.below {
+            Some(below) => ids.iter().position(|id| *id == below),
+            None => Some(ids.len()),
+        };
+        let mut held: Vec<_> = (self.0.0.iter())
+            .filter_map(|grant| Some((far(grant)?, grant.what.split_once('=')?)))
+            .collect();
+        held.sort_by_key(|(far, _)| Reverse(*far));
+        held.into_iter().map(|(_, (label, value))| (label.to_owned(), value.to_owned())).collect()
+    }
+}
+
+impl FromStr for Nodes {
+    type Err = String;
+
+    fn from_str(value: &str) -> Result<Self, String> {
+        let all: Granted = value.parse()?;
+        let is = |what: &str| {
+            what.split_once('=').is_some_and(|(label, value)| {
+                !label.is_empty() && !value.is_empty() && is_label_value(value)
+            })
+        };
+        match all.0.iter().find(|grant| !is(&grant.what)) {
+            Some(Grant { what, .. }) => Err(format!(
+                "a list of labels of nodes with their values, LABEL=VALUE or LABEL=VALUE@ID: {what:?} is none"
+            )),
+            None => Ok(Self(all)),
+        }
+    }
+}
+
+impl fmt::Display for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl KubernetesSettings {
     /// What a project may; `ids` are its own and those above it.
     pub(crate) fn grants(&self, ids: &[EntityId]) -> Grants {
@@ -45,6 +92,7 @@ impl KubernetesSettings {
             schedulers: self.schedulers.to(ids),
             service_accounts: self.service_accounts.to(ids),
             runtime_classes: self.runtime_classes.to(ids),
+            nodes: self.nodes.to(ids),
         }
     }
 }
@@ -111,6 +159,20 @@ mod tests {
     }
 
     #[test]
+    fn of_a_label_of_nodes_the_nearest_value_counts() {
+        let text = format!("pool=one@{PROJECT}, pool=acme@{TENANT}, pool=all, zone=a");
+        let nodes: Nodes = text.parse().unwrap();
+        let to = |ids: &[EntityId]| nodes.to(ids).into_values().collect::<Vec<_>>();
+        assert_eq!(to(&[PROJECT, TENANT]), ["one", "a"]);
+        assert_eq!(to(&[OTHER, TENANT]), ["acme", "a"]);
+        assert_eq!(to(&[OTHER]), ["all", "a"]);
+        assert_eq!(nodes.to_string(), text);
+        for text in ["pool", "=a", "pool=", "pool=a b", "pool=a@acme"] {
+            assert!(text.parse::<Nodes>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_setting_that_grants_to_others_is_not_empty() {
         let settings = |registries: &str| KubernetesSettings {
             registries: granted(registries),
@@ -133,6 +195,7 @@ mod tests {
             schedulers: granted("s@PROJECT"),
             service_accounts: granted("a@PROJECT"),
             runtime_classes: granted("c@PROJECT"),
+            nodes: Nodes(granted("n=1@PROJECT")),
             ..KubernetesSettings::default()
         };
         let one = |text: &str| vec![text.to_owned()];
@@ -143,6 +206,7 @@ mod tests {
             schedulers: one("s"),
             service_accounts: one("a"),
             runtime_classes: one("c"),
+            nodes: [("n".to_owned(), "1".to_owned())].into(),
         };
         assert_eq!(settings.grants(&[PROJECT]), grants);
         let none =

@@ -7,7 +7,7 @@ use flowforge_model::id::EntityId;
 use flowforge_model::time::Millis;
 
 use super::Setting;
-use super::grants::Granted;
+use super::grants::{Granted, Nodes};
 use super::values::{address, file, list, name, pause, server, show_span, word};
 
 /// What runs tasks.
@@ -50,6 +50,8 @@ pub(crate) struct KubernetesSettings {
     pub(crate) service_accounts: Granted,
     /// Runtime classes that pods may have.
     pub(crate) runtime_classes: Granted,
+    /// Labels of the nodes that pods go to.
+    pub(crate) nodes: Nodes,
     pub(crate) pull: Pull,
     /// Networks that tasks must not reach.
     pub(crate) forbidden: Vec<String>,
@@ -170,6 +172,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         secret: false,
         set: |s, v| v.parse().map(|granted| s.kubernetes.runtime_classes = granted),
         get: |s| s.kubernetes.runtime_classes.to_string(),
+    },
+    Setting {
+        path: "kubernetes.node_selector",
+        secret: false,
+        set: |s, v| v.parse().map(|nodes| s.kubernetes.nodes = nodes),
+        get: |s| s.kubernetes.nodes.to_string(),
     },
     Setting {
         path: "kubernetes.pull_policy",
