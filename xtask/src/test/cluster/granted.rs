@@ -23,6 +23,8 @@ pub(super) struct Pulls {
 
 /// Long before they are judged: it takes a while until a registry that refuses is given up.
 pub(super) fn submit(fleet: &Fleet, kubectl: &Kubectl) -> anyhow::Result<Pulls> {
+    // An executor makes it before the project's first pod.
+    kubectl.wait(&["namespace", NAMESPACE], "create", PATIENCE)?;
     let (username, password) = PULLER;
     let door = json!({"auths": {DOOR.to_string(): {"username": username, "password": password}}});
     kubectl.apply(&json!({
