@@ -264,6 +264,10 @@ impl Slot {
         name(self) == name(new) && self.name.uid != new.name.uid
     }
 
+    fn phase(&self) -> Option<&str> {
+        self.pod.status.as_ref()?.phase.as_deref()
+    }
+
     fn containers(&self) -> impl Iterator<Item = &ContainerStatus> {
         let status = self.pod.status.as_ref();
         status.and_then(|status| status.container_statuses.as_ref()).into_iter().flatten()
@@ -271,24 +275,23 @@ impl Slot {
 
     /// It may have ended, or may never begin.
     fn is_doubtful(&self) -> bool {
-        let phase = self.pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let mut ended = self.containers().filter_map(|one| one.state.as_ref()?.terminated.as_ref());
         self.gone
             || self.pod.metadata.deletion_timestamp.is_some()
-            || phase != Some("Running")
+            || self.phase() != Some("Running")
             || ended.next().is_some()
     }
 
     fn has_ended(&self) -> bool {
-        let phase = self.pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        self.gone || self.ended_at().is_some() || matches!(phase, Some("Failed" | "Succeeded"))
+        self.gone
+            || self.ended_at().is_some()
+            || matches!(self.phase(), Some("Failed" | "Succeeded"))
     }
 
     /// None of what it is there for has begun.
     fn is_unbegun(&self) -> bool {
-        let phase = self.pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let mut states = self.containers().filter_map(|one| one.state.as_ref());
-        phase == Some("Pending")
+        self.phase() == Some("Pending")
             && !states.any(|state| state.running.is_some() || state.terminated.is_some())
     }
 

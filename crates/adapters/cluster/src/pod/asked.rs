@@ -1,6 +1,7 @@
 //! What a document asks of its pods beside their containers, as far as the settings grant it.
 
 use std::collections::BTreeMap;
+use std::slice;
 
 use flowforge_model::attempt::{Failure, WorkOrder};
 use k8s_openapi::api::core::v1::{
@@ -129,12 +130,8 @@ fn confined(
     let mut all = asked.unwrap_or_default();
     for (label, value) in &grants.nodes {
         let found = all.entry(label.clone()).or_insert_with(|| value.clone());
-        if found != value {
-            return Err(not_possible(format!(
-                "nodeSelector {label}: {found:?} is not granted: kubernetes.node_selector of the executor has \
-                 {value} for this project"
-            )));
-        }
+        let what = format!("nodeSelector {label}:");
+        granted((&what, "kubernetes.node_selector"), Some(found), slice::from_ref(value))?;
     }
     Ok((!all.is_empty()).then_some(all))
 }

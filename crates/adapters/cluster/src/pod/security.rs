@@ -104,11 +104,7 @@ pub(super) fn asked(asked: Asked, security: Security) -> Result<PodSecurityConte
     ];
     let groups = asked.supplemental_groups.iter().flatten();
     let groups = groups.map(|id| ("supplementalGroups", Some(*id)));
-    for (what, id) in ids.into_iter().chain(groups) {
-        if id.is_some_and(|id| !(0..=LARGEST_ID).contains(&id)) {
-            return Err(refused(place, what, "an id is a whole number from 0 to 2147483647"));
-        }
-    }
+    are_ids(ids.into_iter().chain(groups), place)?;
     ordinary((asked.run_as_user, asked.run_as_non_root), security, place)?;
     if asked.fs_group_change_policy.as_deref().is_some_and(|one| !CHANGES.contains(&one)) {
         return Err(refused(place, "fsGroupChangePolicy", "it is Always or OnRootMismatch"));
@@ -136,11 +132,7 @@ pub(super) fn users(
     let ours = container(security);
     let Some(asked) = process.security.as_deref() else { return Ok(ours) };
     let place = &*format!("securityContext of the container {}", process.name);
-    for (what, id) in [("runAsUser", asked.user), ("runAsGroup", asked.group)] {
-        if id.is_some_and(|id| !(0..=LARGEST_ID).contains(&id)) {
-            return Err(refused(place, what, "an id is a whole number from 0 to 2147483647"));
-        }
-    }
+    are_ids([("runAsUser", asked.user), ("runAsGroup", asked.group)], place)?;
     ordinary((asked.user, asked.non_root), security, place)?;
     let restricted = security == Security::Restricted;
     if restricted && asked.escalation == Some(true) {
@@ -173,6 +165,18 @@ fn capabilities(asked: &ContainerSecurity, restricted: bool) -> Option<Capabilit
 /// Why a project's pods do not get more.
 const ORDINARY: &str = "pods of this project run as ordinary users, without more rights; kubernetes.pod_security and \
                         kubernetes.baseline_projects of the executor say which projects have more";
+
+fn are_ids(
+    ids: impl IntoIterator<Item = (&'static str, Option<i64>)>,
+    place: &str,
+) -> Result<(), Failure> {
+    for (what, id) in ids {
+        if id.is_some_and(|id| !(0..=LARGEST_ID).contains(&id)) {
+            return Err(refused(place, what, "an id is a whole number from 0 to 2147483647"));
+        }
+    }
+    Ok(())
+}
 
 /// Whether the standard lets this user in.
 fn ordinary(
